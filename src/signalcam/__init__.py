@@ -1,0 +1,27 @@
+"""SignalCAM: which part of the input made the network say so, for signals first."""
+
+from signalcam.errors import (
+    CamError,
+    CamWarning,
+    InputError,
+    LayoutError,
+    MethodError,
+    MissingExtra,
+    ModelError,
+    StoreError,
+    TargetError,
+)  # fmt: skip
+from signalcam.explain import Explainer, explain
+from signalcam.explanation import Explanation, load
+from signalcam.formulas import Method, methods
+from signalcam.layout import Layout
+from signalcam.listing import LayerInfo, layers
+from signalcam.targets import Class, Output, PerSample, Predicted
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CamError", "CamWarning", "Class", "Explainer", "Explanation", "InputError", "LayerInfo", "Layout", "LayoutError",
+    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerSample", "Predicted", "StoreError",
+    "TargetError", "explain", "layers", "load", "methods",
+]  # fmt: skip

@@ -1,0 +1,153 @@
+"""What every backend promises, and the few objects that pass between it and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from signalcam.arrays import Array
+from signalcam.scores import Reading
+from signalcam.targets import Asked
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array of any framework, with at least one axis."""
+    return bool(getattr(value, "shape", ())) and hasattr(value, "dtype")
+
+
+def map_arrays(function: Callable[[Array], Any], tree: Any) -> Any:
+    """Apply a function to every array in nested tuples, lists and dicts; leave the rest."""
+    if isinstance(tree, dict):
+        return {key: map_arrays(function, entry) for key, entry in tree.items()}
+    if isinstance(tree, tuple | list):
+        entries = [map_arrays(function, entry) for entry in tree]
+        return type(tree)(*entries) if hasattr(tree, "_fields") else type(tree)(entries)
+    return function(tree) if is_array(tree) else tree
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the model is called with: an array, or nested tuples, lists and dicts holding arrays.
+
+    Attributes:
+        tree: A tuple is spread over the model's parameters, a dict over those it has by name.
+        path: Keys that lead to the array the map is drawn on.
+    """
+
+    tree: Any
+    path: tuple[Any, ...] = ()
+
+    @property
+    def explained(self) -> Array:
+        """The array the map is drawn on, batch first."""
+        found = self.tree
+        for key in self.path:
+            found = found[key]
+        return found
+
+    def map(self, function: Callable[[Array], Array]) -> Inputs:
+        """Apply a function to every array."""
+        return replace(self, tree=map_arrays(function, self.tree))
+
+    def with_explained(self, array: Array) -> Inputs:
+        """The same inputs with another array to draw on."""
+        old = self.explained
+        return self.map(lambda each: array if each is old else each)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer whose output has positions, as seen in one run of the model.
+
+    Attributes:
+        name: What ``layer=`` takes; ``"conv[1]"`` is the second call of ``conv``.
+        kind: The name of its class.
+        shape: ``(channel, *positions)`` of its output for one sample; empty before a run.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What one forward pass and one backward pass a target brought up.
+
+    Attributes:
+        reading: The model's output.
+        asked: One a target.
+        ran: One a layer: its name, and which call of it, where it ran more than once.
+        activations: One a layer, ``(b, c, *positions)``.
+        gradients: ``gradients[target][layer]``, shaped like the activation; ``None`` where the
+            layer does not reach the score.
+    """
+
+    reading: Reading
+    asked: Sequence[Asked]
+    ran: Sequence[str]
+    activations: Sequence[Array]
+    gradients: Sequence[Sequence[Array | None]]
+
+
+Question = Callable[[Reading], Sequence[Asked]]
+Pick = Callable[[tuple[int, ...]], Sequence[tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which inputs some positions of a layer depend on.
+
+    Attributes:
+        shape: The layer's position axes.
+        picked: The positions looked at.
+        support: ``(picked, *input axes without batch)``: how strongly each input value is felt.
+    """
+
+    shape: tuple[int, ...]
+    picked: Sequence[tuple[int, ...]]
+    support: np.ndarray
+
+
+class Backend(Protocol):
+    """A framework, behind five verbs. Every one borrows the model and hands it back unchanged."""
+
+    name: str
+    version: str
+
+    def owns(self, model: object) -> bool:
+        """Whether the model belongs to this framework."""
+        ...
+
+    def layers(self, model: object, inputs: Inputs | None) -> list[Layer]:
+        """List the layers whose output has positions: in the order they finished, if there are inputs."""
+        ...
+
+    def resolve(self, model: object, layer: object) -> str:
+        """Return the name of a layer given by name or as an object."""
+        ...
+
+    def pull(
+        self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
+    ) -> Pull:
+        """Run the model once and differentiate each score with respect to the layers."""
+        ...
+
+    def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+        """Run the model up to a layer and see which inputs the picked positions depend on."""
+        ...
+
+    def numpy(self, array: Array) -> np.ndarray:
+        """Copy an array of the framework to NumPy, in single precision at least."""
+        ...
+
+    def free_memory(self, model: object) -> int:
+        """Bytes free where the model runs."""
+        ...
+
+    def ran_out_of_memory(self, error: Exception) -> bool:
+        """Whether the error says that a smaller batch might have worked."""
+        ...

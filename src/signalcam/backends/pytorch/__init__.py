@@ -1,0 +1,1 @@
+"""PyTorch, in three rooms: borrowing the model, tapping its layers, reading its output."""

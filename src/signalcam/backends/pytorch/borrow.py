@@ -1,0 +1,147 @@
+"""Lend a module for the length of a block, and hand it back as it was."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signalcam.backends.protocol import Inputs
+from signalcam.errors import CamError, InputError, ModelError
+
+RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+
+
+class Stop(Exception):  # noqa: N818 - no error: the rest of the model is not needed
+    """Leaves the model once what was wanted has run."""
+
+
+def unwrapped(model: object) -> nn.Module:
+    """Return the module inside compiled and parallel wrappers."""
+    inner = getattr(model, "_orig_mod", None)
+    if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = model.module
+    if isinstance(inner, nn.Module):
+        return unwrapped(inner)
+    if isinstance(model, torch.jit.ScriptModule):
+        message = f"{type(model).__name__} is a scripted or traced module, which takes no hooks. Pass the nn.Module it was made from."
+        raise ModelError(message)
+    if not isinstance(model, nn.Module):
+        message = f"{type(model).__name__} is no nn.Module. Pass the network itself."
+        raise ModelError(message)
+    return model
+
+
+@contextmanager
+def borrowed(module: nn.Module) -> Iterator[None]:
+    """Lend the module in evaluation mode, frozen and recording; give it back as it was.
+
+    Recurrent layers run in training mode without dropout: the same numbers, and cuDNN then keeps
+    what their backward pass needs.
+    """
+    modules, parameters = list(module.modules()), list(module.parameters())
+    recurrent = [each for each in modules if type(each) in RECURRENT]
+    changes: list[tuple[object, str, object]] = [
+        *((each, "training", each in recurrent) for each in modules),
+        *((each, "dropout", 0.0) for each in recurrent),
+        *((each, "requires_grad", False) for each in parameters if each.is_leaf),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
+    devices = {each.device.index for each in parameters if each.is_cuda}
+    try:
+        for change in changes:
+            setattr(*change)
+        with (
+            _uncompiled(),
+            torch.random.fork_rng(devices),
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+        ):
+            yield
+    finally:
+        for old in before:
+            setattr(*old)
+
+
+def _uncompiled() -> Any:
+    """Run compiled parts eagerly, so that hooks fire; a no-op where nothing was compiled."""
+    used = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if used else nullcontext()
+
+
+def device_of(module: nn.Module) -> torch.device | None:
+    """The device of a module's first parameter or buffer; none if it has neither."""
+    tensors = (*module.parameters(), *module.buffers())
+    return tensors[0].device if tensors else None
+
+
+def prepare(module: nn.Module, inputs: Inputs) -> Inputs:
+    """Put every array where the module is, in its floating-point type."""
+    device = device_of(module)
+    floats = [each.dtype for each in module.parameters() if each.is_floating_point()]
+
+    def tensor_of(array: Any) -> Tensor:
+        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            array = array.copy()  # torch warns of memory it might write to
+        tensor = torch.as_tensor(array).detach()
+        dtype = floats[0] if floats and tensor.is_floating_point() else tensor.dtype
+        tensor = tensor.to(device=device, dtype=dtype)
+        return tensor.clone() if tensor.is_inference() else tensor
+
+    return inputs.map(tensor_of)
+
+
+def _called(module: nn.Module, tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return module(**tree) if _takes_names(module, tree) else module(tree)
+    if isinstance(tree, tuple | list) and _takes_many(module, len(tree)):
+        return module(*tree)
+    return module(tree)
+
+
+def _takes_names(module: nn.Module, names: Mapping[str, object]) -> bool:
+    parameters = signature(module.forward).parameters
+    anything = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
+    return anything or set(names) <= set(parameters)
+
+
+def _takes_many(module: nn.Module, count: int) -> bool:
+    kinds = [each.kind for each in signature(module.forward).parameters.values()]
+    positional = sum(
+        kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
+    )
+    return Parameter.VAR_POSITIONAL in kinds or positional >= count
+
+
+def run(module: nn.Module, inputs: Inputs) -> Any:
+    """Call the module as its user would; what it raises gains a note, never another type."""
+    try:
+        return _called(module, inputs.tree)
+    except (Stop, CamError):
+        raise
+    except Exception as error:
+        if not inputs.explained.is_floating_point():
+            kind = str(inputs.explained.dtype).removeprefix("torch.")
+            message = f"the input has dtype {kind} and the model refused it ({error}). Pass x.astype('float32')."
+            raise InputError(message) from error
+        error.add_note(
+            f"SignalCAM ran {type(module).__name__} on shape {tuple(inputs.explained.shape)}; the model raised this."
+        )
+        raise
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """Copy a tensor to NumPy, in single precision at least."""
+    wide = (
+        tensor.detach().float()
+        if tensor.dtype in (torch.bfloat16, torch.float16)
+        else tensor.detach()
+    )
+    array: np.ndarray = wide.cpu().numpy()
+    return array

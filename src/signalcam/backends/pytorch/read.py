@@ -1,0 +1,132 @@
+"""Find the logits behind what a model returned, in the run itself."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, Node
+from torch.overrides import TorchFunctionMode
+
+from signalcam.backends.pytorch.borrow import to_numpy
+from signalcam.scores import Reading, main_output
+
+_LAST_STEPS = {
+    "softmax": "softmax", "log_softmax": "log_softmax", "sigmoid": "sigmoid", "sigmoid_": "sigmoid",
+    "expit": "sigmoid", "log_sigmoid": "log_sigmoid", "logsigmoid": "log_sigmoid",
+}  # fmt: skip
+_SELECTIONS = (
+    "Alias", "Clone", "Index", "IndexSelect", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
+    "SplitWithSizes", "Squeeze", "T", "ToCopy", "Transpose", "Unbind", "UnsafeSplit", "UnsafeView", "Unsqueeze", "View",
+)  # fmt: skip
+_LEARNED = ("Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "NativeBatchNorm", "CudnnBatchNorm")
+
+
+class LastSteps(TorchFunctionMode):
+    """Remembers what went into the latest softmax and sigmoid calls, whichever way they are spelt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: deque[tuple[Node, Tensor, str]] = deque(
+            maxlen=8
+        )  # the score's own is among the last
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "").removeprefix("special_")
+        if name not in _LAST_STEPS:
+            return func(*args, **kwargs)
+        before = args[0] if args else kwargs["input"]
+        before = before.clone() if name.endswith("_") else before
+        after = func(*args, **kwargs)
+        if isinstance(after, Tensor) and after.grad_fn is not None:
+            self.seen.append((after.grad_fn, before, _LAST_STEPS[name]))
+        return after
+
+    def find(self, node: Node) -> tuple[Tensor, str] | None:
+        """What went into the call that made this node."""
+        return next(((before, name) for made, before, name in self.seen if made is node), None)
+
+
+def read(raw: Any, steps: LastSteps, batch: int) -> Reading:
+    """Find the scores in what the model returned, and the logits behind them."""
+    main = main_output(raw)
+    before, last_step = _before_last_step(main, steps) if isinstance(main, Tensor) else (None, "")
+    return Reading(raw, main, before, last_step, batch, to_numpy)
+
+
+def _before_last_step(main: Tensor, steps: LastSteps) -> tuple[Tensor | None, str]:
+    """Return the logits behind ``main``, shaped like it, and the step that lies between."""
+    node = main.grad_fn
+    while node is not None:
+        found = steps.find(node)
+        if found is not None:
+            return _selected(main, node, found[0]), found[1]
+        parents = [parent for parent, _ in node.next_functions if parent is not None]
+        if len(parents) != 1 or _operation(node) not in _SELECTIONS:
+            break
+        node = parents[0]
+    likely = _looks_like(main)
+    return (None if likely else main), likely
+
+
+def _operation(node: Node) -> str:
+    return node.name().partition("Backward")[0]
+
+
+def _selected(main: Tensor, node: Node, before: Tensor) -> Tensor | None:
+    """Apply to ``before`` the views and selections that lie between ``node`` and ``main``.
+
+    The backward pass of a selection sends each output's own value to the element it was taken from,
+    so sending the outputs' numbers, digit by digit, tells which element that is.
+    """
+    if node is main.grad_fn:
+        return before
+    edge, count = GradientEdge(node, 0), main.numel()
+
+    def origin(values: Tensor) -> Tensor:
+        sent = values.reshape(main.shape).to(main.dtype)
+        (arrived,) = torch.autograd.grad([main], [edge], [sent], retain_graph=True)
+        return arrived.reshape(-1).round().long()
+
+    numbers = torch.arange(count, device=main.device)
+    hit = origin(torch.ones_like(numbers))
+    if int(hit.max()) > 1 or int(hit.sum()) != count:
+        return None  # some element was used twice: no plain selection
+    found, place = torch.zeros_like(hit), 1
+    while place <= count:
+        found += (
+            origin(numbers // place % 128) * place
+        )  # 0..127 is exact in every floating-point type
+        place *= 128
+    taken = hit.nonzero()[:, 0]
+    order = taken[found[taken].argsort()]
+    return before.reshape(-1)[order].reshape(main.shape)
+
+
+def _looks_like(main: Tensor) -> str:
+    """Name the probabilities an output seems to hold where its last step was not recognised."""
+    values = main.detach().float()
+    if main.ndim == 0 or not bool(((values >= 0) & (values <= 1)).all()):
+        return ""
+    rows = values.reshape(values.shape[0], -1)
+    if rows.shape[1] > 1 and bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
+        return "softmax"
+    return "sigmoid" if _has_ancestor(main.grad_fn, ("Sigmoid", "Softmax", "LogSoftmax")) else ""
+
+
+def _has_ancestor(node: Node | None, operations: Sequence[str]) -> bool:
+    """Whether such an operation lies between the node and the nearest layers with weights."""
+    waiting, seen = deque([node]), set[Node]()
+    while waiting:
+        each = waiting.popleft()
+        if each is None or each in seen or _operation(each) in _LEARNED:
+            continue
+        if _operation(each) in operations:
+            return True
+        seen.add(each)
+        waiting.extend(parent for parent, _ in each.next_functions)
+    return False

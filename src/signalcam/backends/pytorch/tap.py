@@ -1,0 +1,153 @@
+"""Catch what layers return, and the gradients that arrive there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from signalcam.errors import ModelError, nearest
+
+CHANNELS_LAST = (
+    nn.Linear, nn.Embedding, nn.LayerNorm, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run of a tapped layer: what it returned, and how to put its channels second."""
+
+    number: int
+    kept: Tensor
+    channels_second: Callable[[Tensor], Tensor]
+
+    @property
+    def activation(self) -> Tensor:
+        """What the layer returned, ``(b, c, *positions)``."""
+        return self.channels_second(self.kept.detach())
+
+
+def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[Tensor], Tensor]]:
+    """Find the tensor with positions in a layer's output, and how to put its channels second."""
+    tensors = [
+        each
+        for each in (output if isinstance(output, tuple | list) else [output])
+        if isinstance(each, Tensor)
+    ]
+    tensor = next((each for each in tensors if each.ndim >= 3 and each.is_floating_point()), None)
+    if isinstance(module, nn.RNNBase):
+        return tensor, lambda t: t.movedim(-1, 1) if module.batch_first else t.permute(1, 2, 0)
+    if isinstance(module, CHANNELS_LAST):
+        return tensor, lambda t: t.movedim(-1, 1)
+    return tensor, lambda t: t
+
+
+def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
+    if output is old:
+        return new
+    entries = [new if each is old else each for each in output]
+    return type(output)(*entries) if hasattr(output, "_fields") else type(output)(entries)
+
+
+def tap(module: nn.Module, calls: list[Call | None]) -> RemovableHandle:
+    """Record from this layer's output on; what lies before it is not recorded.
+
+    The model goes on with a copy, so that a layer working in place cannot change what is kept.
+    """
+
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        tensor, channels_second = positions(module, output)
+        if tensor is None:
+            calls.append(None)
+            return output
+        if torch.is_inference_mode_enabled():
+            message = "the model switches to torch.inference_mode() itself, which records nothing. Use torch.no_grad() in its forward."
+            raise ModelError(message)
+        torch.set_grad_enabled(True)
+        kept = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+        calls.append(Call(len(calls), kept, channels_second))
+        return _replaced(output, tensor, kept.clone())
+
+    return module.register_forward_hook(hook)
+
+
+@contextmanager
+def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
+    """Remove hooks when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def split(name: str) -> tuple[str, int | None]:
+    """``"conv[1]"`` is the second call of ``conv``."""
+    bare, bracket, rest = name.partition("[")
+    return (bare, int(rest[:-1])) if bracket and rest[:-1].isdigit() else (name, None)
+
+
+def module_called(module: nn.Module, name: str) -> nn.Module:
+    """Return the layer of that name; wrappers' prefixes and call numbers are ignored."""
+    found: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
+    bare = split(name)[0]
+    plain = bare if bare in found else bare.removeprefix("_orig_mod.").removeprefix("module.")
+    if not plain or plain not in found:
+        names = [each for each in found if each]
+        message = (
+            f"layer {name!r} is not in {type(module).__name__}.{nearest(bare, names)} "
+            "List all with signalcam.layers(model)."
+        )
+        raise ModelError(message)
+    return found[plain]
+
+
+def chosen(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
+    """The calls of a layer that the user may have meant, or an error that says why there is none."""
+    wanted = split(name)[1]
+    if not calls or (wanted is not None and wanted >= len(calls)):
+        ran = f"ran {len(calls)} times" if calls else "never ran"
+        message = (
+            f"layer {name!r} {ran} for this input. "
+            "Choose one that runs: signalcam.layers(model, example)."
+        )
+        raise ModelError(message)
+    usable = [call for call in (calls if wanted is None else [calls[wanted]]) if call is not None]
+    usable = [call for call in usable if call.activation[0, 0].numel() > 1]
+    if not usable:
+        message = (
+            f"layer {name!r} has no positions: its output is one vector a sample. "
+            "Choose an earlier layer, before pooling or flattening."
+        )
+        raise ModelError(message)
+    return usable
+
+
+def gradients(score: Tensor, calls: Sequence[Call], *, keep: bool) -> list[Tensor | None]:
+    """Differentiate the sum of a score over the batch; ``None`` for calls it does not depend on."""
+    if not score.requires_grad:
+        return [None] * len(calls)
+    kept = [call.kept for call in calls]
+    return list(torch.autograd.grad(score.sum(), kept, retain_graph=keep, allow_unused=True))
+
+
+def the_one(name: str, calls: Sequence[Call], rows: Sequence[Sequence[Tensor | None]]) -> int:
+    """Which of a layer's calls the scores depend on; an error where several do."""
+    if len(calls) == 1:
+        return 0
+    columns = list(zip(*rows, strict=True))
+    felt = [any(each is not None and bool(each.any()) for each in column) for column in columns]
+    if sum(felt) > 1:
+        numbers = [call.number for call, each in zip(calls, felt, strict=True) if each]
+        options = " or ".join(repr(f"{split(name)[0]}[{number}]") for number in numbers)
+        message = (
+            f"layer {name!r} ran {len(calls)} times and more than one run reaches the score. "
+            f"Say which: {options}."
+        )
+        raise ModelError(message)
+    return felt.index(True) if True in felt else 0

@@ -1,0 +1,183 @@
+"""PyTorch: taps by forward hooks, gradients only from the score down to the tap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signalcam.backends.protocol import Inputs, Layer, Pick, Pull, Question, Reach
+from signalcam.backends.pytorch.borrow import (
+    Stop,
+    borrowed,
+    device_of,
+    prepare,
+    run,
+    to_numpy,
+    unwrapped,
+)
+from signalcam.backends.pytorch.read import LastSteps, read
+from signalcam.backends.pytorch.tap import (
+    Call,
+    chosen,
+    gradients,
+    hooked,
+    module_called,
+    positions,
+    split,
+    tap,
+    the_one,
+)
+from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
+from signalcam.errors import ModelError
+from signalcam.scores import Reading
+from signalcam.targets import Asked
+
+
+class TorchBackend:
+    """PyTorch, behind the verbs of ``signalcam.backends.protocol.Backend``."""
+
+    name = "torch"
+    version = torch.__version__
+
+    def owns(self, model: object) -> bool:
+        """Whether the model is a module of PyTorch."""
+        return isinstance(model, nn.Module)
+
+    def numpy(self, array: Any) -> np.ndarray:
+        """Copy a tensor to NumPy, in single precision at least."""
+        return to_numpy(array) if isinstance(array, Tensor) else np.asarray(array)
+
+    def layers(self, model: object, inputs: Inputs | None) -> list[Layer]:
+        """List the layers whose output has positions; by their class alone where there is no input."""
+        module = unwrapped(model)
+        if inputs is None:
+            named = [
+                (name, each)
+                for name, each in module.named_modules()
+                if isinstance(each, CONVOLUTIONS)
+            ]
+            return [Layer(name, type(each).__name__) for name, each in named]
+        walk = Walk()
+
+        def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
+            return lambda each, _inputs, output: walk.note(name, each, output)
+
+        handles = [
+            each.register_forward_hook(watch(name)) for name, each in module.named_modules() if name
+        ]
+        with hooked(handles), borrowed(module), torch.no_grad():
+            raw = run(module, prepare(module, inputs))
+        return walk.layers(raw)
+
+    def resolve(self, model: object, layer: object) -> str:
+        """Return the name of a layer given by name or as a module."""
+        module = unwrapped(model)
+        if isinstance(layer, str):
+            module_called(module, layer)
+            return layer
+        names: list[str] = [name for name, each in module.named_modules() if each is layer and name]
+        if not names:
+            message = (
+                f"{type(layer).__name__} is no layer of {type(module).__name__}. "
+                "Give a name from signalcam.layers(model)."
+            )
+            raise ModelError(message)
+        return names[0]
+
+    def pull(
+        self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
+    ) -> Pull:
+        """Run the model once, recorded from the layers on, and differentiate each score."""
+        module = unwrapped(model)
+        caught: dict[nn.Module, list[Call | None]] = {
+            module_called(module, name): [] for name in layers
+        }
+        with borrowed(module):
+            prepared = prepare(module, inputs)
+            with ExitStack() as stack:
+                steps = stack.enter_context(LastSteps())
+                stack.enter_context(hooked([tap(each, calls) for each, calls in caught.items()]))
+                raw = run(module, prepared)
+            calls = [chosen(name, caught[module_called(module, name)]) for name in layers]
+            reading = read(raw, steps, prepared.explained.shape[0])
+            asked = question(reading)
+            flat = [call for each in calls for call in each]
+            rows = [gradients(each.value, flat, keep=each is not asked[-1]) for each in asked]
+        return _gathered(reading, asked, layers, calls, rows)
+
+    def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+        """Differentiate a layer's output at some positions with respect to the input."""
+        module = unwrapped(model)
+        with borrowed(module):
+            prepared = prepare(module, inputs)
+            x = prepared.explained.clone().requires_grad_()
+            outputs: list[Tensor] = []
+
+            def stop(each: nn.Module, _inputs: Any, output: Any) -> None:
+                tensor, channels_second = positions(each, output)
+                outputs.append(x if tensor is None else channels_second(tensor))
+                if len(outputs) > (split(layer)[1] or 0):
+                    raise Stop
+
+            handle = module_called(module, layer).register_forward_hook(stop)
+            with hooked([handle]), suppress(Stop):
+                run(module, prepared.with_explained(x.clone()))
+            cells = tuple(outputs[-1].shape[2:])
+            picked = pick(cells)
+            felt = [_felt(outputs[-1], x, index) for index in picked]
+        return Reach(cells, picked, np.stack(felt))
+
+    def free_memory(self, model: object) -> int:
+        """Bytes free on the model's device."""
+        device = device_of(unwrapped(model))
+        if device is not None and device.type == "cuda":
+            return torch.cuda.mem_get_info(device)[0]
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    def ran_out_of_memory(self, error: Exception) -> bool:
+        """Whether the error is the allocator's, on whichever device."""
+        return isinstance(
+            error, torch.OutOfMemoryError | MemoryError
+        ) or "can't allocate memory" in str(error)
+
+
+def _felt(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
+    """How strongly each input value is felt at one position of the output, all samples together."""
+    here = output.permute(*range(2, output.ndim), 0, 1)[index]
+    signs = torch.randint(2, here.shape[1:2], generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+    total = (here * signs.to(here)).sum()
+    if not total.requires_grad:
+        return np.zeros(x.shape[1:])
+    (gradient,) = torch.autograd.grad(total, x, retain_graph=True, materialize_grads=True)
+    return to_numpy(gradient.abs().sum(0)).astype(np.float64)
+
+
+def _gathered(
+    reading: Reading,
+    asked: Sequence[Asked],
+    layers: Sequence[str],
+    calls: Sequence[Sequence[Call]],
+    rows: Sequence[Sequence[Tensor | None]],
+) -> Pull:
+    """Sort what was differentiated by target and layer, channels second."""
+    waiting = [iter(row) for row in rows]
+    ran, activations, columns = [], [], []
+    for name, each in zip(layers, calls, strict=True):
+        own = [[next(row) for _ in each] for row in waiting]
+        one = the_one(name, each, own)
+        call = each[one]
+        ran.append(f"{split(name)[0]}[{call.number}]")
+        activations.append(call.activation)
+        columns.append(
+            [None if row[one] is None else call.channels_second(row[one]) for row in own]
+        )
+    return Pull(reading, asked, ran, activations, list(zip(*columns, strict=True)))
+
+
+BACKEND = TorchBackend()

@@ -1,0 +1,1 @@
+"""A real recording and a small trained network to try every method on."""

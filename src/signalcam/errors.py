@@ -1,0 +1,68 @@
+"""Every exception and warning of SignalCAM.
+
+CamError
+├── ModelError        no backend owns this model; a layer is unknown, never ran, or has no positions
+├── MethodError       a method, score or alignment of that name does not exist
+├── TargetError       a class is unknown or out of range; the output is no row of scores
+├── LayoutError       the axes do not fit the input
+├── InputError        the numbers themselves are unusable (empty, not finite, not numeric)
+├── StoreError        a result cannot be written, or what lies there is not one of ours
+└── MissingExtra      a feature needs an optional dependency
+
+Each leaf is also the built-in a reader would expect, so ``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CamError(Exception):
+    """The root: ``except CamError`` catches whatever SignalCAM raises on purpose."""
+
+
+class ModelError(CamError, LookupError):
+    """The model, or a layer of it, cannot be explained as asked."""
+
+
+class MethodError(CamError, ValueError):
+    """An option names something that does not exist."""
+
+
+class TargetError(CamError, ValueError):
+    """The question does not fit what the model returns."""
+
+
+class LayoutError(CamError, ValueError):
+    """The axes named do not fit the axes given."""
+
+
+class InputError(CamError, ValueError):
+    """The input holds values no network can be asked about."""
+
+
+class StoreError(CamError, OSError):
+    """A result cannot be saved there, or cannot be read from there."""
+
+
+class MissingExtra(CamError, ImportError):  # noqa: N818 - a public name, read as a sentence
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs an optional dependency: pip install 'signalcam[{extra}]'."
+        )
+
+
+class CamWarning(UserWarning):
+    """A result that is right but easily misread."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known names look like ``name``; a sentence, or nothing."""
+    close = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Nearest: {', '.join(map(repr, close))}." if close else ""

@@ -1,0 +1,391 @@
+"""The front door: a model and an input go in, one labelled result comes out."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from signalcam import scores
+from signalcam.align import Axis
+from signalcam.arrays import Array
+from signalcam.backends import backend_of
+from signalcam.backends.protocol import Backend, Inputs, Layer, is_array
+from signalcam.batches import (
+    NotFinite,
+    as_inputs,
+    check_finite,
+    first_size,
+    in_batches,
+    samples_in,
+    sliced,
+)
+from signalcam.errors import InputError, MethodError, ModelError, nearest
+from signalcam.explanation import Explanation
+from signalcam.formulas import Method, find
+from signalcam.layout import Layout, as_layout, check_layout, named
+from signalcam.parts import Part, layer_maps, part_of, said_by_all, warn_of_flaws
+from signalcam.placing import PROBED_SAMPLES, Alignment, candidates, grid, measured_axes
+from signalcam.targets import Asked, PerSample, Target, as_target, class_index
+
+_log = logging.getLogger("signalcam")
+
+OneOrMore: TypeAlias = Any  # one value, or a list or tuple of them
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains one model in one way, as often as you like.
+
+    Args:
+        model: A ``torch.nn.Module``. It is borrowed: it comes back exactly as it was.
+        method: One or several: names from ``signalcam.methods()``, or ``Method`` objects.
+        layer: One or several: names or layer objects. ``"conv[1]"`` is the second call of a layer that
+            runs twice. ``None`` takes the last layer with positions that the score depends on.
+        target: One or several questions, each asked of every sample: ``"predicted"``, a class index or
+            name, ``PerSample([...])``, ``Output(function)`` or such a function.
+        layout: Names of the input's axes, ``"batch channel time"``, or a ``Layout`` with rates, names and
+            units. ``None`` finds out which axes carry positions by looking at the network.
+        class_names: One name a class.
+        batch_size: Samples at a time; ``None`` picks a size that fits. Halved when memory runs out.
+        progress: Show a progress bar.
+        signed: Keep negative evidence instead of dropping it.
+        score: What is differentiated: ``"logit"`` (exact, also behind softmax and sigmoid), ``"log_odds"``,
+            ``"probability"``, ``"log_prob_clamped"``, or a function of the scores ``(batch, class)``.
+        align: ``"receptive-field"`` puts each value where the layer looked; ``"resize"`` stretches the map.
+        nan: ``"raise"`` refuses samples with NaN or infinite values, ``"warn"`` goes on.
+
+    Raises:
+        CamError: An option names something that does not exist.
+
+    Example:
+        >>> explainer = Explainer(network, layer="conv2", method="hires-cam")  # doctest: +SKIP
+        >>> explainer(ecg).maps.dims  # doctest: +SKIP
+        ('sample', 'target', 'method', 'layer', 'time')
+    """
+
+    model: Any
+    method: OneOrMore = "grad-cam"
+    layer: OneOrMore = None
+    target: OneOrMore = "predicted"
+    layout: Layout | str | Sequence[str] | None = None
+    class_names: Sequence[str] | None = None
+    batch_size: int | None = None
+    progress: bool = False
+    signed: bool = False
+    score: str | Callable[[Array], Array] = "logit"
+    align: Alignment = "receptive-field"
+    nan: NotFinite = "raise"
+    _remembered: dict[str, tuple[str, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.class_names is not None:
+            object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
+        if self.align not in ("receptive-field", "resize"):
+            message = f"there is no alignment {self.align!r}.{nearest(str(self.align), ['receptive-field', 'resize'])} Choose 'receptive-field' or 'resize'."
+            raise MethodError(message)
+        if self.nan not in ("raise", "warn"):
+            message = f"nan={self.nan!r} is not known; choose 'raise' or 'warn'."
+            raise MethodError(message)
+        if self.batch_size is not None and not self.batch_size >= 1:
+            message = f"batch_size is {self.batch_size!r}; give at least 1, or None to pick a size that fits."
+            raise InputError(message)
+        _ = (
+            self.methods,
+            self.targets,
+            self.score_name,
+            self.backend,
+        )  # wrong names are told at once
+        scores.find(self.score)
+        as_layout(self.layout)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The backend that owns the model."""
+        return backend_of(self.model)
+
+    @cached_property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods asked for, each once."""
+        return tuple(dict.fromkeys(find(each) for each in _several(self.method)))
+
+    @cached_property
+    def targets(self) -> dict[str, Target]:
+        """The questions asked, by the name they have in the result."""
+        named_targets: dict[str, Target] = {}
+        for wanted in _several(self.target):
+            target = as_target(wanted, self.class_names)
+            label = target.label(self.class_names)
+            if named_targets.get(label, target) != target:
+                label = f"{label} {len(named_targets) + 1}"
+            named_targets[label] = target
+        return named_targets
+
+    @property
+    def score_name(self) -> str:
+        """The name of what is differentiated."""
+        return scores.find(self.score)[0]
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        labels: Sequence[int | str] | None = None,
+        sample_names: Sequence[Any] | None = None,
+    ) -> Explanation:
+        """Explain the model's answer to some inputs; see ``explain``."""
+        given = as_inputs(inputs)
+        count = samples_in(given)
+        self._check(given, labels=labels, sample_names=sample_names)
+        layers = self._layers(given)
+        size = self.batch_size or first_size(given, self.backend, self.model)
+
+        def run(rows: slice) -> Part:
+            return self._part(sliced(given, rows), layers, rows)
+
+        parts = in_batches(run, count, size, self.backend, progress=self.progress)
+        warn_of_flaws(parts, layers, tuple(self.targets), self.methods)
+        return self._result(given, layers, parts, labels, sample_names)
+
+    def stream(self, loader: Iterable[Any]) -> Iterator[Explanation]:
+        """Explain batch after batch without holding more than one.
+
+        Args:
+            loader: Yields inputs, or pairs of inputs and integer class labels ``(batch,)`` as a
+                ``DataLoader`` does.
+
+        Yields:
+            One explanation a batch; samples are numbered on from batch to batch.
+        """
+        start = 0
+        for item in loader:
+            inputs, labels = _unpaired(item)
+            count = samples_in(as_inputs(inputs))
+            yield self(inputs, labels=labels, sample_names=range(start, start + count))
+            start += count
+
+    # --- before the model runs -------------------------------------------------------------------
+
+    def _check(self, given: Inputs, **per_sample: Sequence[Any] | None) -> None:
+        count = samples_in(given)
+        check_layout(as_layout(self.layout), given.explained.shape)
+        for what, values in per_sample.items():
+            if values is not None and len(values) != count:
+                message = f"{len(values)} {what} for {count} samples. Give one a sample, in order."
+                raise InputError(message)
+        for target in self.targets.values():
+            if isinstance(target, PerSample):
+                target.check(count)
+        check_finite(given, self.backend, self.nan)
+
+    def _layers(self, given: Inputs) -> tuple[str, ...]:
+        if self.layer is not None:
+            names = [self.backend.resolve(self.model, each) for each in _several(self.layer)]
+            return tuple(dict.fromkeys(names))
+        if "layers" not in self._remembered:
+            self._remembered["layers"] = (self._last_layer_felt(given),)
+            _log.info("explaining layer %r", self._remembered["layers"][0])
+        return self._remembered["layers"]
+
+    def _last_layer_felt(self, given: Inputs) -> str:
+        """The last layer with positions whose gradient for the targets is not zero."""
+        felt = [layer for layer, strength in self.felt(given) if strength > 0]
+        if not felt:
+            message = (
+                f"no layer of {type(self.model).__name__} has both positions and a gradient for "
+                f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
+                "signalcam.layers(model, example)."
+            )
+            raise ModelError(message)
+        return felt[-1].name
+
+    def felt(self, given: Inputs) -> list[tuple[Layer, float]]:
+        """See how strongly the targets depend on each layer with positions, for the first samples.
+
+        Returns:
+            Layers in the order they finish, with the root mean square of the gradient.
+        """
+        rows = slice(0, PROBED_SAMPLES)
+        few = sliced(given, rows)
+        found = self.backend.layers(self.model, few)
+        if not found:
+            return []
+        pull = self.backend.pull(self.model, few, [each.name for each in found], self._ask(rows))
+        columns = zip(*pull.gradients, strict=True)
+        strengths = [max(_strength(self.backend, each) for each in column) for column in columns]
+        return list(zip(found, strengths, strict=True))
+
+    # --- while it runs ---------------------------------------------------------------------------
+
+    def _ask(self, rows: slice) -> Callable[[scores.Reading], list[Asked]]:
+        score, names = scores.find(self.score)[1], self.class_names
+
+        def question(reading: scores.Reading) -> list[Asked]:
+            if names is not None and reading.has_rows and len(names) != reading.classes:
+                message = (
+                    f"class_names holds {len(names)} names but the model tells {reading.classes} "
+                    "classes apart. Give one name a class."
+                )
+                raise InputError(message)
+            return [each.ask(reading, rows, score, names) for each in self.targets.values()]
+
+        return question
+
+    def _part(self, batch: Inputs, layers: Sequence[str], rows: slice) -> Part:
+        pull = self.backend.pull(self.model, batch, layers, self._ask(rows))
+        for label, row in zip(self.targets, pull.gradients, strict=True):
+            for name, gradient in zip(layers, row, strict=True):
+                if gradient is None:
+                    message = (
+                        f"layer {name!r} gave no gradient for target {label!r}: its output does "
+                        "not reach the score, or a step between them has no gradient (quantised, "
+                        "detached, rounded). Choose another: signalcam.layers(model, example)."
+                    )
+                    raise ModelError(message)
+        score = scores.provenance(self.score_name, pull.reading)
+        return part_of(pull, self.methods, self.backend, score, signed=self.signed)
+
+    # --- afterwards ------------------------------------------------------------------------------
+
+    def measured(self, given: Inputs, layer: str) -> dict[int, Axis]:
+        """Where a layer looks, by layer axis; only the axes that could be measured."""
+        axes = candidates(as_layout(self.layout), given.explained.ndim)
+        return measured_axes(self.backend, self.model, given, layer, axes)
+
+    def _grid(self, given: Inputs, layer: str, cells: tuple[int, ...]) -> dict[int, Axis]:
+        shape = tuple(given.explained.shape)
+        axes = candidates(as_layout(self.layout), len(shape))
+        return grid(self.measured(given, layer), cells, shape, axes, self.align, layer)
+
+    def _result(
+        self,
+        given: Inputs,
+        names: Sequence[str],
+        parts: Sequence[Part],
+        labels: Sequence[Any] | None,
+        sample_names: Sequence[Any] | None,
+    ) -> Explanation:
+        columns = list(zip(*[part.layers for part in parts], strict=True))
+        layers = tuple(
+            layer_maps(name, column, self._grid(given, column[0].ran, column[0].cells))
+            for name, column in zip(names, columns, strict=True)
+        )
+        said = said_by_all(parts)
+        x = self.backend.numpy(given.explained)
+        position_axes = sorted({axis.input_axis for layer in layers for axis in layer.grid})
+        return Explanation(
+            layers=layers,
+            targets=tuple(self.targets),
+            methods=tuple(method.name for method in self.methods),
+            layout=named(as_layout(self.layout), x.ndim, position_axes),
+            input=x,
+            scores=said.scores,
+            target_classes=said.index,
+            logits=said.logits,
+            probabilities=said.probabilities,
+            classes=said.predicted,
+            true_classes=None if labels is None else _class_indices(labels, self.class_names),
+            class_names=None if self.class_names is None else tuple(self.class_names),
+            sample_names=tuple(range(len(x)) if sample_names is None else sample_names),
+            provenance=self._provenance(parts[0].score),
+        )
+
+    def _provenance(self, score: str) -> dict[str, Any]:
+        return {
+            "model": type(self.model).__name__,
+            "score": score,
+            "signed": str(self.signed),
+            "align": self.align,
+            "signalcam": version("signalcam"),
+            self.backend.name: self.backend.version,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        }
+
+
+def explain(  # noqa: PLR0913 - the front door: every parameter is a question users ask
+    model: Any, inputs: Any, *,
+    method: OneOrMore = "grad-cam", layer: OneOrMore = None, target: OneOrMore = "predicted",
+    layout: Layout | str | Sequence[str] | None = None, class_names: Sequence[str] | None = None,
+    labels: Sequence[int | str] | None = None, sample_names: Sequence[Any] | None = None,
+    batch_size: int | None = None, progress: bool = False, signed: bool = False,
+    score: str | Callable[[Array], Array] = "logit", align: Alignment = "receptive-field", nan: NotFinite = "raise",
+) -> Explanation:  # fmt: skip
+    """Show which part of each input made the model answer as it did.
+
+    Args:
+        model: See ``Explainer``, like every parameter not named here.
+        inputs: What the model takes, batch first: an array (NumPy or the framework's), or a tuple or
+            dict of arrays. The map is drawn on the one with the most axes.
+        method: See ``Explainer``.
+        layer: See ``Explainer``.
+        target: See ``Explainer``.
+        layout: See ``Explainer``.
+        class_names: See ``Explainer``.
+        labels: The true class of each sample, by index or name, for titles and later comparison.
+        sample_names: One name a sample.
+        batch_size: See ``Explainer``.
+        progress: See ``Explainer``.
+        signed: See ``Explainer``.
+        score: See ``Explainer``.
+        align: See ``Explainer``.
+        nan: See ``Explainer``.
+
+    Returns:
+        Maps for every sample, target, method and layer, from one forward pass and one backward pass a
+        target for each batch.
+
+    Raises:
+        CamError: Something does not fit; the message says what to do.
+
+    Example:
+        >>> import signalcam as sc
+        >>> exp = sc.explain(network, ecg)  # doctest: +SKIP
+        >>> exp.plot(sample=0)  # doctest: +SKIP
+    """
+    explainer = Explainer(
+        model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,
+        progress=progress, signed=signed, score=score, align=align, nan=nan,
+    )  # fmt: skip
+    return explainer(inputs, labels=labels, sample_names=sample_names)
+
+
+def _several(value: Any) -> Sequence[Any]:
+    if isinstance(value, list | tuple):
+        if not value:
+            message = "an empty list was given for method, layer or target. Give at least one, or leave it out."
+            raise MethodError(message)
+        return value
+    return [value]
+
+
+def _unpaired(item: Any) -> tuple[Any, Any]:
+    """Split ``(inputs, labels)`` as loaders yield it; anything else is inputs."""
+    pair = isinstance(item, list | tuple) and len(item) == 2 and is_array(item[1])
+    if pair and len(item[1].shape) == 1 and "int" in str(item[1].dtype):
+        return item[0], item[1]
+    return (
+        tuple(item)
+        if isinstance(item, list) and len(item) > 1
+        else item[0]
+        if isinstance(item, list)
+        else item
+    ), None
+
+
+def _class_indices(labels: Sequence[Any], names: Sequence[str] | None) -> np.ndarray:
+    return np.asarray(
+        [class_index(each if isinstance(each, str) else int(each), names) for each in labels]
+    )
+
+
+def _strength(backend: Backend, gradient: Array | None) -> float:
+    return 0.0 if gradient is None else float(np.sqrt(np.mean(backend.numpy(gradient) ** 2)))

@@ -1,0 +1,486 @@
+"""The result: raw maps with named axes, and everything needed to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signalcam import maps as map_operations
+from signalcam import store
+from signalcam.align import Axis, resample
+from signalcam.errors import CamError, MethodError, StoreError, TargetError, nearest
+from signalcam.formulas import find
+from signalcam.layout import DUMMY, Layout
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import xarray as xr
+
+    from signalcam.plot import Plotter
+
+_AXES = ("sample", "target", "method", "layer")
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """The maps of one layer, at its own resolution.
+
+    Attributes:
+        name: The layer's.
+        values: ``(sample, target, method, *positions)``, float32.
+        grid: Where the positions lie, one ``Axis`` for each, in the order of the input's axes.
+    """
+
+    name: str
+    values: np.ndarray
+    grid: tuple[Axis, ...]
+
+    def at_input(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
+        """Interpolate to the input's resolution, ``(sample, target, method, *lengths)``."""
+        full = resample(self.values, self.grid)
+        own = {axis.input_axis: axis.length for axis in self.grid}
+        shape = [own.get(axis, 1) for axis in axes]
+        return np.broadcast_to(full.reshape(*full.shape[:3], *shape), (*full.shape[:3], *lengths))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Maps for samples x targets x methods x layers, with what they are about.
+
+    Nothing in it is normalised. Positive values speak for the target; ``signed=True`` results hold
+    negative evidence too. ``maps`` is at the input's resolution, ``native`` at the layer's.
+
+    Attributes:
+        layers: The maps, one entry a layer.
+        targets: Names of the questions asked.
+        methods: Names of the methods.
+        layout: Names, rates and units of the input's axes.
+        input: The explained input, ``(sample, ...)``.
+        scores: ``(sample, target)``, what was differentiated.
+        target_classes: ``(sample, target)``, the class each question was about; -1 for none.
+        logits: ``(sample, class)``, exact where the provenance says so; ``None`` without classes.
+        probabilities: ``(sample, class)``; ``None`` without classes.
+        classes: ``(sample,)``, the predicted class; ``None`` without classes.
+        true_classes: ``(sample,)``, the labels given.
+        class_names: Names of the classes, if given.
+        sample_names: Names of the samples, or their numbers.
+        provenance: Model, score, alignment and versions.
+    """
+
+    layers: tuple[LayerMaps, ...]
+    targets: tuple[str, ...]
+    methods: tuple[str, ...]
+    layout: Layout
+    input: np.ndarray
+    scores: np.ndarray
+    target_classes: np.ndarray
+    logits: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    true_classes: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+    sample_names: tuple[Any, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    # --- what it is about ------------------------------------------------------------------------
+
+    @property
+    def map_axes(self) -> tuple[int, ...]:
+        """The axes of the input that the maps have, batch being axis 0."""
+        return tuple(sorted({axis.input_axis for layer in self.layers for axis in layer.grid}))
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the maps' position axes."""
+        return tuple(self.layout.dims[axis] for axis in self.map_axes)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(layer.name for layer in self.layers)
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, or its number."""
+        return self.class_names[index] if self.class_names else str(index)
+
+    def __repr__(self) -> str:
+        what = " x ".join(
+            f"{len(names)} {kind}{'s' * (len(names) != 1)}"
+            for kind, names in (
+                ("sample", self.sample_names), ("target", self.targets), ("method", self.methods), ("layer", self.layers),
+            )
+        )  # fmt: skip
+        lengths = " x ".join(
+            f"{self.input.shape[axis]} {dim}"
+            for axis, dim in zip(self.map_axes, self.dims, strict=True)
+        )
+        names = ", ".join(self.methods), ", ".join(self.layer_names), ", ".join(self.targets)
+        return (
+            f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}; "
+            f"{names[0]} at {names[1]}, for {names[2]}>"
+        )
+
+    # --- labelled arrays -------------------------------------------------------------------------
+
+    @cached_property
+    def maps(self) -> xr.DataArray:
+        """The maps at the input's resolution: ``(sample, target, method, layer, *positions)``."""
+        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+        lengths = [self.input.shape[axis] for axis in self.map_axes]
+        values = np.stack([each.at_input(self.map_axes, lengths) for each in self.layers], axis=3)
+        positions = {
+            dim: self._coordinate(dim, np.arange(length))
+            for dim, length in zip(self.dims, lengths, strict=True)
+        }
+        coords = {**self._labels(), "layer": list(self.layer_names), **positions}
+        return xr.DataArray(
+            values, coords, (*_AXES, *self.dims), "importance", dict(self.provenance)
+        )
+
+    def native(self, layer: str | None = None) -> xr.DataArray:
+        """The maps of one layer at its own resolution: ``(sample, target, method, *positions)``.
+
+        Args:
+            layer: Its name; the first by default.
+
+        Returns:
+            An array whose position coordinates are the centres of what each position sees, in the
+            units of the input's axes.
+        """
+        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+        own = self.layers[0 if layer is None else _place(layer, self.layer_names, "layer")]
+        dims = tuple(self.layout.dims[axis.input_axis] for axis in own.grid)
+        places = {
+            dim: self._coordinate(dim, axis.centres)
+            for dim, axis in zip(dims, own.grid, strict=True)
+        }
+        return xr.DataArray(
+            own.values,
+            {**self._labels(), **places},
+            (*_AXES[:3], *dims),
+            "importance",
+            dict(self.provenance),
+        )
+
+    @cached_property
+    def outputs(self) -> xr.DataArray:
+        """The logit of every class, ``(sample, class)``; a single output counts as two classes."""
+        return self._by_class(self.logits, "logit", kind=self.provenance.get("score", ""))
+
+    @cached_property
+    def confidence(self) -> xr.DataArray:
+        """The probability of every class, ``(sample, class)``."""
+        return self._by_class(self.probabilities, "probability")
+
+    @cached_property
+    def predicted(self) -> xr.DataArray:
+        """The predicted class of each sample, ``(sample,)``."""
+        return self._by_sample(self.classes, "predicted")
+
+    @cached_property
+    def labels(self) -> xr.DataArray | None:
+        """The true class of each sample, ``(sample,)``, if labels were given."""
+        return None if self.true_classes is None else self._by_sample(self.true_classes, "label")
+
+    def to_xarray(self) -> xr.Dataset:
+        """Everything as one labelled dataset."""
+        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+        score = xr.DataArray(self.scores, dims=("sample", "target"))
+        variables: dict[str, Any] = {"importance": self.maps, "score": score}
+        if self.classes is not None:
+            variables |= {
+                "logit": self.outputs,
+                "probability": self.confidence,
+                "predicted": self.predicted,
+            }
+        if self.labels is not None:
+            variables["label"] = self.labels
+        return xr.Dataset(variables, attrs=dict(self.provenance))
+
+    def mean(self, dim: str | Sequence[str] = "sample") -> xr.DataArray:
+        """Average the maps over an axis."""
+        return self.maps.mean(dim, keep_attrs=True)
+
+    def std(self, dim: str | Sequence[str] = "sample") -> xr.DataArray:
+        """The standard deviation of the maps over an axis."""
+        return self.maps.std(dim, keep_attrs=True)
+
+    def _labels(self) -> dict[str, Any]:
+        return {
+            "sample": list(self.sample_names),
+            "target": list(self.targets),
+            "method": list(self.methods),
+        }
+
+    def _coordinate(self, dim: str, positions: np.ndarray) -> Any:
+        unit = self.layout.unit(dim)
+        return (dim, self.layout.coordinate(dim, positions), {"units": unit} if unit else {})
+
+    def _by_sample(self, values: np.ndarray | None, name: str) -> xr.DataArray:
+        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+        if values is None:
+            message = f"the model's output holds no classes, so there is no {name} class. Read .scores instead."
+            raise TargetError(message)
+        return xr.DataArray(values, {"sample": list(self.sample_names)}, ("sample",), name)
+
+    def _by_class(self, values: np.ndarray | None, name: str, **attributes: str) -> xr.DataArray:
+        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+        if values is None:
+            message = f"the model's output holds no classes, so there is no {name} for each. Read .scores instead."
+            raise TargetError(message)
+        names = list(self.class_names or range(values.shape[1]))
+        coords = {"sample": list(self.sample_names), "class": names}
+        return xr.DataArray(values, coords, ("sample", "class"), name, attributes)
+
+    # --- parts of it -----------------------------------------------------------------------------
+
+    def isel(self, **chosen: int | slice | Sequence[int]) -> Explanation:
+        """Take samples, targets, methods or layers by position; a single number keeps its axis.
+
+        Args:
+            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a number, slice or list.
+
+        Returns:
+            A smaller explanation.
+        """
+        _known_axes(chosen)
+        lengths = dict(
+            zip(
+                _AXES,
+                map(len, (self.sample_names, self.targets, self.methods, self.layers)),
+                strict=True,
+            )
+        )
+        s, t, m, y = (
+            _numbers(chosen.get(axis, slice(None)), lengths[axis], axis) for axis in _AXES
+        )
+
+        def rows(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[s]
+
+        return replace(
+            self,
+            layers=tuple(
+                replace(self.layers[i], values=self.layers[i].values[np.ix_(s, t, m)]) for i in y
+            ),
+            targets=tuple(self.targets[i] for i in t),
+            methods=tuple(self.methods[i] for i in m),
+            input=self.input[s],
+            scores=self.scores[np.ix_(s, t)],
+            target_classes=self.target_classes[np.ix_(s, t)],
+            logits=rows(self.logits),
+            probabilities=rows(self.probabilities),
+            classes=rows(self.classes),
+            true_classes=rows(self.true_classes),
+            sample_names=tuple(self.sample_names[i] for i in s),
+        )
+
+    def sel(self, **chosen: Any) -> Explanation:
+        """Take samples, targets, methods or layers by name.
+
+        Args:
+            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a name or a list of names.
+                A target may be given by class index, a method in any of its spellings.
+
+        Returns:
+            A smaller explanation.
+
+        Raises:
+            CamError: Nothing has that name; the message lists what has.
+        """
+        _known_axes(chosen)
+        known = dict(
+            zip(
+                _AXES,
+                (self.sample_names, self.targets, self.methods, self.layer_names),
+                strict=True,
+            )
+        )
+        return self.isel(
+            **{
+                axis: [
+                    _place(self._spelt(axis, each), known[axis], axis) for each in _several(names)
+                ]
+                for axis, names in chosen.items()
+            }
+        )
+
+    def _spelt(self, axis: str, name: Any) -> Any:
+        if axis == "method":
+            return find(name).name
+        if axis == "target" and isinstance(name, int | np.integer):
+            return self.class_name(int(name))
+        return name
+
+    def normalized(self, kind: map_operations.Normalisation = "max") -> Explanation:
+        """Scale every map by itself, for looking at shapes; magnitudes are lost.
+
+        Args:
+            kind: ``"max"`` (0 stays 0), ``"minmax"`` (0..1) or ``"symmetric"`` (-1..1, 0 stays 0).
+
+        Returns:
+            An explanation of the same shape.
+        """
+        layers = []
+        for place, layer in enumerate(self.layers):
+            full = self.maps.values[:, :, :, place]
+            shift, scale = map_operations.affine(
+                full.reshape(-1, int(np.prod(full.shape[3:]))), kind
+            )
+            each = (*layer.values.shape[:3], *[1] * len(layer.grid))
+            values = (layer.values - shift.reshape(each)) * scale.reshape(each)
+            layers.append(replace(layer, values=values.astype(np.float32)))
+        return replace(
+            self, layers=tuple(layers), provenance={**self.provenance, "normalized": kind}
+        )
+
+    # --- looking and keeping ---------------------------------------------------------------------
+
+    @property
+    def plot(self) -> Plotter:
+        """Figures: ``exp.plot()`` picks one that fits; ``exp.plot.signal(...)`` and others ask for one.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        from signalcam.plot import Plotter  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        return Plotter(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything to a Zarr store, all or nothing.
+
+        Args:
+            path: A folder to make; an earlier result there is replaced once the new one is whole.
+
+        Raises:
+            StoreError: It cannot be written, or something that is no result of ours lies there.
+        """
+        store.write(path, _to_store(self))
+
+
+def load(path: str | PathLike[str]) -> Explanation:
+    """Read a result that ``Explanation.save`` wrote. Nothing in it is ever executed or unpickled.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The explanation, equal to the one saved.
+
+    Raises:
+        StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
+    """
+    arrays, about = store.read(path)
+    try:
+        return _from_store(arrays, about)
+    except (KeyError, TypeError, ValueError, IndexError, CamError) as error:
+        message = f"{path} is damaged: {error!r}. Save it again, or restore it from a copy."
+        raise StoreError(message) from error
+
+
+_ARRAYS = (
+    "input",
+    "scores",
+    "target_classes",
+    "logits",
+    "probabilities",
+    "classes",
+    "true_classes",
+)
+
+
+def _to_store(exp: Explanation) -> store.Contents:
+    arrays = {
+        name: store.Stored(getattr(exp, name), _stored_dims(exp, name))
+        for name in _ARRAYS
+        if getattr(exp, name) is not None
+    }
+    for number, layer in enumerate(exp.layers):
+        dims = [f"{exp.layout.dims[axis.input_axis]}_{number}" for axis in layer.grid]
+        arrays[f"maps_{number}"] = store.Stored(layer.values, (*_AXES[:3], *dims))
+    about = {
+        "layers": [
+            {"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in exp.layers
+        ],
+        "layout": vars(exp.layout),
+        "provenance": dict(exp.provenance),
+        **{
+            name: getattr(exp, name)
+            for name in ("targets", "methods", "class_names", "sample_names")
+        },
+    }
+    return store.Contents(arrays, about)
+
+
+def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
+    if name == "input":
+        return (
+            "sample",
+            *(f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(exp.layout.dims) if i),
+        )
+    return (
+        ("sample", "target")
+        if name in ("scores", "target_classes")
+        else ("sample", "class")[: getattr(exp, name).ndim]
+    )
+
+
+def _from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
+    layers = tuple(
+        LayerMaps(
+            each["name"], arrays[f"maps_{number}"], tuple(Axis(**axis) for axis in each["grid"])
+        )
+        for number, each in enumerate(about["layers"])
+    )
+    names = about["class_names"]
+    return Explanation(
+        layers=layers,
+        targets=tuple(about["targets"]),
+        methods=tuple(about["methods"]),
+        layout=Layout(**about["layout"]),
+        class_names=None if names is None else tuple(names),
+        sample_names=tuple(about["sample_names"]),
+        provenance=about["provenance"],
+        **{name: arrays.get(name) for name in _ARRAYS},  # type: ignore[arg-type] # those required are always saved
+    )
+
+
+def _known_axes(chosen: Mapping[str, object]) -> None:
+    for axis in chosen:
+        if axis not in _AXES:
+            message = f"there is no axis {axis!r} to choose from; choose by {', '.join(_AXES)}."
+            raise MethodError(message)
+
+
+def _several(names: Any) -> Sequence[Any]:
+    return list(names) if isinstance(names, list | tuple | np.ndarray) else [names]
+
+
+def _numbers(chosen: int | slice | Sequence[int], length: int, axis: str) -> list[int]:
+    try:
+        found = np.arange(length)[chosen]
+    except IndexError as error:
+        message = f"there is no {axis} {chosen!r}: there are {length}, counted from 0."
+        raise TargetError(message) from error
+    return [int(each) for each in np.atleast_1d(found)]
+
+
+def _place(name: Any, known: Sequence[Any], axis: str) -> int:
+    if name in known:
+        return list(known).index(name)
+    message = f"there is no {axis} {name!r} here.{nearest(str(name), map(str, known))} There are: {', '.join(map(str, known[:20]))}."
+    raise TargetError(message)

@@ -1,0 +1,130 @@
+"""Which axis of the input is what, and in which units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from signalcam.errors import LayoutError
+
+DUMMY = ("_", "1")
+_POSITION_NAMES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names the axes of the input and gives them units.
+
+    Args:
+        dims: Axis names in order, batch first: ``"batch channel time"``. An axis without meaning is
+            called ``_``. A network that walks over the channel axis too (a 2-D convolution on
+            ``"batch _ time channel"``) gets a map with a channel axis.
+        sampling_rate: Samples a second along ``time``; without it positions are sample numbers.
+        channel_names: One name for each entry of the ``channel`` axis.
+        units: Of the signal's values, for figures, such as ``"mV"``.
+
+    Raises:
+        LayoutError: The names repeat, do not begin with ``batch``, or the rate is not positive.
+
+    Example:
+        >>> layout = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"])
+        >>> layout.dims
+        ('batch', 'channel', 'time')
+    """
+
+    dims: str | Sequence[str]
+    sampling_rate: float | None = None
+    channel_names: Sequence[str] | None = None
+    units: str | None = None
+
+    def __post_init__(self) -> None:
+        words = self.dims.replace(",", " ").split() if isinstance(self.dims, str) else self.dims
+        names = tuple(words)
+        object.__setattr__(self, "dims", names)
+        if self.channel_names is not None:
+            object.__setattr__(self, "channel_names", tuple(map(str, self.channel_names)))
+        real = [name for name in names if name not in DUMMY]
+        if len(set(real)) != len(real) or names[:1] != ("batch",):
+            given = " ".join(names)
+            message = f"layout {given!r} must name each axis once, batch first, as in 'batch channel time'."
+            raise LayoutError(message)
+        if self.sampling_rate is not None and not self.sampling_rate > 0:
+            message = f"sampling_rate is {self.sampling_rate!r}; give samples a second, above 0."
+            raise LayoutError(message)
+
+    def coordinate(self, dim: str, positions: np.ndarray) -> np.ndarray:
+        """Turn sample numbers along ``dim`` into seconds or channel names, where known."""
+        if dim == "time" and self.sampling_rate:
+            return positions / self.sampling_rate
+        if dim == "channel" and self.channel_names and np.issubdtype(positions.dtype, np.integer):
+            names: np.ndarray = np.asarray(self.channel_names)[positions]
+            return names
+        return positions
+
+    def unit(self, dim: str) -> str:
+        """The unit of ``coordinate(dim)``: ``"s"`` for time at a known rate, else nothing."""
+        return "s" if dim == "time" and self.sampling_rate else ""
+
+
+def as_layout(layout: Layout | str | Sequence[str] | None) -> Layout | None:
+    """Accept a layout, its axis names, or nothing."""
+    return layout if layout is None or isinstance(layout, Layout) else Layout(layout)
+
+
+def check_layout(layout: Layout | None, shape: Sequence[int]) -> None:
+    """Raise a ``LayoutError`` where an input of this shape cannot have these axes."""
+    if len(shape) < 2:
+        message = (
+            f"input has shape {tuple(shape)}; expected a batch axis and at least one more. "
+            "Pass inputs[None] for a single sample."
+        )
+        raise LayoutError(message)
+    if layout is None:
+        return
+    given, axes = " ".join(layout.dims), len(layout.dims)
+    if len(shape) != axes:
+        way_out = (
+            "Pass inputs[None] for a single sample" if len(shape) < axes else "Name every axis"
+        )
+        message = (
+            f"input has shape {tuple(shape)} but layout {given!r} needs {axes} axes. {way_out}."
+        )
+        raise LayoutError(message)
+    channels = dict(zip(layout.dims, shape, strict=True)).get("channel")
+    if layout.channel_names is not None and len(layout.channel_names) != channels:
+        message = (
+            f"{len(layout.channel_names)} channel names for an input of shape {tuple(shape)} with "
+            f"layout {given!r}, which has {channels or 'no'} channels. Give one name a channel."
+        )
+        raise LayoutError(message)
+
+
+def inferred(ndim: int, position_axes: Sequence[int]) -> Layout:
+    """Name the axes of an input whose position axes were found by looking at the network.
+
+    Args:
+        ndim: Axes of the input, batch included.
+        position_axes: Those along which the layer's positions move (batch is axis 0).
+    """
+    names = _POSITION_NAMES.get(len(position_axes)) or tuple(
+        f"axis{axis}" for axis in position_axes
+    )
+    given = dict(zip(position_axes, names, strict=True))
+    rest = [axis for axis in range(1, ndim) if axis not in given]
+    given |= dict.fromkeys(rest, "_")
+    if rest:
+        given[rest[0]] = "channel"
+    return Layout(("batch", *(given[axis] for axis in range(1, ndim))))
+
+
+def named(layout: Layout | None, ndim: int, position_axes: Sequence[int]) -> Layout:
+    """Return the layout given, or the one the network implies; every position axis has a name."""
+    if layout is None:
+        return inferred(ndim, position_axes)
+    dims = [
+        f"axis{axis}" if name in DUMMY and axis in position_axes else name
+        for axis, name in enumerate(layout.dims)
+    ]
+    return replace(layout, dims=tuple(dims))

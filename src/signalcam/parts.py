@@ -1,0 +1,145 @@
+"""What one batch gives, and how batches become one result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from signalcam.align import Axis
+from signalcam.arrays import flatten_positions
+from signalcam.backends.protocol import Backend, Pull
+from signalcam.errors import CamWarning
+from signalcam.explanation import LayerMaps
+from signalcam.formulas import Method
+from signalcam.maps import rectify
+
+_FLAWS = {
+    1: "all zero because the gradient is zero: the score is saturated, or does not depend on this "
+    "layer. Choose an earlier layer",
+    2: "all zero because no position speaks for the target: all evidence is negative. Look at "
+    "signed=True, another method (hires-cam) or an earlier layer",
+    3: "not finite: the model's scores or gradients overflow. Look at exp.scores and at the inputs",
+    4: "the same everywhere, so it shows no place. Choose an earlier layer",
+}
+
+
+@dataclass(frozen=True)
+class NativeMaps:
+    """One layer's maps for one batch, and which of them say nothing.
+
+    Attributes:
+        ran: The layer's name, with the number of the call that was used.
+        cells: Its position axes.
+        values: ``(b, target, method, p)``.
+        flaws: ``(b, target, method)``, a key of the reasons above, 0 for none.
+    """
+
+    ran: str
+    cells: tuple[int, ...]
+    values: np.ndarray
+    flaws: np.ndarray
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model answered; see the attributes of ``Explanation``."""
+
+    scores: np.ndarray
+    index: np.ndarray
+    logits: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one batch gave."""
+
+    said: Said
+    layers: tuple[NativeMaps, ...]
+    score: str
+
+
+def part_of(
+    pull: Pull, methods: Sequence[Method], backend: Backend, score: str, *, signed: bool
+) -> Part:
+    """Turn activations and gradients into maps, and keep what the model said, in NumPy."""
+    places = range(len(pull.activations))
+    layers = tuple(_native(pull, place, methods, backend, signed=signed) for place in places)
+    return Part(_said(pull, backend), layers, score)
+
+
+def _native(
+    pull: Pull, place: int, methods: Sequence[Method], backend: Backend, *, signed: bool
+) -> NativeMaps:
+    a = flatten_positions(pull.activations[place])
+    rows = []
+    for row in pull.gradients:
+        g = flatten_positions(row[place])
+        rows.append([backend.numpy(method.formula(a, g)) for method in methods])
+    full = np.moveaxis(np.asarray(rows), 2, 0).astype(np.float32)
+    values = full if signed else rectify(full)
+    cells = tuple(pull.activations[place].shape[2:])
+    return NativeMaps(pull.ran[place], cells, values, _flaws(full, values))
+
+
+def _flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
+    low, high = values.min(axis=-1), values.max(axis=-1)
+    broken, nothing = ~np.isfinite(full).all(axis=-1), ~full.any(axis=-1)
+    return np.select([broken, nothing, (low == 0) & (high == 0), low == high], [3, 1, 2, 4], 0)
+
+
+def _said(pull: Pull, backend: Backend) -> Said:
+    reading = pull.reading
+    values = np.stack([backend.numpy(each.value) for each in pull.asked], axis=1)
+    index = np.stack([each.index for each in pull.asked], axis=1)
+    if not reading.has_rows:
+        return Said(values, index)
+    p, rows = backend.numpy(reading.probabilities()), reading.logit_rows()
+    logits = _log_odds(p) if rows is None else backend.numpy(rows)
+    return Said(values, index, logits, p, reading.predicted())
+
+
+def _log_odds(p: np.ndarray) -> np.ndarray:
+    wide = p.astype(np.float64)
+    rest = np.maximum(wide.sum(axis=1, keepdims=True) - wide, 0)
+    with np.errstate(divide="ignore"):
+        odds: np.ndarray = np.log(wide) - np.log(rest)
+    return odds
+
+
+def said_by_all(parts: Sequence[Part]) -> Said:
+    """Put together what the model answered to every batch."""
+    columns = zip(*[vars(part.said).values() for part in parts], strict=True)
+    return Said(*[None if each[0] is None else np.concatenate(each) for each in columns])  # type: ignore[arg-type] # in order
+
+
+def layer_maps(name: str, parts: Sequence[NativeMaps], grid: dict[int, Axis]) -> LayerMaps:
+    """Join a layer's batches, unfold its positions, in the order of the input's axes."""
+    values = np.concatenate([part.values for part in parts])
+    cells = parts[0].cells
+    unfolded = values.reshape(*values.shape[:3], *cells)
+    dropped = tuple(3 + i for i in range(len(cells)) if i not in grid)
+    kept = sorted(grid)
+    order = sorted(kept, key=lambda i: grid[i].input_axis)
+    turned = unfolded.squeeze(dropped).transpose(0, 1, 2, *[3 + kept.index(i) for i in order])
+    return LayerMaps(name, turned, tuple(grid[i] for i in order))
+
+
+def warn_of_flaws(
+    parts: Sequence[Part], layers: Sequence[str], targets: Sequence[str], methods: Sequence[Method]
+) -> None:
+    """Warn, once for each layer, target and method, of maps that are blank or show no place."""
+    for place, layer in enumerate(layers):
+        flaws = np.concatenate([part.layers[place].flaws for part in parts])
+        for t, m in np.ndindex(flaws.shape[1:]):
+            for number in np.unique(flaws[flaws[:, t, m] > 0, t, m]):
+                count = int((flaws[:, t, m] == number).sum())
+                message = (
+                    f"{methods[m].name} at layer {layer!r} for target {targets[t]!r} is, for "
+                    f"{count} of {len(flaws)} samples, {_FLAWS[int(number)]}."
+                )
+                warnings.warn(message, CamWarning, stacklevel=4)

@@ -1,0 +1,5 @@
+"""Figures of an explanation."""
+
+from signalcam.plot.plotter import Plotter
+
+__all__ = ["Plotter"]

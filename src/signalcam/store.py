@@ -1,0 +1,107 @@
+"""A result on disk: one Zarr v3 group, written whole or not at all, and never unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signalcam.errors import StoreError
+
+FORMAT = 1  # raised when an older SignalCAM could no longer read what is written
+_MARK = "signalcam"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array and the names of its axes."""
+
+    values: np.ndarray
+    dims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into a store: arrays, and everything else as JSON."""
+
+    arrays: Mapping[str, Stored]
+    about: Mapping[str, Any]
+
+
+def write(path: str | os.PathLike[str], contents: Contents) -> None:
+    """Write a store beside its place, then move it there in one step.
+
+    Raises:
+        StoreError: The place cannot be written to, or holds something that is not ours.
+    """
+    place = Path(path)
+    if place.exists():
+        _require_ours(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
+            _fill(Path(folder) / "new", contents)
+            if place.exists():
+                place.replace(
+                    Path(folder) / "old"
+                )  # removed with the folder, once the new one is in place
+            (Path(folder) / "new").replace(place)
+    except OSError as error:
+        message = f"cannot save to {place}: {error.strerror or error}. Choose a folder that can be written to."
+        raise StoreError(message) from error
+
+
+def _fill(place: Path, contents: Contents) -> None:
+    import zarr  # noqa: PLC0415 - not needed to import signalcam
+
+    about = json.loads(json.dumps(contents.about, default=_plain))
+    group = zarr.create_group(place, zarr_format=3, attributes={_MARK: FORMAT, "about": about})
+    for name, array in contents.arrays.items():
+        group.create_array(
+            name, data=np.ascontiguousarray(array.values), dimension_names=array.dims
+        )
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a store's arrays and what is known about them.
+
+    Raises:
+        StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
+    """
+    place = Path(path)
+    if not place.exists():
+        message = f"there is nothing at {place}. Give the folder that Explanation.save made."
+        raise StoreError(message)
+    _require_ours(place)
+    import zarr  # noqa: PLC0415 - not needed to import signalcam
+
+    try:
+        group = zarr.open_group(place, mode="r", zarr_format=3)
+        arrays = {name: np.asarray(array[...]) for name, array in group.arrays()}
+        about = dict(group.attrs["about"])  # type: ignore[arg-type] # checked by whoever rebuilds the result
+    except Exception as error:
+        message = f"{place} is damaged ({type(error).__name__}: {error}). Save it again, or restore it from a copy."
+        raise StoreError(message) from error
+    return arrays, about
+
+
+def _require_ours(place: Path) -> None:
+    """Raise a ``StoreError`` unless a result of a version we can read lies there."""
+    try:
+        found = json.loads((place / "zarr.json").read_text())["attributes"][_MARK]
+    except (OSError, ValueError, KeyError, TypeError):
+        message = f"{place} exists and is no readable result of SignalCAM. Give another path; nothing was changed."
+        raise StoreError(message) from None
+    if not isinstance(found, int) or found > FORMAT:
+        message = f"{place} was saved by a newer SignalCAM (format {found}; this one reads up to {FORMAT}). Upgrade signalcam."
+        raise StoreError(message)
