@@ -7,8 +7,9 @@ of unpadded networks by up to half a receptive field.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ _THRESHOLDS = (
     5e-2,
     0.1,
 )  # of the strongest input: for layers that see everything a little
+_SMALL = (16, 48)  # samples along the axes that are not being measured: quick to run
+_STILL = 0.005  # of an axis: what is seen has not moved along it
+_AGREEMENT = 0.1  # relative difference allowed between the jump of left and of right edges
 _LONGER = (2, 4, 8)  # times the input's length: for layers that see further than the input is long
 
 
@@ -71,62 +75,105 @@ def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
     for number, axis in enumerate(grid):
         place = (np.arange(axis.length) - axis.start) / axis.jump
         place = np.clip(place, 0, axis.cells - 1)
-        low = np.minimum(place.astype(int), max(axis.cells - 2, 0))
-        high = np.minimum(low + 1, axis.cells - 1)
+        low = place.astype(int)
         where = number - len(grid)
         share = (place - low).astype(maps.dtype).reshape(-1, *[1] * (-where - 1))
-        maps = maps.take(low, axis=where) * (1 - share) + maps.take(high, axis=where) * share
+        below = maps.take(low, axis=where)
+        above = maps.take(np.minimum(low + 1, axis.cells - 1), axis=where)
+        maps = below + (above - below) * share  # so written, a constant stays one to the last bit
     return maps
 
 
 # --- probing -------------------------------------------------------------------------------------
 
-Probe = Callable[
-    [dict[int, int], "Pick"], tuple[tuple[int, ...], Sequence[tuple[int, ...]], np.ndarray]
-]
 Pick = Callable[[tuple[int, ...]], Sequence[tuple[int, ...]]]
-
-
-def diagonal(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Positions from one corner of a layer to the other, then the middle moved along each axis."""
-    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
-    line = [tuple(round(share * (cells - 1)) for cells in shape) for share in shares]
-    middle = line[2]
-    moved = (
-        [(*middle[:i], line[3][i], *middle[i + 1 :]) for i in range(len(shape))]
-        if len(shape) > 1
-        else []
-    )
-    return line + moved
+Probe = Callable[[dict[int, int], Pick], tuple[Any, Sequence[tuple[int, ...]], np.ndarray]]
+_REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError, LookupError)
 
 
 def measure(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]) -> dict[int, Axis]:
     """Find how a layer's axes lie along the input's by looking at what its positions depend on.
 
     Args:
-        probe: From longer lengths for some input axes, and the positions wanted, to the layer's
-            shape, the positions and ``support``, one array of the input's shape for each.
+        probe: From lengths for some input axes (the others keep theirs) and the positions wanted, to
+            the layer's shape, the positions and ``support``, an array of the input's shape for each.
+            It raises where the network does not take an input of that size.
         input_axes: The axes of the input that may carry positions.
         lengths: Their lengths.
 
     Returns:
         One ``Axis`` for each layer axis that could be measured.
     """
-    shape, picked, support = probe({}, diagonal)
-    spans = {axis: _spans(support, axis, 0.0) for axis in input_axes}
-    found: dict[int, Axis] = {}
-    for layer_axis, cells in enumerate(shape):
-        where = _moves_along(layer_axis, picked, spans, support, len(shape))
-        if where is None or cells < 2:
-            continue
-        length = lengths[list(input_axes).index(where)]
-        line = _line(layer_axis, picked, spans[where], length)
-        line = line or _line_on_longer(probe, layer_axis, where, length)
-        line = line or _line_above_threshold(layer_axis, picked, support, where, length)
-        if line is not None:
-            start, jump, field = line
-            found[layer_axis] = Axis(where, cells, length, start, jump, field, probed=True)
-    return found
+    full = dict(zip(input_axes, lengths, strict=True))
+    small = _small_enough(probe, full)
+    where = _correspondence(probe, small, full) or _correspondence(probe, {}, full)
+    measured = {i: _measured(probe, i, axis, full[axis], small) for i, axis in where.items()}
+    return {i: axis for i, axis in measured.items() if axis is not None}
+
+
+def _small_enough(probe: Probe, full: dict[int, int]) -> dict[int, int]:
+    """The smallest lengths the network takes, for the axes that are not being measured."""
+    for size in _SMALL:
+        large = [axis for axis, length in full.items() if length > size]
+        if len(large) > 1 and _taken(probe, dict.fromkeys(large, size)):
+            return dict.fromkeys(large, size)
+    return {}
+
+
+def _taken(probe: Probe, sizes: dict[int, int]) -> bool:
+    try:
+        probe(sizes, lambda _shape: [])
+    except _REFUSALS:
+        return False
+    return True
+
+
+def _correspondence(probe: Probe, sizes: dict[int, int], full: dict[int, int]) -> dict[int, int]:
+    """Which input axis each layer axis runs along; nothing where such sizes leave it open."""
+    shape, _, support = probe(sizes, _ends)
+    long = [i for i, cells in enumerate(shape) if cells > 1]
+    found = {i: _moves_along(support[2 * i : 2 * i + 2], full) for i in long}
+    known = {i: axis for i, axis in found.items() if axis is not None}
+    unclear = len(known) < len(shape) or len(set(known.values())) < len(known)
+    return {} if sizes and unclear else known
+
+
+def _ends(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The first and the last position along each axis of a layer, in the middle of the others."""
+    middle = tuple(cells // 2 for cells in shape)
+    return [
+        (*middle[:i], end, *middle[i + 1 :])
+        for i, cells in enumerate(shape)
+        for end in (0, cells - 1)
+    ]
+
+
+def _along(layer_axis: int) -> Pick:
+    """Five positions from end to end along one axis of a layer."""
+
+    def pick(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        middle, last = tuple(cells // 2 for cells in shape), shape[layer_axis] - 1
+        places = [round(share * last) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        return [(*middle[:layer_axis], place, *middle[layer_axis + 1 :]) for place in places]
+
+    return pick
+
+
+def _measured(
+    probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]
+) -> Axis | None:
+    """Measure along one axis, the others kept small, in the first of three ways that works."""
+    others = {each: size for each, size in small.items() if each != axis}
+    shape, picked, support = probe(others, _along(layer_axis))
+    line = (
+        _line(layer_axis, picked, _spans(support, axis, 0.0), length)
+        or _line_on_longer(probe, layer_axis, axis, length, others)
+        or _line_above_threshold(layer_axis, picked, support, axis, length)
+    )
+    if line is None:
+        return None
+    start, jump, field = line
+    return Axis(axis, shape[layer_axis], length, start, jump, field, probed=True)
 
 
 def _spans(support: np.ndarray, axis: int, threshold: float) -> np.ndarray:
@@ -138,76 +185,55 @@ def _spans(support: np.ndarray, axis: int, threshold: float) -> np.ndarray:
     return np.where(felt.any(axis=1)[:, None], np.stack([first, last], axis=1), -1)
 
 
-def _moves_along(
-    layer_axis: int,
-    picked: Sequence[tuple[int, ...]],
-    spans: dict[int, np.ndarray],
-    support: np.ndarray,
-    rank: int,
-) -> int | None:
-    """The input axis along which what is seen moves when the position moves along the layer's."""
-    before, after = (2, 5 + layer_axis) if rank > 1 else (0, 4)
-    if picked[before] == picked[after]:
-        return None
-    shifts = {axis: int(np.abs(span[after] - span[before]).sum()) for axis, span in spans.items()}
-    if not any(
-        shifts.values()
-    ):  # everything is seen from everywhere: compare the centres of gravity
-        shifts = {axis: _drift(support[[before, after]], axis) for axis in spans}
-    best = max(shifts, key=lambda axis: shifts[axis])
-    return best if shifts[best] > 0 else None
+def _moves_along(pair: np.ndarray, axes: Iterable[int]) -> int | None:
+    """The input axis along which what is seen moves from one position to another."""
+    drifts = {axis: _drift(pair, axis) for axis in axes}
+    best = max(drifts, key=lambda axis: drifts[axis])
+    return best if drifts[best] > _STILL else None
 
 
-def _drift(support: np.ndarray, axis: int) -> int:
-    others = tuple(each for each in range(1, support.ndim) if each != axis)
-    profile = support.sum(axis=others) ** 2
+def _drift(pair: np.ndarray, axis: int) -> float:
+    """How far the centre of gravity moves, as a share of the axis' length."""
+    others = tuple(each for each in range(1, pair.ndim) if each != axis)
+    profile = pair.sum(axis=others) ** 2
     weight = profile.sum(axis=1)
     if not weight.all():
-        return 0
+        return 0.0
     centres = (profile * np.arange(profile.shape[1])).sum(axis=1) / weight
-    return int(abs(centres[1] - centres[0]))
+    return float(abs(centres[1] - centres[0]) / profile.shape[1])
 
 
 def _line(
     layer_axis: int, picked: Sequence[tuple[int, ...]], spans: np.ndarray, length: int
 ) -> tuple[float, float, float] | None:
-    """Fit start, jump and field to the edges that the input's ends do not cut off."""
+    """Fit start, jump and field to the edges that the input's ends do not cut off.
+
+    Left and right edges must each show the same jump: an edge alone may be an accident of units
+    that happen to be silent.
+    """
     index = np.asarray([each[layer_axis] for each in picked])
-    seen = spans[:, 0] >= 0
-    left, right = seen & (spans[:, 0] > 0), seen & (spans[:, 1] < length - 1)
-    slopes = [_slope(index[each], spans[each, side]) for side, each in enumerate((left, right))]
-    usable = [slope for slope in slopes if slope is not None]
-    if (
-        not usable
-        or not left.any()
-        or not right.any()
-        or max(usable) - min(usable) > 0.5
-        or min(usable) <= 0
-    ):
+    whole = (spans[:, 0] > 0, (spans[:, 1] < length - 1) & (spans[:, 1] >= 0))
+    if any(len(np.unique(index[each])) < 2 for each in whole):
         return None
-    jump = float(np.mean(usable))
-    starts = [spans[each, side] - jump * index[each] for side, each in enumerate((left, right))]
-    if any(np.ptp(each) > max(1.0, jump / 2) for each in starts):
+    fits = [np.polyfit(index[each], spans[each, side], 1) for side, each in enumerate(whole)]
+    jump = float(fits[0][0] + fits[1][0]) / 2
+    if jump <= 0 or abs(fits[0][0] - fits[1][0]) > _AGREEMENT * jump:
         return None
-    low, high = (float(np.median(each)) for each in starts)
-    return (low + high) / 2, jump, high - low + 1
-
-
-def _slope(index: np.ndarray, edge: np.ndarray) -> float | None:
-    if len(np.unique(index)) < 2:
+    edges = [spans[each, side] - jump * index[each] for side, each in enumerate(whole)]
+    if any(np.ptp(each) > max(1.0, jump / 2) for each in edges):
         return None
-    far, near = int(index.argmax()), int(index.argmin())
-    return float((edge[far] - edge[near]) / (index[far] - index[near]))
+    low, high = (float(np.median(each)) for each in edges)
+    return round((low + high) / 2, 6), round(jump, 6), round(high - low + 1, 6)
 
 
 def _line_on_longer(
-    probe: Probe, layer_axis: int, axis: int, length: int
+    probe: Probe, layer_axis: int, axis: int, length: int, others: dict[int, int]
 ) -> tuple[float, float, float] | None:
     """Measure on longer inputs, if the network takes them, until the ends cut nothing off."""
     for times in _LONGER:
         try:
-            _, picked, support = probe({axis: length * times}, diagonal)
-        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError, LookupError):
+            _, picked, support = probe({**others, axis: length * times}, _along(layer_axis))
+        except _REFUSALS:
             return None  # a network of one fixed length: the caller has other ways
         line = _line(layer_axis, picked, _spans(support, axis, 0.0), length * times)
         if line is not None:

@@ -28,7 +28,7 @@ def as_inputs(given: object) -> Inputs:
 
     Raises:
         InputError: Nothing in it is a non-empty numeric array.
-        LayoutError: The arrays do not hold the same number of samples.
+        LayoutError: The samples of a list have different shapes.
     """
     tree = _stacked(given) if isinstance(given, list) else given
     arrays = dict(_leaves(tree, ()))
@@ -42,7 +42,7 @@ def as_inputs(given: object) -> Inputs:
 
 
 def _stacked(samples: list[Any]) -> Any:
-    shapes = {tuple(np.shape(sample)) for sample in samples}
+    shapes = {_shape(sample) for sample in samples}
     if len(shapes) > 1:
         message = f"the samples of the list have shapes {sorted(shapes)}; they must be alike. Pad them, or explain them one at a time."
         raise LayoutError(message)
@@ -51,6 +51,14 @@ def _stacked(samples: list[Any]) -> Any:
     if isinstance(samples[0], np.ndarray):
         return np.stack(samples)
     return namespace(samples[0]).stack(samples)
+
+
+def _shape(sample: Any) -> tuple[int, ...]:
+    try:
+        return tuple(np.shape(sample))
+    except ValueError as error:
+        message = "a sample of the list has rows of different lengths; they must be alike. Pad them, or pass a tuple for several inputs."
+        raise LayoutError(message) from error
 
 
 def _leaves(tree: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -69,11 +77,11 @@ def _leaves(tree: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...],
 
 def _check_numbers(array: Any) -> None:
     kind = str(array.dtype)
-    if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
-        message = f"the input has dtype {kind}; expected numbers. Convert it, for example with np.asarray(x, dtype='float32')."
-        raise InputError(message)
     if "complex" in kind:
         message = f"the input has dtype {kind}; expected real numbers. Pass real and imaginary parts as channels."
+        raise InputError(message)
+    if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
+        message = f"the input has dtype {kind}; expected numbers. Convert it, for example with np.asarray(x, dtype='float32')."
         raise InputError(message)
     if 0 in array.shape:
         message = f"the input has shape {tuple(array.shape)}, which holds no values. Pass at least one sample."
@@ -89,7 +97,9 @@ def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
     """Refuse, or warn of, samples that hold NaN or infinity, by their numbers."""
     for _, array in _leaves(inputs.tree, ()):
         values = backend.numpy(array)
-        if values.dtype.kind != "f" or np.isfinite(values.sum()):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = values.sum()
+        if values.dtype.kind != "f" or np.isfinite(total):
             continue  # a sum is finite only if every value is; most inputs end here
         bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)).tolist()
         if bad and policy != "warn":

@@ -10,7 +10,7 @@ from signalcam.errors import CamError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it so
+def _version(wanted: bool) -> None:
     if wanted:
         print(f"signalcam {__version__}")
         raise typer.Exit
@@ -20,7 +20,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it so
 def main(
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,  # noqa: FBT002 - typer wants defaults here
+    ] = False,
 ) -> None:
     """Show which part of a signal made a neural network say what it said."""
 

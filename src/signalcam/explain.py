@@ -30,7 +30,7 @@ from signalcam.errors import InputError, MethodError, ModelError, nearest
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
 from signalcam.layout import Layout, as_layout, check_layout, named
-from signalcam.parts import Part, layer_maps, part_of, said_by_all, warn_of_flaws
+from signalcam.parts import Part, layer_maps, part_of, said_by_all, warn_of_flaws, warn_of_score
 from signalcam.placing import PROBED_SAMPLES, Alignment, candidates, grid, measured_axes
 from signalcam.targets import Asked, PerSample, Target, as_target, class_index
 
@@ -152,6 +152,7 @@ class Explainer:
             return self._part(sliced(given, rows), layers, rows)
 
         parts = in_batches(run, count, size, self.backend, progress=self.progress)
+        warn_of_score(parts)
         warn_of_flaws(parts, layers, tuple(self.targets), self.methods)
         return self._result(given, layers, parts, labels, sample_names)
 

@@ -78,7 +78,7 @@ def methods() -> tuple[Method, ...]:
     return tuple(_registry[name] for name in sorted(_registry))
 
 
-def find(wanted: str | Method) -> Method:
+def find(wanted: object) -> Method:
     """Return the method called ``wanted``, in any of its papers' spellings.
 
     Raises:

@@ -10,6 +10,7 @@ import numpy as np
 from signalcam.errors import LayoutError
 
 DUMMY = ("_", "1")
+_TAKEN = ("sample", "target", "method", "layer", "class")  # axes of the result
 _POSITION_NAMES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -26,7 +27,8 @@ class Layout:
         units: Of the signal's values, for figures, such as ``"mV"``.
 
     Raises:
-        LayoutError: The names repeat, do not begin with ``batch``, or the rate is not positive.
+        LayoutError: The names repeat, do not begin with ``batch``, or are axes of the result already
+            (``sample``, ``layer``, ...), or the rate is not positive.
 
     Example:
         >>> layout = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"])
@@ -49,6 +51,9 @@ class Layout:
         if len(set(real)) != len(real) or names[:1] != ("batch",):
             given = " ".join(names)
             message = f"layout {given!r} must name each axis once, batch first, as in 'batch channel time'."
+            raise LayoutError(message)
+        if taken := [name for name in names if name in _TAKEN]:
+            message = f"an axis cannot be called {taken[0]!r}: the result has an axis of that name. Call it 'time' or 'axis', say."
             raise LayoutError(message)
         if self.sampling_rate is not None and not self.sampling_rate > 0:
             message = f"sampling_rate is {self.sampling_rate!r}; give samples a second, above 0."

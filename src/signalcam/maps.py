@@ -39,5 +39,5 @@ def affine(maps: np.ndarray, kind: Normalisation) -> tuple[np.ndarray, np.ndarra
         message = f"there is no normalisation {kind!r}; choose one of {', '.join(ranges)}."
         raise MethodError(message)
     shift, width = ranges[kind]
-    usable = np.isfinite(width) & (width > 0)
+    usable = np.isfinite(width) & (high > low) & (width >= np.finfo(width.dtype).tiny)
     return shift, np.where(usable, 1 / np.where(usable, width, 1), 0)

@@ -15,6 +15,8 @@ from signalcam.errors import CamWarning
 from signalcam.explanation import LayerMaps
 from signalcam.formulas import Method
 from signalcam.maps import rectify
+from signalcam.scores import FALL_BACK
+from signalcam.targets import NO_CLASS
 
 _FLAWS = {
     1: "all zero because the gradient is zero: the score is saturated, or does not depend on this "
@@ -68,7 +70,8 @@ def part_of(
 ) -> Part:
     """Turn activations and gradients into maps, and keep what the model said, in NumPy."""
     places = range(len(pull.activations))
-    layers = tuple(_native(pull, place, methods, backend, signed=signed) for place in places)
+    with backend.exactly():
+        layers = tuple(_native(pull, place, methods, backend, signed=signed) for place in places)
     return Part(_said(pull, backend), layers, score)
 
 
@@ -127,6 +130,26 @@ def layer_maps(name: str, parts: Sequence[NativeMaps], grid: dict[int, Axis]) ->
     order = sorted(kept, key=lambda i: grid[i].input_axis)
     turned = unfolded.squeeze(dropped).transpose(0, 1, 2, *[3 + kept.index(i) for i in order])
     return LayerMaps(name, turned, tuple(grid[i] for i in order))
+
+
+def warn_of_score(parts: Sequence[Part]) -> None:
+    """Warn, once, where log-odds stand in for logits that could not be found; and where they overflow."""
+    said = said_by_all(parts)
+    values = said.scores[:, (said.index != NO_CLASS).any(axis=0)]
+    if not values.size or all(part.score != FALL_BACK for part in parts):
+        return
+    message = (
+        "the logits before the model's last step could not be found, so its log-odds (each class against the "
+        "rest) are explained. Let the model return logits, or name another score=... to go without this warning."
+    )
+    warnings.warn(message, CamWarning, stacklevel=4)
+    saturated = int((~np.isfinite(values)).any(axis=1).sum())
+    if saturated:
+        message = (
+            f"the probabilities of {saturated} of {len(values)} samples have saturated at 0 or 1, so their "
+            "log-odds are not finite and their maps mean nothing. Let the model return logits."
+        )
+        warnings.warn(message, CamWarning, stacklevel=4)
 
 
 def warn_of_flaws(

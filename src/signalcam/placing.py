@@ -67,7 +67,7 @@ def measured_axes(
     known = _remembered.setdefault(model, {})
     key = (layer, inputs.path, tuple(array.shape[1:]), tuple(axes))
     if key not in known:
-        real = "float" in str(array.dtype)
+        real = "float" in getattr(array.dtype, "name", str(array.dtype))
         lengths = [array.shape[axis] for axis in axes]
         known[key] = measure(_probe(backend, model, inputs, layer), axes, lengths) if real else {}
     return known[key]

@@ -17,6 +17,7 @@ import numpy as np
 from signalcam.arrays import Array, namespace
 from signalcam.errors import MethodError, TargetError, nearest
 
+FALL_BACK = "log-odds; the logits before the model's last step could not be found"
 _CLAMP = 1e-6  # what signal_grad_cam 2.2.0 clips probabilities to
 _OUTPUT_NAMES = ("logits", "logit", "scores", "score", "output", "out", "predictions", "prediction")
 
@@ -66,6 +67,11 @@ class Reading:
         return int(self.values.shape[1]) == 1
 
     @property
+    def apart(self) -> bool:
+        """Whether each class is decided by itself, so that several may be true at once."""
+        return self.single or "sigmoid" in self.last_step
+
+    @property
     def classes(self) -> int:
         """How many classes can be asked about; a single output tells two apart."""
         return max(2, int(self.values.shape[1]))
@@ -104,6 +110,8 @@ def _entries(raw: object) -> dict[Any, Any]:
         return dict(raw)
     if is_dataclass(raw):
         return {field.name: getattr(raw, field.name) for field in fields(raw)}
+    if hasattr(raw, "_asdict"):
+        return dict(raw._asdict())
     if isinstance(raw, Sequence) and not isinstance(raw, str):
         return dict(enumerate(raw))
     return {}
@@ -122,12 +130,12 @@ def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
     """
     if callable(score):
         return getattr(score, "__name__", "custom"), lambda reading, index: _pick(
-            score(reading.values), index
+            _computed(score, reading), index
         )
     known: dict[str, Score] = {
         "logit": logit, "log_odds": log_odds, "probability": probability, "log_prob_clamped": log_prob_clamped,
     }  # fmt: skip
-    if score not in known:
+    if not isinstance(score, str) or score not in known:
         message = f"there is no score {score!r}.{nearest(str(score), known)} Known: {', '.join(known)}, or a function."
         raise MethodError(message)
     return score, known[score]
@@ -136,7 +144,7 @@ def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
 def provenance(name: str, reading: Reading) -> str:
     """Say what was differentiated under the score's name, and where it came from."""
     if reading.logits is None and name == "logit":
-        return "log-odds; the logits before the model's last step could not be found"
+        return FALL_BACK
     source = f"before {reading.last_step}" if reading.last_step else "returned by the model"
     return f"{name}; {'logits ' + source if reading.logits is not None else 'probabilities only'}"
 
@@ -149,10 +157,10 @@ def logit(reading: Reading, index: np.ndarray) -> Array:
 
 def log_odds(reading: Reading, index: np.ndarray) -> Array:
     """``ln p_c - ln(sum of the other probabilities)``, never by way of ``1 - p_c``."""
-    z, apart = reading.logits, reading.single or "sigmoid" in reading.last_step
-    if apart and z is not None and "softmax" not in reading.last_step:
+    z = reading.logits
+    if reading.apart and z is not None and "softmax" not in reading.last_step:
         return logit(reading, index)
-    if apart:
+    if reading.apart:
         p = _probability(reading.values, reading.last_step)
         xp = namespace(p)
         odds = xp.log(p) - xp.log1p(-p)
@@ -199,9 +207,20 @@ def _probability(values: Array, last_step: str) -> Array:
     if last_step:
         return xp.exp(values)
     if values.shape[1] == 1:
-        return 0.5 * (1 + xp.tanh(values / 2))
+        return xp.exp(-xp.logaddexp(xp.zeros_like(values), -values))
     grown = xp.exp(values - xp.max(values, axis=1, keepdims=True))
     return grown / xp.sum(grown, axis=1, keepdims=True)
+
+
+def _computed(score: Callable[[Array], Array], reading: Reading) -> Array:
+    """Apply a user's function to the scores; a single one speaks for class 1, against class 0."""
+    values = reading.values
+    rows = score(values)
+    if tuple(getattr(rows, "shape", ())) != tuple(values.shape):
+        given = tuple(rows.shape) if hasattr(rows, "shape") else type(rows).__name__
+        message = f"the score function returned shape {given} for scores of shape {tuple(values.shape)}; return one score a class."
+        raise TargetError(message)
+    return namespace(rows).concat([-rows, rows], axis=1) if reading.single else rows
 
 
 def _pick(rows: Array, index: np.ndarray) -> Array:
@@ -217,6 +236,8 @@ def _is_class(rows: Array, index: np.ndarray) -> Array:
 
 
 def _row_shape(shape: Sequence[int], batch: int) -> tuple[int, int] | None:
+    if batch == 1 and tuple(shape[:1]) != (1,):
+        shape = (1, *shape)  # a model that squeezes its output squeezed the batch as well
     if len(shape) == 0 or shape[0] != batch or any(length != 1 for length in shape[2:]):
         return None
     return batch, int(shape[1]) if len(shape) > 1 else 1

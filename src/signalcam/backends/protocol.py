@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -113,7 +114,7 @@ class Reach:
 
 
 class Backend(Protocol):
-    """A framework, behind five verbs. Every one borrows the model and hands it back unchanged."""
+    """A framework, behind a few verbs. Every one borrows the model and hands it back unchanged."""
 
     name: str
     version: str
@@ -138,6 +139,10 @@ class Backend(Protocol):
 
     def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
         """Run the model up to a layer and see which inputs the picked positions depend on."""
+        ...
+
+    def exactly(self) -> AbstractContextManager[None]:
+        """Compute in the arrays' own precision, whatever the user has switched on."""
         ...
 
     def numpy(self, array: Array) -> np.ndarray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from signalcam.backends.protocol import Inputs, Layer, Pick, Pull, Question, Reach
 from signalcam.backends.pytorch.borrow import (
+    Recording,
     Stop,
     borrowed,
     device_of,
@@ -30,6 +31,7 @@ from signalcam.backends.pytorch.tap import (
     module_called,
     positions,
     split,
+    takes_hooks,
     tap,
     the_one,
 )
@@ -37,6 +39,8 @@ from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
 from signalcam.errors import ModelError
 from signalcam.scores import Reading
 from signalcam.targets import Asked
+
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 class TorchBackend:
@@ -48,6 +52,14 @@ class TorchBackend:
     def owns(self, model: object) -> bool:
         """Whether the model is a module of PyTorch."""
         return isinstance(model, nn.Module)
+
+    @contextmanager
+    def exactly(self) -> Iterator[None]:
+        """Compute in the tensors' own precision, also where the user runs under autocast."""
+        with ExitStack() as stack:
+            for device in filter(torch.is_autocast_enabled, _DEVICES):
+                stack.enter_context(torch.autocast(device, enabled=False))
+            yield
 
     def numpy(self, array: Any) -> np.ndarray:
         """Copy a tensor to NumPy, in single precision at least."""
@@ -69,7 +81,9 @@ class TorchBackend:
             return lambda each, _inputs, output: walk.note(name, each, output)
 
         handles = [
-            each.register_forward_hook(watch(name)) for name, each in module.named_modules() if name
+            each.register_forward_hook(watch(name))
+            for name, each in module.named_modules()
+            if name and takes_hooks(each)
         ]
         with hooked(handles), borrowed(module), torch.no_grad():
             raw = run(module, prepare(module, inputs))
@@ -126,12 +140,12 @@ class TorchBackend:
                     raise Stop
 
             handle = module_called(module, layer).register_forward_hook(stop)
-            with hooked([handle]), suppress(Stop):
+            with hooked([handle]), Recording(), suppress(Stop):
                 run(module, prepared.with_explained(x.clone()))
             cells = tuple(outputs[-1].shape[2:])
             picked = pick(cells)
             felt = [_felt(outputs[-1], x, index) for index in picked]
-        return Reach(cells, picked, np.stack(felt))
+        return Reach(cells, picked, np.asarray(felt))
 
     def free_memory(self, model: object) -> int:
         """Bytes free on the model's device."""
@@ -174,9 +188,8 @@ def _gathered(
         call = each[one]
         ran.append(f"{split(name)[0]}[{call.number}]")
         activations.append(call.activation)
-        columns.append(
-            [None if row[one] is None else call.channels_second(row[one]) for row in own]
-        )
+        found = (row[one] for row in own)
+        columns.append([None if g is None else call.channels_second(g) for g in found])
     return Pull(reading, asked, ran, activations, list(zip(*columns, strict=True)))
 
 

@@ -88,7 +88,7 @@ def explained(windows: Windows) -> Explanation:
     layout = Layout("batch channel time", sampling_rate=RATE, channel_names=["MLII"], units="mV")
     exp = explain(
         load(), windows.network_input, method=["grad-cam", "hires-cam"], target=["predicted", "ventricular"],
-        layout=layout, class_names=CLASSES, labels=windows.label,
+        layout=layout, class_names=CLASSES, labels=windows.label.tolist(),
         sample_names=[f"{start:.1f} s" for start in windows.start],
     )  # fmt: skip
     # the network sees each window standardised; a reader wants to see millivolts
@@ -125,9 +125,9 @@ def annotated(folder: str | Path) -> Beats:
 
 def _inside(beats: np.ndarray) -> np.ndarray:
     """Which samples of a window belong to one of its ventricular beats."""
-    return np.any(
-        [(beat - BEFORE <= _SECONDS) & (beat + AFTER > _SECONDS) for beat in beats], axis=0
-    )
+    near = [(beat - BEFORE <= _SECONDS) & (beat + AFTER > _SECONDS) for beat in beats]
+    inside: np.ndarray = np.any(near, axis=0)
+    return inside
 
 
 def _example(exp: Explanation, windows: Windows, label: int) -> int:
@@ -143,7 +143,7 @@ def _draw(exp: Explanation, windows: Windows, window: int, path: Path) -> None:
         top = np.full(len(beats), ax.get_ylim()[1])
         ax.plot(beats, top, "v", color="black", clip_on=False, label="ventricular beat")
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
-    ax.figure.savefig(path, dpi=150)
+    ax.get_figure(root=True).savefig(path, dpi=150)  # type: ignore[union-attr] # these axes are in one
 
 
 def _summary(

@@ -48,7 +48,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
         "extent": edges, "origin": "upper" if as_drawn else "lower", "aspect": "equal" if as_drawn else "auto",
     }  # fmt: skip
     ax.imshow(_grey_or_colour(picture), **options)
-    bar = _heat(ax, view, heat, cmap, view.limits(vmin, vmax), options)
+    bar = _heat(ax, view, heat, cmap, view.scale(vmin, vmax), options)
     ax.set_xlabel(axis_label(exp, across))
     ax.set_ylabel(axis_label(exp, upright))
     ax.set_title(view.title(), fontsize="medium", loc="left")
@@ -71,7 +71,7 @@ def draw_volume(  # noqa: PLR0913 - the options of a figure
     ax = ax or new_axes(10, 4)
     options: dict[str, Any] = {"aspect": "equal"}
     ax.imshow(_grey_or_colour(_side_by_side(pictures[0])), **options)
-    bar = _heat(ax, view, _side_by_side(pictures[1]), cmap, view.limits(vmin, vmax), options)
+    bar = _heat(ax, view, _side_by_side(pictures[1]), cmap, view.scale(vmin, vmax), options)
     starts = np.cumsum([0, *(each.shape[1] + 1 for each in pictures[0])])
     middles = [start + each.shape[1] / 2 for start, each in zip(starts, pictures[0], strict=False)]
     labels = [f"{dim} {int(place)}" for dim, place in zip(exp.dims, peak, strict=True)]
@@ -104,15 +104,13 @@ def _heat(
     view: View,
     heat: np.ndarray,
     cmap: str | None,
-    limits: dict[str, float],
+    scale: Normalize,
     options: dict[str, Any],
 ) -> ScalarMappable:
-    scale, colours = (
-        Normalize(**limits),
-        colormaps[cmap or (DIVERGING if view.signed else DARK_TO_LIGHT)],
-    )
-    strength = np.nan_to_num(np.abs(heat) / max(abs(limits["vmin"]), abs(limits["vmax"])))
-    ax.imshow(heat, cmap=colours, norm=scale, alpha=_OPACITY * np.clip(strength, 0, 1), **options)
+    colours = colormaps[cmap or (DIVERGING if view.signed else DARK_TO_LIGHT)]
+    strength = np.nan_to_num(np.abs(heat) / max(abs(scale.vmin or 0), abs(scale.vmax or 0)))
+    opacity = _OPACITY * np.clip(strength, 0, 1)
+    ax.imshow(heat, cmap=colours, norm=scale, alpha=opacity, **options)
     return ScalarMappable(scale, colours)
 
 

@@ -48,7 +48,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     left, right = extent(exp, dim, lines.shape[1])
     strip = ax.imshow(
         heat, cmap=cmap or (DIVERGING if view.signed else LIGHT_TO_DARK), aspect="auto", zorder=0,
-        extent=(left, right, *ax.get_ylim()), **view.limits(vmin, vmax),
+        extent=(left, right, *ax.get_ylim()), norm=view.scale(vmin, vmax),
     )  # fmt: skip
     ax.set_xlim(left, right)
     ax.set_xlabel(axis_label(exp, dim))

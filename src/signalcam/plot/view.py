@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from signalcam.layout import DUMMY
 
@@ -39,12 +41,12 @@ class View:
         heat = one.maps.values[0, 0, 0, 0]
         return cls(one, heat, bool((heat < 0).any()) or exp.provenance.get("signed") == "True")
 
-    def limits(self, vmin: float | None, vmax: float | None) -> dict[str, float]:
-        """The ends of the colour scale: 0 to the map's maximum, or symmetric about 0."""
+    def scale(self, vmin: float | None, vmax: float | None) -> Normalize:
+        """The colour scale: 0 to the map's maximum, or symmetric about 0."""
         finite = self.heat[np.isfinite(self.heat)]
         top = float(np.abs(finite).max(initial=0)) or 1.0
         low = -top if self.signed else 0.0
-        return {"vmin": low if vmin is None else vmin, "vmax": top if vmax is None else vmax}
+        return Normalize(low if vmin is None else vmin, top if vmax is None else vmax)
 
     def moved(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
         """The input of the sample, the axes named last; axes without meaning are dropped."""
@@ -119,5 +121,6 @@ def colour_bar(ax: Axes, artist: ScalarMappable, view: View) -> None:
         return
     bar = figure.colorbar(artist, ax=ax, pad=0.02, fraction=0.05)
     bar.set_label(view.meaning())
-    bar.formatter.set_powerlimits((-2, 3))  # type: ignore[attr-defined] # the default formatter has it
-    bar.outline.set_linewidth(0.5)  # type: ignore[operator] # an artist, not the method of that name
+    bar.formatter = ScalarFormatter()
+    bar.formatter.set_powerlimits((-2, 3))
+    bar.outline.set_linewidth(0.5)

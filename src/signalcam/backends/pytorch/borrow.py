@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from signalcam.backends.protocol import Inputs
 from signalcam.errors import CamError, InputError, ModelError
@@ -38,6 +39,14 @@ def unwrapped(model: object) -> nn.Module:
     return model
 
 
+class Recording(TorchFunctionMode):
+    """Records every operation, also those a model runs under ``torch.no_grad()``."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch.enable_grad():
+            return func(*args, **(kwargs or {}))
+
+
 @contextmanager
 def borrowed(module: nn.Module) -> Iterator[None]:
     """Lend the module in evaluation mode, frozen and recording; give it back as it was.
@@ -46,6 +55,7 @@ def borrowed(module: nn.Module) -> Iterator[None]:
     what their backward pass needs.
     """
     modules, parameters = list(module.modules()), list(module.parameters())
+    _require_usable(module)
     recurrent = [each for each in modules if type(each) in RECURRENT]
     changes: list[tuple[object, str, object]] = [
         *((each, "training", each in recurrent) for each in modules),
@@ -69,6 +79,20 @@ def borrowed(module: nn.Module) -> Iterator[None]:
             setattr(*old)
 
 
+def _require_usable(module: nn.Module) -> None:
+    """Raise a ``ModelError`` where the weights hold no values, or none to differentiate through."""
+    tensors = (*module.parameters(), *module.buffers())
+    if any(each.is_meta for each in tensors):
+        message = f"{type(module).__name__} lies on the meta device, which holds no values. Load its weights first."
+        raise ModelError(message)
+    if any(each.is_inference() for each in tensors):
+        message = (
+            f"{type(module).__name__} was made under torch.inference_mode(), so nothing can be differentiated "
+            "through it. Build or load it outside that block."
+        )
+        raise ModelError(message)
+
+
 def _uncompiled() -> Any:
     """Run compiled parts eagerly, so that hooks fire; a no-op where nothing was compiled."""
     used = "torch._dynamo" in sys.modules
@@ -87,14 +111,22 @@ def prepare(module: nn.Module, inputs: Inputs) -> Inputs:
     floats = [each.dtype for each in module.parameters() if each.is_floating_point()]
 
     def tensor_of(array: Any) -> Tensor:
-        if isinstance(array, np.ndarray) and not array.flags.writeable:
-            array = array.copy()  # torch warns of memory it might write to
-        tensor = torch.as_tensor(array).detach()
+        tensor = torch.as_tensor(_shareable(array)).detach()
         dtype = floats[0] if floats and tensor.is_floating_point() else tensor.dtype
         tensor = tensor.to(device=device, dtype=dtype)
         return tensor.clone() if tensor.is_inference() else tensor
 
     return inputs.map(tensor_of)
+
+
+def _shareable(array: Any) -> Any:
+    """Copy NumPy's read-only, backward and foreign-endian arrays, which torch refuses or warns of."""
+    if not isinstance(array, np.ndarray):
+        return array
+    ours = array.dtype.newbyteorder("=")
+    if array.dtype == ours and array.flags.writeable and min(array.strides) >= 0:
+        return array
+    return np.array(array, dtype=ours, order="C")
 
 
 def _called(module: nn.Module, tree: Any) -> Any:

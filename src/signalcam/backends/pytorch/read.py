@@ -19,7 +19,7 @@ _LAST_STEPS = {
     "expit": "sigmoid", "log_sigmoid": "log_sigmoid", "logsigmoid": "log_sigmoid",
 }  # fmt: skip
 _SELECTIONS = (
-    "Alias", "Clone", "Index", "IndexSelect", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
+    "Alias", "Clone", "Flip", "Index", "IndexSelect", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
     "SplitWithSizes", "Squeeze", "T", "ToCopy", "Transpose", "Unbind", "UnsafeSplit", "UnsafeView", "Unsqueeze", "View",
 )  # fmt: skip
 _LEARNED = ("Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "NativeBatchNorm", "CudnnBatchNorm")
@@ -36,7 +36,7 @@ class LastSteps(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "").removeprefix("special_")
+        name = getattr(func, "__name__", "").partition(".")[0].lstrip("_").removeprefix("special_")
         if name not in _LAST_STEPS:
             return func(*args, **kwargs)
         before = args[0] if args else kwargs["input"]
@@ -54,11 +54,13 @@ class LastSteps(TorchFunctionMode):
 def read(raw: Any, steps: LastSteps, batch: int) -> Reading:
     """Find the scores in what the model returned, and the logits behind them."""
     main = main_output(raw)
-    before, last_step = _before_last_step(main, steps) if isinstance(main, Tensor) else (None, "")
+    before, last_step = (
+        _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
+    )
     return Reading(raw, main, before, last_step, batch, to_numpy)
 
 
-def _before_last_step(main: Tensor, steps: LastSteps) -> tuple[Tensor | None, str]:
+def _before_last_step(main: Tensor, steps: LastSteps, batch: int) -> tuple[Tensor | None, str]:
     """Return the logits behind ``main``, shaped like it, and the step that lies between."""
     node = main.grad_fn
     while node is not None:
@@ -69,7 +71,7 @@ def _before_last_step(main: Tensor, steps: LastSteps) -> tuple[Tensor | None, st
         if len(parents) != 1 or _operation(node) not in _SELECTIONS:
             break
         node = parents[0]
-    likely = _looks_like(main)
+    likely = _looks_like(main, batch)
     return (None if likely else main), likely
 
 
@@ -107,12 +109,12 @@ def _selected(main: Tensor, node: Node, before: Tensor) -> Tensor | None:
     return before.reshape(-1)[order].reshape(main.shape)
 
 
-def _looks_like(main: Tensor) -> str:
+def _looks_like(main: Tensor, batch: int) -> str:
     """Name the probabilities an output seems to hold where its last step was not recognised."""
     values = main.detach().float()
-    if main.ndim == 0 or not bool(((values >= 0) & (values <= 1)).all()):
+    if main.numel() % batch or not bool(((values >= 0) & (values <= 1)).all()):
         return ""
-    rows = values.reshape(values.shape[0], -1)
+    rows = values.reshape(batch, -1)
     if rows.shape[1] > 1 and bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
         return "softmax"
     return "sigmoid" if _has_ancestor(main.grad_fn, ("Sigmoid", "Softmax", "LogSoftmax")) else ""

@@ -42,7 +42,8 @@ def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[
     tensor = next((each for each in tensors if each.ndim >= 3 and each.is_floating_point()), None)
     if isinstance(module, nn.RNNBase):
         return tensor, lambda t: t.movedim(-1, 1) if module.batch_first else t.permute(1, 2, 0)
-    if isinstance(module, CHANNELS_LAST):
+    over_all = isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1
+    if isinstance(module, CHANNELS_LAST) and not over_all:
         return tensor, lambda t: t.movedim(-1, 1)
     return tensor, lambda t: t
 
@@ -76,6 +77,11 @@ def tap(module: nn.Module, calls: list[Call | None]) -> RemovableHandle:
     return module.register_forward_hook(hook)
 
 
+def takes_hooks(module: nn.Module) -> bool:
+    """Whether a layer can be watched; scripted and traced parts cannot."""
+    return not isinstance(module, torch.jit.ScriptModule)
+
+
 @contextmanager
 def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
     """Remove hooks when the block ends, however it ends."""
@@ -102,6 +108,12 @@ def module_called(module: nn.Module, name: str) -> nn.Module:
         message = (
             f"layer {name!r} is not in {type(module).__name__}.{nearest(bare, names)} "
             "List all with signalcam.layers(model)."
+        )
+        raise ModelError(message)
+    if not takes_hooks(found[plain]):
+        message = (
+            f"layer {name!r} belongs to a scripted or traced part, which takes no hooks. Choose a layer "
+            "outside it, or pass a model made of nn.Modules."
         )
         raise ModelError(message)
     return found[plain]
