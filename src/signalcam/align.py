@@ -24,8 +24,18 @@ _THRESHOLDS = (
 )  # of the strongest input: for layers that see everything a little
 _SMALL = (16, 48)  # samples along the axes that are not being measured: quick to run
 _STILL = 0.005  # of an axis: what is seen has not moved along it
-_AGREEMENT = 0.1  # relative difference allowed between the jump of left and of right edges
-_LONGER = (2, 4, 8)  # times the input's length: for layers that see further than the input is long
+_CLEAR = 3  # times further along one axis than along any other
+_FINEST = 0.01  # samples from one position to the next: less is standing still
+_CROOKED = 0.75  # samples by which an edge may miss its line: less than one
+_AGREEMENT = 0.05  # relative difference allowed between the jump of left and of right edges
+_CHEAP, _LONG = 8, 2**16  # times the length that are always tried; samples beyond which no more are
+_LONGER = (
+    2,
+    4,
+    8,
+    16,
+    32,
+)  # times the input's length: for layers that see further than the input is long
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ def evenly(input_axis: int, cells: int, length: int) -> Axis:
     return Axis(input_axis, cells, length, jump / 2 - 0.5, jump)
 
 
+@np.errstate(invalid="ignore")  # maps that are not finite were warned of when they were made
 def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
     """Interpolate maps linearly from a layer's positions to every sample of the input.
 
@@ -135,7 +146,11 @@ def _correspondence(probe: Probe, sizes: dict[int, int], full: dict[int, int]) -
     found = {i: _moves_along(support[2 * i : 2 * i + 2], full) for i in long}
     known = {i: axis for i, axis in found.items() if axis is not None}
     unclear = len(known) < len(shape) or len(set(known.values())) < len(known)
-    return {} if sizes and unclear else known
+    if sizes and unclear:
+        return {}
+    usual = dict(enumerate(sorted(full)[-len(shape) :]))
+    in_order = all(usual.get(i) == axis for i, axis in known.items())
+    return usual | known if in_order else known  # a wrong guess shows no line when it is measured
 
 
 def _ends(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -188,8 +203,9 @@ def _spans(support: np.ndarray, axis: int, threshold: float) -> np.ndarray:
 def _moves_along(pair: np.ndarray, axes: Iterable[int]) -> int | None:
     """The input axis along which what is seen moves from one position to another."""
     drifts = {axis: _drift(pair, axis) for axis in axes}
-    best = max(drifts, key=lambda axis: drifts[axis])
-    return best if drifts[best] > _STILL else None
+    best, *others = sorted(drifts, key=lambda axis: -drifts[axis])
+    clear = all(drifts[best] > _CLEAR * drifts[axis] for axis in others)
+    return best if clear and drifts[best] > _STILL else None
 
 
 def _drift(pair: np.ndarray, axis: int) -> float:
@@ -212,18 +228,31 @@ def _line(
     that happen to be silent.
     """
     index = np.asarray([each[layer_axis] for each in picked])
-    whole = (spans[:, 0] > 0, (spans[:, 1] < length - 1) & (spans[:, 1] >= 0))
-    if any(len(np.unique(index[each])) < 2 for each in whole):
+    left = spans[:, 0] > 0
+    right = (spans[:, 1] < length - 1) & (spans[:, 1] >= 0)
+    low = _straight(index[left][::-1], spans[left, 0][::-1])
+    high = _straight(index[right], spans[right, 1])
+    if low is None or high is None:
         return None
-    fits = [np.polyfit(index[each], spans[each, side], 1) for side, each in enumerate(whole)]
-    jump = float(fits[0][0] + fits[1][0]) / 2
-    if jump <= 0 or abs(fits[0][0] - fits[1][0]) > _AGREEMENT * jump:
+    jump = (low[0] + high[0]) / 2
+    if jump < _FINEST or abs(low[0] - high[0]) > _AGREEMENT * jump:
         return None
-    edges = [spans[each, side] - jump * index[each] for side, each in enumerate(whole)]
-    if any(np.ptp(each) > max(1.0, jump / 2) for each in edges):
-        return None
-    low, high = (float(np.median(each)) for each in edges)
-    return round((low + high) / 2, 6), round(jump, 6), round(high - low + 1, 6)
+    field = high[1] - low[1] + 1
+    return round((low[1] + high[1]) / 2, 6) + 0.0, round(jump, 6), round(field, 6)  # no -0.0
+
+
+def _straight(index: np.ndarray, edge: np.ndarray) -> tuple[float, float] | None:
+    """Slope and offset of the line through edges, the last ones dropped until they lie on one.
+
+    The last are nearest to the border, where padding and remainders inside the network may cut
+    edges off that the input's own end does not.
+    """
+    while len(np.unique(index)) > 1:
+        slope, offset = np.polyfit(index, edge, 1)
+        if np.abs(edge - slope * index - offset).max() <= max(_CROOKED, abs(slope) / 8):
+            return float(slope), float(offset)
+        index, edge = index[:-1], edge[:-1]
+    return None
 
 
 def _line_on_longer(
@@ -231,6 +260,8 @@ def _line_on_longer(
 ) -> tuple[float, float, float] | None:
     """Measure on longer inputs, if the network takes them, until the ends cut nothing off."""
     for times in _LONGER:
+        if times > _CHEAP and length * times > _LONG:
+            return None
         try:
             _, picked, support = probe({**others, axis: length * times}, _along(layer_axis))
         except _REFUSALS:

@@ -80,7 +80,7 @@ def _check_numbers(array: Any) -> None:
     if "complex" in kind:
         message = f"the input has dtype {kind}; expected real numbers. Pass real and imaginary parts as channels."
         raise InputError(message)
-    if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
+    if isinstance(array, np.ndarray) and (array.dtype.kind not in "fiub" or array.itemsize > 8):
         message = f"the input has dtype {kind}; expected numbers. Convert it, for example with np.asarray(x, dtype='float32')."
         raise InputError(message)
     if 0 in array.shape:

@@ -26,11 +26,19 @@ from signalcam.batches import (
     samples_in,
     sliced,
 )
-from signalcam.errors import InputError, MethodError, ModelError, nearest
+from signalcam.errors import InputError, MethodError, ModelError, TargetError, nearest
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
 from signalcam.layout import Layout, as_layout, check_layout, named
-from signalcam.parts import Part, layer_maps, part_of, said_by_all, warn_of_flaws, warn_of_score
+from signalcam.parts import (
+    Part,
+    Said,
+    layer_maps,
+    part_of,
+    said_by_all,
+    warn_of_flaws,
+    warn_of_score,
+)
 from signalcam.placing import PROBED_SAMPLES, Alignment, candidates, grid, measured_axes
 from signalcam.targets import Asked, PerSample, Target, as_target, class_index
 
@@ -293,11 +301,25 @@ class Explainer:
             logits=said.logits,
             probabilities=said.probabilities,
             classes=said.predicted,
-            true_classes=None if labels is None else _class_indices(labels, self.class_names),
+            true_classes=None if labels is None else self._true_classes(labels, said),
             class_names=None if self.class_names is None else tuple(self.class_names),
             sample_names=tuple(range(len(x)) if sample_names is None else sample_names),
             provenance=self._provenance(parts[0].score),
         )
+
+    def _true_classes(self, labels: Sequence[Any], said: Said) -> np.ndarray:
+        index = _class_indices(labels, self.class_names)
+        if said.probabilities is None:
+            return index
+        classes = int(said.probabilities.shape[1])
+        wrong = index[(index < 0) | (index >= classes)]
+        if len(wrong):
+            message = (
+                f"label {wrong[0]} is no class: the model tells {classes} classes apart, 0 to {classes - 1}. "
+                "Leave labels=... out where the true class is not known."
+            )
+            raise TargetError(message)
+        return index
 
     def _provenance(self, score: str) -> dict[str, Any]:
         return {

@@ -109,7 +109,8 @@ class Explanation:
 
     def class_name(self, index: int) -> str:
         """The name of a class, or its number."""
-        return self.class_names[index] if self.class_names else str(index)
+        names = self.class_names or ()
+        return names[index] if 0 <= index < len(names) else str(index)
 
     def __repr__(self) -> str:
         what = " x ".join(
@@ -319,12 +320,13 @@ class Explanation:
         )
 
     def _spelt(self, axis: str, name: Any) -> Any:
-        if axis == "method":
+        if axis == "method" and name not in self.methods:  # it need not be registered any more
             return find(name).name
         if axis == "target" and isinstance(name, int | np.integer):
             return self.class_name(int(name))
         return name
 
+    @np.errstate(invalid="ignore")  # maps that are not finite were warned of when they were made
     def normalized(self, kind: map_operations.Normalisation = "max") -> Explanation:
         """Scale every map by itself, for looking at shapes; magnitudes are lost.
 

@@ -102,13 +102,18 @@ def _said(pull: Pull, backend: Backend) -> Said:
     if not reading.has_rows:
         return Said(values, index)
     p, rows = backend.numpy(reading.probabilities()), reading.logit_rows()
-    logits = _log_odds(p) if rows is None else backend.numpy(rows)
+    logits = _log_odds(p, apart=reading.apart) if rows is None else backend.numpy(rows)
     return Said(values, index, logits, p, reading.predicted())
 
 
-def _log_odds(p: np.ndarray) -> np.ndarray:
-    wide = p.astype(np.float64)
-    rest = np.maximum(wide.sum(axis=1, keepdims=True) - wide, 0)
+def _log_odds(p: np.ndarray, *, apart: bool) -> np.ndarray:
+    wide, rows, likeliest = p.astype(np.float64), np.arange(len(p)), p.argmax(axis=1)
+    rest = 1 - wide
+    if not apart:
+        rest = wide.sum(axis=1, keepdims=True) - wide
+        others = wide.copy()
+        others[rows, likeliest] = 0
+        rest[rows, likeliest] = others.sum(axis=1)  # a difference would lose all its digits here
     with np.errstate(divide="ignore"):
         odds: np.ndarray = np.log(wide) - np.log(rest)
     return odds

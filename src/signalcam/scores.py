@@ -96,9 +96,9 @@ Score = Callable[[Reading, np.ndarray], Array]
 
 
 def main_output(raw: object) -> Array | None:
-    """Pick the array of scores from what a model returned: logits by name, else the first array."""
+    """Pick the array of scores from what a model returned: logits by name, else the first of floats."""
     if hasattr(raw, "shape") and hasattr(raw, "dtype"):
-        return raw
+        return raw if "float" in str(raw.dtype) else None
     entries = _entries(raw)
     preferred = [entries[name] for name in _OUTPUT_NAMES if name in entries]
     found = (main_output(entry) for entry in (*preferred, *entries.values()))
@@ -143,6 +143,8 @@ def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
 
 def provenance(name: str, reading: Reading) -> str:
     """Say what was differentiated under the score's name, and where it came from."""
+    if not reading.has_rows:
+        return "the target's own function; the output holds no classes"
     if reading.logits is None and name == "logit":
         return FALL_BACK
     source = f"before {reading.last_step}" if reading.last_step else "returned by the model"

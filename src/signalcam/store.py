@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from signalcam.errors import StoreError
 
 FORMAT = 1  # raised when an older SignalCAM could no longer read what is written
 _MARK = "signalcam"
+_SUMS = "crc32"  # without them a chunk that was lost would be read as zeros
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,47 @@ def write(path: str | os.PathLike[str], contents: Contents) -> None:
         StoreError: The place cannot be written to, or holds something that is not ours.
     """
     place = Path(path)
-    if place.exists():
-        _require_ours(place)
     try:
+        if place.exists():
+            _require_ours(place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=place.parent) as folder:
             _fill(Path(folder) / "new", contents)
-            if place.exists():
-                place.replace(
-                    Path(folder) / "old"
-                )  # removed with the folder, once the new one is in place
-            (Path(folder) / "new").replace(place)
-    except OSError as error:
-        message = f"cannot save to {place}: {error.strerror or error}. Choose a folder that can be written to."
+            _put(Path(folder) / "new", place, Path(folder) / "old")
+    except StoreError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"cannot save to {place}: {reason}. Choose a folder that can be written to."
         raise StoreError(message) from error
+
+
+def _put(new: Path, place: Path, old: Path) -> None:
+    """Move a whole result to its place; what was there is set aside, and put back if that fails."""
+    replaced = place.exists()
+    if replaced:
+        place.replace(old)
+    try:
+        new.replace(place)
+    except BaseException:
+        if replaced:
+            old.replace(place)
+        raise
 
 
 def _fill(place: Path, contents: Contents) -> None:
     import zarr  # noqa: PLC0415 - not needed to import signalcam
 
     about = json.loads(json.dumps(contents.about, default=_plain))
-    group = zarr.create_group(place, zarr_format=3, attributes={_MARK: FORMAT, "about": about})
-    for name, array in contents.arrays.items():
-        group.create_array(
-            name, data=np.ascontiguousarray(array.values), dimension_names=array.dims
-        )
+    arrays = {name: np.ascontiguousarray(each.values) for name, each in contents.arrays.items()}
+    attributes = {_MARK: FORMAT, "about": about, _SUMS: _sums(arrays)}
+    group = zarr.create_group(place, zarr_format=3, attributes=attributes)
+    for name, values in arrays.items():
+        group.create_array(name, data=values, dimension_names=contents.arrays[name].dims)
+
+
+def _sums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {name: zlib.crc32(np.ascontiguousarray(values).data) for name, values in arrays.items()}
 
 
 def _plain(value: object) -> object:
@@ -79,7 +97,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
     """
     place = Path(path)
-    if not place.exists():
+    if not os.path.lexists(place):
         message = f"there is nothing at {place}. Give the folder that Explanation.save made."
         raise StoreError(message)
     _require_ours(place)
@@ -89,10 +107,17 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         group = zarr.open_group(place, mode="r", zarr_format=3)
         arrays = {name: np.asarray(array[...]) for name, array in group.arrays()}
         about = dict(group.attrs["about"])  # type: ignore[arg-type] # checked by whoever rebuilds the result
+        _require_sums(arrays, group.attrs[_SUMS])
     except Exception as error:
         message = f"{place} is damaged ({type(error).__name__}: {error}). Save it again, or restore it from a copy."
         raise StoreError(message) from error
     return arrays, about
+
+
+def _require_sums(arrays: Mapping[str, np.ndarray], saved: object) -> None:
+    if _sums(arrays) != saved:
+        message = "its numbers are not those that were saved"
+        raise ValueError(message)
 
 
 def _require_ours(place: Path) -> None:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from signalcam.backends.protocol import Inputs, Layer, Pick, Pull, Question, Reach
 from signalcam.backends.pytorch.borrow import (
-    Recording,
     Stop,
     borrowed,
     device_of,
@@ -22,6 +21,7 @@ from signalcam.backends.pytorch.borrow import (
     to_numpy,
     unwrapped,
 )
+from signalcam.backends.pytorch.probe import AllPaths
 from signalcam.backends.pytorch.read import LastSteps, read
 from signalcam.backends.pytorch.tap import (
     Call,
@@ -140,7 +140,7 @@ class TorchBackend:
                     raise Stop
 
             handle = module_called(module, layer).register_forward_hook(stop)
-            with hooked([handle]), Recording(), suppress(Stop):
+            with hooked([handle]), AllPaths(), suppress(Stop):
                 run(module, prepared.with_explained(x.clone()))
             cells = tuple(outputs[-1].shape[2:])
             picked = pick(cells)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from signalcam.backends.protocol import Inputs
 from signalcam.errors import CamError, InputError, ModelError
@@ -37,14 +36,6 @@ def unwrapped(model: object) -> nn.Module:
         message = f"{type(model).__name__} is no nn.Module. Pass the network itself."
         raise ModelError(message)
     return model
-
-
-class Recording(TorchFunctionMode):
-    """Records every operation, also those a model runs under ``torch.no_grad()``."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch.enable_grad():
-            return func(*args, **(kwargs or {}))
 
 
 @contextmanager

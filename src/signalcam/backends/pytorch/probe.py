@@ -1,0 +1,51 @@
+"""Run a network so that every path through it shows, to see what a layer looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+_LEAK = 0.2  # of a rectifier
+
+
+class AllPaths(TorchFunctionMode):
+    """Records every operation, also under ``torch.no_grad()``, and closes no path.
+
+    Rectifiers leak and maxima are averages, so that a unit which happens to be silent, or is passed
+    over, still shows what it looks at.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        stand_in = _STAND_INS.get(getattr(func, "__name__", ""))
+        with torch.enable_grad():
+            return (
+                stand_in(func, *args, **(kwargs or {}))
+                if stand_in
+                else func(*args, **(kwargs or {}))
+            )
+
+
+def _leaky(func: Any, input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002, FBT001, FBT002 - as torch has it
+    return functional.leaky_relu(input, _LEAK, inplace=inplace or func.__name__.endswith("_"))
+
+
+def _average(
+    func: Any, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002 - as torch has it
+    dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False,  # noqa: FBT001, FBT002
+) -> Any:  # fmt: skip
+    if return_indices or np.any(np.asarray(dilation) != 1):
+        return func(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    pool = getattr(functional, func.__name__.replace("max", "avg"))
+    return pool(input, kernel_size, stride or kernel_size, padding, ceil_mode)
+
+
+_STAND_INS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("relu", "relu_", "relu6"), _leaky),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), _average),
+}
