@@ -73,8 +73,8 @@ class Explainer:
         CamError: An option names something that does not exist.
 
     Example:
-        >>> explainer = Explainer(network, layer="conv2", method="hires-cam")  # doctest: +SKIP
-        >>> explainer(ecg).maps.dims  # doctest: +SKIP
+        >>> explainer = Explainer(network, layer="conv2", method="hires-cam")
+        >>> explainer(ecg).maps.dims
         ('sample', 'target', 'method', 'layer', 'time')
     """
 
@@ -371,8 +371,8 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
 
     Example:
         >>> import signalcam as sc
-        >>> exp = sc.explain(network, ecg)  # doctest: +SKIP
-        >>> exp.plot(sample=0)  # doctest: +SKIP
+        >>> exp = sc.explain(network, ecg)
+        >>> ax = exp.plot(sample=0)
     """
     explainer = Explainer(
         model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,

@@ -89,9 +89,9 @@ class View:
 
 
 def percent(share: float) -> str:
-    """A confidence in percent that is 100 % only if it is exactly that."""
+    """A confidence in percent that never claims certainty: rounding made the 1."""
     text = f"{100 * share:.1f} %"
-    return "> 99.9 %" if text == "100.0 %" and share < 1 else text
+    return "> 99.9 %" if text == "100.0 %" else text
 
 
 def axis_label(exp: Explanation, dim: str) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from inspect import Parameter, signature
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -92,18 +93,19 @@ def _uncompiled() -> Any:
 
 def device_of(module: nn.Module) -> torch.device | None:
     """The device of a module's first parameter or buffer; none if it has neither."""
-    tensors = (*module.parameters(), *module.buffers())
-    return tensors[0].device if tensors else None
+    first = next(chain(module.parameters(), module.buffers()), None)
+    return None if first is None else first.device
 
 
 def prepare(module: nn.Module, inputs: Inputs) -> Inputs:
     """Put every array where the module is, in its floating-point type."""
     device = device_of(module)
-    floats = [each.dtype for each in module.parameters() if each.is_floating_point()]
+    floats = (each.dtype for each in module.parameters() if each.is_floating_point())
+    floating = next(floats, None)
 
     def tensor_of(array: Any) -> Tensor:
         tensor = torch.as_tensor(_shareable(array)).detach()
-        dtype = floats[0] if floats and tensor.is_floating_point() else tensor.dtype
+        dtype = floating if floating and tensor.is_floating_point() else tensor.dtype
         tensor = tensor.to(device=device, dtype=dtype)
         return tensor.clone() if tensor.is_inference() else tensor
 
