@@ -44,7 +44,7 @@ def as_inputs(given: object) -> Inputs:
 def _stacked(samples: list[Any]) -> Any:
     shapes = {_shape(sample) for sample in samples}
     if len(shapes) > 1:
-        message = f"the samples of the list have shapes {sorted(shapes)}; they must be alike. Pad them, or explain them one at a time."
+        message = f"the samples of the list have shapes {sorted(shapes)}; they must be alike. Pad them, or explain them one at a time; a model of several inputs takes a tuple."
         raise LayoutError(message)
     if not samples or not is_array(samples[0]):
         return np.asarray(samples)

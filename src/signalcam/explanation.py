@@ -48,7 +48,7 @@ class LayerMaps:
         return np.broadcast_to(full.reshape(*full.shape[:3], *shape), (*full.shape[:3], *lengths))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two results are compared map by map, not as a truth value
 class Explanation:
     """Maps for samples x targets x methods x layers, with what they are about.
 

@@ -89,6 +89,9 @@ class PerSample:
     classes: Sequence[int | str]
 
     def __post_init__(self) -> None:
+        if isinstance(self.classes, str) or not hasattr(self.classes, "__iter__"):
+            message = f"PerSample({self.classes!r}) needs a list with one class for each sample."
+            raise TargetError(message)
         object.__setattr__(self, "classes", tuple(self.classes))
 
     def label(self, _names: Sequence[str] | None) -> str:

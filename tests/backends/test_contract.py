@@ -1,0 +1,220 @@
+"""What every backend promises. Only SignalCAM and NumPy are used here: models come as fixtures."""
+
+import numpy as np
+import pytest
+
+import signalcam as sc
+
+METHODS = ["grad-cam", "hires-cam"]
+TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order
+RANKS = ["signal", "image", "volume"]
+WHOLE = [*RANKS, "softmax", "sigmoid", "train mode", "frozen", "in place", "mid-training"]
+every_model = pytest.mark.parametrize("case", WHOLE, indirect=True)
+every_rank = pytest.mark.parametrize("case", RANKS, indirect=True)
+one_signal = pytest.mark.parametrize("case", ["signal"], indirect=True)
+broken = pytest.mark.parametrize("case", ["broken"], indirect=True)
+
+
+def maps(model, x, layer, **options):
+    """Signed maps at the layer's resolution, ``(sample, *positions)``."""
+    exp = sc.explain(model, x, layer=layer, signed=True, **{"target": 1, **options})
+    return exp.native().values[:, 0, 0]
+
+
+def difference(found, wanted):
+    """The largest difference of any map, in units of the largest value of that map."""
+    flat = (len(wanted), -1)
+    size = np.abs(wanted).reshape(flat).max(axis=1)
+    assert found.shape == wanted.shape
+    assert (size > 0).all()
+    return (np.abs(found - wanted).reshape(flat).max(axis=1) / size).max()
+
+
+# --- the model is borrowed -----------------------------------------------------------------------
+
+
+def assert_unchanged(framework, case, run):
+    before, given = framework.snapshot(case.model, case.x), case.x.copy()
+    run()
+    after = framework.snapshot(case.model, case.x)
+    for what in before:
+        assert after[what] == before[what], what
+    np.testing.assert_array_equal(case.x, given)
+
+
+@every_model
+def test_model_is_the_same_before_and_after(framework, case):
+    assert_unchanged(framework, case, lambda: sc.explain(case.model, case.x, method=METHODS))
+
+
+@every_model
+def test_model_is_the_same_after_its_layers_were_listed(framework, case):
+    assert_unchanged(framework, case, lambda: sc.layers(case.model, case.x))
+
+
+def break_it(framework, case, layer):
+    with pytest.raises(framework.Broken, match="in mid-run"):
+        sc.explain(case.model, case.x, layer=layer)
+
+
+@broken
+@pytest.mark.parametrize("layer", [None, "features"])
+def test_model_that_raises_in_mid_run_is_the_same_and_its_exception_comes_through(
+    framework, case, layer
+):
+    assert_unchanged(framework, case, lambda: break_it(framework, case, layer))
+
+
+@one_signal
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"target": 99},
+        {"layer": "no such layer"},
+        {"layer": "head"},
+        {"target": lambda out: out},
+        {"score": lambda rows: 1 / 0},
+    ],
+    ids=["class", "layer", "no positions", "target function", "score function"],
+)
+def test_model_is_the_same_after_a_refusal(framework, case, wrong):
+    def refused():
+        with pytest.raises((sc.CamError, ZeroDivisionError)):
+            sc.explain(case.model, case.x, **wrong)
+
+    assert_unchanged(framework, case, refused)
+
+
+@every_model
+def test_no_hooks_remain(framework, case):
+    before = framework.hooks(case.model)
+    sc.explain(case.model, case.x, layer=["features", "body.0"])
+    assert framework.hooks(case.model) == before
+
+
+@every_model
+def test_two_explanations_in_a_row_are_equal(case):
+    first, second = (sc.explain(case.model, case.x, method=METHODS) for _ in range(2))
+    np.testing.assert_array_equal(first.maps, second.maps)
+    np.testing.assert_array_equal(first.outputs, second.outputs)
+
+
+# --- the numbers are right -----------------------------------------------------------------------
+
+
+@every_model
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_equal_those_by_hand(case, method):
+    classes = [0, 3, 1, 2, 0]
+    found = maps(case.model, case.x, case.layer, method=method, target=sc.PerSample(classes))
+    assert difference(found, case.maps(case.x, classes, method)) < TOLERANCE
+
+
+@every_rank
+def test_negative_evidence_is_dropped_unless_asked_for(case):
+    exp = sc.explain(case.model, case.x, layer=case.layer, target=1, method="hires-cam")
+    wanted = np.maximum(case.maps(case.x, [1] * 5, "hires-cam"), 0)
+    assert np.abs(exp.native().values[:, 0, 0] - wanted).max() < TOLERANCE * wanted.max()
+
+
+@every_rank
+def test_sample_does_not_see_its_batch(case):
+    together = maps(case.model, case.x, case.layer)
+    alone = [maps(case.model, case.x[i : i + 1], case.layer) for i in range(len(case.x))]
+    assert difference(np.concatenate(alone), together) < TOLERANCE
+
+
+@every_rank
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
+def test_batch_size_changes_nothing(case, batch_size):
+    asked = sc.PerSample([0, 3, 1, 2, 0])
+    whole = maps(case.model, case.x, case.layer, target=asked)
+    parts = maps(case.model, case.x, case.layer, target=asked, batch_size=batch_size)
+    assert difference(parts, whole) < TOLERANCE
+
+
+@every_rank
+def test_asking_for_more_changes_nothing(case):
+    layers, targets = [case.layer, "body.0"], ["predicted", 3, sc.PerSample([0, 3, 1, 2, 0])]
+    everything = sc.explain(
+        case.model, case.x, method=METHODS, layer=layers, target=targets, signed=True
+    )
+    for y, layer in enumerate(layers):
+        for t, target in enumerate(targets):
+            for m, method in enumerate(METHODS):
+                single = maps(case.model, case.x, layer, target=target, method=method)
+                found = everything.isel(layer=y).native().values[:, t, m]
+                assert difference(found, single) < TOLERANCE
+
+
+@pytest.mark.parametrize("batch_size", [None, 5, 2])
+def test_one_forward_pass_and_one_backward_pass_a_target_serve_everything(framework, batch_size):
+    model, counts, layers = framework.counted()
+    x = framework.signal(batch=10)
+    explainer = sc.Explainer(
+        model,
+        method=METHODS,
+        layer=layers,
+        target=["predicted", 0, 2],
+        batch_size=batch_size,
+        signed=True,
+    )
+    explainer(x)  # where the layers look is measured once, by passes of its own
+    counts.forward.clear()
+    counts.backward.clear()
+    explainer(x)
+    size = batch_size or 10
+    assert counts.forward == [size] * (10 // size)
+    assert counts.backward == [size] * (3 * 10 // size)
+
+
+# --- the maps are in the right place -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_signal_and_its_twin_of_one_row_get_the_same_map(framework, method):
+    one, two, layer = framework.twins()
+    x = framework.signal()
+    flat = sc.explain(one, x, layer=layer, method=method, target=1, signed=True)
+    row = sc.explain(two, x[:, :, None], layer=layer, method=method, target=1, signed=True)
+    found = row.maps.values.reshape(flat.maps.shape)
+    assert np.abs(found - flat.maps.values).max() < TOLERANCE * np.abs(flat.maps.values).max()
+
+
+def test_time_shift_of_the_signal_shifts_the_map(framework):
+    model, layer, stride = framework.unpadded()
+    rng = np.random.default_rng(0)
+    long = np.zeros((3, 2, 60), np.float32)  # silence around it, so that nothing leaves at the ends
+    long[:, :, 20:35] = rng.standard_normal((3, 2, 15))
+    steps = 4
+    shifted = np.roll(long, steps * stride, axis=2)
+    before, after = (maps(model, x, layer, method="hires-cam") for x in (long, shifted))
+    inside = slice(0, before.shape[1] - steps)
+    moved = after[:, steps:]
+    assert difference(moved, before[:, inside]) < TOLERANCE
+    full = [
+        sc.explain(model, x, layer=layer, method="hires-cam", target=1, signed=True)
+        for x in (long, shifted)
+    ]
+    first, second = (exp.maps.values[:, 0, 0, 0] for exp in full)
+    assert difference(second[:, 8:-8], first[:, : -steps * stride][:, :-8]) < TOLERANCE
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_planted_pattern_receives_the_heat(framework, method):
+    pattern = np.hanning(9).astype(np.float32) * np.array(
+        [1, -1, 1, -1, 1, -1, 1, -1, 1], np.float32
+    )
+    model, layer = framework.detector(pattern)
+    x = np.random.default_rng(0).normal(0, 0.02, (4, 1, 200)).astype(np.float32)
+    starts = [20, 61, 97, 180]
+    for sample, start in zip(x[:, 0], starts, strict=True):
+        sample[start : start + 9] += pattern
+    exp = sc.explain(model, x, layer=layer, method=method, target=1)
+    peaks = exp.maps.values[:, 0, 0, 0].argmax(axis=1)
+    np.testing.assert_array_equal(peaks, np.array(starts) + 4)
+    inside = [
+        m[s : s + 9].sum() / m.sum()
+        for m, s in zip(exp.maps.values[:, 0, 0, 0], starts, strict=True)
+    ]
+    assert min(inside) > 0.99  # noise and the pattern's own side lobes stay below the threshold

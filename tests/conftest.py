@@ -1,0 +1,13 @@
+"""What every test shares: array shapes are checked while testing, and seeds are fixed."""
+
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+# before anything imports signalcam: from here on a formula refuses arrays of the wrong shape
+install_import_hook("signalcam.formulas", "beartype.beartype")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)

@@ -1,0 +1,10 @@
+"""A result for every test that reads one."""
+
+import pytest
+
+from unit.results import make
+
+
+@pytest.fixture
+def exp():
+    return make()

@@ -1,0 +1,84 @@
+"""The door: importing is quick and loads no framework, and every error is one of ours."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import signalcam as sc
+from signalcam import errors
+
+QUICK = 0.5  # seconds, in a fresh interpreter, numpy included
+HEAVY = [
+    "torch",
+    "tensorflow",
+    "jax",
+    "keras",
+    "xarray",
+    "matplotlib",
+    "zarr",
+    "tqdm",
+    "pandas",
+    "scipy",
+]
+IMPORT = """
+import json, sys, time
+start = time.perf_counter()
+import signalcam
+print(json.dumps([time.perf_counter() - start, sorted(sys.modules)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def imports():
+    runs = [subprocess.check_output([sys.executable, "-c", IMPORT]) for _ in range(3)]  # noqa: S603 - our own words
+    return [json.loads(run) for run in runs]
+
+
+def test_import_is_quick(imports):
+    assert min(seconds for seconds, _ in imports) < QUICK
+
+
+@pytest.mark.parametrize("module", HEAVY)
+def test_import_does_not_load(imports, module):
+    assert all(module not in loaded for _, loaded in imports)
+
+
+def test_every_public_name_exists():
+    assert [name for name in sc.__all__ if not hasattr(sc, name)] == []
+    assert sorted(sc.__all__) == sc.__all__
+
+
+BUILT_IN = {
+    "ModelError": LookupError, "MethodError": ValueError, "TargetError": ValueError, "LayoutError": ValueError,
+    "InputError": ValueError, "StoreError": OSError, "MissingExtra": ImportError,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "built_in"), BUILT_IN.items())
+def test_error_is_one_of_ours_and_the_built_in_a_reader_expects(name, built_in):
+    error = getattr(sc, name)
+    assert issubclass(error, sc.CamError)
+    assert issubclass(error, built_in)
+
+
+def test_every_error_is_listed_above():
+    ours = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, sc.CamError)}  # fmt: skip
+    assert ours == {"CamError", *BUILT_IN}
+
+
+def test_warning_can_be_silenced_by_its_own_name():
+    assert issubclass(sc.CamWarning, UserWarning)
+
+
+def test_missing_extra_says_what_to_install():
+    message = str(sc.MissingExtra("Explanation.plot", "plot"))
+    assert (
+        message == "Explanation.plot needs an optional dependency: pip install 'signalcam[plot]'."
+    )
+
+
+def test_model_of_no_framework_is_refused():
+    with pytest.raises(sc.ModelError, match="no backend owns 'object': expected a model of torch"):
+        sc.explain(object(), [[1.0]])

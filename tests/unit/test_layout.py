@@ -1,0 +1,142 @@
+"""Layouts: names, units and lengths of the input's axes."""
+
+import numpy as np
+import pytest
+
+from signalcam import Layout, LayoutError
+from signalcam.layout import as_layout, check_layout, inferred, named
+
+ECG = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"], units="mV")
+
+
+@pytest.mark.parametrize(
+    "dims",
+    ["batch channel time", "batch, channel, time", ("batch", "channel", "time"), ["batch", "channel", "time"]],
+)  # fmt: skip
+def test_axes_may_be_written_as_words_or_as_a_sequence(dims):
+    assert Layout(dims).dims == ("batch", "channel", "time")
+
+
+@pytest.mark.parametrize(
+    "dims", ["", "channel time", "time batch", "batch time time", "batch channel batch"]
+)
+def test_axes_that_repeat_or_do_not_begin_with_batch_raise(dims):
+    with pytest.raises(LayoutError, match="must name each axis once, batch first"):
+        Layout(dims)
+
+
+@pytest.mark.parametrize("word", ["sample", "target", "method", "layer", "class"])
+def test_axes_with_a_name_the_result_needs_itself_raise(word):
+    with pytest.raises(LayoutError, match=f"'{word}': the result .*Call it"):
+        Layout(f"batch channel {word}")
+
+
+@pytest.mark.parametrize("rate", [0, -250.0, float("nan")])
+def test_rate_that_is_not_positive_raises(rate):
+    with pytest.raises(LayoutError, match="sampling_rate is"):
+        Layout("batch channel time", sampling_rate=rate)
+
+
+def test_axes_without_meaning_may_repeat():
+    assert Layout("batch _ _ time").dims == ("batch", "_", "_", "time")
+
+
+@pytest.mark.parametrize("given", [None, ECG])
+def test_nothing_and_a_layout_are_taken_as_they_are(given):
+    assert as_layout(given) is given
+
+
+def test_axis_names_make_a_layout():
+    assert as_layout("batch time") == Layout("batch time")
+
+
+# --- units and coordinates ---------------------------------------------------------------------------------
+
+
+def test_time_is_in_seconds_at_a_known_rate():
+    assert ECG.coordinate("time", np.array([0, 250, 750])).tolist() == [0, 0.5, 1.5]
+    assert ECG.unit("time") == "s"
+
+
+def test_time_is_in_samples_without_a_rate():
+    layout = Layout("batch channel time")
+    assert layout.coordinate("time", np.array([0, 250])).tolist() == [0, 250]
+    assert layout.unit("time") == ""
+
+
+def test_channels_have_their_names():
+    assert ECG.coordinate("channel", np.array([1, 0])).tolist() == ["II", "I"]
+    assert ECG.unit("channel") == ""
+
+
+def test_places_between_channels_have_no_name():
+    assert ECG.coordinate("channel", np.array([0.5])).tolist() == [0.5]
+
+
+def test_other_axes_are_counted_in_samples():
+    assert ECG.coordinate("height", np.arange(3)).tolist() == [0, 1, 2]
+
+
+# --- does it fit the input? ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", [None, ECG, Layout("batch time channel", channel_names="ab")])
+def test_fitting_layout_is_accepted(layout):
+    check_layout(layout, (4, 2, 2))
+
+
+@pytest.mark.parametrize("layout", [None, ECG])
+def test_input_without_a_batch_axis_raises(layout):
+    with pytest.raises(LayoutError, match=r"shape \(5000,\).*inputs\[None\]"):
+        check_layout(layout, (5000,))
+
+
+def test_layout_with_more_axes_than_the_input_suggests_a_batch_axis():
+    with pytest.raises(LayoutError, match=r"needs 3 axes.*inputs\[None\]"):
+        check_layout(ECG, (2, 5000))
+
+
+def test_layout_with_fewer_axes_than_the_input_asks_for_all_names():
+    with pytest.raises(LayoutError, match=r"needs 3 axes. Name every axis"):
+        check_layout(ECG, (4, 2, 50, 100))
+
+
+def test_wrong_number_of_channel_names_raises():
+    with pytest.raises(LayoutError, match=r"2 channel names .* has 12 channels"):
+        check_layout(ECG, (4, 12, 5000))
+
+
+def test_channel_names_without_a_channel_axis_raise():
+    with pytest.raises(LayoutError, match=r"1 channel names .* has no channels"):
+        check_layout(Layout("batch time", channel_names=["I"]), (4, 5000))
+
+
+# --- names that were not given ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ndim", "axes", "dims"),
+    [
+        (3, (2,), "batch channel time"),
+        (3, (1,), "batch time channel"),
+        (2, (1,), "batch time"),
+        (4, (2, 3), "batch channel height width"),
+        (4, (1, 2), "batch height width channel"),
+        (5, (2, 3, 4), "batch channel depth height width"),
+        (4, (3,), "batch channel _ time"),
+        (6, (2, 3, 4, 5), "batch channel axis2 axis3 axis4 axis5"),
+        (3, (), "batch channel _"),
+    ],
+)
+def test_axes_are_named_after_what_the_network_does_with_them(ndim, axes, dims):
+    assert inferred(ndim, axes) == Layout(dims)
+    assert named(None, ndim, axes) == Layout(dims)
+
+
+def test_layout_given_keeps_its_names():
+    assert named(ECG, 3, (2,)) == ECG
+
+
+def test_axis_of_the_map_has_a_name_though_the_layout_gave_none():
+    layout = Layout("batch _ time _", sampling_rate=10)
+    assert named(layout, 4, (1, 2)) == Layout("batch axis1 time _", sampling_rate=10)
