@@ -34,7 +34,11 @@ def core(session: nox.Session) -> None:
 def torch(session: nox.Session) -> None:
     """Check types, then test PyTorch, the figures, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
-    session.install(*PINNED, *TESTING, *SHAPES, *real_data, "mypy", "types-tqdm", "--editable", ".[demo]")
+    session.install(
+        *PINNED, *TESTING, *SHAPES, *real_data, "mypy", "types-tqdm", "--editable", ".[demo]"
+    )
     session.run("mypy")
-    session.run("pytest", "tests/backends", "tests/torch", "tests/plot", "tests/real", *session.posargs)
+    session.run(
+        "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/real", *session.posargs
+    )
     session.run("pytest", "--doctest-modules", "src", "README.md", "CONTRIBUTING.md", "docs")

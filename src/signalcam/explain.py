@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ from signalcam import scores
 from signalcam.align import Axis
 from signalcam.arrays import Array
 from signalcam.backends import backend_of
-from signalcam.backends.protocol import Backend, Inputs, Layer, is_array
+from signalcam.backends.protocol import Backend, Felt, Inputs, Layer, Pull, is_array
 from signalcam.batches import (
     NotFinite,
     as_inputs,
@@ -228,9 +228,9 @@ class Explainer:
         if not found:
             return []
         pull = self.backend.pull(self.model, few, [each.name for each in found], self._ask(rows))
-        columns = zip(*pull.gradients, strict=True)
-        strengths = [max(_strength(self.backend, each) for each in column) for column in columns]
-        return list(zip(found, strengths, strict=True))
+        felt = [[_strength(self.backend, each) for each in row] for row in pull.rows]
+        strongest = [max(column) for column in zip(*felt, strict=True)]
+        return list(zip(found, strongest, strict=True))
 
     # --- while it runs ---------------------------------------------------------------------------
 
@@ -250,17 +250,22 @@ class Explainer:
 
     def _part(self, batch: Inputs, layers: Sequence[str], rows: slice) -> Part:
         pull = self.backend.pull(self.model, batch, layers, self._ask(rows))
-        for label, row in zip(self.targets, pull.gradients, strict=True):
-            for name, gradient in zip(layers, row, strict=True):
-                if gradient is None:
+        felt = replace(pull, rows=self._reached(pull, layers))
+        score = scores.provenance(self.score_name, pull.reading)
+        return part_of(felt, self.methods, self.backend, score, signed=self.signed)
+
+    def _reached(self, pull: Pull, layers: Sequence[str]) -> Iterator[Sequence[Felt]]:
+        """Pass on each target's gradients, or say which layer has none."""
+        for label, row in zip(self.targets, pull.rows, strict=True):
+            for name, felt in zip(layers, row, strict=True):
+                if felt.gradient is None:
                     message = (
                         f"layer {name!r} gave no gradient for target {label!r}: its output does "
                         "not reach the score, or a step between them has no gradient (quantised, "
                         "detached, rounded). Choose another: signalcam.layers(model, example)."
                     )
                     raise ModelError(message)
-        score = scores.provenance(self.score_name, pull.reading)
-        return part_of(pull, self.methods, self.backend, score, signed=self.signed)
+            yield row
 
     # --- afterwards ------------------------------------------------------------------------------
 
@@ -410,5 +415,7 @@ def _class_indices(labels: Sequence[Any], names: Sequence[str] | None) -> np.nda
     )
 
 
-def _strength(backend: Backend, gradient: Array | None) -> float:
-    return 0.0 if gradient is None else float(np.sqrt(np.mean(backend.numpy(gradient) ** 2)))
+def _strength(backend: Backend, felt: Felt) -> float:
+    if felt.gradient is None:
+        return 0.0
+    return float(np.sqrt(np.mean(backend.numpy(felt.gradient) ** 2)))

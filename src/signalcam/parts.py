@@ -10,7 +10,7 @@ import numpy as np
 
 from signalcam.align import Axis
 from signalcam.arrays import flatten_positions
-from signalcam.backends.protocol import Backend, Pull
+from signalcam.backends.protocol import Backend, Felt, Pull
 from signalcam.errors import CamWarning
 from signalcam.explanation import LayerMaps
 from signalcam.formulas import Method
@@ -69,24 +69,31 @@ def part_of(
     pull: Pull, methods: Sequence[Method], backend: Backend, score: str, *, signed: bool
 ) -> Part:
     """Turn activations and gradients into maps, and keep what the model said, in NumPy."""
-    places = range(len(pull.activations))
     with backend.exactly():
-        layers = tuple(_native(pull, place, methods, backend, signed=signed) for place in places)
+        rows = [[_maps(felt, methods, backend) for felt in row] for row in pull.rows]
+    layers = tuple(_native(column, signed=signed) for column in zip(*rows, strict=True))
     return Part(_said(pull, backend), layers, score)
 
 
-def _native(
-    pull: Pull, place: int, methods: Sequence[Method], backend: Backend, *, signed: bool
-) -> NativeMaps:
-    a = flatten_positions(pull.activations[place])
-    rows = []
-    for row in pull.gradients:
-        g = flatten_positions(row[place])
-        rows.append([backend.numpy(method.formula(a, g)) for method in methods])
-    full = np.moveaxis(np.asarray(rows), 2, 0).astype(np.float32)
+@dataclass(frozen=True)
+class _Maps:
+    """The signed maps of one layer for one target, ``(method, b, p)``."""
+
+    ran: str
+    cells: tuple[int, ...]
+    signed: np.ndarray
+
+
+def _maps(felt: Felt, methods: Sequence[Method], backend: Backend) -> _Maps:
+    a, g = flatten_positions(felt.activation), flatten_positions(felt.gradient)
+    signed = np.stack([backend.numpy(method.formula(a, g)) for method in methods])
+    return _Maps(felt.ran, tuple(felt.activation.shape[2:]), signed)
+
+
+def _native(column: Sequence[_Maps], *, signed: bool) -> NativeMaps:
+    full = np.stack([each.signed for each in column]).transpose(2, 0, 1, 3).astype(np.float32)
     values = full if signed else rectify(full)
-    cells = tuple(pull.activations[place].shape[2:])
-    return NativeMaps(pull.ran[place], cells, values, _flaws(full, values))
+    return NativeMaps(column[0].ran, column[0].cells, values, _flaws(full, values))
 
 
 def _flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 
 from signalcam import CamWarning
 from signalcam.align import evenly
-from signalcam.backends.protocol import Pull
+from signalcam.backends.protocol import Felt, Pull
 from signalcam.formulas import methods
 from signalcam.parts import (
     Part,
@@ -48,7 +48,7 @@ PLAIN = reading(ROWS, ROWS)
 def pull(a, gradients, said=PLAIN):
     """One layer, one list of gradients for each target."""
     asked = [Asked(ROWS[:, t % 2], np.full(len(ROWS), t)) for t in range(len(gradients))]
-    return Pull(said, asked, ["conv"], [a], [[g] for g in gradients])
+    return Pull(said, asked, [[Felt("conv[0]", a, g)] for g in gradients])
 
 
 def part(a, gradients, said=PLAIN, *, signed=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -75,23 +75,34 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Felt:
+    """What one score and one layer have to do with each other.
+
+    Attributes:
+        ran: The layer's name, with the number of the call that reached the score.
+        activation: ``(b, c, *positions)``.
+        gradient: Of the score, shaped like the activation; ``None`` where it does not reach the score.
+    """
+
+    ran: str
+    activation: Array
+    gradient: Array | None
+
+
+@dataclass(frozen=True)
 class Pull:
-    """What one forward pass and one backward pass a target brought up.
+    """What one forward pass brought up, and the backward passes still to be made.
 
     Attributes:
         reading: The model's output.
         asked: One a target.
-        ran: One a layer: its name, and which call of it, where it ran more than once.
-        activations: One a layer, ``(b, c, *positions)``.
-        gradients: ``gradients[target][layer]``, shaped like the activation; ``None`` where the
-            layer does not reach the score.
+        rows: One a target, each with one entry a layer. A backward pass is made when its row is
+            asked for, so that one target's gradients are gone before the next one's are made.
     """
 
     reading: Reading
     asked: Sequence[Asked]
-    ran: Sequence[str]
-    activations: Sequence[Array]
-    gradients: Sequence[Sequence[Array | None]]
+    rows: Iterable[Sequence[Felt]]
 
 
 Question = Callable[[Reading], Sequence[Asked]]

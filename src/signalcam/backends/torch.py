@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signalcam.backends.protocol import Inputs, Layer, Pick, Pull, Question, Reach
+from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Question, Reach
 from signalcam.backends.pytorch.borrow import (
     Stop,
     borrowed,
@@ -37,7 +37,6 @@ from signalcam.backends.pytorch.tap import (
 )
 from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
 from signalcam.errors import ModelError
-from signalcam.scores import Reading
 from signalcam.targets import Asked
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -121,9 +120,7 @@ class TorchBackend:
             calls = [chosen(name, caught[module_called(module, name)]) for name in layers]
             reading = read(raw, steps, prepared.explained.shape[0])
             asked = question(reading)
-            flat = [call for each in calls for call in each]
-            rows = [gradients(each.value, flat, keep=each is not asked[-1]) for each in asked]
-        return _gathered(reading, asked, layers, calls, rows)
+        return Pull(reading, asked, _rows(asked, layers, calls))
 
     def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
         """Differentiate a layer's output at some positions with respect to the input."""
@@ -144,7 +141,7 @@ class TorchBackend:
                 run(module, prepared.with_explained(x.clone()))
             cells = tuple(outputs[-1].shape[2:])
             picked = pick(cells)
-            felt = [_felt(outputs[-1], x, index) for index in picked]
+            felt = [_sensitivity(outputs[-1], x, index) for index in picked]
         return Reach(cells, picked, np.asarray(felt))
 
     def free_memory(self, model: object) -> int:
@@ -161,7 +158,7 @@ class TorchBackend:
         ) or "can't allocate memory" in str(error)
 
 
-def _felt(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
+def _sensitivity(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
     """How strongly each input value is felt at one position of the output, all samples together."""
     here = output.permute(*range(2, output.ndim), 0, 1)[index]
     signs = torch.randint(2, here.shape[1:2], generator=torch.Generator().manual_seed(0)) * 2.0 - 1
@@ -172,25 +169,26 @@ def _felt(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
     return to_numpy(gradient.abs().sum(0)).astype(np.float64)
 
 
-def _gathered(
-    reading: Reading,
-    asked: Sequence[Asked],
-    layers: Sequence[str],
-    calls: Sequence[Sequence[Call]],
-    rows: Sequence[Sequence[Tensor | None]],
-) -> Pull:
-    """Sort what was differentiated by target and layer, channels second."""
-    waiting = [iter(row) for row in rows]
-    ran, activations, columns = [], [], []
-    for name, each in zip(layers, calls, strict=True):
-        own = [[next(row) for _ in each] for row in waiting]
-        one = the_one(name, each, own)
-        call = each[one]
-        ran.append(f"{split(name)[0]}[{call.number}]")
-        activations.append(call.activation)
-        found = (row[one] for row in own)
-        columns.append([None if g is None else call.channels_second(g) for g in found])
-    return Pull(reading, asked, ran, activations, list(zip(*columns, strict=True)))
+def _rows(
+    asked: Sequence[Asked], layers: Sequence[str], calls: Sequence[Sequence[Call]]
+) -> Iterator[list[Felt]]:
+    """Differentiate one score after the other, and sort what arrives by layer, channels second."""
+    flat = [call for each in calls for call in each]
+    used: dict[str, Call] = {}
+    for each in asked:
+        arrived = iter(gradients(each.value, flat, keep=each is not asked[-1]))
+        own = [[next(arrived) for _ in called] for called in calls]
+        yield [_felt_at(*one, used) for one in zip(layers, calls, own, strict=True)]
+
+
+def _felt_at(
+    name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: dict[str, Call]
+) -> Felt:
+    """The call of a layer that the score depends on; the same one for every score."""
+    call, gradient = the_one(name, calls, arrived, used.get(name))
+    used[name] = call
+    turned = None if gradient is None else call.channels_second(gradient)
+    return Felt(f"{split(name)[0]}[{call.number}]", call.activation, turned)
 
 
 BACKEND = TorchBackend()

@@ -145,21 +145,33 @@ def gradients(score: Tensor, calls: Sequence[Call], *, keep: bool) -> list[Tenso
     if not score.requires_grad:
         return [None] * len(calls)
     kept = [call.kept for call in calls]
-    return list(torch.autograd.grad(score.sum(), kept, retain_graph=keep, allow_unused=True))
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        total = score.sum()
+        return list(torch.autograd.grad(total, kept, retain_graph=keep, allow_unused=True))
 
 
-def the_one(name: str, calls: Sequence[Call], rows: Sequence[Sequence[Tensor | None]]) -> int:
-    """Which of a layer's calls the scores depend on; an error where several do."""
-    if len(calls) == 1:
-        return 0
-    columns = list(zip(*rows, strict=True))
-    felt = [any(each is not None and bool(each.any()) for each in column) for column in columns]
-    if sum(felt) > 1:
-        numbers = [call.number for call, each in zip(calls, felt, strict=True) if each]
+def the_one(
+    name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: Call | None
+) -> tuple[Call, Tensor | None]:
+    """The call of a layer that a score depends on, with its gradient; an error where several do.
+
+    Args:
+        name: The layer's.
+        calls: Its calls that the user may have meant.
+        arrived: The gradient at each.
+        used: The call that an earlier score depended on.
+    """
+    pairs = list(zip(calls, arrived, strict=True))
+    if len(pairs) == 1:
+        return pairs[0]
+    felt = [pair for pair in pairs if pair[1] is not None and bool(pair[1].any())]
+    others = [used] if used is not None and felt and felt[0][0] is not used else []
+    if len(felt) + len(others) > 1:
+        numbers = sorted({call.number for call in (*others, *(call for call, _ in felt))})
         options = " or ".join(repr(f"{split(name)[0]}[{number}]") for number in numbers)
         message = (
             f"layer {name!r} ran {len(calls)} times and more than one run reaches the score. "
             f"Say which: {options}."
         )
         raise ModelError(message)
-    return felt.index(True) if True in felt else 0
+    return felt[0] if felt else next(pair for pair in pairs if pair[0] is (used or calls[0]))
