@@ -29,6 +29,7 @@ _FINEST = 0.01  # samples from one position to the next: less is standing still
 _CROOKED = 0.75  # samples by which an edge may miss its line: less than one
 _AGREEMENT = 0.05  # relative difference allowed between the jump of left and of right edges
 _CHEAP, _LONG = 8, 2**16  # times the length that are always tried; samples beyond which no more are
+_WHOLE = 64  # samples added at a time: strides of 2, 4, ... leave the same remainder, and padding may depend on it
 _LONGER = (
     2,
     4,
@@ -109,7 +110,7 @@ def measure(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]) -> 
         probe: From lengths for some input axes (the others keep theirs) and the positions wanted, to
             the layer's shape, the positions and ``support``, an array of the input's shape for each.
             It raises where the network does not take an input of that size.
-        input_axes: The axes of the input that may carry positions.
+        input_axes: The axes of the input that may carry positions, the least likely last.
         lengths: Their lengths.
 
     Returns:
@@ -148,7 +149,7 @@ def _correspondence(probe: Probe, sizes: dict[int, int], full: dict[int, int]) -
     unclear = len(known) < len(shape) or len(set(known.values())) < len(known)
     if sizes and unclear:
         return {}
-    usual = dict(enumerate(sorted(full)[-len(shape) :]))
+    usual = dict(enumerate(sorted(list(full)[: len(shape)])))  # the channel axis comes last in it
     in_order = all(usual.get(i) == axis for i, axis in known.items())
     return usual | known if in_order else known  # a wrong guess shows no line when it is measured
 
@@ -262,11 +263,12 @@ def _line_on_longer(
     for times in _LONGER:
         if times > _CHEAP and length * times > _LONG:
             return None
+        longer = length + -(-length * (times - 1) // _WHOLE) * _WHOLE
         try:
-            _, picked, support = probe({**others, axis: length * times}, _along(layer_axis))
+            _, picked, support = probe({**others, axis: longer}, _along(layer_axis))
         except _REFUSALS:
             return None  # a network of one fixed length: the caller has other ways
-        line = _line(layer_axis, picked, _spans(support, axis, 0.0), length * times)
+        line = _line(layer_axis, picked, _spans(support, axis, 0.0), longer)
         if line is not None:
             return line
     return None

@@ -31,7 +31,7 @@ def tcn():
     return stack(*(conv(3, 1, 2 * d, d, inputs=2 if d == 1 else c) for d, c in dilations))
 
 
-STACKS = {  # cells, start, jump, field for 1000 samples: maths.md A.35
+STACKS = {  # cells, start, jump, field for 1000 samples
     "3 conv k15": (lambda: stack(stem(15), nn.ReLU(), conv(15), nn.ReLU(), conv(15)), 958, 21, 1, 43),
     "3 conv k15 s2": (
         lambda: stack(stem(15, stride=2), nn.ReLU(), conv(15, 2), nn.ReLU(), conv(15, 2)),

@@ -109,7 +109,7 @@ def test_half_precision_is_widened():
     assert flatten_positions(np.ones((1, 2, 3), np.float16)).dtype == np.float32
 
 
-# --- heads whose maps are known exactly (notes/maths.md A.36) ----------------------------------------
+# --- heads whose maps are known exactly -------------------------------------------------------------
 
 
 def averaging_head(rng, cells):
