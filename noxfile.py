@@ -11,6 +11,7 @@ nox.options.error_on_missing_interpreters = True
 PINNED = ("--quiet", "--constraint", "constraints.txt")
 TESTING = ("pytest", "pytest-cov", "hypothesis", "sybil")
 SHAPES = ("array-api-strict", "beartype", "jaxtyping")
+MORE = ("tests/agreement/test_torch.py", "tests/real/test_real_data.py")
 REAL_DATA = ("librosa", "nibabel", "PyWavelets", "soundfile", "wfdb")
 
 
@@ -41,4 +42,26 @@ def torch(session: nox.Session) -> None:
     session.run(
         "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/real", *session.posargs
     )
-    session.run("pytest", "--doctest-modules", "src", "README.md", "CONTRIBUTING.md", "docs")
+    session.run(
+        "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
+        "src", "README.md", "CONTRIBUTING.md", "docs",
+    )  # fmt: skip
+
+
+ENGINES = {
+    "tensorflow": ("tensorflow-cpu", "keras"),
+    "jax": ("jax", "keras"),
+    "torch": ("torch", "keras"),
+}
+
+
+@nox.session
+@nox.parametrize("engine", list(ENGINES))
+def keras(session: nox.Session, engine: str) -> None:
+    """Test Keras 3 on one engine, with no other framework installed."""
+    session.install(*PINNED, *TESTING, *SHAPES, *ENGINES[engine], "--editable", ".[plot]")
+    session.env.update(KERAS_BACKEND=engine, SIGNALCAM_FRAMEWORK="keras", TF_CPP_MIN_LOG_LEVEL="3")
+    real = ("tests/real/test_real_keras.py",) if engine == "tensorflow" else ()
+    agreement = "tests/agreement/test_keras.py"
+    session.run("pytest", "tests/backends", "tests/keras", agreement, *real, *session.posargs)
+    session.run("pytest", "docs/keras", *session.posargs)

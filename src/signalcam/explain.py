@@ -6,7 +6,7 @@ import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -43,6 +43,7 @@ from signalcam.placing import PROBED_SAMPLES, Alignment, candidates, grid, measu
 from signalcam.targets import Asked, PerSample, Target, as_target, class_index
 
 _log = logging.getLogger("signalcam")
+_FEW = slice(0, PROBED_SAMPLES)  # samples that are enough to see which layers matter
 
 OneOrMore: TypeAlias = Any  # one value, or a list or tuple of them
 
@@ -206,31 +207,26 @@ class Explainer:
 
     def _last_layer_felt(self, given: Inputs) -> str:
         """The last layer with positions whose gradient for the targets is not zero."""
-        felt = [layer for layer, strength in self.felt(given) if strength > 0]
-        if not felt:
-            message = (
-                f"no layer of {type(self.model).__name__} has both positions and a gradient for "
-                f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
-                "signalcam.layers(model, example)."
-            )
-            raise ModelError(message)
-        return felt[-1].name
+        for layer in reversed(self.listed(given)):
+            if self.felt(given, [layer])[0] > 0:
+                return layer.name
+        message = (
+            f"no layer of {type(self.model).__name__} has both positions and a gradient for "
+            f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
+            "signalcam.layers(model, example)."
+        )
+        raise ModelError(message)
 
-    def felt(self, given: Inputs) -> list[tuple[Layer, float]]:
-        """See how strongly the targets depend on each layer with positions, for the first samples.
+    def listed(self, given: Inputs) -> list[Layer]:
+        """The layers whose output has positions, in the order they finish."""
+        return self.backend.layers(self.model, sliced(given, _FEW))
 
-        Returns:
-            Layers in the order they finish, with the root mean square of the gradient.
-        """
-        rows = slice(0, PROBED_SAMPLES)
-        few = sliced(given, rows)
-        found = self.backend.layers(self.model, few)
-        if not found:
-            return []
-        pull = self.backend.pull(self.model, few, [each.name for each in found], self._ask(rows))
-        felt = [[_strength(self.backend, each) for each in row] for row in pull.rows]
-        strongest = [max(column) for column in zip(*felt, strict=True)]
-        return list(zip(found, strongest, strict=True))
+    def felt(self, given: Inputs, layers: Sequence[Layer]) -> list[float]:
+        """How strongly the targets depend on each layer: the root mean square of the gradient."""
+        few, names = sliced(given, _FEW), [each.name for each in layers]
+        pull = self.backend.pull(self.model, few, names, self._ask(_FEW))
+        rows = [[_strength(self.backend, each) for each in row] for row in pull.rows]
+        return [max(column) for column in zip(*rows, strict=True)]
 
     # --- while it runs ---------------------------------------------------------------------------
 
@@ -271,12 +267,14 @@ class Explainer:
 
     def measured(self, given: Inputs, layer: str) -> dict[int, Axis]:
         """Where a layer looks, by layer axis; only the axes that could be measured."""
-        axes = candidates(as_layout(self.layout), given.explained.ndim)
-        return measured_axes(self.backend, self.model, given, layer, axes)
+        return measured_axes(self.backend, self.model, given, layer, self._candidates(given))
+
+    def _candidates(self, given: Inputs) -> list[int]:
+        channel_axis = self.backend.channel_axis(self.model)
+        return candidates(as_layout(self.layout), given.explained.ndim, channel_axis)
 
     def _grid(self, given: Inputs, layer: str, cells: tuple[int, ...]) -> dict[int, Axis]:
-        shape = tuple(given.explained.shape)
-        axes = candidates(as_layout(self.layout), len(shape))
+        shape, axes = tuple(given.explained.shape), self._candidates(given)
         return grid(self.measured(given, layer), cells, shape, axes, self.align, layer)
 
     def _result(
@@ -332,7 +330,7 @@ class Explainer:
             "score": score,
             "signed": str(self.signed),
             "align": self.align,
-            "signalcam": version("signalcam"),
+            "signalcam": _version(),
             self.backend.name: self.backend.version,
             "numpy": np.__version__,
             "python": platform.python_version(),
@@ -384,6 +382,11 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         progress=progress, signed=signed, score=score, align=align, nan=nan,
     )  # fmt: skip
     return explainer(inputs, labels=labels, sample_names=sample_names)
+
+
+@cache
+def _version() -> str:
+    return version("signalcam")
 
 
 def _several(value: Any) -> Sequence[Any]:

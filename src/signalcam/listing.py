@@ -59,7 +59,8 @@ def layers(
         found = explainer.backend.layers(model, None)
         return [LayerInfo(each.name, each.kind) for each in reversed(found)]
     given = as_inputs(example)
-    last_first = explainer.felt(given)[::-1]
+    found = explainer.listed(given)
+    last_first = list(zip(found, explainer.felt(given, found), strict=True))[::-1] if found else []
     best_first = sorted(last_first, key=lambda each: each[1] == 0)
     return [_info(explainer, given, *each) for each in best_first]
 

@@ -21,9 +21,17 @@ _remembered: WeakKeyDictionary[Any, dict[Any, dict[int, Axis]]] = WeakKeyDiction
 Alignment = Literal["receptive-field", "resize"]
 
 
-def candidates(layout: Layout | None, ndim: int) -> list[int]:
-    """Axes of the input that may carry positions, the channel axis last."""
-    dims = layout.dims if layout else ("batch", "channel", *[""] * (ndim - 2))
+def candidates(layout: Layout | None, ndim: int, channel_axis: int) -> list[int]:
+    """Axes of the input that may carry positions, the channel axis last.
+
+    Args:
+        layout: Names of the axes, if the user gave them.
+        ndim: How many axes the input has, batch included.
+        channel_axis: Where the framework has the channels, if nothing else is known.
+    """
+    dims = list(layout.dims) if layout else [""] * ndim
+    if layout is None:
+        dims[channel_axis] = "channel"
     axes = [axis for axis in range(1, ndim) if dims[axis] not in DUMMY]
     return sorted(axes, key=lambda axis: dims[axis] == "channel")
 

@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 
+def pytest_configure(config):
+    # Keras copies tensors and variables to NumPy in a way NumPy 2 warns of
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    )
+
+
 @pytest.fixture(scope="session")
 def framework():
     """The file of tiny models named by SIGNALCAM_FRAMEWORK; ``torch`` where nothing is named."""

@@ -88,7 +88,7 @@ def test_model_is_the_same_after_a_refusal(framework, case, wrong):
 @every_model
 def test_no_hooks_remain(framework, case):
     before = framework.hooks(case.model)
-    sc.explain(case.model, case.x, layer=["features", "body.0"])
+    sc.explain(case.model, case.x, layer=["features", framework.EARLY])
     assert framework.hooks(case.model) == before
 
 
@@ -134,8 +134,8 @@ def test_batch_size_changes_nothing(case, batch_size):
 
 
 @every_rank
-def test_asking_for_more_changes_nothing(case):
-    layers, targets = [case.layer, "body.0"], ["predicted", 3, sc.PerSample([0, 3, 1, 2, 0])]
+def test_asking_for_more_changes_nothing(framework, case):
+    layers, targets = [case.layer, framework.EARLY], ["predicted", 3, sc.PerSample([0, 3, 1, 2, 0])]
     everything = sc.explain(
         case.model, case.x, method=METHODS, layer=layers, target=targets, signed=True
     )
@@ -176,7 +176,7 @@ def test_signal_and_its_twin_of_one_row_get_the_same_map(framework, method):
     one, two, layer = framework.twins()
     x = framework.signal()
     flat = sc.explain(one, x, layer=layer, method=method, target=1, signed=True)
-    row = sc.explain(two, x[:, :, None], layer=layer, method=method, target=1, signed=True)
+    row = sc.explain(two, framework.row_of(x), layer=layer, method=method, target=1, signed=True)
     found = row.maps.values.reshape(flat.maps.shape)
     assert np.abs(found - flat.maps.values).max() < TOLERANCE * np.abs(flat.maps.values).max()
 
@@ -187,14 +187,13 @@ def test_time_shift_of_the_signal_shifts_the_map(framework):
     long = np.zeros((3, 2, 60), np.float32)  # silence around it, so that nothing leaves at the ends
     long[:, :, 20:35] = rng.standard_normal((3, 2, 15))
     steps = 4
-    shifted = np.roll(long, steps * stride, axis=2)
-    before, after = (maps(model, x, layer, method="hires-cam") for x in (long, shifted))
+    inputs = [framework.laid_out(x) for x in (long, np.roll(long, steps * stride, axis=2))]
+    before, after = (maps(model, x, layer, method="hires-cam") for x in inputs)
     inside = slice(0, before.shape[1] - steps)
     moved = after[:, steps:]
     assert difference(moved, before[:, inside]) < TOLERANCE
     full = [
-        sc.explain(model, x, layer=layer, method="hires-cam", target=1, signed=True)
-        for x in (long, shifted)
+        sc.explain(model, x, layer=layer, method="hires-cam", target=1, signed=True) for x in inputs
     ]
     first, second = (exp.maps.values[:, 0, 0, 0] for exp in full)
     assert difference(second[:, 8:-8], first[:, : -steps * stride][:, :-8]) < TOLERANCE
@@ -210,7 +209,7 @@ def test_planted_pattern_receives_the_heat(framework, method):
     starts = [20, 61, 97, 180]
     for sample, start in zip(x[:, 0], starts, strict=True):
         sample[start : start + 9] += pattern
-    exp = sc.explain(model, x, layer=layer, method=method, target=1)
+    exp = sc.explain(model, framework.laid_out(x), layer=layer, method=method, target=1)
     peaks = exp.maps.values[:, 0, 0, 0].argmax(axis=1)
     np.testing.assert_array_equal(peaks, np.array(starts) + 4)
     inside = [

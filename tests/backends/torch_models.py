@@ -4,8 +4,10 @@ A file like this for another framework offers the same names:
 
 ``CASES``
     Model builders by name; the names are those in ``test_contract.py``.
-``seed``, ``Broken``
-    Seeds the framework; the exception a broken model raises.
+``seed``, ``Broken``, ``EARLY``
+    Seeds the framework; the exception a broken model raises; a layer of the cases' body.
+``signal()``, ``laid_out(x)``, ``row_of(x)``
+    Inputs as the framework's models take them, channels second or last.
 ``snapshot(model, x)``
     Everything a user could notice about a model and the process, as plain values.
 ``hooks(model)``
@@ -26,6 +28,7 @@ from torch import nn
 CLASSES = 4
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 LENGTHS = {1: (24,), 2: (12, 10), 3: (8, 7, 6)}
+EARLY = "body.0"
 
 
 class Broken(Exception):  # noqa: N818 - raised by a model of the tests
@@ -69,6 +72,11 @@ def seed(number):
     torch.manual_seed(number)
     np.random.seed(number)  # noqa: NPY002 - the global state is what the contract is about
     random.seed(number)
+
+
+def laid_out(x):
+    """An array ``(batch, channel, *positions)``, as the models here take it."""
+    return x
 
 
 def signal(rank=1, batch=5):
@@ -253,6 +261,11 @@ class _Head(nn.Module):
 
     def forward(self, a):
         return self.linear(a.square().flatten(2).mean(2))
+
+
+def row_of(x):
+    """A batch of signals, as the 2-D twin takes it."""
+    return x[:, :, None]
 
 
 def unpadded():

@@ -11,7 +11,8 @@ from signalcam.errors import ModelError
 if TYPE_CHECKING:
     from signalcam.backends.protocol import Backend
 
-_BACKENDS = {"torch": "signalcam.backends.torch"}  # framework: the file that speaks it
+# framework: the file that speaks it; Keras first, as its models on torch are modules of torch too
+_BACKENDS = {"keras": "signalcam.backends.keras", "torch": "signalcam.backends.torch"}
 
 
 def backend_of(model: object) -> Backend:

@@ -134,6 +134,10 @@ class Backend(Protocol):
         """Whether the model belongs to this framework."""
         ...
 
+    def channel_axis(self, model: object) -> int:
+        """Which axis of an input holds the channels where nobody says: 1 or -1."""
+        ...
+
     def layers(self, model: object, inputs: Inputs | None) -> list[Layer]:
         """List the layers whose output has positions: in the order they finished, if there are inputs."""
         ...

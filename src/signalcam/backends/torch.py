@@ -60,6 +60,10 @@ class TorchBackend:
                 stack.enter_context(torch.autocast(device, enabled=False))
             yield
 
+    def channel_axis(self, _model: object) -> int:
+        """PyTorch has the channels behind the batch."""
+        return 1
+
     def numpy(self, array: Any) -> np.ndarray:
         """Copy a tensor to NumPy, in single precision at least."""
         return to_numpy(array) if isinstance(array, Tensor) else np.asarray(array)

@@ -1,0 +1,258 @@
+"""Keras 3 on TensorFlow, JAX or torch: taps by shadowing ``call`` on the layers themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from importlib import import_module
+from inspect import Parameter, signature
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from signalcam.arrays import Array
+from signalcam.backends.keras_engines.protocol import Engine, Step, Watch
+from signalcam.backends.keras_engines.read import plain
+from signalcam.backends.keras_engines.tap import (
+    Shadow,
+    Walk,
+    any_length,
+    channels_second,
+    last_steps,
+    shadowing,
+    walk,
+)
+from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Question, Reach, is_array
+from signalcam.errors import InputError, ModelError
+
+_FULL = (
+    "ResourceExhausted",
+    "RESOURCE_EXHAUSTED",
+    "OutOfMemory",
+    "out of memory",
+    "allocate memory",
+    "MemoryError",
+)
+
+
+class KerasBackend:
+    """Keras 3, behind the verbs of ``signalcam.backends.protocol.Backend``."""
+
+    name = "keras"
+
+    @property
+    def version(self) -> str:
+        """Keras' version and its engine."""
+        return f"{keras.__version__} on {keras.backend.backend()}"
+
+    @property
+    def engine(self) -> Engine:
+        """The engine Keras runs on."""
+        engine: Engine = import_module(
+            f"signalcam.backends.keras_engines.{keras.backend.backend()}"
+        )
+        return engine
+
+    def owns(self, model: object) -> bool:
+        """Whether the model is a layer of Keras 3."""
+        return isinstance(model, keras.Layer)
+
+    def exactly(self) -> AbstractContextManager[None]:
+        """Formulas already run in the arrays' own precision."""
+        return nullcontext()
+
+    def channel_axis(self, model: Any) -> int:
+        """Where the model's inputs have their channels."""
+        return 1 if walk(model).channels_first else -1
+
+    def numpy(self, array: Any) -> np.ndarray:
+        """Copy an array of the engine to NumPy, in single precision at least."""
+        return array if isinstance(array, np.ndarray) else plain(array)
+
+    def layers(self, model: Any, inputs: Inputs | None) -> list[Layer]:
+        """List the layers whose output has positions; by their class alone where there is no input."""
+        known = walk(model)
+        if inputs is None:
+            return [Layer(name, type(each).__name__) for name, each in known.convolutions()]
+        prepared = _prepared(inputs)
+        _build(model, prepared)
+        return known.candidates(lambda: _call(model, prepared.tree))
+
+    def resolve(self, model: Any, layer: object) -> str:
+        """Return the path of a layer given by path, by the end of its path, or as an object."""
+        return walk(model).path(layer)
+
+    def pull(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+        """Run the model once, recorded from the layers on, and differentiate each score."""
+        known, prepared = walk(model), _prepared(inputs)
+        _build(model, prepared)
+        nodes = {known.find(name) for name in layers}
+        calls: list[tuple[Any, int]] = []
+
+        def forward(watch: Watch) -> tuple[Any, Sequence[Step]]:
+            calls.clear()
+            shadows = [Shadow(node, partial(_watched, node, watch, calls)) for node in nodes]
+            with shadowing(shadows, known), last_steps() as steps:
+                raw = _call(model, prepared.tree)
+            return raw, steps[-8:]  # the score's own is among the last
+
+        run = self.engine.pull(model, forward, int(prepared.explained.shape[0]), question)
+        chosen = [_chosen(known, name, calls, run.kept) for name in layers]
+        rows = (
+            [
+                _felt(known, name, each, calls, run.kept, row)
+                for name, each in zip(layers, chosen, strict=True)
+            ]
+            for row in run.rows
+        )
+        return Pull(run.reading, run.asked, rows)
+
+    def reach(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+        """Differentiate a layer's output at some positions with respect to the input."""
+        known, prepared = walk(model), _prepared(inputs)
+        node, wanted = known.find(layer), _number(layer) or 0
+
+        def forward(x: Array, watch: Watch) -> None:
+            count = 0
+
+            def seen(y: Any) -> Any:
+                nonlocal count
+                if count == wanted:
+                    watch(channels_second(node, _tensor(y), known))
+                count += 1
+                return y
+
+            with shadowing([Shadow(node, seen)], known), any_length(known):
+                try:
+                    _call(model, prepared.with_explained(x).tree)
+                except Exception:
+                    if count <= wanted:
+                        raise
+                    # what lies behind the layer does not take an input of this length, and need not
+
+        return self.engine.reach(model, forward, prepared.explained, pick)
+
+    def free_memory(self, _model: object) -> int:
+        """Bytes free in the machine's memory."""
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    def ran_out_of_memory(self, error: Exception) -> bool:
+        """Whether the error is an allocator's, whichever engine raised it."""
+        return any(word in f"{type(error).__name__} {error}" for word in _FULL)
+
+
+def _prepared(inputs: Inputs) -> Inputs:
+    """Turn every array into one of the engine's, floating-point ones in Keras' own precision."""
+
+    def tensor_of(array: Any) -> Any:
+        values = array if isinstance(array, np.ndarray) else plain(array)
+        kind = keras.config.floatx() if values.dtype.kind == "f" else None
+        return ops.convert_to_tensor(values, dtype=kind)
+
+    return inputs.map(tensor_of)
+
+
+def _build(model: Any, prepared: Inputs) -> None:
+    """Run a model once that was never run: its first call builds it, and would confuse the taps."""
+    if not all(getattr(each, "built", True) for _, each in walk(model).nodes()):
+        _call(model, prepared.map(lambda array: array[:1]).tree)
+
+
+def _call(model: Any, tree: Any) -> Any:
+    """Call a model as its user would: several inputs as a list, unless its ``call`` names them apart."""
+    _check_number(model, tree)
+    if not isinstance(tree, tuple | list):
+        return model(tree, training=False)
+    if not hasattr(model, "_operations") and _positional(model) >= len(tree):
+        return model(*tree, training=False)
+    return model(list(tree), training=False)
+
+
+def _check_number(model: Any, tree: Any) -> None:
+    """Refuse another number of inputs than a model was built with: Keras would take the first ones."""
+    wanted = [each.name for each in getattr(model, "inputs", None) or []]
+    given = 1 if is_array(tree) else len(tree)
+    missing = given < len(wanted) or (given > len(wanted) and not isinstance(tree, dict))
+    if wanted and missing:
+        message = f"{type(model).__name__} takes {len(wanted)} input(s) ({', '.join(wanted)}) but {given} were given. Pass one array, or a tuple or dict of as many arrays as it takes."
+        raise InputError(message)
+
+
+def _positional(model: Any) -> int:
+    """How many inputs a model's own ``call`` names."""
+    parameters = signature(model.call).parameters.values()
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in kinds and each.name not in ("training", "mask") for each in parameters)
+
+
+def _tensor(y: Any) -> Any:
+    """The tensor with positions in what a layer returned."""
+    entries = list(y) if isinstance(y, tuple | list) else [y]
+    return next((each for each in entries if is_array(each) and len(each.shape) >= 3), None)
+
+
+def _watched(node: Any, watch: Watch, calls: list[tuple[Any, int]], y: Any) -> Any:
+    number = sum(each is node for each, _ in calls)
+    calls.append((node, number))
+    tensor = _tensor(y)
+    if tensor is None:
+        message = f"layer {node.name!r} has no positions: its output is one vector a sample. Choose an earlier layer, before pooling or flattening."
+        raise ModelError(message)
+    fresh = watch(tensor)
+    if y is tensor:
+        return fresh
+    return type(y)([fresh if each is tensor else each for each in y])
+
+
+def _number(name: str) -> int | None:
+    _, bracket, rest = name.partition("[")
+    return int(rest[:-1]) if bracket and rest[:-1].isdigit() else None
+
+
+def _chosen(
+    known: Walk, name: str, calls: Sequence[tuple[Any, int]], kept: Sequence[Array]
+) -> list[int]:
+    """Which of the tapped outputs the user may have meant."""
+    node, wanted = known.find(name), _number(name)
+    places = [
+        i for i, (each, number) in enumerate(calls) if each is node and wanted in (None, number)
+    ]
+    if not places:
+        message = f"layer {name!r} never ran for this input, or not so often. Choose one that runs: signalcam.layers(model, example)."
+        raise ModelError(message)
+    usable = [i for i in places if np.prod(channels_second(node, kept[i], known).shape[2:]) > 1]
+    if not usable:
+        message = f"layer {name!r} has no positions: its output is one vector a sample. Choose an earlier layer, before pooling or flattening."
+        raise ModelError(message)
+    return usable
+
+
+def _felt(
+    known: Walk,
+    name: str,
+    places: Sequence[int],
+    calls: Sequence[tuple[Any, int]],
+    kept: Sequence[Array],
+    row: Sequence[Array | None],
+) -> Felt:
+    node = known.find(name)
+    if len(places) > 1:
+        places = [
+            i for i in places if row[i] is not None and bool(np.any(plain(row[i])))
+        ] or places[:1]
+    if len(places) > 1:
+        bare = name.partition("[")[0]
+        options = " or ".join(repr(f"{bare}[{calls[i][1]}]") for i in places)
+        message = f"layer {name!r} ran more than once and more than one run reaches the score. Say which: {options}."
+        raise ModelError(message)
+    place, gradient = places[0], row[places[0]]
+    turned = None if gradient is None else channels_second(node, gradient, known)
+    ran = f"{name.partition('[')[0]}[{calls[place][1]}]"
+    return Felt(ran, channels_second(node, kept[place], known), turned)
+
+
+BACKEND = KerasBackend()

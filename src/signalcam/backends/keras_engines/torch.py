@@ -1,0 +1,80 @@
+"""PyTorch under Keras: leaves at the taps, and weights that ask for no gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from signalcam.arrays import Array
+from signalcam.backends.keras_engines.protocol import Forward, Run, Watch
+from signalcam.backends.keras_engines.read import look, read
+from signalcam.backends.protocol import Pick, Question, Reach
+from signalcam.targets import Asked
+
+
+@contextmanager
+def _recording(model: Any) -> Iterator[None]:
+    """Record whatever the caller switched off, but nothing of the weights, whose flags stay as they are."""
+    weights = [(each, each.value.detach()) for each in model.variables]
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(keras.StatelessScope(state_mapping=weights))
+        yield
+
+
+def pull(model: Any, forward: Forward, batch: int, question: Question) -> Run:
+    """Run forward once; differentiate each score with respect to what was tapped."""
+    kept: list[Any] = []
+
+    def watch(y: Any) -> Any:
+        torch.set_grad_enabled(True)
+        kept.append(y if y.requires_grad else y.detach().requires_grad_())
+        return kept[-1].clone()
+
+    with _recording(model):
+        raw, steps = forward(watch)
+        reading = read(raw, steps, batch, look(raw, steps, batch))
+        asked = question(reading)
+    return Run(reading, asked, kept, _rows(asked, kept))
+
+
+def _rows(asked: Sequence[Asked], kept: Sequence[Any]) -> Iterator[Sequence[Array | None]]:
+    for each in asked:
+        if not each.value.requires_grad:
+            yield [None] * len(kept)
+            continue
+        last = each is asked[-1]
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            yield torch.autograd.grad(
+                each.value.sum(), kept, retain_graph=not last, allow_unused=True
+            )
+
+
+def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
+    """Differentiate the tapped output at some positions with respect to ``x``."""
+    kept: list[Any] = []
+
+    def watch(y: Any) -> Any:
+        kept.append(y)
+        return y
+
+    with _recording(model):
+        x = x.detach().clone().requires_grad_()
+        forward(x, watch)
+        last = kept[-1]
+        cells = tuple(last.shape[2:])
+        picked = pick(cells)
+        signs = torch.as_tensor(np.random.default_rng(0).choice([-1.0, 1.0], last.shape[1]))
+        felt = []
+        for index in picked:
+            here = last[(slice(None), slice(None), *index)]
+            total = (here * signs.to(here)).sum()
+            (gradient,) = torch.autograd.grad(total, x, retain_graph=True, materialize_grads=True)
+            felt.append(gradient.abs().sum(0).double().cpu().numpy())
+    return Reach(cells, picked, np.asarray(felt))

@@ -1,0 +1,53 @@
+"""The array standard's names, as far as the house uses them, spelt in TensorFlow."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+float32, float64, inf = tf.float32, tf.float64, np.inf
+exp, log, log1p, where, reshape, matmul, zeros_like = (
+    tf.exp, tf.math.log, tf.math.log1p, tf.where, tf.reshape, tf.matmul, tf.zeros_like,
+)  # fmt: skip
+abs = tf.abs
+stack, sqrt = tf.stack, tf.sqrt
+
+
+def concat(arrays: Any, *, axis: int = 0) -> Any:
+    return tf.concat(arrays, axis)
+
+
+def astype(array: Any, dtype: Any) -> Any:
+    return tf.cast(array, dtype)
+
+
+def asarray(values: Any, *, device: Any = None) -> Any:
+    return tf.convert_to_tensor(values)
+
+
+def arange(stop: int, *, device: Any = None) -> Any:
+    return tf.range(stop)
+
+
+def clip(array: Any, low: float, high: float) -> Any:
+    return tf.clip_by_value(array, low, high)
+
+
+def sum(array: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return tf.reduce_sum(array, axis, keepdims)
+
+
+def mean(array: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return tf.reduce_mean(array, axis, keepdims)
+
+
+def max(array: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return tf.reduce_max(array, axis, keepdims)
+
+
+def logaddexp(one: Any, other: Any) -> Any:
+    return tf.experimental.numpy.logaddexp(one, other)
+
+
+def take_along_axis(array: Any, index: Any, *, axis: int = -1) -> Any:
+    return tf.experimental.numpy.take_along_axis(array, index, axis)
