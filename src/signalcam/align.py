@@ -27,6 +27,8 @@ _STILL = 0.005  # of an axis: what is seen has not moved along it
 _CLEAR = 3  # times further along one axis than along any other
 _FINEST = 0.01  # samples from one position to the next: less is standing still
 _CROOKED = 0.75  # samples by which an edge may miss its line: less than one
+_OUTSIDE = 0.25  # of a layer's centres: if more lie outside the input, centres say nothing
+_STEP = 0.02  # of the input: the largest step that edges may climb by
 _AGREEMENT = 0.05  # relative difference allowed between the jump of left and of right edges
 _CHEAP, _LONG = 8, 2**16  # times the length that are always tried; samples beyond which no more are
 _WHOLE = 64  # samples added at a time: strides of 2, 4, ... leave the same remainder, and padding may depend on it
@@ -60,6 +62,11 @@ class Axis:
     jump: float
     field: float = 0.0
     probed: bool = False
+
+    @property
+    def outside(self) -> float:
+        """The share of positions whose centre lies outside the input."""
+        return float(np.mean((self.centres < -0.5) | (self.centres > self.length - 0.5)))
 
     @property
     def centres(self) -> np.ndarray:
@@ -178,18 +185,20 @@ def _along(layer_axis: int) -> Pick:
 def _measured(
     probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]
 ) -> Axis | None:
-    """Measure along one axis, the others kept small, in the first of three ways that works."""
+    """Measure along one axis, the others kept small, in the first way that works."""
     others = {each: size for each, size in small.items() if each != axis}
     shape, picked, support = probe(others, _along(layer_axis))
     line = (
         _line(layer_axis, picked, _spans(support, axis, 0.0), length)
         or _line_on_longer(probe, layer_axis, axis, length, others)
+        or _line(layer_axis, picked, _spans(support, axis, 0.0), length, least=2)
         or _line_above_threshold(layer_axis, picked, support, axis, length)
     )
     if line is None:
         return None
     start, jump, field = line
-    return Axis(axis, shape[layer_axis], length, start, jump, field, probed=True)
+    found = Axis(axis, shape[layer_axis], length, start, jump, field, probed=True)
+    return found if found.outside <= _OUTSIDE else None  # as after long causal padding
 
 
 def _spans(support: np.ndarray, axis: int, threshold: float) -> np.ndarray:
@@ -221,39 +230,58 @@ def _drift(pair: np.ndarray, axis: int) -> float:
 
 
 def _line(
-    layer_axis: int, picked: Sequence[tuple[int, ...]], spans: np.ndarray, length: int
+    layer_axis: int,
+    picked: Sequence[tuple[int, ...]],
+    spans: np.ndarray,
+    length: int,
+    least: int = 3,
 ) -> tuple[float, float, float] | None:
     """Fit start, jump and field to the edges that the input's ends do not cut off.
 
     Left and right edges must each show the same jump: an edge alone may be an accident of units
-    that happen to be silent.
+    that happen to be silent. At least ``least`` of each are wanted.
     """
     index = np.asarray([each[layer_axis] for each in picked])
     left = spans[:, 0] > 0
     right = (spans[:, 1] < length - 1) & (spans[:, 1] >= 0)
-    low = _straight(index[left][::-1], spans[left, 0][::-1])
-    high = _straight(index[right], spans[right, 1])
+    low = _straight(index[left][::-1], spans[left, 0][::-1], least, length)
+    high = _straight(index[right], spans[right, 1], least, length)
     if low is None or high is None:
         return None
     jump = (low[0] + high[0]) / 2
     if jump < _FINEST or abs(low[0] - high[0]) > _AGREEMENT * jump:
         return None
     field = high[1] - low[1] + 1
+    if field <= 0:
+        return None
     return round((low[1] + high[1]) / 2, 6) + 0.0, round(jump, 6), round(field, 6)  # no -0.0
 
 
-def _straight(index: np.ndarray, edge: np.ndarray) -> tuple[float, float] | None:
+def _straight(
+    index: np.ndarray, edge: np.ndarray, least: int, length: int
+) -> tuple[float, float] | None:
     """Slope and offset of the line through edges, the last ones dropped until they lie on one.
 
     The last are nearest to the border, where padding and remainders inside the network may cut
-    edges off that the input's own end does not.
+    edges off that the input's own end does not. Where a layer was enlarged inside the network the
+    edges climb in steps; then the line through all of them is right to half a step.
     """
-    while len(np.unique(index)) > 1:
-        slope, offset = np.polyfit(index, edge, 1)
-        if np.abs(edge - slope * index - offset).max() <= max(_CROOKED, abs(slope) / 8):
-            return float(slope), float(offset)
-        index, edge = index[:-1], edge[:-1]
-    return None
+    for count in range(len(index), 0, -1):
+        if len(np.unique(index[:count])) < least:
+            break
+        slope, offset, miss = _fit(index[:count], edge[:count])
+        if miss <= max(_CROOKED, abs(slope) / 8):
+            return slope, offset
+    if len(np.unique(index)) < max(least, 3):
+        return None
+    slope, offset, miss = _fit(index, edge)
+    return (slope, offset) if miss <= _STEP * length else None
+
+
+def _fit(index: np.ndarray, edge: np.ndarray) -> tuple[float, float, float]:
+    """Slope and offset of the best line, and by how much it misses a point at most."""
+    slope, offset = np.polyfit(index, edge, 1)
+    return float(slope), float(offset), float(np.abs(edge - slope * index - offset).max())
 
 
 def _line_on_longer(

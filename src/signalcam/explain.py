@@ -107,6 +107,9 @@ class Explainer:
         if self.batch_size is not None and not self.batch_size >= 1:
             message = f"batch_size is {self.batch_size!r}; give at least 1, or None to pick a size that fits."
             raise InputError(message)
+        if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
+            message = f"class_names holds a name twice: {', '.join(self.class_names)}. Give each class its own."
+            raise InputError(message)
         _ = (
             self.methods,
             self.targets,
@@ -191,6 +194,10 @@ class Explainer:
             if values is not None and len(values) != count:
                 message = f"{len(values)} {what} for {count} samples. Give one a sample, in order."
                 raise InputError(message)
+        names = per_sample.get("sample_names")
+        if names is not None and len(set(map(str, names))) < count:
+            message = "sample_names holds a name twice. Give each sample its own."
+            raise InputError(message)
         for target in self.targets.values():
             if isinstance(target, PerSample):
                 target.check(count)
@@ -206,9 +213,9 @@ class Explainer:
         return self._remembered["layers"]
 
     def _last_layer_felt(self, given: Inputs) -> str:
-        """The last layer with positions whose gradient for the targets is not zero."""
+        """The last layer with positions that every target depends on, in each of the first samples."""
         for layer in reversed(self.listed(given)):
-            if self.felt(given, [layer])[0] > 0:
+            if self.felt(given, [layer], np.min)[0] > 0:
                 return layer.name
         message = (
             f"no layer of {type(self.model).__name__} has both positions and a gradient for "
@@ -221,12 +228,20 @@ class Explainer:
         """The layers whose output has positions, in the order they finish."""
         return self.backend.layers(self.model, sliced(given, _FEW))
 
-    def felt(self, given: Inputs, layers: Sequence[Layer]) -> list[float]:
-        """How strongly the targets depend on each layer: the root mean square of the gradient."""
+    def felt(
+        self, given: Inputs, layers: Sequence[Layer], among: Callable[[Any], Any] = np.max
+    ) -> list[float]:
+        """How strongly the targets depend on each layer: the root mean square of the gradient.
+
+        Args:
+            given: The inputs, of which the first samples are used.
+            layers: Where to look.
+            among: Which of the targets and samples counts: the strongest, or ``np.min``.
+        """
         few, names = sliced(given, _FEW), [each.name for each in layers]
         pull = self.backend.pull(self.model, few, names, self._ask(_FEW))
-        rows = [[_strength(self.backend, each) for each in row] for row in pull.rows]
-        return [max(column) for column in zip(*rows, strict=True)]
+        rows = [[among(_strength(self.backend, each)) for each in row] for row in pull.rows]
+        return [float(among(column)) for column in zip(*rows, strict=True)]
 
     # --- while it runs ---------------------------------------------------------------------------
 
@@ -418,7 +433,10 @@ def _class_indices(labels: Sequence[Any], names: Sequence[str] | None) -> np.nda
     )
 
 
-def _strength(backend: Backend, felt: Felt) -> float:
+def _strength(backend: Backend, felt: Felt) -> np.ndarray:
+    """The root mean square of each sample's gradient."""
     if felt.gradient is None:
-        return 0.0
-    return float(np.sqrt(np.mean(backend.numpy(felt.gradient) ** 2)))
+        return np.zeros(1)
+    g = backend.numpy(felt.gradient)
+    strength: np.ndarray = np.sqrt(np.mean(g.reshape(len(g), -1) ** 2, axis=1))
+    return strength

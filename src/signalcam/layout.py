@@ -128,6 +128,13 @@ def named(layout: Layout | None, ndim: int, position_axes: Sequence[int]) -> Lay
     """Return the layout given, or the one the network implies; every position axis has a name."""
     if layout is None:
         return inferred(ndim, position_axes)
+    if "time" in layout.dims and [layout.dims[axis] for axis in position_axes] == ["channel"]:
+        given = " ".join(layout.dims)
+        message = (
+            f"layout {given!r} says that axis {position_axes[0]} is the channels, but it is the only "
+            "one along which the layer's positions move. Swap 'time' and 'channel' in the layout."
+        )
+        raise LayoutError(message)
     dims = [
         f"axis{axis}" if name in DUMMY and axis in position_axes else name
         for axis, name in enumerate(layout.dims)

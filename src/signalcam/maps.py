@@ -22,7 +22,8 @@ def affine(maps: np.ndarray, kind: Normalisation) -> tuple[np.ndarray, np.ndarra
 
     Args:
         maps: ``(map, position)``.
-        kind: ``"max"`` divides by the largest value and keeps zero where it is, ``"minmax"``
+        kind: ``"max"`` divides by the largest value and keeps zero where it is (by the largest
+            absolute value where nothing is positive), ``"minmax"``
             spreads each map over 0..1, ``"symmetric"`` divides by the largest absolute value.
 
     Returns:
@@ -31,7 +32,7 @@ def affine(maps: np.ndarray, kind: Normalisation) -> tuple[np.ndarray, np.ndarra
     low, high = maps.min(axis=-1), maps.max(axis=-1)
     zero = np.zeros_like(low)
     ranges = {
-        "max": (zero, high),
+        "max": (zero, np.where(high > 0, high, -low)),
         "minmax": (low, high - low),
         "symmetric": (zero, np.maximum(high, -low)),
     }

@@ -45,8 +45,8 @@ def test_constant_map_becomes_zero(kind, value):
     assert normalised(np.full((1, 4), value), kind).tolist() == [[0, 0, 0, 0]]
 
 
-def test_map_without_positive_evidence_becomes_zero_under_max():
-    assert not normalised([[-3.0, -1.0, 0.0]], "max").any()
+def test_map_without_positive_evidence_is_divided_by_its_largest_absolute_value_under_max():
+    np.testing.assert_allclose(normalised([[-4.0, -1.0, 0.0]], "max"), [[-1, -0.25, 0]])
 
 
 @pytest.mark.parametrize("kind", KINDS)

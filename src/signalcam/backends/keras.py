@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from inspect import Parameter, signature
@@ -18,6 +19,7 @@ from signalcam.arrays import Array
 from signalcam.backends.keras_engines.protocol import Engine, Step, Watch
 from signalcam.backends.keras_engines.read import plain
 from signalcam.backends.keras_engines.tap import (
+    SEES_EVERYTHING,
     Shadow,
     Walk,
     any_length,
@@ -134,7 +136,9 @@ class KerasBackend:
                         raise
                     # what lies behind the layer does not take an input of this length, and need not
 
-        return self.engine.reach(model, forward, prepared.explained, pick)
+        found = self.engine.reach(model, forward, prepared.explained, pick)
+        everything = type(node).__name__ in SEES_EVERYTHING
+        return replace(found, support=np.ones_like(found.support)) if everything else found
 
     def free_memory(self, _model: object) -> int:
         """Bytes free in the machine's memory."""

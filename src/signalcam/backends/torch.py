@@ -24,6 +24,7 @@ from signalcam.backends.pytorch.borrow import (
 from signalcam.backends.pytorch.probe import AllPaths
 from signalcam.backends.pytorch.read import LastSteps, read
 from signalcam.backends.pytorch.tap import (
+    SEES_EVERYTHING,
     Call,
     chosen,
     gradients,
@@ -140,12 +141,15 @@ class TorchBackend:
                 if len(outputs) > (split(layer)[1] or 0):
                     raise Stop
 
-            handle = module_called(module, layer).register_forward_hook(stop)
+            target = module_called(module, layer)
+            handle = target.register_forward_hook(stop)
             with hooked([handle]), AllPaths(), suppress(Stop):
                 run(module, prepared.with_explained(x.clone()))
             cells = tuple(outputs[-1].shape[2:])
             picked = pick(cells)
             felt = [_sensitivity(outputs[-1], x, index) for index in picked]
+            if isinstance(target, SEES_EVERYTHING):
+                felt = [np.ones_like(each) for each in felt]
         return Reach(cells, picked, np.asarray(felt))
 
     def free_memory(self, model: object) -> int:

@@ -74,6 +74,7 @@ class Plotter:
         """
         from signalcam.plot.image import draw  # noqa: PLC0415 - matplotlib only when drawing
 
+        self._needs(2, "image")
         return draw(self._explanation, sample, **options)
 
     def volume(self, sample: int = 0, **options: Any) -> Axes:
@@ -85,7 +86,15 @@ class Plotter:
         """
         from signalcam.plot.image import draw_volume  # noqa: PLC0415 - matplotlib only when drawing
 
+        self._needs(3, "volume")
         return draw_volume(self._explanation, sample, **options)
+
+    def _needs(self, axes: int, figure: str) -> None:
+        """Refuse a figure that has no place for the map's axes."""
+        dims = self._explanation.dims
+        if len(dims) != axes:
+            message = f"exp.plot.{figure} draws maps of {axes} axes; this one has {', '.join(dims)}. Use exp.plot()."
+            raise LayoutError(message)
 
 
 __all__ = ["Plotter"]

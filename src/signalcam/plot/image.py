@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from signalcam.explanation import Explanation
 
+_SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
 _OPACITY = 0.85  # of the strongest heat: the picture stays visible below it
 
 
@@ -44,8 +45,9 @@ def draw(  # noqa: PLR0913 - the options of a figure
     edges = (*extent(exp, across, heat.shape[1]), *(down[::-1] if as_drawn else down))
     ratio = 4.5 * heat.shape[1] / heat.shape[0] if as_drawn else 8.0
     ax = ax or new_axes(float(np.clip(ratio, 3, 10)) + 1.5, 4.5)
+    square = as_drawn and 1 / _SLENDER < heat.shape[0] / heat.shape[1] < _SLENDER
     options: dict[str, Any] = {
-        "extent": edges, "origin": "upper" if as_drawn else "lower", "aspect": "equal" if as_drawn else "auto",
+        "extent": edges, "origin": "upper" if as_drawn else "lower", "aspect": "equal" if square else "auto",
     }  # fmt: skip
     ax.imshow(_grey_or_colour(picture), **options)
     bar = _heat(ax, view, heat, cmap, view.scale(vmin, vmax), options)

@@ -49,6 +49,9 @@ _TOKENS = (
     "ConvLSTM3D",
     "TimeDistributed",
 )
+SEES_EVERYTHING = (
+    "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHeadAttention", "Attention", "AdditiveAttention",
+)  # fmt: skip
 _IDLE = (
     "Dropout",
     "SpatialDropout1D",

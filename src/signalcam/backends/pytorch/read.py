@@ -19,9 +19,10 @@ _LAST_STEPS = {
     "expit": "sigmoid", "log_sigmoid": "log_sigmoid", "logsigmoid": "log_sigmoid",
 }  # fmt: skip
 _SELECTIONS = (
-    "Alias", "Clone", "Flip", "Index", "IndexSelect", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
+    "Alias", "Clone", "Gather", "Roll", "Flip", "Index", "IndexSelect", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
     "SplitWithSizes", "Squeeze", "T", "ToCopy", "Transpose", "Unbind", "UnsafeSplit", "UnsafeView", "Unsqueeze", "View",
 )  # fmt: skip
+_SQUASHED = ("Sigmoid", "Softmax", "LogSoftmax", "Exp", "Reciprocal")  # what makes probabilities
 _LEARNED = ("Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "NativeBatchNorm", "CudnnBatchNorm")
 
 
@@ -31,7 +32,7 @@ class LastSteps(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.seen: deque[tuple[Node, Tensor, str]] = deque(
-            maxlen=8
+            maxlen=64
         )  # the score's own is among the last
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -46,7 +47,7 @@ class LastSteps(TorchFunctionMode):
             self.seen.append((after.grad_fn, before, _LAST_STEPS[name]))
         return after
 
-    def find(self, node: Node) -> tuple[Tensor, str] | None:
+    def find(self, node: Node | None) -> tuple[Tensor, str] | None:
         """What went into the call that made this node."""
         return next(((before, name) for made, before, name in self.seen if made is node), None)
 
@@ -63,6 +64,10 @@ def read(raw: Any, steps: LastSteps, batch: int) -> Reading:
 def _before_last_step(main: Tensor, steps: LastSteps, batch: int) -> tuple[Tensor | None, str]:
     """Return the logits behind ``main``, shaped like it, and the step that lies between."""
     node = main.grad_fn
+    if node is not None and _operation(node) == "Exp":  # probabilities by way of log_softmax
+        inner = steps.find(node.next_functions[0][0])
+        if inner is not None and inner[1] == "log_softmax":
+            return inner[0], "softmax"
     while node is not None:
         found = steps.find(node)
         if found is not None:
@@ -111,13 +116,21 @@ def _selected(main: Tensor, node: Node, before: Tensor) -> Tensor | None:
 
 def _looks_like(main: Tensor, batch: int) -> str:
     """Name the probabilities an output seems to hold where its last step was not recognised."""
-    values = main.detach().float()
-    if main.numel() % batch or not bool(((values >= 0) & (values <= 1)).all()):
+    if main.numel() % batch:
         return ""
-    rows = values.reshape(batch, -1)
-    if rows.shape[1] > 1 and bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
-        return "softmax"
-    return "sigmoid" if _has_ancestor(main.grad_fn, ("Sigmoid", "Softmax", "LogSoftmax")) else ""
+    rows = main.detach().float().reshape(batch, -1)
+    if bool((rows <= 0).all()) and _adds_up(rows.exp()):
+        return "log_softmax"
+    if not bool(((rows >= 0) & (rows <= 1)).all()):
+        return ""
+    return (
+        "softmax" if _adds_up(rows) else "sigmoid" if _has_ancestor(main.grad_fn, _SQUASHED) else ""
+    )
+
+
+def _adds_up(rows: Tensor) -> bool:
+    """Whether every row of several values adds up to 1."""
+    return rows.shape[1] > 1 and bool(((rows.sum(1) - 1).abs() < 1e-3).all())
 
 
 def _has_ancestor(node: Node | None, operations: Sequence[str]) -> bool:

@@ -13,6 +13,12 @@ from torch.utils.hooks import RemovableHandle
 
 from signalcam.errors import ModelError, nearest
 
+SEES_EVERYTHING = (
+    nn.RNNBase,
+    nn.MultiheadAttention,
+    nn.TransformerEncoderLayer,
+    nn.TransformerEncoder,
+)  # at any position
 CHANNELS_LAST = (
     nn.Linear, nn.Embedding, nn.LayerNorm, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer,
 )  # fmt: skip
