@@ -39,9 +39,7 @@ def torch(session: nox.Session) -> None:
         *PINNED, *TESTING, *SHAPES, *real_data, "mypy", "types-tqdm", "--editable", ".[demo]"
     )
     session.run("mypy")
-    session.run(
-        "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/real", *session.posargs
-    )
+    session.run("pytest", "tests/backends", "tests/torch", "tests/plot", *MORE, *session.posargs)
     session.run(
         "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
         "src", "README.md", "CONTRIBUTING.md", "docs",
