@@ -104,7 +104,8 @@ class Explainer:
         if self.nan not in ("raise", "warn"):
             message = f"nan={self.nan!r} is not known; choose 'raise' or 'warn'."
             raise MethodError(message)
-        if self.batch_size is not None and not self.batch_size >= 1:
+        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
+        if self.batch_size is not None and not whole:
             message = f"batch_size is {self.batch_size!r}; give at least 1, or None to pick a size that fits."
             raise InputError(message)
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
@@ -428,9 +429,12 @@ def _unpaired(item: Any) -> tuple[Any, Any]:
 
 
 def _class_indices(labels: Sequence[Any], names: Sequence[str] | None) -> np.ndarray:
-    return np.asarray(
-        [class_index(each if isinstance(each, str) else int(each), names) for each in labels]
-    )
+    try:
+        plain = [each if isinstance(each, str) else int(each) for each in labels]
+    except (TypeError, ValueError) as error:
+        message = "labels must be one class index or name a sample, not rows of them. Pass y.argmax(1) for one-hot."
+        raise InputError(message) from error
+    return np.asarray([class_index(each, names) for each in plain])
 
 
 def _strength(backend: Backend, felt: Felt) -> np.ndarray:

@@ -158,3 +158,19 @@ def test_figures_without_room_for_the_map_are_refused(figure):
     exp = sc.explain(net, signal(2, 2, 60), signed=True)
     with pytest.raises(sc.LayoutError, match=r"Use exp\.plot\(\)"):
         getattr(exp.plot, figure)()
+
+
+def test_one_hot_labels_and_odd_batch_sizes_are_told():
+    net = nn.Sequential(nn.Conv1d(2, 8, 7), nn.ReLU(), *HEAD, nn.Linear(8, 3))
+    with pytest.raises(sc.InputError, match="argmax"):
+        sc.explain(net, signal(2, 2, 60), labels=np.eye(3)[:2], signed=True)
+    for size in ("4", 2.5, 0):
+        with pytest.raises(sc.InputError, match="at least 1"):
+            sc.explain(net, signal(2, 2, 60), batch_size=size)
+
+
+def test_a_sample_without_a_batch_axis_is_told_how_to_get_one():
+    net = nn.Sequential(nn.Conv1d(2, 8, 7), nn.ReLU(), *HEAD, nn.Linear(8, 3))
+    with pytest.raises(RuntimeError) as caught:
+        sc.explain(net, signal(2, 60))
+    assert any("pass inputs[None]" in note for note in caught.value.__notes__)

@@ -156,7 +156,8 @@ def run(module: nn.Module, inputs: Inputs) -> Any:
             message = f"the input has dtype {kind} and the model refused it ({error}). Pass x.astype('float32')."
             raise InputError(message) from error
         error.add_note(
-            f"SignalCAM ran {type(module).__name__} on shape {tuple(inputs.explained.shape)}; the model raised this."
+            f"SignalCAM ran {type(module).__name__} on shape {tuple(inputs.explained.shape)}; the model "
+            "raised this. The first axis is the batch: if this is a single sample, pass inputs[None]."
         )
         raise
 
