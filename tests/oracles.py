@@ -1,6 +1,7 @@
 """The arithmetic of SignalCAM again, slow and plain: loops over single numbers, in float64."""
 
 import math
+import statistics
 from dataclasses import dataclass
 from itertools import product
 
@@ -30,6 +31,121 @@ def hires_cam(a, g):
                 float(g[(b, c, *u)]) * float(a[(b, c, *u)]) for c in range(channels)
             )
     return cam
+
+
+def _lines(array):
+    """The positions of each sample and channel as a list of numbers: ``[b][c][u]``."""
+    batch, channels, *_ = array.shape
+    return [[[float(v) for v in array[b, c].flat] for c in range(channels)] for b in range(batch)]
+
+
+def _unfolded(rows, a):
+    """``[b][u]`` -> ``(b, *positions)``."""
+    return np.array(rows, float).reshape(len(a), *a.shape[2:])
+
+
+def _weighed(a, weight, g):
+    """``(b, *positions)``: sum_c weight(a[c], g[c]) a[c, u], with lists of positions for a[c] and g[c]."""
+    rows = []
+    for maps, slopes in zip(_lines(a), _lines(g), strict=True):
+        weights = [weight(*pair) for pair in zip(maps, slopes, strict=True)]
+        columns = zip(*maps, strict=True)
+        rows.append([math.fsum(w * v for w, v in zip(weights, u, strict=True)) for u in columns])
+    return _unfolded(rows, a)
+
+
+def _added(a, share, g):
+    """``(b, *positions)``: sum_c share(a[c, u], g[c, u])."""
+    rows = []
+    for maps, slopes in zip(_lines(a), _lines(g), strict=True):
+        pairs = zip(zip(*maps, strict=True), zip(*slopes, strict=True), strict=True)
+        rows.append([math.fsum(map(share, *pair)) for pair in pairs])
+    return _unfolded(rows, a)
+
+
+def grad_cam_plus_plus(a, g):
+    """The printed form: alpha = g^2 / (2 g^2 + sum(a) g^3), weight = sum_u alpha max(g, 0)."""
+
+    def weight(values, slopes):
+        strength = math.fsum(values)
+        alphas = [s**2 / (2 * s**2 + strength * s**3) if s else 0.0 for s in slopes]
+        return math.fsum(alpha * max(s, 0.0) for alpha, s in zip(alphas, slopes, strict=True))
+
+    return _weighed(a, weight, g)
+
+
+def xgrad_cam(a, g):
+    """The weight is sum_u g[u] a[u] / sum(a)."""
+
+    def weight(values, slopes):
+        strength = math.fsum(values)
+        shares = [v / strength if strength else 0.0 for v in values]
+        return math.fsum(share * s for share, s in zip(shares, slopes, strict=True))
+
+    return _weighed(a, weight, g)
+
+
+def layer_cam(a, g):
+    """sum_c max(g[c, u], 0) a[c, u]."""
+    return _added(a, lambda v, s: max(s, 0.0) * v, g)
+
+
+def grad_cam_elementwise(a, g):
+    """sum_c max(g[c, u] a[c, u], 0)."""
+    return _added(a, lambda v, s: max(s * v, 0.0), g)
+
+
+def eigen_cam(a, _g):
+    """The whole matrix ``(u, c)`` times its first right singular vector, on the side of its row sums."""
+    rows = []
+    for sample in a:
+        matrix = np.array([sample[(slice(None), *u)] for u in np.ndindex(*sample.shape[1:])], float)
+        cam = matrix @ np.linalg.svd(matrix, full_matrices=False)[2][0]
+        rows.append(cam if cam @ matrix.sum(axis=1) >= 0 else -cam)
+    return _unfolded(rows, a)
+
+
+def eigen_grad_cam(a, g):
+    """The same of activation times gradient."""
+    return eigen_cam(np.float64(a) * g, g)
+
+
+def fem(a, _g):
+    """sum_c mean(a[c]) [a[c, u] > mean(a[c]) + 2 std(a[c])]."""
+    cam = np.zeros((len(a), *a.shape[2:]))
+    for b, maps in enumerate(_lines(a)):
+        for values in maps:
+            mean, std = statistics.fmean(values), statistics.pstdev(values)
+            for place, value in enumerate(values):
+                cam[b].flat[place] += mean if value > mean + 2 * std else 0.0
+    return cam
+
+
+def mean_activation(a, _g):
+    """The mean of the channels."""
+    return _added(a, lambda v, _: v / a.shape[1], a)
+
+
+def uniform(a, _g):
+    """1 everywhere."""
+    return _added(a, lambda v, _: 1 / a.shape[1], a)
+
+
+def random_cam(a, _g, seed=0):
+    """One number a channel, drawn one by one and rounded to single precision."""
+    cam = np.zeros((len(a), *a.shape[2:]))
+    for b, maps in enumerate(_lines(a)):
+        generator = np.random.default_rng(seed)
+        for values in maps:
+            weight = float(np.float32(generator.uniform(-1, 1)))
+            for place, value in enumerate(values):
+                cam[b].flat[place] += weight * value
+    return cam
+
+
+def of(name):
+    """The oracle of the method called ``name``."""
+    return globals()[name.replace("+", "_plus").replace("-", "_")]
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,11 @@ def demo(
 @app.command("methods")
 def list_methods() -> None:
     """List every method with its family, cost and paper."""
-    for each in methods():
-        print(
-            f"{each.name:<12} {each.summary}\n{'':<12} {each.family}; {each.passes}; {each.paper}"
-        )
+    known = methods()
+    width = max(len(each.name) for each in known)
+    for each in known:
+        print(f"{each.name:<{width}} {each.summary}")
+        print(f"{'':<{width}} {each.family}; {each.passes}; {each.paper}")
 
 
 if __name__ == "__main__":

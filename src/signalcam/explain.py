@@ -40,7 +40,7 @@ from signalcam.parts import (
     warn_of_score,
 )
 from signalcam.placing import PROBED_SAMPLES, Alignment, candidates, grid, measured_axes
-from signalcam.targets import Asked, PerSample, Target, as_target, class_index
+from signalcam.targets import PerSample, Question, Target, as_target, class_index, question
 
 _log = logging.getLogger("signalcam")
 _FEW = slice(0, PROBED_SAMPLES)  # samples that are enough to see which layers matter
@@ -246,19 +246,8 @@ class Explainer:
 
     # --- while it runs ---------------------------------------------------------------------------
 
-    def _ask(self, rows: slice) -> Callable[[scores.Reading], list[Asked]]:
-        score, names = scores.find(self.score)[1], self.class_names
-
-        def question(reading: scores.Reading) -> list[Asked]:
-            if names is not None and reading.has_rows and len(names) != reading.classes:
-                message = (
-                    f"class_names holds {len(names)} names but the model tells {reading.classes} "
-                    "classes apart. Give one name a class."
-                )
-                raise InputError(message)
-            return [each.ask(reading, rows, score, names) for each in self.targets.values()]
-
-        return question
+    def _ask(self, rows: slice) -> Question:
+        return question(tuple(self.targets.values()), rows, self.score, self.class_names)
 
     def _part(self, batch: Inputs, layers: Sequence[str], rows: slice) -> Part:
         pull = self.backend.pull(self.model, batch, layers, self._ask(rows))

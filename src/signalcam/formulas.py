@@ -5,9 +5,12 @@ score with respect to ``a``. A formula returns the signed map ``(b, p)``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from signalcam.arrays import Layered, Map, Weights, namespace
+import array_api_compat
+import numpy as np
+
+from signalcam.arrays import Array, Layered, Map, Weights, namespace
 from signalcam.errors import MethodError, nearest
 
 Formula = Callable[[Layered, Layered], Map]
@@ -21,9 +24,10 @@ class Method:
         name: The paper's name, in lower case with dashes.
         formula: From activations and gradients ``(b, c, p)`` to the signed map ``(b, p)``.
         paper: Where the formula is published.
-        family: How the method gets its evidence.
-        needs_gradients: Whether a backward pass is needed.
-        passes: Forward and backward passes of the network for each target, in words.
+        family: Where the evidence comes from: ``"gradient"``; ``"activation"``, which knows no target;
+            ``"baseline"``, no explanation but what one must beat.
+        needs_gradients: Whether the formula reads ``g``.
+        passes: Forward and backward passes the formula needs for each target, in words.
     """
 
     name: str
@@ -42,12 +46,16 @@ class Method:
 _registry: dict[str, Method] = {}
 
 
-def method(name: str, *, paper: str) -> Callable[[Formula], Formula]:
+def method(
+    name: str, *, paper: str, family: str = "gradient", needs_gradients: bool = True
+) -> Callable[[Formula], Formula]:
     """Register a formula under its paper's name.
 
     Args:
         name: Lower case with dashes; what users pass as ``method=``.
         paper: Where the formula is published.
+        family: See ``Method``.
+        needs_gradients: See ``Method``.
 
     Example:
         >>> from signalcam.formulas import method, weigh
@@ -56,9 +64,10 @@ def method(name: str, *, paper: str) -> Callable[[Formula], Formula]:
         ...     return a.sum(1)
         >>> _ = _registry.pop("sum-cam")
     """
+    passes = "1 forward, 1 backward" if needs_gradients else "1 forward"
 
     def register(formula: Formula) -> Formula:
-        _registry[name] = Method(name, formula, paper)
+        _registry[name] = Method(name, formula, paper, family, needs_gradients, passes)
         return formula
 
     return register
@@ -72,8 +81,8 @@ def methods() -> tuple[Method, ...]:
 
     Example:
         >>> import signalcam as sc
-        >>> [m.name for m in sc.methods()]
-        ['grad-cam', 'hires-cam']
+        >>> [m.name for m in sc.methods() if m.family == "activation"]
+        ['eigen-cam', 'fem']
     """
     return tuple(_registry[name] for name in sorted(_registry))
 
@@ -97,13 +106,55 @@ def find(wanted: object) -> Method:
 
 
 def _bare(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    plain = name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    return plain.replace("plusplus", "pp").replace("++", "pp")
+
+
+# --- what formulas are made of --------------------------------------------------------------------
 
 
 def weigh(a: Layered, w: Weights) -> Map:
     """Add up the channels of ``a``, each times its weight."""
     xp = namespace(a)
     return xp.matmul(w[:, None, :], a)[:, 0, :]
+
+
+def ratio(x: Array, y: Array) -> Array:
+    """Divide, and give 0 where ``y`` is 0."""
+    xp = namespace(y)
+    quotient = x / xp.where(y == 0, xp.ones_like(y), y)
+    return xp.where(y == 0, xp.zeros_like(quotient), quotient)
+
+
+def positive(x: Array) -> Array:
+    """Keep what is positive and put 0 for the rest; what is not a number stays so."""
+    xp = namespace(x)
+    return xp.where(x < 0, xp.zeros_like(x), x)
+
+
+def principal(x: Layered) -> Map:
+    """Project the channels onto the one direction that holds most of them, signed like their sum.
+
+    With ``x`` as a matrix ``(p, c)``, not centred, this is its first left singular vector times the
+    first singular value, from the smaller of its two Gram matrices. A sample with values that are not
+    finite becomes NaN, where an eigenvalue routine would refuse the batch.
+    """
+    xp = namespace(x)
+    size = xp.max(xp.abs(x), axis=(1, 2), keepdims=True)  # squares neither overflow nor vanish
+    size = xp.where(xp.isfinite(size), size, xp.zeros_like(size) + np.nan)
+    unit = xp.where(xp.isfinite(size), ratio(x, size), xp.zeros_like(x))
+    turned = xp.matrix_transpose(unit)
+    if x.shape[1] <= x.shape[2]:
+        onto = xp.linalg.eigh(xp.matmul(unit, turned))[1][:, :, -1:]
+        found = xp.matmul(turned, onto)
+    else:
+        values, vectors = xp.linalg.eigh(xp.matmul(turned, unit))
+        found = vectors[:, :, -1:] * xp.sqrt(positive(values[:, -1:]))[:, :, None]
+    overlap = xp.matmul(xp.sum(unit, axis=1)[:, None, :], found)
+    return (size * xp.where(overlap < 0, -found, found))[:, :, 0]
+
+
+# --- gradient -------------------------------------------------------------------------------------
 
 
 @method("grad-cam", paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2")
@@ -120,3 +171,161 @@ def grad_cam(a: Layered, g: Layered) -> Map:
 def hires_cam(a: Layered, g: Layered) -> Map:
     """Multiply activation and gradient at each position and add up the channels."""
     return namespace(a).sum(a * g, axis=1)
+
+
+@method("grad-cam++", paper="Chattopadhyay et al. 2018, arXiv:1710.11063, eq. 7 and 19")
+def grad_cam_plus_plus(a: Layered, g: Layered) -> Map:
+    """Weigh each channel by its positive gradients, less where the channel is strong already.
+
+    The paper's ``g^2 / (2 g^2 + S g^3)``, ``S`` the channel's sum, is ``1 / (2 + g S)``: so written it
+    needs no epsilon and small gradients keep their weight. The paper's factor ``exp(score)`` scales the
+    whole map and is left out. Negative evidence is ignored, the map is not linear in the score, and
+    with negative activations ``2 + g S`` comes near 0: take a layer behind its ReLU.
+    """
+    xp = namespace(a)
+    strength = xp.sum(a, axis=-1, keepdims=True)
+    return weigh(a, xp.sum(ratio(positive(g), 2 + g * strength), axis=-1))
+
+
+@method("xgrad-cam", paper="Fu et al. 2020, arXiv:2008.02312")
+def xgrad_cam(a: Layered, g: Layered) -> Map:
+    """Weigh each channel by the mean of its gradient, counting positions by their activation.
+
+    Each channel then adds up to what it adds to ``hires-cam``. Where a channel's activations cancel out
+    that mean does not exist; such a channel is left out, and one that nearly cancels out dominates the
+    map: take a layer behind its ReLU.
+    """
+    xp = namespace(a)
+    total, size = xp.sum(a, axis=-1), xp.sum(xp.abs(a), axis=-1)
+    lost = xp.abs(total) <= xp.finfo(a.dtype).eps * size  # nothing but rounding
+    total = xp.where(lost, xp.zeros_like(total), total)
+    return weigh(a, ratio(xp.sum(a * g, axis=-1), total))
+
+
+@method("layer-cam", paper="Jiang et al. 2021, doi:10.1109/TIP.2021.3089943")
+def layer_cam(a: Layered, g: Layered) -> Map:
+    """Multiply activation and positive gradient at each position and add up the channels.
+
+    Evidence against the target is dropped before the channels are added, so a position that speaks
+    for and against it shows only what speaks for it.
+    """
+    return namespace(a).sum(positive(g) * a, axis=1)
+
+
+@method("grad-cam-elementwise", paper="grad-cam 1.5.7, GradCAMElementWise; no paper")
+def grad_cam_elementwise(a: Layered, g: Layered) -> Map:
+    """Multiply activation and gradient at each position and add up the positive products.
+
+    Equal to ``layer-cam`` where no activation is negative; a negative activation with a negative
+    gradient counts for the target here. Evidence against it is dropped.
+    """
+    return namespace(a).sum(positive(g * a), axis=1)
+
+
+@method("eigen-grad-cam", paper="grad-cam 1.5.7, EigenGradCAM; no paper")
+def eigen_grad_cam(a: Layered, g: Layered) -> Map:
+    """Project activation times gradient onto its first singular vector, signed like its sum.
+
+    Not centred, unlike the library it comes from. It shows the strongest pattern among the channels'
+    evidence, and evidence that varies in another way is lost.
+    """
+    return principal(g * a)
+
+
+# --- activation -----------------------------------------------------------------------------------
+
+
+@method(
+    "eigen-cam",
+    paper="Muhammad and Yeasin 2020, arXiv:2008.00299",
+    family="activation",
+    needs_gradients=False,
+)
+def eigen_cam(a: Layered, _g: Layered) -> Map:
+    """Project the activations onto their first singular vector, signed like their sum.
+
+    Not centred, as in the paper. A singular vector has no sign of its own: unfixed, half of the maps
+    show what is not active. The map knows no target: it is the same for every class.
+    """
+    return principal(a)
+
+
+@method(
+    "fem",
+    paper="Fuad et al. 2020, doi:10.1109/IPTA50016.2020.9286629",
+    family="activation",
+    needs_gradients=False,
+)
+def fem(a: Layered, _g: Layered) -> Map:
+    """Mark where a channel lies two standard deviations above its mean, and add up the means.
+
+    The Feature Explanation Method. The map knows no target, is made of steps, and is blank for a layer
+    of five positions or fewer, where nothing can lie that far from the mean.
+    """
+    xp = namespace(a)
+    middle = xp.mean(a, axis=-1, keepdims=True)
+    above = a - middle
+    spread = xp.sqrt(xp.mean(above * above, axis=-1, keepdims=True))
+    marked = xp.where(above > 2 * spread, xp.ones_like(a), xp.zeros_like(a))
+    return weigh(marked, middle[:, :, 0])
+
+
+# --- baselines ------------------------------------------------------------------------------------
+
+
+@method("mean-activation", paper="a baseline", family="baseline", needs_gradients=False)
+def mean_activation(a: Layered, _g: Layered) -> Map:
+    """Average the channels.
+
+    What the layer shows without any question asked; a map that looks the same has explained nothing.
+    """
+    return namespace(a).mean(a, axis=1)
+
+
+@method("uniform", paper="a baseline", family="baseline", needs_gradients=False)
+def uniform(a: Layered, _g: Layered) -> Map:
+    """Put 1 everywhere.
+
+    What a score of maps gives to no information; normalised, a map without contrast is drawn as 0.
+    """
+    return namespace(a).ones_like(a[:, 0, :])
+
+
+@dataclass(frozen=True)
+class RandomWeights:
+    """Weigh each channel by a random number between -1 and 1.
+
+    The numbers depend on the seed and the channel's place only: every sample, batch, framework and
+    target gets the same, and no random state outside is read or set. It may look plausible, because the
+    activations lie in the right places.
+
+    Attributes:
+        seed: Another seed, other weights.
+    """
+
+    seed: int = 0
+
+    def __call__(self, a: Layered, _g: Layered) -> Map:
+        """Return the map ``(b, p)``."""
+        xp = namespace(a)
+        drawn = np.random.default_rng(self.seed).uniform(-1, 1, a.shape[1])
+        single = drawn.astype(np.float32)  # some devices have no double precision
+        here = xp.astype(xp.asarray(single, device=array_api_compat.device(a)), a.dtype)
+        return weigh(a, here[None, :] + xp.zeros_like(a[:, :, 0]))
+
+
+def random_cam(seed: int = 0) -> Method:
+    """Return ``random-cam`` with other weights, for ``method=``.
+
+    Args:
+        seed: Of the weights; ``"random-cam"`` has seed 0.
+
+    Example:
+        >>> from signalcam.formulas import random_cam
+        >>> [random_cam(seed).name for seed in range(3)]
+        ['random-cam-0', 'random-cam-1', 'random-cam-2']
+    """
+    return replace(find("random-cam"), name=f"random-cam-{seed}", formula=RandomWeights(seed))
+
+
+method("random-cam", paper="a baseline", family="baseline", needs_gradients=False)(RandomWeights())

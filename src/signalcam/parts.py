@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from signalcam.align import Axis
-from signalcam.arrays import flatten_positions
+from signalcam.arrays import Array, flatten_positions
 from signalcam.backends.protocol import Backend, Felt, Pull
 from signalcam.errors import CamWarning
 from signalcam.explanation import LayerMaps
@@ -19,13 +19,14 @@ from signalcam.scores import FALL_BACK
 from signalcam.targets import NO_CLASS
 
 _FLAWS = {
-    1: "all zero because the gradient is zero: the score is saturated, or does not depend on this "
-    "layer. Choose an earlier layer",
+    1: "all zero because the gradient is zero (for methods that keep only what is positive, nowhere positive): "
+    "the score is saturated, or does not depend on this layer. Choose an earlier layer",
     2: "all zero because no position speaks for the target: all evidence is negative. Look at "
     "signed=True, another method (hires-cam) or an earlier layer",
     3: "not finite: the model's scores or gradients overflow. Look at exp.scores and at the inputs",
     4: "the same everywhere, so it shows no place. Choose an earlier layer",
 }
+_SILENT = "all zero because nothing stands out in what the layer gives. Choose another layer"
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,16 @@ def _flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _said(pull: Pull, backend: Backend) -> Said:
     reading = pull.reading
     values = np.stack([backend.numpy(each.value) for each in pull.asked], axis=1)
-    index = np.stack([each.index for each in pull.asked], axis=1)
+    index = np.stack([_whole(backend, each.index) for each in pull.asked], axis=1)
     if not reading.has_rows:
         return Said(values, index)
     p, rows = backend.numpy(reading.probabilities()), reading.logit_rows()
     logits = _log_odds(p, apart=reading.apart) if rows is None else backend.numpy(rows)
-    return Said(values, index, logits, p, reading.predicted())
+    return Said(values, index, logits, p, _whole(backend, reading.predicted()))
+
+
+def _whole(backend: Backend, index: Array) -> np.ndarray:
+    return backend.numpy(index).astype(np.int64)
 
 
 def _log_odds(p: np.ndarray, *, apart: bool) -> np.ndarray:
@@ -172,9 +177,12 @@ def warn_of_flaws(
         flaws = np.concatenate([part.layers[place].flaws for part in parts])
         for t, m in np.ndindex(flaws.shape[1:]):
             for number in np.unique(flaws[flaws[:, t, m] > 0, t, m]):
+                if number == 4 and methods[m].family == "baseline":
+                    continue  # the same everywhere by design
+                reason = _FLAWS[number] if number != 1 or methods[m].needs_gradients else _SILENT
                 count = int((flaws[:, t, m] == number).sum())
                 message = (
                     f"{methods[m].name} at layer {layer!r} for target {targets[t]!r} is, for "
-                    f"{count} of {len(flaws)} samples, {_FLAWS[int(number)]}."
+                    f"{count} of {len(flaws)} samples, {reason}."
                 )
                 warnings.warn(message, CamWarning, stacklevel=4)

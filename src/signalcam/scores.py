@@ -32,8 +32,6 @@ class Reading:
         before: The same array before the model's last softmax or sigmoid; ``None`` if unknown.
         last_step: The name of that last step; ``""`` where the model returns logits.
         batch: How many samples went in.
-        plain: From an array of the framework to NumPy.
-        known: ``(b,)``, the predicted classes, where they were worked out before.
     """
 
     raw: Any
@@ -41,8 +39,6 @@ class Reading:
     before: Array | None
     last_step: str
     batch: int
-    plain: Callable[[Array], np.ndarray]
-    known: np.ndarray | None = None
 
     @property
     def has_rows(self) -> bool:
@@ -78,6 +74,11 @@ class Reading:
         """How many classes can be asked about; a single output tells two apart."""
         return max(2, int(self.values.shape[1]))
 
+    @property
+    def told(self) -> int | None:
+        """The same; ``None`` where the output holds no row of class scores."""
+        return self.classes if self.has_rows else None
+
     def probabilities(self) -> Array:
         """``(b, classes)``; softmax (sigmoid for one output) is assumed behind bare logits."""
         p = _probability(self.values, self.last_step)
@@ -88,15 +89,13 @@ class Reading:
         z = self.logits
         return namespace(z).concat([-z, z], axis=1) if z is not None and self.single else z
 
-    def predicted(self) -> np.ndarray:
+    def predicted(self) -> Array:
         """``(b,)``, the predicted class of each sample."""
-        if self.known is not None:
-            return self.known
         rows = self.probabilities() if self.single or self.logits is None else self.logits
-        return np.asarray(self.plain(rows).argmax(axis=1))
+        return namespace(rows).argmax(rows, axis=1)
 
 
-Score = Callable[[Reading, np.ndarray], Array]
+Score = Callable[[Reading, Array], Array]
 
 
 def main_output(raw: object) -> Array | None:
@@ -155,13 +154,13 @@ def provenance(name: str, reading: Reading) -> str:
     return f"{name}; {'logits ' + source if reading.logits is not None else 'probabilities only'}"
 
 
-def logit(reading: Reading, index: np.ndarray) -> Array:
+def logit(reading: Reading, index: Array) -> Array:
     """The logit of each sample's class, or its log-odds where the logit is unknown."""
     rows = reading.logit_rows()
     return log_odds(reading, index) if rows is None else _pick(rows, index)
 
 
-def log_odds(reading: Reading, index: np.ndarray) -> Array:
+def log_odds(reading: Reading, index: Array) -> Array:
     """``ln p_c - ln(sum of the other probabilities)``, never by way of ``1 - p_c``."""
     z = reading.logits
     if reading.apart and z is not None and "softmax" not in reading.last_step:
@@ -175,26 +174,26 @@ def log_odds(reading: Reading, index: np.ndarray) -> Array:
     return own - rest
 
 
-def _log_of_rest(z: Array, index: np.ndarray) -> tuple[Array, Array]:
+def _log_of_rest(z: Array, index: Array) -> tuple[Array, Array]:
     xp = namespace(z)
     others = xp.where(_is_class(z, index), -xp.inf, z)
     top = xp.max(others, axis=1, keepdims=True)
     return _pick(z, index), xp.log(xp.sum(xp.exp(others - top), axis=1)) + top[:, 0]
 
 
-def _log_of_probabilities(reading: Reading, index: np.ndarray) -> tuple[Array, Array]:
+def _log_of_probabilities(reading: Reading, index: Array) -> tuple[Array, Array]:
     p = _probability(reading.values, reading.last_step)
     xp = namespace(p)
     rest = xp.sum(xp.where(_is_class(p, index), 0.0, p), axis=1)
     return xp.log(_pick(p, index)), xp.log(rest)
 
 
-def probability(reading: Reading, index: np.ndarray) -> Array:
+def probability(reading: Reading, index: Array) -> Array:
     """The probability of each sample's class."""
     return _pick(reading.probabilities(), index)
 
 
-def log_prob_clamped(reading: Reading, index: np.ndarray) -> Array:
+def log_prob_clamped(reading: Reading, index: Array) -> Array:
     """``ln p`` clipped to [1e-6, 1 - 1e-6], as signal_grad_cam 2.2.0 does; for comparison only.
 
     Its gradient is zero, and the map blank, for every probability beyond the clip.
@@ -229,16 +228,22 @@ def _computed(score: Callable[[Array], Array], reading: Reading) -> Array:
     return namespace(rows).concat([-rows, rows], axis=1) if reading.single else rows
 
 
-def _pick(rows: Array, index: np.ndarray) -> Array:
+def _pick(rows: Array, index: Array) -> Array:
     xp = namespace(rows)
-    device = array_api_compat.device(rows)
-    column = xp.asarray(index[:, None], device=device)
-    return xp.take_along_axis(rows, column, axis=1)[:, 0]
+    return xp.take_along_axis(rows, _beside(rows, index)[:, None], axis=1)[:, 0]
 
 
-def _is_class(rows: Array, index: np.ndarray) -> Array:
-    hot = index[:, None] == np.arange(rows.shape[1])
-    return namespace(rows).asarray(hot, device=array_api_compat.device(rows))
+def _is_class(rows: Array, index: Array) -> Array:
+    numbers = _beside(rows, np.arange(rows.shape[1]))
+    hot: Array = _beside(rows, index)[:, None] == numbers[None, :]
+    return hot
+
+
+def _beside(rows: Array, index: Array) -> Array:
+    """Put class numbers where the scores are; those found by the framework are there already."""
+    if not isinstance(index, np.ndarray):
+        return index
+    return namespace(rows).asarray(index, device=array_api_compat.device(rows))
 
 
 def _row_shape(shape: Sequence[int], batch: int) -> tuple[int, int] | None:

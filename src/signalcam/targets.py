@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from signalcam.arrays import Array, namespace
-from signalcam.errors import TargetError, nearest
-
-if TYPE_CHECKING:
-    from signalcam.scores import Reading, Score
+from signalcam.errors import InputError, TargetError, nearest
+from signalcam.scores import Reading, Score, find
 
 NO_CLASS = -1  # stands for the class where the question is not about one
 
@@ -23,7 +21,7 @@ class Asked:
     """The answer to one question: a score for each sample, and the class it is about."""
 
     value: Array
-    index: np.ndarray
+    index: Array
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Predicted:
         return "predicted"
 
     def ask(
-        self, reading: Reading, _rows: slice, score: Score, _names: Sequence[str] | None
+        self, reading: Reading, _own: Array, score: Score, _names: Sequence[str] | None
     ) -> Asked:
         """Score each sample's predicted class."""
         index = reading.predicted()
@@ -67,10 +65,10 @@ class Class:
         return names[index] if names and 0 <= index < len(names) else str(index)
 
     def ask(
-        self, reading: Reading, _rows: slice, score: Score, names: Sequence[str] | None
+        self, reading: Reading, _own: Array, score: Score, names: Sequence[str] | None
     ) -> Asked:
         """Score that class for every sample."""
-        index = _in_range([class_index(self.name, names)] * reading.batch, reading)
+        index = _in_range([class_index(self.name, names)] * reading.batch, reading.classes)
         return Asked(score(reading, index), index)
 
 
@@ -105,11 +103,10 @@ class PerSample:
             raise TargetError(message)
 
     def ask(
-        self, reading: Reading, rows: slice, score: Score, names: Sequence[str] | None
+        self, reading: Reading, own: Array, score: Score, _names: Sequence[str] | None
     ) -> Asked:
         """Score each sample's own class."""
-        index = _in_range([class_index(name, names) for name in self.classes[rows]], reading)
-        return Asked(score(reading, index), index)
+        return Asked(score(reading, own), own)
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ class Output:
         return "output" if name == "<lambda>" else name
 
     def ask(
-        self, reading: Reading, _rows: slice, _score: Score, _names: Sequence[str] | None
+        self, reading: Reading, _own: Array, _score: Score, _names: Sequence[str] | None
     ) -> Asked:
         """Apply the function to the model's output."""
         value = self.function(reading.raw)
@@ -150,6 +147,64 @@ class Output:
 
 
 Target: TypeAlias = Predicted | Class | PerSample | Output
+
+
+@dataclass(frozen=True)
+class Question:
+    """Everything that is asked of one batch.
+
+    Attributes:
+        targets: What is asked.
+        score: What is differentiated: a name or a function, see ``scores.find``.
+        names: The class names, if they are known.
+        own: For each target the classes its samples bring along, ``(b,)``; empty where they bring none.
+    """
+
+    targets: tuple[Target, ...]
+    score: str | Callable[[Array], Array]
+    names: tuple[str, ...] | None
+    own: tuple[np.ndarray, ...]
+
+    @property
+    def repeated(self) -> tuple[Any, ...] | None:
+        """What is the same for every batch; ``None`` where a user's function, which may change, is asked."""
+        if callable(self.score) or any(isinstance(each, Output) for each in self.targets):
+            return None
+        asked = tuple(PerSample if isinstance(each, PerSample) else each for each in self.targets)
+        return asked, self.score, self.names
+
+    def check(self, classes: int | None) -> None:
+        """Raise unless the model tells as many classes apart as the question takes for granted."""
+        if classes is None:
+            return
+        if self.names is not None and len(self.names) != classes:
+            message = (
+                f"class_names holds {len(self.names)} names but the model tells {classes} "
+                "classes apart. Give one name a class."
+            )
+            raise InputError(message)
+        for each in self.own:
+            _in_range(each, classes)
+
+    def ask(self, reading: Reading, own: Sequence[Array] | None = None) -> list[Asked]:
+        """Score every target; ``own`` may stand in for the samples' own classes while tracing."""
+        score = find(self.score)[1]
+        return [
+            target.ask(reading, classes, score, self.names)
+            for target, classes in zip(self.targets, own or self.own, strict=True)
+        ]
+
+
+def question(
+    targets: Sequence[Target],
+    rows: slice,
+    score: str | Callable[[Array], Array],
+    names: Sequence[str] | None,
+) -> Question:
+    """Ask some samples of a batch, given by their rows."""
+    own = [each.classes[rows] if isinstance(each, PerSample) else () for each in targets]
+    index = [np.asarray([class_index(each, names) for each in entry], np.int64) for entry in own]
+    return Question(tuple(targets), score, None if names is None else tuple(names), tuple(index))
 
 
 def as_target(wanted: object, names: Sequence[str] | None) -> Target:
@@ -202,9 +257,9 @@ def _whole(number: object) -> int:
         raise TargetError(message) from None
 
 
-def _in_range(index: Sequence[int], reading: Reading) -> np.ndarray:
+def _in_range(index: Iterable[int], classes: int) -> np.ndarray:
     for each in index:
-        if not 0 <= each < reading.classes:
-            message = f"class {each} does not exist: the model tells {reading.classes} classes apart, 0 to {reading.classes - 1}."
+        if not 0 <= each < classes:
+            message = f"class {each} does not exist: the model tells {classes} classes apart, 0 to {classes - 1}."
             raise TargetError(message)
-    return np.asarray(index, dtype=np.int64)
+    return np.asarray(list(index), dtype=np.int64)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import signalcam as sc
+from signalcam.backends import backend_of
 
 METHODS = ["grad-cam", "hires-cam"]
 TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order
@@ -12,6 +13,7 @@ WHOLE = [*RANKS, "softmax", "sigmoid", "train mode", "frozen", "in place", "mid-
 every_model = pytest.mark.parametrize("case", WHOLE, indirect=True)
 every_rank = pytest.mark.parametrize("case", RANKS, indirect=True)
 one_signal = pytest.mark.parametrize("case", ["signal"], indirect=True)
+flat_fem = pytest.mark.filterwarnings("ignore:fem at layer.*stands out:signalcam.CamWarning")
 broken = pytest.mark.parametrize("case", ["broken"], indirect=True)
 
 
@@ -108,6 +110,41 @@ def test_maps_equal_those_by_hand(case, method):
     classes = [0, 3, 1, 2, 0]
     found = maps(case.model, case.x, case.layer, method=method, target=sc.PerSample(classes))
     assert difference(found, case.maps(case.x, classes, method)) < TOLERANCE
+
+
+@flat_fem
+@every_rank
+def test_every_method_gives_what_its_formula_gives_in_numpy(case):
+    taken, to_numpy = [], backend_of(case.model).numpy
+
+    def keep(a, g):
+        taken.append([to_numpy(each).astype(np.float64) for each in (a, g)])
+        return hires(a, g)
+
+    hires = next(each.formula for each in sc.methods() if each.name == "hires-cam")
+    asked = {"target": sc.PerSample([0, 3, 1, 2, 0]), "batch_size": 5, "signed": True}
+    methods = [sc.Method("kept", keep, "none"), *sc.methods()]
+    found = sc.explain(case.model, case.x, layer=case.layer, method=methods, **asked)
+    values = found.native().values[:, 0]
+    ((a, g),) = taken
+    for number, each in enumerate(methods[1:], 1):
+        wanted = each.formula(a, g).reshape(values[:, number].shape)
+        axes = tuple(range(1, wanted.ndim))
+        size = np.abs(wanted).max(axis=axes)
+        off = np.abs(values[:, number] - wanted).max(axis=axes)
+        assert (off <= TOLERANCE * size).all(), each.name
+
+
+@flat_fem
+@one_signal
+def test_order_of_the_methods_changes_nothing(case):
+    methods = sc.methods()
+    there, back = (
+        sc.explain(case.model, case.x, layer=case.layer, method=each, target=1, signed=True)
+        for each in (methods, methods[::-1])
+    )
+    one, other = there.native().values, back.native().values[:, :, ::-1]
+    np.testing.assert_array_equal(one, other)
 
 
 @every_rank

@@ -454,7 +454,9 @@ def test_output_that_is_no_score_is_refused(kit, net, last, message):
 
 @pytest.mark.parametrize("model", [lambda x: x, nn.Conv1d, None, "resnet"], ids=str)
 def test_what_is_no_model_is_refused(model):
-    with pytest.raises(sc.ModelError, match=r"no backend owns.*expected a model of keras, torch"):
+    with pytest.raises(
+        sc.ModelError, match=r"no backend owns.*expected a model of keras, tf_keras, torch"
+    ):
         sc.explain(model, ecg())
 
 

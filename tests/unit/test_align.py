@@ -105,19 +105,26 @@ class Network:
     """What a stack of convolutions sees, by index arithmetic alone.
 
     ``along`` lists, for each axis of the layer, the input axis it runs along and the steps there.
-    ``leak`` lets every position see everything a little; ``fixed`` refuses inputs of another size.
+    ``leak`` lets every position see everything a little; ``fixed`` refuses inputs of another size;
+    ``lenient`` answers inputs shorter than its kernels by no positions at all, as JAX does.
     """
 
-    def __init__(self, shape, along, leak=0.0, *, fixed=False):
-        self.shape, self.along, self.leak, self.fixed = shape, along, leak, fixed
+    def __init__(self, shape, along, leak=0.0, *, fixed=False, lenient=False):
+        self.shape, self.along, self.leak = shape, along, leak
+        self.fixed, self.lenient = fixed, lenient
 
     def __call__(self, sizes, pick):
         shape = [sizes.get(i, length) for i, length in enumerate(self.shape)]
         cells = tuple(oracles.cells_after(steps, shape[i]) for i, steps in self.along)
-        if min(cells) < 1 or (self.fixed and tuple(shape) != tuple(self.shape)):
+        if self.lenient:
+            cells = tuple(max(each, 0) for each in cells)
+        elif min(cells) < 1 or (self.fixed and tuple(shape) != tuple(self.shape)):
             message = "this network takes inputs of another size"
             raise ValueError(message)
         picked = pick(cells)
+        if any(not 0 <= i < c for place in picked for i, c in zip(place, cells, strict=True)):
+            message = "there is no such position"
+            raise IndexError(message)
         seen = [self._seen(place, shape) for place in picked]
         return cells, picked, np.reshape(seen, (len(picked), *shape[1:]))
 
@@ -168,6 +175,13 @@ def test_stack_is_measured_exactly(stack):
     found = look(Network((2, 3, 1000), [(2, steps)]))
     assert list(found) == [0]
     assert_lies(found[0], 2, steps, 1000)
+
+
+def test_network_that_answers_short_inputs_by_nothing_is_measured_all_the_same():
+    steps = [Step(100)]
+    found = look(Network((2, 1, 200, 220), [(2, steps), (3, steps)], lenient=True))
+    assert_lies(found[0], 2, steps, 200)
+    assert_lies(found[1], 3, steps, 220)
 
 
 def test_causal_convolutions_look_back():

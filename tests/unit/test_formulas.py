@@ -11,14 +11,33 @@ import pytest
 import signalcam as sc
 from signalcam import formulas
 from signalcam.arrays import flatten_positions, namespace
-from signalcam.formulas import grad_cam, hires_cam, method, methods, weigh
+from signalcam.formulas import (
+    eigen_cam,
+    eigen_grad_cam,
+    fem,
+    grad_cam,
+    grad_cam_elementwise,
+    grad_cam_plus_plus,
+    hires_cam,
+    layer_cam,
+    method,
+    methods,
+    random_cam,
+    ratio,
+    uniform,
+    weigh,
+    xgrad_cam,
+)
 
 EXACT = 1e-12  # float64: sums of a few hundred products of numbers around 1
+SINGLE = 1e-6  # float32, the same
 RANKS = {"signal": (7,), "image": (4, 5), "volume": (2, 3, 4)}
-BOTH = [(grad_cam, oracles.grad_cam), (hires_cam, oracles.hires_cam)]
+LINEAR = {"grad-cam": grad_cam, "hires-cam": hires_cam, "xgrad-cam": xgrad_cam}  # in the gradient
+SPLITTING = LINEAR | {"layer-cam": layer_cam, "grad-cam-elementwise": grad_cam_elementwise}
 
 each_rank = pytest.mark.parametrize("cells", RANKS.values(), ids=RANKS)
-each_formula = pytest.mark.parametrize(("formula", "oracle"), BOTH, ids=["grad-cam", "hires-cam"])
+each_method = pytest.mark.parametrize("each", methods(), ids=lambda each: each.name)
+each_linear = pytest.mark.parametrize("formula", LINEAR.values(), ids=LINEAR)
 each_library = pytest.mark.parametrize("xp", [np, array_api_strict], ids=["numpy", "strict"])
 
 
@@ -32,32 +51,62 @@ def layer(rng, cells, batch=3, channels=4):
 
 @each_library
 @each_rank
-@each_formula
-def test_formula_equals_its_oracle(rng, formula, oracle, cells, xp):
-    a, g = layer(rng, cells)
-    found = formula(flatten_positions(xp.asarray(a)), flatten_positions(xp.asarray(g)))
+@each_method
+@pytest.mark.parametrize("channels", [1, 4, 30], ids=["one", "few", "more than positions"])
+def test_formula_equals_its_oracle(rng, each, cells, xp, channels):
+    a, g = layer(rng, cells, channels=channels)
+    found = each.formula(flatten_positions(xp.asarray(a)), flatten_positions(xp.asarray(g)))
     assert found.dtype == xp.float64
-    expected = oracle(a, g).reshape(len(a), -1)
-    np.testing.assert_allclose(np.asarray(found), expected, rtol=EXACT, atol=EXACT)
+    expected = oracles.of(each.name)(a, g).reshape(len(a), -1)
+    atol = EXACT * max(
+        1, np.abs(expected).max()
+    )  # grad-cam++ and xgrad-cam divide by small numbers
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=EXACT, atol=atol)
 
 
-@each_formula
-def test_result_stays_in_the_library_of_its_input(rng, formula, oracle):
+@each_library
+@each_method
+def test_layer_that_is_all_zero_gives_numbers(each, xp):
+    zero = xp.zeros((2, 3, 5), dtype=xp.float32)
+    found = np.asarray(each.formula(zero, zero))
+    np.testing.assert_array_equal(found, each.name == "uniform")
+    assert found.dtype == np.float32
+
+
+@each_method
+def test_result_stays_in_the_library_of_its_input(rng, each):
     a, g = map(array_api_strict.asarray, layer(rng, (7,)))
-    assert namespace(formula(a, g)).__name__ == "array_api_strict"
+    assert namespace(each.formula(a, g)).__name__ == "array_api_strict"
 
 
-@each_formula
-def test_formula_leaves_its_arguments_as_they_were(rng, formula, oracle):
+@each_method
+def test_formula_leaves_its_arguments_as_they_were(rng, each):
     a, g = layer(rng, (7,))
     before = a.copy(), g.copy()
-    formula(a, g)
+    each.formula(a, g)
     np.testing.assert_array_equal((a, g), before)
 
 
-@each_formula
-def test_map_keeps_negative_evidence(formula, oracle):
-    assert formula(np.ones((1, 1, 3)), -np.ones((1, 1, 3))).tolist() == [[-1, -1, -1]]
+@each_method
+def test_sample_that_is_not_finite_spoils_no_other(rng, each):
+    a, g = layer(rng, (7,))
+    whole = each.formula(a, g)
+    a[1, 2, 3] = np.nan
+    found = each.formula(a, g)
+    np.testing.assert_array_equal(found[[0, 2]], whole[[0, 2]])
+    assert each.name == "uniform" or np.isnan(found[1]).any()
+
+
+@pytest.mark.parametrize("formula", [*LINEAR.values(), eigen_grad_cam])
+def test_map_keeps_negative_evidence(formula):
+    found = formula(np.ones((1, 1, 3)), -np.ones((1, 1, 3)))
+    np.testing.assert_allclose(found, [[-1, -1, -1]], rtol=EXACT)
+
+
+@each_library
+def test_ratio_is_zero_where_the_divisor_is(xp):
+    x, y = xp.asarray([[1.0, 2.0, 0.0]]), xp.asarray([[2.0], [0.0]])
+    assert np.asarray(ratio(x, y)).tolist() == [[0.5, 1, 0], [0, 0, 0]]
 
 
 def test_weigh_adds_up_channels_times_weights(rng):
@@ -68,7 +117,7 @@ def test_weigh_adds_up_channels_times_weights(rng):
 # --- shapes and types ------------------------------------------------------------------------------
 
 
-@each_formula
+@each_method
 @pytest.mark.parametrize(
     ("a", "g"),
     [
@@ -79,9 +128,9 @@ def test_weigh_adds_up_channels_times_weights(rng):
     ],
     ids=["no positions", "not flattened", "other positions", "other channels"],
 )
-def test_wrong_shape_is_refused_while_testing(formula, oracle, a, g):
+def test_wrong_shape_is_refused_while_testing(each, a, g):
     with pytest.raises(jaxtyping.TypeCheckError):
-        formula(np.zeros(a), np.zeros(g))
+        each.formula(np.zeros(a), np.zeros(g))
 
 
 def test_integers_are_refused_while_testing():
@@ -131,14 +180,15 @@ def flattening_head(rng, cells):
 
 
 @each_rank
-def test_grad_cam_is_hires_cam_after_an_averaging_head(rng, cells):
+def test_grad_cam_is_hires_cam_and_xgrad_cam_after_an_averaging_head(rng, cells):
     a, g, *_ = averaging_head(rng, cells)
     np.testing.assert_allclose(grad_cam(a, g), hires_cam(a, g), rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(xgrad_cam(a, g), hires_cam(a, g), rtol=EXACT, atol=EXACT)
 
 
 @each_rank
-@each_formula
-def test_map_and_bias_add_up_to_the_logit_after_an_averaging_head(rng, formula, oracle, cells):
+@each_linear
+def test_map_and_bias_add_up_to_the_logit_after_an_averaging_head(rng, formula, cells):
     a, g, score, bias, _ = averaging_head(rng, cells)
     np.testing.assert_allclose(formula(a, g).sum(1) + bias, score, rtol=EXACT, atol=EXACT)
 
@@ -175,24 +225,187 @@ def test_hires_cam_adds_up_to_the_logit_after_a_bias_free_relu_tail(rng, cells):
 
 
 @each_rank
-@each_formula
-def test_map_of_a_difference_of_scores_is_the_difference_of_maps(rng, formula, oracle, cells):
+@each_linear
+def test_map_of_a_difference_of_scores_is_the_difference_of_maps(rng, formula, cells):
     a, g = (each.reshape(3, 4, -1) for each in layer(rng, cells))
     other = rng.standard_normal(g.shape)
     np.testing.assert_allclose(
         formula(a, 2 * g - 3 * other),
         2 * formula(a, g) - 3 * formula(a, other),
-        rtol=EXACT,
-        atol=1e-11,  # ten times EXACT: six terms instead of one
+        rtol=1e-11,  # ten times EXACT: six terms instead of one, and xgrad-cam divides
+        atol=1e-11,
     )
 
 
-@each_formula
-def test_splitting_a_channel_in_two_changes_nothing(rng, formula, oracle):
+@pytest.mark.parametrize("formula", SPLITTING.values(), ids=SPLITTING)
+def test_splitting_a_channel_in_two_changes_nothing(rng, formula):
     a, g = layer(rng, (7,))
     halves = np.concatenate([a, a[:, :1]], axis=1), np.concatenate([g, g[:, :1] / 2], axis=1)
     halves[1][:, 0] /= 2
     np.testing.assert_allclose(formula(*halves), formula(a, g), rtol=EXACT, atol=EXACT)
+
+
+@each_rank
+def test_xgrad_cam_adds_up_to_what_hires_cam_does_in_each_channel(rng, cells):
+    a, g = (each.reshape(3, 4, 1, -1) for each in layer(rng, cells))
+    for c in range(4):
+        one, other = xgrad_cam(a[:, c], g[:, c]), hires_cam(a[:, c], g[:, c])
+        np.testing.assert_allclose(one.sum(1), other.sum(1), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_xgrad_cam_leaves_out_a_channel_that_cancels_out(dtype):
+    a = np.array([[[1, 2, 3], [0.3, -0.1, -0.2]]], dtype)  # sums to a rounding error, or to 0
+    g = np.array([[[1, 1, 1], [5, 0, 0]]], dtype)
+    np.testing.assert_array_equal(xgrad_cam(a, g), [[1, 2, 3]])
+
+
+@each_rank
+def test_layer_cam_is_elementwise_grad_cam_without_negative_activations(rng, cells):
+    a, g = (each.reshape(3, 4, -1) for each in layer(rng, cells))
+    a = np.maximum(a, 0)
+    found = layer_cam(a, g)
+    np.testing.assert_allclose(found, grad_cam_elementwise(a, g), rtol=EXACT, atol=EXACT)
+
+
+@each_rank
+def test_layer_cam_is_hires_cam_and_what_it_subtracted(rng, cells):
+    a, g = (each.reshape(3, 4, -1) for each in layer(rng, cells))
+    subtracted = hires_cam(a, np.maximum(-g, 0))
+    np.testing.assert_allclose(
+        layer_cam(a, g) - hires_cam(a, g), subtracted, rtol=EXACT, atol=EXACT
+    )
+
+
+@each_rank
+def test_layer_cam_after_an_averaging_head_takes_the_positive_weights(rng, cells):
+    a, g, _, _, v = averaging_head(rng, cells)
+    wanted = np.einsum("c,bcp->bp", np.maximum(v, 0), a) / math.prod(cells)
+    np.testing.assert_allclose(layer_cam(a, g), wanted, rtol=EXACT, atol=EXACT)
+
+
+@each_rank
+def test_grad_cam_plus_plus_after_an_averaging_head_has_a_closed_form(rng, cells):
+    a, g, _, _, v = averaging_head(rng, cells)
+    count = math.prod(cells)
+    a = np.maximum(a, 0)
+    slope = v / count
+    weights = count * np.maximum(slope, 0) / (2 + slope * a.sum(-1))
+    wanted = np.einsum("bc,bcp->bp", weights, a)
+    np.testing.assert_allclose(grad_cam_plus_plus(a, g), wanted, rtol=EXACT, atol=EXACT)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-15, 1e-30])
+def test_grad_cam_plus_plus_of_small_gradients_is_half_the_positive_ones(rng, size):
+    a, g = (np.float32(each) for each in layer(rng, (7,)))
+    a, g = np.maximum(a, 0), g * np.float32(size)
+    wanted = np.einsum("bc,bcp->bp", np.maximum(g / size, 0).sum(-1) / 2, a)
+    off = 10 * size + SINGLE  # g S is left out beside 2
+    np.testing.assert_allclose(grad_cam_plus_plus(a, g) / size, wanted, rtol=off, atol=off)
+
+
+# --- singular vectors -------------------------------------------------------------------------------
+
+
+@each_library
+@pytest.mark.parametrize("channels", [3, 30])
+def test_eigen_cam_of_one_pattern_is_that_pattern(rng, channels, xp):
+    pattern, strengths = rng.uniform(0, 1, 7), rng.uniform(0, 1, channels)
+    a = np.einsum("c,p->cp", strengths, pattern)[None]
+    wanted = np.linalg.norm(strengths) * pattern
+    found = eigen_cam(*[xp.asarray(a)] * 2)
+    np.testing.assert_allclose(np.asarray(found)[0], wanted, rtol=EXACT, atol=EXACT)
+
+
+@pytest.mark.parametrize("channels", [5, 50])
+def test_eigen_cam_of_rectified_activations_is_never_negative(rng, channels):
+    a = np.maximum(rng.standard_normal((200, channels, 12)), 0)
+    assert eigen_cam(a, a).min() > -EXACT
+
+
+@pytest.mark.parametrize("channels", [4, 40])
+@pytest.mark.parametrize("factor", [1e-30, 1e-12, 1e30])
+def test_eigen_cam_scales_with_the_activations_however_small(rng, factor, channels):
+    a = np.maximum(rng.standard_normal((3, channels, 12), np.float32), 0)
+    found = eigen_cam(a * np.float32(factor), a) / np.float32(factor)
+    np.testing.assert_allclose(found, eigen_cam(a, a), rtol=10 * SINGLE, atol=10 * SINGLE)
+
+
+@pytest.mark.parametrize("channels", [4, 40])
+def test_eigen_cam_of_an_infinite_sample_is_not_a_number_without_a_warning(rng, channels):
+    a, _ = layer(rng, (7,), channels=channels)
+    a[1, 2, 3] = np.inf
+    found = eigen_cam(a, a)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[[0, 2]], eigen_cam(a[[0, 2]], a[[0, 2]]))
+
+
+def test_eigen_grad_cam_flips_with_the_score(rng):
+    a, g = layer(rng, (7,))
+    flipped = eigen_grad_cam(a, -g)
+    np.testing.assert_allclose(flipped, -eigen_grad_cam(a, g), rtol=EXACT, atol=EXACT)
+
+
+def test_eigen_cam_holds_no_matrix_of_positions_by_positions(rng):
+    a = np.maximum(
+        rng.standard_normal((1, 8, 16 * 112 * 112), np.float32), 0
+    )  # that would be 161 GB
+    assert eigen_cam(a, a).shape == (1, 16 * 112 * 112)
+
+
+# --- activations and baselines -----------------------------------------------------------------------
+
+
+@each_method
+def test_only_a_method_that_says_so_reads_the_gradient(rng, each):
+    a, g = layer(rng, (7,))
+    same = np.array_equal(each.formula(a, g), each.formula(a, g[::-1]))
+    assert same is not each.needs_gradients
+    assert (each.family == "gradient") is each.needs_gradients
+
+
+def test_fem_marks_what_stands_out_with_the_channels_mean():
+    a = np.zeros((1, 2, 10))
+    a[0, 0, 3], a[0, 1] = 5, 7  # a spike, and a channel that is the same everywhere
+    assert fem(a, a).tolist() == [[0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0]]
+
+
+def test_fem_of_five_positions_or_fewer_is_blank(rng):
+    a = np.maximum(rng.standard_normal((50, 4, 4)), 0)
+    assert not fem(a, a).any()
+
+
+def test_fem_of_a_constant_is_blank_whatever_its_mean_is_rounded_to():
+    a = np.full((1, 1, 37), 0.1, np.float32)
+    assert not fem(a, a).any()
+
+
+def test_random_cam_weighs_every_sample_alike(rng):
+    a = np.broadcast_to(rng.standard_normal((1, 4, 7)), (3, 4, 7))
+    found = random_cam(3).formula(a, a)
+    np.testing.assert_array_equal(found, found[[0, 0, 0]])
+
+
+def test_random_cam_of_another_seed_is_another_method(rng):
+    a, _ = layer(rng, (7,))
+    first, second, again = random_cam(0), random_cam(1), random_cam(1)
+    assert (first.name, second.name) == ("random-cam-0", "random-cam-1")
+    assert first.formula == formulas.find("random-cam").formula
+    assert second == again
+    assert np.abs(first.formula(a, a) - second.formula(a, a)).max() > 0.1
+    wanted = oracles.random_cam(a, a, seed=1)
+    np.testing.assert_allclose(second.formula(a, a), wanted, rtol=EXACT, atol=EXACT)
+
+
+def test_random_cam_leaves_the_random_state_alone(rng):
+    a, _ = layer(rng, (7,))
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - the state that must not change
+    random_cam(5).formula(a, a)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 - the same
+
+
+def test_uniform_is_one_everywhere(rng):
+    assert (uniform(*layer(rng, (7,))) == 1).all()
 
 
 # --- the registry ----------------------------------------------------------------------------------
@@ -201,7 +414,7 @@ def test_splitting_a_channel_in_two_changes_nothing(rng, formula, oracle):
 def test_methods_are_listed_by_name_with_their_papers():
     listed = {each.name: each for each in sc.methods()}
     assert sorted(listed) == list(listed)
-    assert {"grad-cam", "hires-cam"} <= set(listed)
+    assert len(listed) >= 12
     assert "1610.02391" in listed["grad-cam"].paper
     assert "2011.08891" in listed["hires-cam"].paper
 
@@ -218,11 +431,30 @@ def test_formula_without_a_docstring_is_summed_up_by_its_name():
     assert formulas.Method("bare-cam", lambda a, g: a, "none").summary == "bare-cam"
 
 
+def test_method_without_gradients_says_so_and_costs_less():
+    found = formulas.find("eigen-cam")
+    assert (found.family, found.needs_gradients) == ("activation", False)
+    assert found.passes == "1 forward"
+
+
+def test_random_cam_is_summed_up_like_any_method():
+    assert random_cam(2).summary == "Weigh each channel by a random number between -1 and 1."
+
+
+@each_method
+def test_method_is_summed_up_in_one_sentence(each):
+    assert each.summary.endswith(".")
+    assert each.paper
+
+
 @pytest.mark.parametrize(
     ("spelling", "name"),
     [
         ("Grad-CAM", "grad-cam"), ("grad_cam", "grad-cam"), ("GradCAM", "grad-cam"), ("grad cam", "grad-cam"),
         ("HiResCAM", "hires-cam"), ("hires-cam", "hires-cam"), ("HiRes-CAM", "hires-cam"),
+        ("Grad-CAM++", "grad-cam++"), ("GradCAMpp", "grad-cam++"), ("grad_cam_plus_plus", "grad-cam++"),
+        ("LayerCAM", "layer-cam"), ("XGrad-CAM", "xgrad-cam"), ("EigenCAM", "eigen-cam"), ("FEM", "fem"),
+        ("EigenGradCAM", "eigen-grad-cam"), ("GradCAMElementWise", "grad-cam-elementwise"),
     ],
 )  # fmt: skip
 def test_method_is_found_in_any_of_its_papers_spellings(spelling, name):
@@ -240,7 +472,7 @@ def test_unknown_method_suggests_near_ones():
 
 
 def test_what_is_no_name_is_no_method():
-    with pytest.raises(sc.MethodError, match=r"no method 3\. Known: grad-cam, hires-cam"):
+    with pytest.raises(sc.MethodError, match=r"no method 3\. Known: .*grad-cam, .*hires-cam"):
         formulas.find(3)
 
 
@@ -252,5 +484,5 @@ def test_method_registered_from_outside_is_listed_and_found(monkeypatch):
         """Add up the channels."""
         return a.sum(1)
 
-    assert [each.name for each in methods()] == ["grad-cam", "hires-cam", "sum-cam"]
+    assert "sum-cam" in [each.name for each in methods()]
     assert formulas.find("SumCAM").formula is sum_cam

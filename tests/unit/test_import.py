@@ -81,6 +81,6 @@ def test_missing_extra_says_what_to_install():
 
 def test_model_of_no_framework_is_refused():
     with pytest.raises(
-        sc.ModelError, match="no backend owns 'object': expected a model of keras, torch"
+        sc.ModelError, match="no backend owns 'object': expected a model of keras, tf_keras, torch"
     ):
         sc.explain(object(), [[1.0]])

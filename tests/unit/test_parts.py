@@ -10,7 +10,7 @@ import pytest
 from signalcam import CamWarning
 from signalcam.align import evenly
 from signalcam.backends.protocol import Felt, Pull
-from signalcam.formulas import methods
+from signalcam.formulas import find
 from signalcam.parts import (
     Part,
     Said,
@@ -24,7 +24,7 @@ from signalcam.scores import FALL_BACK, Reading, log_odds
 from signalcam.targets import NO_CLASS, Asked
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near its reference
-METHODS = methods()
+METHODS = (find("grad-cam"), find("hires-cam"))
 
 
 class Framework:
@@ -38,7 +38,7 @@ class Framework:
 
 
 def reading(main, before=None, last_step=""):
-    return Reading(main, main, before, last_step, len(main), np.asarray)
+    return Reading(main, main, before, last_step, len(main))
 
 
 ROWS = np.float32([[1.0, -1.0], [0.5, 3.0]])
@@ -194,10 +194,10 @@ FLAWED = {
 }
 
 
-def complaints(parts):
+def complaints(parts, methods=METHODS):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        warn_of_flaws(parts, ["conv"], ["noise"], METHODS)
+        warn_of_flaws(parts, ["conv"], ["noise"], methods)
     assert all(issubclass(each.category, CamWarning) for each in seen)
     return [str(each.message) for each in seen]
 
@@ -225,6 +225,16 @@ def test_warning_counts_the_samples_of_all_batches():
 
 def test_maps_that_show_something_are_not_warned_of(rng):
     assert complaints([part(layer(rng), [layer(rng)])]) == []
+
+
+def test_blank_map_of_activations_is_not_put_down_to_the_gradient():
+    blank = part(*[FLAWED["the gradient is zero"][0], [FLAWED["the gradient is zero"][1]]])
+    assert "nothing stands out" in complaints([blank], [find("fem")] * 2)[0]
+
+
+def test_baseline_that_is_the_same_everywhere_is_not_warned_of():
+    flat = part(*[FLAWED["the same everywhere"][0], [FLAWED["the same everywhere"][1]]])
+    assert complaints([flat], [find("uniform")] * 2) == []
 
 
 def test_signed_map_of_negative_evidence_is_not_warned_of():

@@ -32,7 +32,7 @@ FIRST, LAST = np.array([0, 1]), np.array([2, 2])
 
 def reading(main, before=None, last_step="", raw=None, batch=None):
     batch = len(main) if batch is None else batch
-    return Reading(main if raw is None else raw, main, before, last_step, batch, np.asarray)
+    return Reading(main if raw is None else raw, main, before, last_step, batch)
 
 
 def from_logits(values, dtype=np.float64):
@@ -398,7 +398,7 @@ def test_score_speaks_the_array_standard(score, last_step, columns, known):
     main = {"": z, "sigmoid": sigmoid(z), "softmax": softmax(z)}[last_step]
     before = z if known or not last_step else None
     strictly = [each if each is None else array_api_strict.asarray(each) for each in (main, before)]
-    strict = Reading(None, *strictly, last_step, 2, np.asarray)
-    plain = Reading(None, main, before, last_step, 2, np.asarray)
+    strict = Reading(None, *strictly, last_step, 2)
+    plain = Reading(None, main, before, last_step, 2)
     found = np.asarray(score(strict, np.array([0, 0])))
     np.testing.assert_allclose(found, score(plain, np.array([0, 0])), rtol=DOUBLE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam.errors import TargetError
-from signalcam.scores import Reading, logit
+from signalcam.scores import Reading
 from signalcam.targets import (
     NO_CLASS,
     Class,
@@ -13,6 +13,7 @@ from signalcam.targets import (
     Predicted,
     as_target,
     class_index,
+    question,
 )
 
 NAMES = ("normal", "ventricular", "noise")
@@ -20,11 +21,14 @@ ROWS = np.array([[0.5, -1.0, 2.0], [3.0, 2.9, -4.0]])
 
 
 def reading(main):
-    return Reading(main, main, main, "", len(main), np.asarray)
+    return Reading(main, main, main, "", len(main))
 
 
 def ask(target, main=ROWS, rows=slice(None), names=NAMES):
-    return target.ask(reading(main), rows, logit, names)
+    asking = question([target], rows, "logit", names)
+    said = reading(main)
+    asking.check(said.told)
+    return asking.ask(said)[0]
 
 
 # --- what each target asks ---------------------------------------------------------------------------

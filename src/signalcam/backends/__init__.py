@@ -6,26 +6,41 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from signalcam.backends.refusals import of_tensorflow
 from signalcam.errors import ModelError
 
 if TYPE_CHECKING:
     from signalcam.backends.protocol import Backend
 
 # framework: the file that speaks it; Keras first, as its models on torch are modules of torch too
-_BACKENDS = {"keras": "signalcam.backends.keras", "torch": "signalcam.backends.torch"}
+_BACKENDS = {
+    "keras": "signalcam.backends.keras",
+    "tf_keras": "signalcam.backends.tf_keras",
+    "torch": "signalcam.backends.torch",
+}
 
 
 def backend_of(model: object) -> Backend:
     """Return the backend that owns a model.
 
     Raises:
-        ModelError: The model belongs to no framework that is imported.
+        ModelError: The model belongs to no framework that is imported, or cannot be looked into.
     """
-    for framework, file in _BACKENDS.items():
-        if framework in sys.modules:
-            backend: Backend = import_module(file).BACKEND
-            if backend.owns(model):
-                return backend
+    unusable: list[ImportError] = []
+    for framework in (each for each in _BACKENDS if each in sys.modules):
+        try:
+            backend: Backend = import_module(_BACKENDS[framework]).BACKEND
+        except ImportError as error:  # an old Keras, say, which is no matter for a model of torch
+            unusable.append(error)
+            continue
+        if backend.owns(model):
+            return backend
+    raise ModelError(_why_nobody(model, unusable)) from next(iter(unusable), None)
+
+
+def _why_nobody(model: object, unusable: list[ImportError]) -> str:
     known = ", ".join(_BACKENDS)
-    message = f"no backend owns {type(model).__name__!r}: expected a model of {known}. Pass the network itself."
-    raise ModelError(message)
+    said = f"no backend owns {type(model).__name__!r}: expected a model of {known}. Pass the network itself."
+    if unusable:
+        return f"{said} A framework could not be used, so its models are not known: {unusable[0]}. Install what is missing (SignalCAM needs Keras 3)."
+    return of_tensorflow(model) or said

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from inspect import Parameter, signature
@@ -16,21 +17,25 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Engine, Step, Watch
+from signalcam.backends.keras_engines import compiled
+from signalcam.backends.keras_engines.protocol import Engine, Ran, Task, Watch
 from signalcam.backends.keras_engines.read import plain
+from signalcam.backends.keras_engines.steps import last_steps
 from signalcam.backends.keras_engines.tap import (
     SEES_EVERYTHING,
     Shadow,
     Walk,
     any_length,
     channels_second,
-    last_steps,
     shadowing,
     walk,
 )
-from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Question, Reach, is_array
-from signalcam.errors import InputError, ModelError
+from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Reach, is_array
+from signalcam.backends.refusals import of_engine, of_exported
+from signalcam.errors import CamError, InputError, ModelError
+from signalcam.targets import Question
 
+_SWITCHES = ("training", "mask")
 _FULL = (
     "ResourceExhausted",
     "RESOURCE_EXHAUSTED",
@@ -41,15 +46,20 @@ _FULL = (
 )
 
 
+@dataclass(frozen=True)
 class KerasBackend:
-    """Keras 3, behind the verbs of ``signalcam.backends.protocol.Backend``."""
+    """Keras, behind the verbs of ``signalcam.backends.protocol.Backend``.
 
-    name = "keras"
+    Attributes:
+        name: The package the models are of.
+    """
+
+    name: str = "keras"
 
     @property
     def version(self) -> str:
         """Keras' version and its engine."""
-        return f"{keras.__version__} on {keras.backend.backend()}"
+        return f"{import_module(self.name).__version__} on {keras.backend.backend()}"
 
     @property
     def engine(self) -> Engine:
@@ -60,8 +70,13 @@ class KerasBackend:
         return engine
 
     def owns(self, model: object) -> bool:
-        """Whether the model is a layer of Keras 3."""
-        return isinstance(model, keras.Layer)
+        """Whether the model is a layer of the package; refused if it can never be explained."""
+        if not isinstance(model, import_module(self.name).layers.Layer):
+            return False
+        message = of_exported(model) or of_engine(self.name, keras.backend.backend())
+        if message:
+            raise ModelError(message)
+        return True
 
     def exactly(self) -> AbstractContextManager[None]:
         """Formulas already run in the arrays' own precision."""
@@ -93,20 +108,20 @@ class KerasBackend:
         known, prepared = walk(model), _prepared(inputs)
         _build(model, prepared)
         nodes = {known.find(name) for name in layers}
-        calls: list[tuple[Any, int]] = []
 
-        def forward(watch: Watch) -> tuple[Any, Sequence[Step]]:
-            calls.clear()
+        def forward(tree: Any, watch: Watch) -> Ran:
+            calls: list[tuple[Any, int]] = []
             shadows = [Shadow(node, partial(_watched, node, watch, calls)) for node in nodes]
             with shadowing(shadows, known), last_steps() as steps:
-                raw = _call(model, prepared.tree)
-            return raw, steps[-8:]  # the score's own is among the last
+                raw = _call(model, tree)
+            return Ran(raw, steps[-8:], calls)  # the score's own step is among the last
 
-        run = self.engine.pull(model, forward, int(prepared.explained.shape[0]), question)
-        chosen = [_chosen(known, name, calls, run.kept) for name in layers]
+        task = Task(model, forward, prepared.tree, int(prepared.explained.shape[0]), question)
+        run = compiled.pull(self.engine, task, layers, known)
+        chosen = [_chosen(known, name, run.calls, run.kept) for name in layers]
         rows = (
             [
-                _felt(known, name, each, calls, run.kept, row)
+                _felt(known, name, each, run.calls, run.kept, row)
                 for name, each in zip(layers, chosen, strict=True)
             ]
             for row in run.rows
@@ -162,18 +177,41 @@ def _prepared(inputs: Inputs) -> Inputs:
 
 def _build(model: Any, prepared: Inputs) -> None:
     """Run a model once that was never run: its first call builds it, and would confuse the taps."""
-    if not all(getattr(each, "built", True) for _, each in walk(model).nodes()):
-        _call(model, prepared.map(lambda array: array[:1]).tree)
+    if all(getattr(each, "built", True) for _, each in walk(model).nodes()):
+        return
+    first = prepared.map(lambda array: array[:1])
+    try:
+        _call(model, first.tree)
+    except CamError:
+        raise
+    except (TypeError, ValueError) as error:
+        shape = tuple(first.explained.shape[1:])
+        message = f"{type(model).__name__} was never run, and its first call with samples of shape {shape} failed: {_words(error)} Pass inputs as the model takes them, batch first, or build it before: model(inputs)."
+        raise InputError(message) from error
+
+
+def _words(error: Exception) -> str:
+    """What an error says, without Keras' frame and colours around it."""
+    lines = re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
+    told = (each.strip() for each in lines if not each.startswith("Exception encountered"))
+    return next(filter(None, told), type(error).__name__).rstrip(".:") + "."
 
 
 def _call(model: Any, tree: Any) -> Any:
     """Call a model as its user would: several inputs as a list, unless its ``call`` names them apart."""
     _check_number(model, tree)
+    if isinstance(tree, dict) and not _is_graph(model) and _by_name(model, tree):
+        return model(**tree, training=False)
     if not isinstance(tree, tuple | list):
         return model(tree, training=False)
-    if not hasattr(model, "_operations") and _positional(model) >= len(tree):
+    if not _is_graph(model) and _positional(model) >= len(tree):
         return model(*tree, training=False)
     return model(list(tree), training=False)
+
+
+def _is_graph(model: Any) -> bool:
+    """Whether a model was built from symbolic inputs; Keras 2 marks such ones."""
+    return hasattr(model, "_operations") or getattr(model, "_is_graph_network", False)
 
 
 def _check_number(model: Any, tree: Any) -> None:
@@ -186,11 +224,28 @@ def _check_number(model: Any, tree: Any) -> None:
         raise InputError(message)
 
 
+def _named(model: Any) -> list[Parameter]:
+    """The inputs a model's own ``call`` names."""
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    parameters = signature(getattr(model.call, "python_function", model.call)).parameters.values()
+    return [each for each in parameters if each.kind in kinds and each.name not in _SWITCHES]
+
+
 def _positional(model: Any) -> int:
-    """How many inputs a model's own ``call`` names."""
-    parameters = signature(model.call).parameters.values()
-    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(each.kind in kinds and each.name not in ("training", "mask") for each in parameters)
+    """How many inputs a model's own ``call`` takes in a row."""
+    return sum(each.kind is not Parameter.KEYWORD_ONLY for each in _named(model))
+
+
+def _by_name(model: Any, tree: dict[Any, Any]) -> bool:
+    """Whether a dict is for the parameters of a model's ``call``, and not for one of them."""
+    named, given = {each.name: each.default is Parameter.empty for each in _named(model)}, set(tree)
+    needed = {name for name, required in named.items() if required}
+    if needed <= given <= set(named):
+        return True
+    if len(needed) > 1:
+        message = f"the call of {type(model).__name__} takes {', '.join(named)} but the dict holds {', '.join(map(str, tree))}. Name the dict's entries as call does."
+        raise InputError(message)
+    return False
 
 
 def _tensor(y: Any) -> Any:

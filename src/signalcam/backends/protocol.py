@@ -11,7 +11,7 @@ import numpy as np
 
 from signalcam.arrays import Array
 from signalcam.scores import Reading
-from signalcam.targets import Asked
+from signalcam.targets import Asked, Question
 
 
 def is_array(value: object) -> bool:
@@ -105,7 +105,6 @@ class Pull:
     rows: Iterable[Sequence[Felt]]
 
 
-Question = Callable[[Reading], Sequence[Asked]]
 Pick = Callable[[tuple[int, ...]], Sequence[tuple[int, ...]]]
 
 

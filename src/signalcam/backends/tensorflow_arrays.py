@@ -10,7 +10,8 @@ exp, log, log1p, where, reshape, matmul, zeros_like = (
     tf.exp, tf.math.log, tf.math.log1p, tf.where, tf.reshape, tf.matmul, tf.zeros_like,
 )  # fmt: skip
 abs = tf.abs
-stack, sqrt = tf.stack, tf.sqrt
+stack, sqrt, ones_like, isfinite = tf.stack, tf.sqrt, tf.ones_like, tf.math.is_finite
+linalg, matrix_transpose = tf.linalg, tf.linalg.matrix_transpose
 
 
 def concat(arrays: Any, *, axis: int = 0) -> Any:
@@ -27,6 +28,10 @@ def asarray(values: Any, *, device: Any = None) -> Any:
 
 def arange(stop: int, *, device: Any = None) -> Any:
     return tf.range(stop)
+
+
+def finfo(dtype: Any) -> Any:
+    return np.finfo(dtype.as_numpy_dtype)
 
 
 def clip(array: Any, low: float, high: float) -> Any:
@@ -51,3 +56,7 @@ def logaddexp(one: Any, other: Any) -> Any:
 
 def take_along_axis(array: Any, index: Any, *, axis: int = -1) -> Any:
     return tf.experimental.numpy.take_along_axis(array, index, axis)
+
+
+def argmax(array: Any, *, axis: int = -1) -> Any:
+    return tf.argmax(array, axis)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Question, Reach
+from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Reach
 from signalcam.backends.pytorch.borrow import (
     Stop,
     borrowed,
@@ -38,7 +38,7 @@ from signalcam.backends.pytorch.tap import (
 )
 from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
 from signalcam.errors import ModelError
-from signalcam.targets import Asked
+from signalcam.targets import Asked, Question
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 
@@ -124,7 +124,8 @@ class TorchBackend:
                 raw = run(module, prepared)
             calls = [chosen(name, caught[module_called(module, name)]) for name in layers]
             reading = read(raw, steps, prepared.explained.shape[0])
-            asked = question(reading)
+            question.check(reading.told)
+            asked = question.ask(reading)
         return Pull(reading, asked, _rows(asked, layers, calls))
 
     def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:

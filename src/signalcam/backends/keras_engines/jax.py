@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Forward, Run, Step, Watch
-from signalcam.backends.keras_engines.read import look, read
-from signalcam.backends.protocol import Pick, Question, Reach
+from signalcam.backends.keras_engines.protocol import Compiled, Ran, Run, Seen, Step, Task, Watch
+from signalcam.backends.keras_engines.read import Traced, finished, look, read, traced
+from signalcam.backends.protocol import Pick, Reach
 from signalcam.targets import Asked
 
 
@@ -25,52 +27,101 @@ def _port(y: Array, _gate: Array) -> Array:
 _port.defvjp(lambda y, _gate: (y, None), lambda _, arrived: (arrived, arrived))
 
 
-def pull(_model: Any, forward: Forward, batch: int, question: Question) -> Run:
+def pull(task: Task) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
-    names: list[str] = []
+    found: list[Ran] = []
 
     def run(gates: Sequence[Array]) -> tuple[Any, list[Array]]:
-        kept: list[Array] = []
+        ran, kept = _through(task, gates, gates)
+        found.append(ran)
+        return (ran.raw, [(step.after, step.before) for step in ran.steps]), kept
 
-        def watch(y: Array) -> Array:
-            kept.append(_port(y, gates[len(kept)]))
-            return kept[-1]
+    (raw, pairs), back, kept = jax.vjp(run, _gates(task), has_aux=True)
 
-        raw, found = forward(watch)
-        steps = [step for step in found if _readable(step, gates)]
-        names[:] = [step.name for step in steps]
-        return (raw, [(step.after, step.before) for step in steps]), kept
+    def ran_with(raw: Any, pairs: Any) -> Ran:
+        names = [step.name for step in found[-1].steps]
+        steps = [Step(name, *pair) for name, pair in zip(names, pairs, strict=True)]
+        return replace(found[-1], raw=raw, steps=steps)
 
-    (raw, pairs), back, kept = jax.vjp(run, _gates(forward), has_aux=True)
-    steps = [Step(name, *pair) for name, pair in zip(names, pairs, strict=True)]
-    seen = look(raw, steps, batch)
-    reading = read(raw, steps, batch, seen)
-    asked = question(reading)
+    seen = look(ran_with(raw, pairs), task.batch)
+    reading = read(ran_with(raw, pairs), task.batch, seen)
+    task.question.check(reading.told)
 
-    def values(raw: Any, pairs: Any) -> list[Array]:
-        again = [Step(step.name, *pair) for step, pair in zip(steps, pairs, strict=True)]
-        return [each.value for each in question(read(raw, again, batch, seen))]
+    def values(raw: Any, pairs: Any) -> tuple[list[Array], list[Array]]:
+        asked = task.question.ask(read(ran_with(raw, pairs), task.batch, seen))
+        return [each.value for each in asked], [each.index for each in asked]
 
-    _, head = jax.vjp(values, raw, pairs)
-    return Run(reading, asked, kept, _rows(asked, head, back))
+    scores, head, index = jax.vjp(values, raw, pairs, has_aux=True)
+    asked = [Asked(*pair) for pair in zip(scores, index, strict=True)]
+    rows = (back(head(_only(number, scores)))[0] for number in range(len(scores)))
+    return Run(reading, asked, kept, rows, found[-1].calls, seen)
 
 
-def _readable(step: Step, gates: Sequence[Array]) -> bool:
+def compiled(task: Task, seen: Seen) -> Compiled:
+    """Compile the run and its backward passes; the weights are handed in anew each time."""
+    found: list[Traced] = []
+    bare = replace(task, tree=None)
+
+    def run(weights: Sequence[Array], tree: Any, own: Sequence[Array]) -> dict[str, Any]:
+        mapping = list(zip(bare.model.variables, weights, strict=True))
+        here, outside = replace(bare, tree=tree), [*weights, *jax.tree.leaves(tree)]
+        calls: list[tuple[Any, int]] = []
+
+        def scored(gates: Sequence[Array]) -> tuple[list[Array], dict[str, Any]]:
+            ran, kept = _through(here, gates, [*gates, *outside])
+            calls[:] = ran.calls
+            reading = read(ran, here.batch, seen)
+            asked = here.question.ask(reading, own)
+            return [each.value for each in asked], traced(ran, reading, asked, kept, seen)
+
+        with keras.StatelessScope(state_mapping=mapping):
+            values, back, made = jax.vjp(scored, _gates(here), has_aux=True)
+            rows = [back(_only(number, values))[0] for number in range(len(values))]
+        found.append(Traced(calls, [[True] * len(row) for row in rows]))
+        return {**made, "rows": rows}
+
+    weights, own = _weights(task), task.question.own
+    program = jax.jit(run).lower(weights, task.tree, own).compile()
+
+    def again(task: Task) -> Run | None:
+        return finished(
+            program(_weights(task), task.tree, task.question.own), found[-1], task, seen
+        )
+
+    return again
+
+
+def _weights(task: Task) -> list[Array]:
+    return [each.value for each in task.model.variables]
+
+
+def _through(
+    task: Task, gates: Sequence[Array], outside: Sequence[Array]
+) -> tuple[Ran, list[Array]]:
+    """Run the model with every tapped output passing a gate."""
+    kept: list[Array] = []
+
+    def watch(y: Array) -> Array:
+        kept.append(_port(y, gates[len(kept)]))
+        return kept[-1]
+
+    ran = task.forward(task.tree, watch)
+    traces = {id(trace) for each in outside if (trace := getattr(each, "_trace", None)) is not None}
+    return replace(ran, steps=[step for step in ran.steps if _readable(step, traces)]), kept
+
+
+def _readable(step: Step, traces: set[int]) -> bool:
     """Whether a step's arrays outlive it: those of a recurrent layer's loop do not."""
-    here = [getattr(each, "_trace", None) for each in gates[:1]]
     traced = [each for each in (step.after, step.before) if isinstance(each, jax.core.Tracer)]
-    return all(any(each._trace is trace for trace in here) for each in traced)  # noqa: SLF001 - no public name
+    return all(id(each._trace) in traces for each in traced)  # noqa: SLF001 - no public name
 
 
-def _rows(
-    asked: Sequence[Asked], head: Callable[..., Any], back: Callable[..., Any]
-) -> Iterator[Sequence[Array | None]]:
-    for number in range(len(asked)):
-        ones = [jnp.full_like(each.value, i == number) for i, each in enumerate(asked)]
-        yield back(head(ones))[0]
+def _only(number: int, values: Sequence[Array]) -> list[Array]:
+    """Ones for one target's scores, zeros for the others'."""
+    return [jnp.full_like(each, i == number) for i, each in enumerate(values)]
 
 
-def _gates(forward: Forward) -> list[Array]:
+def _gates(task: Task) -> list[Array]:
     """A zero shaped like each tapped output, found without computing anything."""
     shapes: list[Any] = []
 
@@ -79,16 +130,17 @@ def _gates(forward: Forward) -> list[Array]:
         return y
 
     def run() -> Any:
-        return forward(watch)[0]
+        return task.forward(task.tree, watch).raw
 
     jax.eval_shape(run)
     return [jnp.zeros(shape, dtype) for shape, dtype in shapes]
 
 
-def reach(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
-    """Differentiate the tapped output at some positions with respect to ``x``."""
+def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
+    """Differentiate the tapped output at some positions with respect to ``x``, in one program a shape."""
+    found: list[tuple[tuple[int, ...], Sequence[tuple[int, ...]]]] = []
 
-    def run(x: Array) -> Array:
+    def tapped(x: Array) -> Array:
         kept: list[Array] = []
 
         def watch(y: Array) -> Array:
@@ -98,13 +150,21 @@ def reach(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: 
         forward(x, watch)
         return kept[-1]
 
-    last, back = jax.vjp(run, x)
-    cells = tuple(last.shape[2:])
-    picked = pick(cells)
-    signs = jnp.asarray(np.random.default_rng(0).choice([-1.0, 1.0], last.shape[1]), last.dtype)
-    felt = []
-    for index in picked:
-        here = (slice(None), slice(None), *index)
-        (gradient,) = back(jnp.zeros_like(last).at[here].set(signs))
-        felt.append(np.abs(np.asarray(gradient, np.float64)).sum(0))
-    return Reach(cells, picked, np.asarray(felt))
+    def run(weights: Sequence[Array], x: Array) -> Array:
+        with keras.StatelessScope(state_mapping=list(zip(model.variables, weights, strict=True))):
+            last, back = jax.vjp(tapped, x)
+        cells = tuple(last.shape[2:])
+        found[:] = [(cells, pick(cells))]
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], last.shape[1])
+
+        def felt(index: Array) -> Array:
+            here = (slice(None), slice(None), *index)
+            seed = jnp.zeros_like(last).at[here].set(jnp.asarray(signs, last.dtype))
+            return jnp.abs(back(seed)[0]).sum(0)
+
+        numbers = np.asarray(found[0][1], np.int32).reshape(-1, len(cells))
+        return jax.lax.map(felt, jnp.asarray(numbers))
+
+    support = jax.jit(run)([each.value for each in model.variables], x)
+    cells, picked = found[0]
+    return Reach(cells, picked, np.asarray(support, np.float64))

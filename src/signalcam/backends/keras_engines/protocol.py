@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from signalcam.arrays import Array
-from signalcam.backends.protocol import Pick, Question, Reach
+from signalcam.backends.protocol import Pick, Reach
 from signalcam.scores import Reading
-from signalcam.targets import Asked
+from signalcam.targets import Asked, Question
 
 Watch = Callable[[Array], Array]
 
@@ -32,15 +30,23 @@ class Seen:
     Attributes:
         place: Which step of the run made the output, -1 for the last; ``None`` if none did.
         last_step: Its name, or what the output looks like; ``""`` for logits.
-        known: ``(b,)``, the predicted classes.
     """
 
     place: int | None
     last_step: str
-    known: np.ndarray | None = None
 
 
-Forward = Callable[[Watch], tuple[Any, Sequence[Step]]]
+@dataclass(frozen=True)
+class Ran:
+    """One run of the model: what it returned, its last steps, and the tapped calls in their order."""
+
+    raw: Any
+    steps: Sequence[Step]
+    calls: Sequence[tuple[Any, int]]
+
+
+Forward = Callable[[Any, Watch], Ran]
+Rows = Iterable[Sequence[Array | None]]
 
 
 @dataclass(frozen=True)
@@ -52,19 +58,52 @@ class Run:
         asked: One a target.
         kept: What the tapped layers returned.
         rows: For each target the gradient at each of ``kept``; ``None`` where it is not reached.
+        calls: The layer behind each of ``kept``, and which of its calls it was.
+        seen: Where the logits were found.
     """
 
     reading: Reading
     asked: Sequence[Asked]
     kept: Sequence[Array]
-    rows: Iterator[Sequence[Array | None]]
+    rows: Rows
+    calls: Sequence[tuple[Any, int]]
+    seen: Seen
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a run needs to know.
+
+    Attributes:
+        model: The model, for its weights.
+        forward: Runs it on inputs, handing what is tapped to a watcher.
+        tree: The inputs.
+        batch: How many samples they hold.
+        question: What is asked.
+    """
+
+    model: Any
+    forward: Forward
+    tree: Any
+    batch: int
+    question: Question
+
+
+Compiled = Callable[[Task], Run | None]
 
 
 class Engine(Protocol):
     """Runs the model, recording from the taps on."""
 
-    def pull(self, model: Any, forward: Forward, batch: int, question: Question) -> Run:
+    def pull(self, task: Task) -> Run:
         """Run forward once; differentiate each score with respect to what was tapped."""
+        ...
+
+    def compiled(self, task: Task, seen: Seen) -> Compiled | None:
+        """Compile such a task, to be run with other numbers; ``None`` where that does not pay.
+
+        What is returned gives ``None`` for numbers whose output was made otherwise than ``seen``.
+        """
         ...
 
     def reach(

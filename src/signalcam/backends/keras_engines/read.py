@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array, namespace
-from signalcam.backends.keras_engines.protocol import Seen, Step
+from signalcam.backends.keras_engines.protocol import Ran, Run, Seen, Task
 from signalcam.scores import Reading, main_output
+from signalcam.targets import Asked
 
 _SURE = 1e-3  # how near to 1 probabilities add up, also in half precision
 
@@ -27,39 +28,88 @@ def plain(array: Array) -> np.ndarray:
     return found.astype(np.float32) if narrow else found
 
 
-def look(raw: Any, steps: Sequence[Step], batch: int) -> Seen:
+def look(ran: Ran, batch: int) -> Seen:
     """See which step made the output, by its values: squeezing and reshaping leave those alone."""
-    main = main_output(raw)
+    main = main_output(ran.raw)
     if main is None:
         return Seen(None, "")
-    values = plain(main)
+    values, steps = plain(main), ran.steps
     made = [i for i, step in enumerate(steps) if _same(plain(step.after), values)]
     if made:  # counted from the end: a loop before it takes more steps in one run than in another
-        seen = Seen(made[-1] - len(steps), steps[made[-1]].name)
-    else:
-        seen = Seen(None, _looks_like(values))
-    reading = read(raw, steps, batch, seen)
-    return replace(seen, known=reading.predicted()) if reading.has_rows else seen
+        return Seen(made[-1] - len(steps), steps[made[-1]].name)
+    return Seen(None, _looks_like(values, batch))
 
 
-def read(raw: Any, steps: Sequence[Step], batch: int, seen: Seen) -> Reading:
+def read(ran: Ran, batch: int, seen: Seen) -> Reading:
     """Read an output as ``look`` has seen it; the arrays may be stand-ins of the same shapes."""
-    main = main_output(raw)
+    main = main_output(ran.raw)
     before = None if main is None or seen.last_step else main
     if main is not None and seen.place is not None:
-        behind = steps[seen.place].before
+        behind = ran.steps[seen.place].before
         before = namespace(behind).reshape(behind, tuple(main.shape))
-    return Reading(raw, main, before, seen.last_step, batch, plain, seen.known)
+    return Reading(ran.raw, main, before, seen.last_step, batch)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return one.size == other.size and bool((one.reshape(-1) == other.reshape(-1)).all())
 
 
-def _looks_like(values: np.ndarray) -> str:
+def _looks_like(values: np.ndarray, batch: int) -> str:
     """Name probabilities whose making was not seen; only rows that add up to 1 are unmistakable."""
-    rows = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+    rows = values.reshape(batch if values.size % batch == 0 else 1, -1)
     unit = bool(((rows >= 0) & (rows <= 1)).all())
     return (
         "softmax" if unit and rows.shape[1] > 1 and (np.abs(rows.sum(1) - 1) < _SURE).all() else ""
     )
+
+
+# --- what a compiled run hands out -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What tracing a run told once and for all.
+
+    Attributes:
+        calls: The tapped calls in their order.
+        reached: For each target, whether its score depends on each of them.
+    """
+
+    calls: Sequence[tuple[Any, int]]
+    reached: Sequence[Sequence[bool]]
+
+
+def traced(
+    ran: Ran, reading: Reading, asked: Sequence[Asked], kept: Sequence[Array], seen: Seen
+) -> dict[str, Any]:
+    """Gather what a compiled run is to compute, but for the gradients."""
+    return {
+        "raw": ran.raw,
+        "before": reading.before,
+        "after": None if seen.place is None else ran.steps[seen.place].after,
+        "kept": list(kept),
+        "values": [each.value for each in asked],
+        "index": [each.index for each in asked],
+    }
+
+
+def finished(made: dict[str, Any], once: Traced, task: Task, seen: Seen) -> Run | None:
+    """Read what a compiled run computed; ``None`` if its output was made otherwise than ``seen``."""
+    main = main_output(made["raw"])
+    if main is not None and not _as_seen(plain(main), made["after"], task.batch, seen):
+        return None
+    reading = Reading(made["raw"], main, made["before"], seen.last_step, task.batch)
+    asked = [Asked(*pair) for pair in zip(made["values"], made["index"], strict=True)]
+    rows = [_spread(*each) for each in zip(made["rows"], once.reached, strict=True)]
+    return Run(reading, asked, made["kept"], rows, once.calls, seen)
+
+
+def _as_seen(values: np.ndarray, after: Array | None, batch: int, seen: Seen) -> bool:
+    if after is not None:
+        return _same(plain(after), values)
+    return _looks_like(values, batch) == seen.last_step
+
+
+def _spread(row: Sequence[Array], reached: Sequence[bool]) -> list[Array | None]:
+    waiting = iter(row)
+    return [next(waiting) if each else None for each in reached]

@@ -7,16 +7,17 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial, wraps
-from importlib import import_module
+from itertools import chain
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from signalcam.backends.keras_engines.protocol import Step
+from signalcam.backends.keras_engines.steps import attribute, held_steps
 from signalcam.backends.protocol import Layer, is_array, map_arrays
-from signalcam.errors import ModelError, nearest
+from signalcam.backends.refusals import of_exported
+from signalcam.errors import CamError, ModelError, nearest
 
 _CONVOLUTION = (
     "Conv1D",
@@ -52,6 +53,16 @@ _TOKENS = (
 SEES_EVERYTHING = (
     "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHeadAttention", "Attention", "AdditiveAttention",
 )  # fmt: skip
+_STEP_BY_STEP = (
+    "TimeDistributed",
+    "RNN",
+    "LSTM",
+    "GRU",
+    "SimpleRNN",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+)
 _IDLE = (
     "Dropout",
     "SpatialDropout1D",
@@ -64,7 +75,6 @@ _IDLE = (
 _active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar(
     "signalcam_taps", default=None
 )
-_recorded: ContextVar[list[Step] | None] = ContextVar("signalcam_steps", default=None)
 
 
 @dataclass(frozen=True)
@@ -80,15 +90,23 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Walk:
-    """Every layer and operation of a model, nested ones included, by its path."""
+    """Every layer and operation of a model, nested ones included, by its path.
+
+    Attributes:
+        model: The model itself.
+        paths: Outermost first.
+        looped: By the identity of a layer the path of the one around that runs it step by step.
+    """
 
     model: Any
     paths: dict[str, Any]
+    looped: dict[int, str] = field(default_factory=dict)
 
     @property
     def channels_first(self) -> bool:
         """Whether the model's convolutions have their channels second."""
-        formats = [getattr(node, "data_format", None) for _, node in self.convolutions()]
+        nodes = [node for node in self.paths.values() if type(node).__name__ in _CONVOLUTION]
+        formats = [getattr(node, "data_format", None) for node in nodes]
         return next(iter(formats), keras.config.image_data_format()) == "channels_first"
 
     def nodes(self) -> list[tuple[str, Any]]:
@@ -96,21 +114,25 @@ class Walk:
         return list(self.paths.items())
 
     def convolutions(self) -> list[tuple[str, Any]]:
-        """Paths and layers of the convolutions."""
+        """Paths and layers of the convolutions that see the sample as it is."""
         return [
-            (path, node) for path, node in self.paths.items() if type(node).__name__ in _CONVOLUTION
+            (path, node)
+            for path, node in self.paths.items()
+            if _convolves(node) and id(node) not in self.looped
         ]
 
     def path(self, layer: object) -> str:
         """The path of a layer given by path, by the end of its path, or as an object."""
-        if not isinstance(layer, str):
-            found = [path for path, node in self.paths.items() if node is layer]
-            if not found:
-                message = f"{type(layer).__name__} is no layer of {type(self.model).__name__}. Give a name from signalcam.layers(model)."
-                raise ModelError(message)
-            return found[0]
-        self.find(layer)
-        return layer
+        if isinstance(layer, str):
+            self.find(layer)
+            return layer
+        found = [path for path, node in self.paths.items() if node is layer]
+        if not found:
+            name = getattr(layer, "name", "")
+            message = f"the {type(layer).__name__} {name!r} is no layer of {type(self.model).__name__}: it belongs to another model, or to none. Give a name from signalcam.layers(model)."
+            raise ModelError(message)
+        self._check(found[0], layer)
+        return found[0]
 
     def find(self, name: str) -> Any:
         """The layer of that path, or of the one path that ends so; a call number is ignored."""
@@ -123,14 +145,34 @@ class Walk:
             which = (
                 f" It may be {', '.join(map(repr, fits))}." if fits else nearest(bare, self.paths)
             )
-            message = f"layer {name!r} is not in {type(self.model).__name__}.{which} List all with signalcam.layers(model)."
+            message = f"layer {name!r} is not in {type(self.model).__name__}.{which} List all with signalcam.layers(model).{self._exports()}"
             raise ModelError(message)
+        self._check(name, ends[0])
         return ends[0]
+
+    def _exports(self) -> str:
+        """Say that there are layers nobody can look into; a sentence, or nothing."""
+        names = [repr(path) for path, node in self.paths.items() if of_exported(node)]
+        return f" There are none inside the TFSMLayer {', '.join(names)}." if names else ""
+
+    def _check(self, name: str, node: Any) -> None:
+        """Refuse layers whose output is not laid out as the sample is."""
+        if id(node) in self.looped:
+            around = repr(self.looped[id(node)] or type(self.model).__name__)
+            message = f"layer {name!r} runs step by step inside {around}, so its output is one step's and not the sample's. Choose {around} itself, or a layer outside it."
+            raise ModelError(message)
+        if getattr(node, "go_backwards", False) and getattr(node, "return_sequences", False):
+            message = f"layer {name!r} goes backwards and returns its last step first, so its map would lie reversed. Choose the Bidirectional layer around it, or a layer before it."
+            raise ModelError(message)
 
     def candidates(self, run: Callable[[], Any]) -> list[Layer]:
         """The layers whose output has positions, in the order they finish in a run."""
         notes = _Notes(self)
-        shadows = [Shadow(node, partial(notes.note, path, node)) for path, node in self.nodes()]
+        shadows = [
+            Shadow(node, partial(notes.note, path, node))
+            for path, node in self.nodes()
+            if id(node) not in self.looped
+        ]
         with shadowing(shadows, self):
             raw = run()
         return notes.layers(raw)
@@ -142,12 +184,8 @@ def walk(model: Any) -> Walk:
     seen = {id(model)}
 
     def visit(owner: Any, prefix: str) -> None:
-        inside = [
-            *(getattr(owner, "_layers", None) or []),
-            *(getattr(owner, "_operations", None) or []),
-        ]
-        for each in {id(each): each for each in inside}.values():
-            if id(each) in seen or type(each).__name__ == "InputLayer":
+        for each in _inside(owner):
+            if id(each) in seen:
                 continue
             seen.add(id(each))
             path = f"{prefix}/{each.name}" if prefix else each.name
@@ -155,14 +193,46 @@ def walk(model: Any) -> Walk:
             visit(each, path)
 
     visit(model, "")
-    return Walk(model, paths)
+    loops = [(path, node) for path, node in [("", model), *paths.items()] if _is_loop(node)]
+    looped = {id(each): path for path, node in reversed(loops) for each in _below(node)}
+    return Walk(model, paths, looped)
+
+
+def _inside(owner: Any) -> list[Any]:
+    """The layers and operations right inside a layer, each once; Keras 2 has no list of them."""
+    if not hasattr(owner, "_layers") and hasattr(owner, "_flatten_layers"):
+        found = list(owner._flatten_layers(recursive=False, include_self=False))  # noqa: SLF001
+    else:
+        lists = (getattr(owner, name, None) or [] for name in ("_layers", "_operations"))
+        found = list(chain.from_iterable(lists))
+    unique = {id(each): each for each in found if type(each).__name__ != "InputLayer"}
+    return list(unique.values())
+
+
+def _below(owner: Any) -> list[Any]:
+    """Everything inside a layer, at any depth."""
+    return [each for inner in _inside(owner) for each in (inner, *_below(inner))]
+
+
+def _is_loop(node: Any) -> bool:
+    return any(each.__name__ in _STEP_BY_STEP for each in type(node).__mro__)
 
 
 def channels_second(node: Any, array: Any, known: Walk) -> Any:
     """Put an output's channels second, wherever the layer has them."""
+    if type(node).__name__ == "TimeDistributed" and known.channels_first and len(array.shape) > 3:
+        return ops.moveaxis(array, 2, 1)  # behind the steps, as the layer inside has them
+    if type(node).__name__ == "TorchModuleWrapper":
+        return array  # torch has channels second, whatever Keras' layers do
     own = getattr(node, "data_format", None)
     first = known.channels_first if own is None else own == "channels_first"
     return array if first and type(node).__name__ not in _TOKENS else ops.moveaxis(array, -1, 1)
+
+
+def _convolves(node: Any) -> bool:
+    """Whether a layer is a convolution, or runs one step by step."""
+    inside = _below(node) if type(node).__name__ == "TimeDistributed" else []
+    return any(type(each).__name__ in _CONVOLUTION for each in (node, *inside))
 
 
 @dataclass
@@ -180,7 +250,7 @@ class _Notes:
         self.counts[path] = self.counts.get(path, -1) + 1
         if not is_array(y) or len(y.shape) < 3:
             return y
-        if kind in _CONVOLUTION:
+        if _convolves(node):
             self.live = len(y.shape)
         elif kind in _TOKENS:
             self.live = None
@@ -215,6 +285,7 @@ def shadowing(shadows: Sequence[Shadow], known: Walk) -> Iterator[None]:
     with ExitStack() as stack:
         for _, node in (("", known.model), *known.nodes()):
             stack.enter_context(_opened(node))
+        stack.enter_context(held_steps((known.model, *known.paths.values())))
         for shadow in shadows:
             stack.enter_context(_shadowed(shadow.node))
         token = _active.set({id(shadow.node): shadow.seen for shadow in shadows})
@@ -223,28 +294,14 @@ def shadowing(shadows: Sequence[Shadow], known: Walk) -> Iterator[None]:
 
 
 @contextmanager
-def _attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an entry of an object's own dictionary, past every tracker, and take it back."""
-    had, old = name in owner.__dict__, owner.__dict__.get(name)
-    owner.__dict__[name] = value
-    try:
-        yield
-    finally:
-        if had:
-            owner.__dict__[name] = old
-        else:
-            owner.__dict__.pop(name, None)
-
-
-@contextmanager
 def _opened(node: Any) -> Iterator[None]:
     """Undo, for the block, what would hide a layer's tensors: recomputation and tf.function."""
     with ExitStack() as stack:
         if node.__dict__.get("_remat_mode") is not None:
-            stack.enter_context(_attribute(node, "_remat_mode", None))
+            stack.enter_context(attribute(node, "_remat_mode", None))
         python = getattr(getattr(node, "call", None), "python_function", None)
         if python is not None:
-            stack.enter_context(_attribute(node, "call", python))
+            stack.enter_context(attribute(node, "call", python))
         yield
 
 
@@ -254,7 +311,7 @@ def _shadowed(node: Any) -> Iterator[None]:
         for name in ("call", "quantized_call"):
             own = getattr(node, name, None)
             if callable(own):
-                stack.enter_context(_attribute(node, name, _seeing(node, own)))
+                stack.enter_context(attribute(node, name, _seeing(node, own)))
         yield
 
 
@@ -263,10 +320,28 @@ def _seeing(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         y = own(*args, **kwargs)
         seen = (_active.get() or {}).get(id(node))
-        symbolic = any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(y))
-        return y if seen is None or symbolic else seen(y)
+        if seen is None or any(map(_is_symbolic, keras.tree.flatten(y))):
+            return y
+        with _in_our_words():
+            return seen(y)
 
     return call
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Keep Keras from wrapping an error of ours in a page of its own: mark it as done already."""
+    try:
+        yield
+    except CamError as error:
+        error.__dict__["_keras_call_info_injected"] = True
+        raise
+
+
+def _is_symbolic(y: Any) -> bool:
+    """Whether a layer only tries its shapes out; Keras 2 does so in a graph it throws away."""
+    graph = getattr(getattr(y, "graph", None), "name", "")
+    return isinstance(y, keras.KerasTensor) or str(graph).endswith("_scratch_graph")
 
 
 @contextmanager
@@ -275,64 +350,11 @@ def any_length(known: Walk) -> Iterator[None]:
     with ExitStack() as stack:
         for node in (known.model, *known.paths.values()):
             if isinstance(node, keras.Model):
-                stack.enter_context(_attribute(node, "_assert_input_compatibility", _anything))
+                stack.enter_context(attribute(node, "_assert_input_compatibility", _anything))
+            elif getattr(node, "_is_graph_network", False):  # a model of Keras 2
+                stack.enter_context(attribute(node, "_manual_input_spec", None))
         yield
 
 
 def _anything(*_inputs: Any) -> None:
     """Take inputs as they come."""
-
-
-# --- last steps ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def last_steps() -> Iterator[list[Step]]:
-    """Record what goes into softmax and sigmoid, in this thread only, however they are spelt."""
-    steps: list[Step] = []
-    with ExitStack() as stack:
-        for module, name in _spellings():
-            stack.enter_context(_attribute(module, name, _recording(name, getattr(module, name))))
-        token = _recorded.set(steps)
-        stack.callback(_recorded.reset, token)
-        yield steps
-
-
-def _spellings() -> list[tuple[Any, str]]:
-    """Where the engine's softmax and sigmoid are looked up when they are called."""
-    engine = keras.backend.backend()
-    own = import_module(f"keras.src.backend.{engine}.nn")
-    others = {
-        "tensorflow": ("tensorflow.nn", "tensorflow.math", "tensorflow"),
-        "jax": ("jax.nn",),
-        "torch": ("torch", "torch.nn.functional"),
-    }
-    modules = [own, *(_module(name) for name in others.get(engine, ()))]
-    names = ("softmax", "log_softmax", "sigmoid")
-    return [
-        (module, name)
-        for module in modules
-        for name in names
-        if callable(getattr(module, name, None))
-    ]
-
-
-def _module(name: str) -> Any:
-    root, *rest = name.split(".")
-    found: Any = import_module(root)
-    for each in rest:
-        found = getattr(found, each)
-    return found
-
-
-def _recording(name: str, own: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(own)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        y = own(*args, **kwargs)
-        steps = _recorded.get()
-        before = args[0] if args else next(iter(kwargs.values()))
-        if steps is not None and is_array(y) and is_array(before):
-            steps.append(Step(name, y, before))
-        return y
-
-    return call

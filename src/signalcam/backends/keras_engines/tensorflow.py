@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Forward, Run, Seen, Watch
-from signalcam.backends.keras_engines.read import look, read
-from signalcam.backends.protocol import Pick, Question, Reach
+from signalcam.backends.keras_engines.protocol import Compiled, Rows, Run, Seen, Task, Watch
+from signalcam.backends.keras_engines.read import Traced, finished, look, read, traced
+from signalcam.backends.protocol import Pick, Reach
 from signalcam.targets import Asked
 
 _MANY = (
@@ -19,18 +20,45 @@ _MANY = (
 )
 
 
-def pull(_model: Any, forward: Forward, batch: int, question: Question) -> Run:
+def pull(task: Task) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         kept, watch = _taps(tape)
-        raw, steps = forward(watch)
-        seen = look(raw, steps, batch)
-        reading = read(raw, steps, batch, seen)
-        asked = question(reading)
-    rows = _rows(tape, asked, kept)
-    if len(kept) > _MANY:
-        rows = _rows_of_graph(forward, batch, question, seen)
-    return Run(reading, asked, kept, rows)
+        ran = task.forward(task.tree, watch)
+        seen = look(ran, task.batch)
+        reading = read(ran, task.batch, seen)
+        task.question.check(reading.told)
+        asked = task.question.ask(reading)
+    rows = _rows_of_graph(task, seen) if len(kept) > _MANY else _rows(tape, asked, kept)
+    return Run(reading, asked, kept, rows, ran.calls, seen)
+
+
+def compiled(task: Task, seen: Seen) -> Compiled:
+    """Trace the run and its backward passes into one graph."""
+    found: list[Traced] = []
+    bare = replace(task, tree=None)
+
+    def run(tree: Any, own: Sequence[Array]) -> dict[str, Any]:
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            kept, watch = _taps(tape)
+            ran = bare.forward(tree, watch)
+            reading = read(ran, bare.batch, seen)
+            asked = bare.question.ask(reading, own)
+        rows = [list(row) for row in _rows(tape, asked, kept)]
+        found.append(Traced(ran.calls, [[each is not None for each in row] for row in rows]))
+        there = [[each for each in row if each is not None] for row in rows]
+        return {**traced(ran, reading, asked, kept, seen), "rows": there}
+
+    graph = tf.function(run, autograph=False).get_concrete_function(task.tree, _own(task))
+
+    def again(task: Task) -> Run | None:
+        return finished(graph(task.tree, _own(task)), found[-1], task, seen)
+
+    return again
+
+
+def _own(task: Task) -> list[Array]:
+    return [tf.constant(each) for each in task.question.own]
 
 
 def _taps(tape: Any) -> tuple[list[Array], Watch]:
@@ -52,26 +80,10 @@ def _rows(
         yield tape.gradient(each.value, list(kept))
 
 
-def _rows_of_graph(
-    forward: Forward, batch: int, question: Question, seen: Seen
-) -> Iterator[Sequence[Array | None]]:
+def _rows_of_graph(task: Task, seen: Seen) -> Rows:
     """Differentiate in a graph: an eager tape computes every kernel's gradient on its way."""
-    reached: list[list[bool]] = []
-
-    def run() -> list[list[Array]]:
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            kept, watch = _taps(tape)
-            raw, steps = forward(watch)
-            asked = question(read(raw, steps, batch, seen))
-        rows = [list(row) for row in _rows(tape, asked, kept)]
-        reached[:] = [[each is not None for each in row] for row in rows]
-        return [[each for each in row if each is not None] for row in rows]
-
-    for row, there in zip(
-        tf.function(run, autograph=False).get_concrete_function()(), reached, strict=True
-    ):
-        waiting = iter(row)
-        yield [next(waiting) if each else None for each in there]
+    run = compiled(task, seen)(task)
+    return run.rows if run else ()
 
 
 def reach(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Forward, Run, Watch
+from signalcam.backends.keras_engines.protocol import Run, Seen, Task, Watch
 from signalcam.backends.keras_engines.read import look, read
-from signalcam.backends.protocol import Pick, Question, Reach
+from signalcam.backends.protocol import Pick, Reach
 from signalcam.targets import Asked
 
 
@@ -28,7 +28,7 @@ def _recording(model: Any) -> Iterator[None]:
         yield
 
 
-def pull(model: Any, forward: Forward, batch: int, question: Question) -> Run:
+def pull(task: Task) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
     kept: list[Any] = []
 
@@ -37,11 +37,18 @@ def pull(model: Any, forward: Forward, batch: int, question: Question) -> Run:
         kept.append(y if y.requires_grad else y.detach().requires_grad_())
         return kept[-1].clone()
 
-    with _recording(model):
-        raw, steps = forward(watch)
-        reading = read(raw, steps, batch, look(raw, steps, batch))
-        asked = question(reading)
-    return Run(reading, asked, kept, _rows(asked, kept))
+    with _recording(task.model):
+        ran = task.forward(task.tree, watch)
+        seen = look(ran, task.batch)
+        reading = read(ran, task.batch, seen)
+        task.question.check(reading.told)
+        asked = task.question.ask(reading)
+    found = [each.detach() for each in kept]
+    return Run(reading, asked, found, _rows(asked, kept), ran.calls, seen)
+
+
+def compiled(_task: Task, _seen: Seen) -> None:
+    """Torch's operations run at once; compiling them is the user's choice."""
 
 
 def _rows(asked: Sequence[Asked], kept: Sequence[Any]) -> Iterator[Sequence[Array | None]]:

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 from torch.overrides import TorchFunctionMode
 
-from signalcam.backends.pytorch.borrow import to_numpy
 from signalcam.scores import Reading, main_output
 
 _LAST_STEPS = {
@@ -58,7 +57,7 @@ def read(raw: Any, steps: LastSteps, batch: int) -> Reading:
     before, last_step = (
         _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
     )
-    return Reading(raw, main, before, last_step, batch, to_numpy)
+    return Reading(raw, main, before, last_step, batch)
 
 
 def _before_last_step(main: Tensor, steps: LastSteps, batch: int) -> tuple[Tensor | None, str]:

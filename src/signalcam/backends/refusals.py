@@ -1,0 +1,35 @@
+"""Say why an object cannot be explained as it is, and what to do about it."""
+
+from __future__ import annotations
+
+_TENSORFLOW = (
+    "a TensorFlow module or a loaded SavedModel, which keeps no layers to look into: expected the "
+    "Keras model it was made from. Load its .keras file with keras.saving.load_model, or pass the "
+    "Keras model it holds"
+)
+_EXPORTED = (
+    "an exported SavedModel in one piece, with no layers left to look into: expected the Keras "
+    "model it was made from. Load its .keras file with keras.saving.load_model; in a larger model, "
+    "choose a layer before the TFSMLayer"
+)
+
+
+def of_tensorflow(model: object) -> str:
+    """Why an object of TensorFlow will not do; nothing where it is none."""
+    packages = {each.__module__.partition(".")[0] for each in type(model).__mro__}
+    return f"{type(model).__name__} is {_TENSORFLOW}." if "tensorflow" in packages else ""
+
+
+def of_exported(model: object) -> str:
+    """Why a Keras layer that wraps an export will not do as a model; nothing where it is none."""
+    kinds = {each.__name__ for each in type(model).__mro__}
+    return f"{type(model).__name__} is {_EXPORTED}." if "TFSMLayer" in kinds else ""
+
+
+def of_engine(package: str, engine: str) -> str:
+    """Why models of a package will not do on the engine Keras 3 runs on; nothing where they will."""
+    if package == "tf_keras" and engine != "tensorflow":
+        return f"a model of tf_keras runs on TensorFlow but Keras 3, which reads it, runs on {engine}. Set KERAS_BACKEND=tensorflow before Python starts."
+    if engine not in ("tensorflow", "jax", "torch"):
+        return f"Keras runs on {engine}, which has no gradients: expected tensorflow, jax or torch. Set KERAS_BACKEND to one of these before Python starts, and load the model again."
+    return ""

@@ -1,0 +1,7 @@
+"""Keras 2, the package ``tf_keras``: tapped like Keras 3, which has to run on TensorFlow as well."""
+
+from __future__ import annotations
+
+from signalcam.backends.keras import KerasBackend
+
+BACKEND = KerasBackend("tf_keras")
