@@ -8,10 +8,7 @@ long as one call, so that no contestant runs under another's.
 from __future__ import annotations
 
 import contextlib
-import io
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -21,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import signalcam as sc
+from benchmarks.measure import quiet
 
 Maps = np.ndarray  # (class, sample, *positions)
 Call = Callable[[Tensor], Any]
@@ -80,14 +78,6 @@ def declare_torchvision_operators() -> None:
 
 
 _kept: list[Any] = []  # a library of operators lives as long as the object that declared it
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Swallow what libraries print and warn of."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
 
 
 # --- SignalCAM -----------------------------------------------------------------------------------

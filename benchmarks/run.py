@@ -21,7 +21,9 @@ from typing import Any
 from benchmarks.measure import GIVE_BACK, KEEP
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"
+BEGIN, END = "<!-- results, {}: written by benchmarks/run.py -->", "<!-- end of results, {} -->"
+ENGINES = ("tensorflow", "jax")
+KERAS_LIBRARIES = ("signalcam", "recipe", "tf-keras-vis", "signal_grad_cam")
 NETWORKS = ("1-D", "2-D", "3-D")
 LIBRARIES = ("signalcam", "torchcam", "captum", "grad-cam", "signal_grad_cam")
 
@@ -32,12 +34,33 @@ def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    found = {name: _measured(name, quick=quick) for name in NETWORKS}
-    text = report(found)
+    parser.add_argument("--only", choices=["torch", "keras"])
+    asked = parser.parse_args()
+    if asked.only != "torch":
+        _told(
+            keras_report({each: _keras(each, quick=asked.quick) for each in ENGINES}),
+            "Keras",
+            asked,
+        )
+    if asked.only != "keras":
+        found = {name: _measured(name, quick=asked.quick) for name in NETWORKS}
+        _told(report(found), "PyTorch", asked)
+
+
+def _told(text: str, what: str, asked: argparse.Namespace) -> None:
     print(text)
-    if not quick:
-        write(HERE / "README.md", text)
+    if not asked.quick:
+        write(HERE / "README.md", text, what)
+
+
+def _keras(engine: str, *, quick: bool) -> list[dict[str, Any]]:
+    """What the worker found on one engine of Keras; on one thread, like everything else."""
+    one = {
+        "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "TF_CPP_MIN_LOG_LEVEL": "3",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.keras_worker", engine]
+    return _answer([*command, "--quick"] if quick else command, KEEP | one)
 
 
 def _measured(network: str, *, quick: bool) -> dict[str, Any]:
@@ -52,16 +75,21 @@ def _measured(network: str, *, quick: bool) -> dict[str, Any]:
 
 
 def _worker(network: str, allocator: Mapping[str, str], *options: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.worker", network, *options]
+    found: dict[str, Any] = _answer(
+        [sys.executable, "-m", "benchmarks.worker", network, *options], allocator
+    )
+    return found
+
+
+def _answer(command: Sequence[str], settings: Mapping[str, str]) -> Any:
     print(" ".join(command[2:]), file=sys.stderr, flush=True)
-    environment = os.environ | allocator
+    environment = os.environ | settings
     done = subprocess.run(
         command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 # --- the report ----------------------------------------------------------------------------------
@@ -100,13 +128,13 @@ def _table(rows: Iterator[Row], unit: Callable[[float], str], *, differences: bo
     return "\n".join(lines)
 
 
-def _marked(ratios: Mapping[str, float]) -> list[str]:
+def _marked(ratios: Mapping[str, float], among: Sequence[str] = LIBRARIES) -> list[str]:
     best = min(ratios.values())
     texts = {
         name: f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for name, ratio in ratios.items()
     }
     bold = {name: f"**{text}**" if ratios[name] == best else text for name, text in texts.items()}
-    return [bold.get(name, "-") for name in LIBRARIES]
+    return [bold.get(name, "-") for name in among]
 
 
 def _first(found: Mapping[str, Any]) -> str:
@@ -140,8 +168,49 @@ def _refusals(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) or "Nobody refuses anything."
 
 
-def _conditions() -> str:
-    names = (*LIBRARIES, "torch", "numpy")
+def keras_report(found: Mapping[str, Any]) -> str:
+    """What was found about Keras, in Markdown: each contestant beside the forward pass of its own mode."""
+    head = ["engine", "network", "layer", "run", "forward", *KERAS_LIBRARIES, "first compiled call"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    lines += [
+        _line([engine, row["network"], row["layer"], *_mode(row, mode)])
+        for engine, rows in found.items()
+        for row in rows
+        for mode in ("", ", compiled")
+    ]
+    apart = max(each for rows in found.values() for row in rows for each in row["apart"].values())
+    said = {
+        f"- {engine}, {name}: `{error}`"
+        for engine, rows in found.items()
+        for row in rows
+        for name, error in row["refused"].items()
+    }
+    names = (
+        "signalcam",
+        "tensorflow_cpu",
+        "jax",
+        "keras",
+        "tf-keras-vis",
+        "signal_grad_cam",
+        "numpy",
+    )
+    conditions = _conditions(names)
+    differ = f"Largest difference between a contestant's maps and SignalCAM's for the same score: {apart:.0e} of the maximum."
+    return "\n\n".join([conditions, "\n".join(lines), differ, "\n".join(sorted(said))]).rstrip()
+
+
+def _mode(row: Row, mode: str) -> list[str]:
+    floor = row["least"][f"forward{mode}"]
+    ratios = {
+        name: row["least"][f"{name}{mode}"] / floor
+        for name in KERAS_LIBRARIES
+        if f"{name}{mode}" in row["least"]
+    }
+    first = _milliseconds(row["first"][f"signalcam{mode}"]) if mode else ""
+    return [mode[2:] or "eager", _milliseconds(floor), *_marked(ratios, KERAS_LIBRARIES), first]
+
+
+def _conditions(names: Sequence[str] = (*LIBRARIES, "torch", "numpy")) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return (
         f"Measured on {datetime.now(UTC).date().isoformat()}, {_processor()}, {os.cpu_count()} cores, one "
@@ -167,11 +236,12 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def write(page: Path, text: str) -> None:
+def write(page: Path, text: str, what: str) -> None:
     """Put the text between the page's markers."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    begin, end = BEGIN.format(what), END.format(what)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 import signalcam as sc
-from benchmarks.measure import extra_memory, interleaved, seconds
+from benchmarks.measure import extra_memory, interleaved, quiet, seconds
 from benchmarks.models import LAYERS, Case, cases
-from benchmarks.peers import Contestant, contestants, forward, quiet, signed_maps
+from benchmarks.peers import Contestant, contestants, forward, signed_maps
 
 CLASS_COUNTS = (1, 3, 10)
 PATIENCE = 5.0  # seconds of one call: what is slower is measured once, and never for more classes
