@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,6 +27,7 @@ class _Known:
     state: Sequence[Any]
     runs: int = 0
     classes: int | None = None
+    shapes: Sequence[tuple[Any, Any]] | None = None
     seen: Seen | None = None
     compiled: Compiled | None = None
     tried: bool = False
@@ -44,13 +45,14 @@ def pull(engine: Engine, task: Task, layers: Sequence[str], walked: Walk) -> Run
         known.compiled, known.tried = _compiled(engine, task, known.seen), True
     task.question.check(known.classes)
     run = known.compiled(task) if known.compiled else None
-    return run or _counted(engine.pull(task), known)
+    return run or _counted(engine.pull(replace(task, shapes=known.shapes)), known)
 
 
 def _counted(run: Run, known: _Known) -> Run:
     if run.seen != known.seen:
         known.seen, known.runs, known.compiled, known.tried = run.seen, 0, None, False
     known.runs, known.classes = known.runs + 1, run.reading.told
+    known.shapes = [(each.shape, each.dtype) for each in run.kept]
     return run
 
 

@@ -123,7 +123,11 @@ def _only(number: int, values: Sequence[Array]) -> list[Array]:
 
 def _gates(task: Task) -> list[Array]:
     """A zero shaped like each tapped output, found without computing anything."""
-    shapes: list[Any] = []
+    return [jnp.zeros(*each) for each in task.shapes or _shapes(task)]
+
+
+def _shapes(task: Task) -> list[tuple[Any, Any]]:
+    shapes: list[tuple[Any, Any]] = []
 
     def watch(y: Array) -> Array:
         shapes.append((y.shape, y.dtype))
@@ -133,7 +137,7 @@ def _gates(task: Task) -> list[Array]:
         return task.forward(task.tree, watch).raw
 
     jax.eval_shape(run)
-    return [jnp.zeros(shape, dtype) for shape, dtype in shapes]
+    return shapes
 
 
 def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:

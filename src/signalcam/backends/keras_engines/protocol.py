@@ -80,6 +80,7 @@ class Task:
         tree: The inputs.
         batch: How many samples they hold.
         question: What is asked.
+        shapes: Shape and kind of each tapped output, if a run alike has shown them.
     """
 
     model: Any
@@ -87,6 +88,7 @@ class Task:
     tree: Any
     batch: int
     question: Question
+    shapes: Sequence[tuple[Any, Any]] | None = None
 
 
 Compiled = Callable[[Task], Run | None]
