@@ -7,12 +7,14 @@ of unpadded networks by up to half a receptive field.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from signalcam.arrays import Array, namespace
 from signalcam.errors import LayoutError
 
 _THRESHOLDS = (
@@ -101,6 +103,74 @@ def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
         above = maps.take(np.minimum(low + 1, axis.cells - 1), axis=where)
         maps = below + (above - below) * share  # so written, a constant stays one to the last bit
     return maps
+
+
+def spread(
+    maps: Array, cells: Sequence[int], grid: dict[int, Axis], ndim: int, array: Callable[[Any], Array], *,
+    back: bool = False, keep_sums: bool = False,
+) -> Array:  # fmt: skip
+    """Interpolate maps as ``resample`` does, where they are, beside the axes of one sample of the input.
+
+    Args:
+        maps: ``(n, m, p)``; with ``back`` what this returns.
+        cells: The layer's position axes; their product is ``p``.
+        grid: For each of them that has a place in the input, its axis.
+        ndim: Axes of the input, batch included.
+        array: Puts a matrix made in NumPy where the maps are.
+        back: Apply the transpose: add up what each position was spread to.
+        keep_sums: Let each position's share add up to what it was, in place of interpolating.
+
+    Returns:
+        ``(n, m, *axes)``, one for each axis of a sample, of length 1 for those without positions.
+    """
+    kept = sorted(grid, key=lambda i: grid[i].input_axis)
+    lengths = {grid[i].input_axis: grid[i].length for i in kept}
+    wide = [lengths.get(axis, 1) for axis in range(1, ndim)]
+    small = [grid[i].cells for i in kept]
+    matrices = [array(_weights(grid[i], keep_sums=keep_sums)) for i in kept]
+    xp, rows = namespace(maps), tuple(maps.shape[:2])
+    order = sorted(kept)
+    if back:
+        added = _multiplied(
+            xp.reshape(maps, (*rows, *lengths.values())),
+            [xp.permute_dims(each, (1, 0)) for each in matrices],
+        )
+        turned = xp.permute_dims(added, (0, 1, *[2 + kept.index(i) for i in order]))
+        return xp.reshape(turned, (*rows, -1))
+    unfolded = xp.reshape(maps, (*rows, *[cells[i] for i in order]))
+    turned = xp.permute_dims(unfolded, (0, 1, *[2 + order.index(i) for i in kept]))
+    if tuple(turned.shape[2:]) != tuple(small):
+        message = f"maps of {tuple(cells)} positions do not fit a grid of {tuple(small)}."
+        raise LayoutError(message)
+    return xp.reshape(_multiplied(turned, matrices), (*rows, *wide))
+
+
+def _multiplied(array: Array, matrices: Sequence[Array]) -> Array:
+    """Multiply a matrix onto each trailing axis."""
+    xp = namespace(array)
+    for number, matrix in enumerate(matrices):
+        axis = array.ndim - len(matrices) + number
+        shape = tuple(array.shape)
+        if axis == array.ndim - 1:
+            flat = xp.matmul(xp.reshape(array, (-1, shape[axis])), xp.permute_dims(matrix, (1, 0)))
+        else:
+            flat = xp.matmul(
+                matrix, xp.reshape(array, (-1, shape[axis], math.prod(shape[axis + 1 :])))
+            )
+        array = xp.reshape(flat, (*shape[:axis], matrix.shape[0], *shape[axis + 1 :]))
+    return array
+
+
+def _weights(axis: Axis, *, keep_sums: bool) -> np.ndarray:
+    """The weight of each position for each sample: ``(length, cells)``."""
+    weights: np.ndarray = resample(np.eye(axis.cells), [axis]).T
+    if not keep_sums:
+        return weights
+    totals = weights.sum(axis=0)
+    unseen = np.flatnonzero(totals == 0)  # more positions than samples: put on the nearest
+    weights[np.clip(np.round(axis.centres[unseen]), 0, axis.length - 1).astype(int), unseen] = 1
+    shares: np.ndarray = weights / np.where(totals == 0, 1, totals)
+    return shares
 
 
 # --- probing -------------------------------------------------------------------------------------

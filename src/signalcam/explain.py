@@ -31,16 +31,26 @@ from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
 from signalcam.layout import Layout, as_layout, check_layout, named
 from signalcam.parts import (
+    Given,
     Part,
     Said,
+    fine_grid,
     layer_maps,
     part_of,
     said_by_all,
     warn_of_flaws,
     warn_of_score,
 )
-from signalcam.placing import PROBED_SAMPLES, Alignment, candidates, grid, measured_axes
+from signalcam.placing import (
+    PROBED_SAMPLES,
+    Alignment,
+    candidates,
+    grid,
+    measured_axes,
+    warn_of_spread,
+)
 from signalcam.targets import PerSample, Question, Target, as_target, class_index, question
+from signalcam.trying import Setting
 
 _log = logging.getLogger("signalcam")
 _FEW = slice(0, PROBED_SAMPLES)  # samples that are enough to see which layers matter
@@ -161,8 +171,15 @@ class Explainer:
         layers = self._layers(given)
         size = self.batch_size or first_size(given, self.backend, self.model)
 
+        shape = tuple(given.explained.shape)
+
+        def placed(layer: str, cells: tuple[int, ...]) -> dict[int, Axis]:
+            return self._grid(given, layer, cells)
+
+        setting = Setting(self.backend, self.model, placed, shape, size, progress=self.progress)
+
         def run(rows: slice) -> Part:
-            return self._part(sliced(given, rows), layers, rows)
+            return self._part(sliced(given, rows), layers, rows, setting)
 
         parts = in_batches(run, count, size, self.backend, progress=self.progress)
         warn_of_score(parts)
@@ -249,11 +266,21 @@ class Explainer:
     def _ask(self, rows: slice) -> Question:
         return question(tuple(self.targets.values()), rows, self.score, self.class_names)
 
-    def _part(self, batch: Inputs, layers: Sequence[str], rows: slice) -> Part:
-        pull = self.backend.pull(self.model, batch, layers, self._ask(rows))
-        felt = replace(pull, rows=self._reached(pull, layers))
+    @cached_property
+    def _reads_gradients(self) -> bool:
+        return any(each.needs_gradients and each.kind == "plain" for each in self.methods)
+
+    def _part(self, batch: Inputs, layers: Sequence[str], rows: slice, setting: Setting) -> Part:
+        asked = self._ask(rows)
+        if not self._reads_gradients:
+            asked = replace(asked, kind=None)
+        pull = self.backend.pull(self.model, batch, layers, asked)
+        felt = replace(pull, rows=self._reached(pull, layers)) if self._reads_gradients else pull
         score = scores.provenance(self.score_name, pull.reading)
-        return part_of(felt, self.methods, self.backend, score, signed=self.signed)
+        planned = any(each.plan or each.kind != "plain" for each in self.methods)
+        inputs = self.backend.prepared(self.model, batch) if planned else batch
+        given = Given(inputs, asked)
+        return part_of(felt, self.methods, setting, given, score, signed=self.signed)
 
     def _reached(self, pull: Pull, layers: Sequence[str]) -> Iterator[Sequence[Felt]]:
         """Pass on each target's gradients, or say which layer has none."""
@@ -291,13 +318,17 @@ class Explainer:
         sample_names: Sequence[Any] | None,
     ) -> Explanation:
         columns = list(zip(*[part.layers for part in parts], strict=True))
+        grids = [self._grid(given, column[0].ran, column[0].cells) for column in columns]
+        for column, each in zip(columns, grids, strict=True):
+            warn_of_spread(each, column[0].ran, self.align)
+        shape = tuple(given.explained.shape)
         layers = tuple(
-            layer_maps(name, column, self._grid(given, column[0].ran, column[0].cells))
-            for name, column in zip(names, columns, strict=True)
+            layer_maps(name, column, fine_grid(each, shape, column[0].at))
+            for name, column, each in zip(names, columns, grids, strict=True)
         )
         said = said_by_all(parts)
         x = self.backend.numpy(given.explained)
-        position_axes = sorted({axis.input_axis for layer in layers for axis in layer.grid})
+        position_axes = sorted({axis.input_axis for each in grids for axis in each.values()})
         return Explanation(
             layers=layers,
             targets=tuple(self.targets),
@@ -312,7 +343,7 @@ class Explainer:
             true_classes=None if labels is None else self._true_classes(labels, said),
             class_names=None if self.class_names is None else tuple(self.class_names),
             sample_names=tuple(range(len(x)) if sample_names is None else sample_names),
-            provenance=self._provenance(parts[0].score),
+            provenance=self._provenance(parts[0]),
         )
 
     def _true_classes(self, labels: Sequence[Any], said: Said) -> np.ndarray:
@@ -329,10 +360,11 @@ class Explainer:
             raise TargetError(message)
         return index
 
-    def _provenance(self, score: str) -> dict[str, Any]:
+    def _provenance(self, part: Part) -> dict[str, Any]:
         return {
             "model": type(self.model).__name__,
-            "score": score,
+            "score": part.score,
+            **({"trials run": part.ran_again} if part.ran_again else {}),
             "signed": str(self.signed),
             "align": self.align,
             "signalcam": _version(),

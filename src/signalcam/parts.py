@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.align import Axis, spread
 from signalcam.arrays import Array, flatten_positions
-from signalcam.backends.protocol import Backend, Felt, Pull
+from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
 from signalcam.errors import CamWarning
 from signalcam.explanation import LayerMaps
-from signalcam.formulas import Method
+from signalcam.formulas import Level, Method
 from signalcam.maps import rectify
 from signalcam.scores import FALL_BACK
-from signalcam.targets import NO_CLASS
+from signalcam.targets import NO_CLASS, Question
+from signalcam.trying import Setting, Trying
 
 _FLAWS = {
     1: "all zero because the gradient is zero (for methods that keep only what is positive, nowhere positive): "
@@ -38,12 +39,17 @@ class NativeMaps:
         cells: Its position axes.
         values: ``(b, target, method, p)``.
         flaws: ``(b, target, method)``, a key of the reasons above, 0 for none.
+        at: Where ``p`` lies: see ``Method.at``.
     """
 
     ran: str
     cells: tuple[int, ...]
     values: np.ndarray
     flaws: np.ndarray
+    at: Level = "layer"
+
+
+_LEVELS: tuple[Level, ...] = ("layer", "input", "channels")
 
 
 @dataclass(frozen=True)
@@ -64,37 +70,114 @@ class Part:
     said: Said
     layers: tuple[NativeMaps, ...]
     score: str
+    ran_again: str = ""
 
 
 def part_of(
-    pull: Pull, methods: Sequence[Method], backend: Backend, score: str, *, signed: bool
+    pull: Pull,
+    methods: Sequence[Method],
+    setting: Setting,
+    given: Given,
+    score: str,
+    *,
+    signed: bool,
 ) -> Part:
-    """Turn activations and gradients into maps, and keep what the model said, in NumPy."""
+    """Turn activations and gradients into maps, and keep what the model said, in NumPy.
+
+    Args:
+        pull: What one forward pass brought up.
+        methods: What to compute.
+        setting: For methods that ask the model again.
+        given: The batch and its question, for the same.
+        score: What was differentiated, in words.
+        signed: Keep what is negative.
+    """
+    planned = [each for each in methods if not _is_plain(each)]
+    backend = setting.backend
+    said = _said(pull, backend)
     with backend.exactly():
-        rows = [[_maps(felt, methods, backend) for felt in row] for row in pull.rows]
-    layers = tuple(_native(column, signed=signed) for column in zip(*rows, strict=True))
-    return Part(_said(pull, backend), layers, score)
+        keep = any(each.needs_gradients for each in planned)
+        rows, felt = [], list[Sequence[Felt]]()
+        for row in pull.rows:
+            rows.append([_plain_maps(each, methods, backend) for each in row])
+            felt.append(row if keep else [replace(each, gradient=None) for each in row])
+        columns, kept = list(zip(*rows, strict=True)), list(zip(*felt, strict=True))
+        layers = []
+        for column, own in zip(columns, kept, strict=True):
+            question = given.question.fixed(list(said.index.T))
+            case = Trying(setting, given.inputs, question, own, [each.value for each in pull.asked])
+            others = {each.name: _planned_maps(case, each) for each in planned}
+            layers.append(_native(own, methods, column, others, signed=signed, setting=setting))
+    return Part(said, tuple(layers), score, setting.ran)
 
 
 @dataclass(frozen=True)
-class _Maps:
-    """The signed maps of one layer for one target, ``(method, b, p)``."""
+class Given:
+    """What one batch was asked with."""
 
-    ran: str
-    cells: tuple[int, ...]
-    signed: np.ndarray
-
-
-def _maps(felt: Felt, methods: Sequence[Method], backend: Backend) -> _Maps:
-    a, g = flatten_positions(felt.activation), flatten_positions(felt.gradient)
-    signed = np.stack([backend.numpy(method.formula(a, g)) for method in methods])
-    return _Maps(felt.ran, tuple(felt.activation.shape[2:]), signed)
+    inputs: Inputs
+    question: Question
 
 
-def _native(column: Sequence[_Maps], *, signed: bool) -> NativeMaps:
-    full = np.stack([each.signed for each in column]).transpose(2, 0, 1, 3).astype(np.float32)
+def _is_plain(method: Method) -> bool:
+    return method.plan is None and (method.kind == "plain" or not method.needs_gradients)
+
+
+def _plain_maps(felt: Felt, methods: Sequence[Method], backend: Backend) -> dict[str, np.ndarray]:
+    """One target's maps ``(b, p)`` by every formula."""
+    a = flatten_positions(felt.activation)
+    g = a if felt.gradient is None else flatten_positions(felt.gradient)
+    chosen = [(each.name, each.formula) for each in methods if _is_plain(each)]
+    return {name: backend.numpy(formula(a, g)) for name, formula in chosen if formula}
+
+
+def _planned_maps(case: Trying, method: Method) -> list[np.ndarray]:
+    """One map a target by a method that asks the model again."""
+    case.method = method.name
+    return [case.setting.backend.numpy(each) for each in method.maps(case)]
+
+
+def _native(
+    felt: Sequence[Felt],
+    methods: Sequence[Method],
+    plain: Sequence[dict[str, np.ndarray]],
+    planned: dict[str, list[np.ndarray]],
+    *,
+    signed: bool,
+    setting: Setting,
+) -> NativeMaps:
+    """Put one layer's maps together, at the finest place that any of its methods draws at."""
+    ran, cells = felt[0].ran, tuple(felt[0].activation.shape[2:])
+    finest = max((each.at for each in methods), key=_LEVELS.index)
+    columns = []
+    for method in methods:
+        own = planned.get(method.name) or [each[method.name] for each in plain]
+        columns.append([_raised(each, method.at, finest, setting, felt[0]) for each in own])
+    full = np.asarray(columns, np.float32).transpose(2, 1, 0, 3)
     values = full if signed else rectify(full)
-    return NativeMaps(column[0].ran, column[0].cells, values, _flaws(full, values))
+    return NativeMaps(ran, cells, values, _flaws(full, values), finest)
+
+
+def _raised(maps: np.ndarray, at: Level, finest: Level, setting: Setting, felt: Felt) -> np.ndarray:
+    """Bring maps ``(b, ...)`` to the level that all of a layer's maps are kept at: ``(b, p)``."""
+    if finest != "layer" and at == "layer":
+        cells = tuple(felt.activation.shape[2:])
+        grid = setting.grid(felt.ran, cells)
+        maps = spread(maps[:, None], cells, grid, len(setting.shape), np.asarray)[:, 0]
+    if finest == "channels":
+        maps = np.broadcast_to(maps, (len(maps), *setting.shape[1:]))
+    return maps.reshape(len(maps), -1)
+
+
+def fine_grid(grid: dict[int, Axis], shape: Sequence[int], at: Level) -> dict[int, Axis]:
+    """The grid of maps kept at a level: the layer's own, or one value for each of the input's."""
+    if at == "layer":
+        return grid
+    axes = sorted(each.input_axis for each in grid.values())
+    if at == "channels":
+        axes = list(range(1, len(shape)))
+    lines = [Axis(axis, shape[axis], shape[axis], 0.0, 1.0, 1.0, probed=True) for axis in axes]
+    return dict(enumerate(lines))
 
 
 def _flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -141,6 +224,8 @@ def layer_maps(name: str, parts: Sequence[NativeMaps], grid: dict[int, Axis]) ->
     """Join a layer's batches, unfold its positions, in the order of the input's axes."""
     values = np.concatenate([part.values for part in parts])
     cells = parts[0].cells
+    if parts[0].at != "layer":
+        cells = tuple(grid[i].length for i in sorted(grid))
     unfolded = values.reshape(*values.shape[:3], *cells)
     dropped = tuple(3 + i for i in range(len(cells)) if i not in grid)
     kept = sorted(grid)

@@ -57,14 +57,18 @@ def grid(
     found = placed(cells, measured, input_shape, axes, layer)
     if align == "resize":
         return {i: evenly(axis.input_axis, axis.cells, axis.length) for i, axis in found.items()}
-    if any(not axis.probed and axis.cells > 1 for axis in found.values()):
+    return found
+
+
+def warn_of_spread(found: dict[int, Axis], layer: str, align: Alignment) -> None:
+    """Warn where a layer's place in the input had to be guessed."""
+    if align != "resize" and any(not each.probed and each.cells > 1 for each in found.values()):
         message = (
             f"where layer {layer!r} looks could not be measured (each position sees the whole input, "
             "or the input is no floating-point signal); its positions are spread evenly over the "
             "input. Pass align='resize' to do so without this warning."
         )
         warnings.warn(message, CamWarning, stacklevel=5)
-    return found
 
 
 def measured_axes(

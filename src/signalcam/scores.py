@@ -205,6 +205,23 @@ def log_prob_clamped(reading: Reading, index: Array) -> Array:
     return _pick(rows, index)
 
 
+def relevance(reading: Reading, index: Array) -> Array:
+    """``ln|s_c|`` less the mean of ``ln|s_j|`` over the other classes ``j``, of the logits ``s``.
+
+    Activation times its gradient is what LRP-0 hands down to a layer of a rectifier network when the
+    class starts with relevance 1 and every other class with an equal share of -1.
+    """
+    z = reading.logits
+    if z is None or reading.single:
+        came = "one output" if z is not None else "probabilities whose logits could not be found"
+        message = f"relevance-cam needs one logit a class, two at least, but the model returns {came}. Use lift-cam or hires-cam."
+        raise MethodError(message)
+    xp = namespace(z)
+    size = xp.log(xp.abs(z))
+    own = _pick(size, index)
+    return own - (xp.sum(size, axis=1) - own) / (z.shape[1] - 1)
+
+
 def _probability(values: Array, last_step: str) -> Array:
     xp = namespace(values)
     if last_step in ("softmax", "sigmoid"):

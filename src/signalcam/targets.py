@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from signalcam.arrays import Array, namespace
+from signalcam.case import GradientKind
 from signalcam.errors import InputError, TargetError, nearest
-from signalcam.scores import Reading, Score, find
+from signalcam.scores import Reading, Score, find, relevance
 
 NO_CLASS = -1  # stands for the class where the question is not about one
 
@@ -158,12 +159,14 @@ class Question:
         score: What is differentiated: a name or a function, see ``scores.find``.
         names: The class names, if they are known.
         own: For each target the classes its samples bring along, ``(b,)``; empty where they bring none.
+        kind: Which gradient is wanted, see ``signalcam.case.Case.gradient``; ``None`` for none at all.
     """
 
     targets: tuple[Target, ...]
     score: str | Callable[[Array], Array]
     names: tuple[str, ...] | None
     own: tuple[np.ndarray, ...]
+    kind: GradientKind | None = "plain"
 
     @property
     def repeated(self) -> tuple[Any, ...] | None:
@@ -171,7 +174,20 @@ class Question:
         if callable(self.score) or any(isinstance(each, Output) for each in self.targets):
             return None
         asked = tuple(PerSample if isinstance(each, PerSample) else each for each in self.targets)
-        return asked, self.score, self.names
+        return asked, self.score, self.names, self.kind
+
+    def fixed(self, classes: Sequence[np.ndarray]) -> Question:
+        """Ask about the classes found, whatever a changed input would be taken for."""
+        targets = [each if isinstance(each, Output) else PerSample(()) for each in self.targets]
+        own = [
+            np.zeros(0, np.int64) if isinstance(each, Output) else found
+            for each, found in zip(self.targets, classes, strict=True)
+        ]
+        return replace(self, targets=tuple(targets), own=tuple(own))
+
+    def repeated_for(self, samples: slice, times: int) -> Question:
+        """Ask some of the samples, each several times in a row."""
+        return replace(self, own=tuple(np.repeat(each[samples], times) for each in self.own))
 
     def check(self, classes: int | None) -> None:
         """Raise unless the model tells as many classes apart as the question takes for granted."""
@@ -188,7 +204,7 @@ class Question:
 
     def ask(self, reading: Reading, own: Sequence[Array] | None = None) -> list[Asked]:
         """Score every target; ``own`` may stand in for the samples' own classes while tracing."""
-        score = find(self.score)[1]
+        score = relevance if self.kind == "relevance" else find(self.score)[1]
         return [
             target.ask(reading, classes, score, self.names)
             for target, classes in zip(self.targets, own or self.own, strict=True)

@@ -9,9 +9,10 @@ import pytest
 
 from signalcam import CamWarning
 from signalcam.align import evenly
-from signalcam.backends.protocol import Felt, Pull
+from signalcam.backends.protocol import Felt, Inputs, Pull
 from signalcam.formulas import find
 from signalcam.parts import (
+    Given,
     Part,
     Said,
     layer_maps,
@@ -21,7 +22,8 @@ from signalcam.parts import (
     warn_of_score,
 )
 from signalcam.scores import FALL_BACK, Reading, log_odds
-from signalcam.targets import NO_CLASS, Asked
+from signalcam.targets import NO_CLASS, Asked, Predicted, Question
+from signalcam.trying import Setting
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near its reference
 METHODS = (find("grad-cam"), find("hires-cam"))
@@ -52,7 +54,10 @@ def pull(a, gradients, said=PLAIN):
 
 
 def part(a, gradients, said=PLAIN, *, signed=True):
-    return part_of(pull(a, gradients, said), METHODS, Framework(), "logit", signed=signed)
+    setting = Setting(Framework(), None, lambda layer, cells: {}, (2, 1, 3), 8)
+    asked = Question((Predicted(),) * len(gradients), "logit", None, ())
+    given = Given(Inputs(ROWS), asked)
+    return part_of(pull(a, gradients, said), METHODS, setting, given, "logit", signed=signed)
 
 
 def layer(rng, cells=(3, 4)):

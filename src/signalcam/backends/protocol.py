@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from signalcam.arrays import Array
+from signalcam.arrays import Array, namespace
+from signalcam.case import Rule
 from signalcam.scores import Reading
 from signalcam.targets import Asked, Question
 
@@ -27,6 +28,19 @@ def map_arrays(function: Callable[[Array], Any], tree: Any) -> Any:
         entries = [map_arrays(function, entry) for entry in tree]
         return type(tree)(*entries) if hasattr(tree, "_fields") else type(tree)(entries)
     return function(tree) if is_array(tree) else tree
+
+
+def repeated(tree: Any, count: int, samples: slice, times: int) -> Any:
+    """Take some samples of every array that has ``count`` rows, each several times in a row."""
+
+    def rows(array: Any) -> Any:
+        if array.shape[0] != count:
+            return array
+        some, xp = array[samples], namespace(array)
+        wide = xp.broadcast_to(some[:, None, ...], (some.shape[0], times, *some.shape[1:]))
+        return xp.reshape(wide, (-1, *some.shape[1:]))
+
+    return map_arrays(rows, tree)
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,26 @@ class Pull:
     rows: Iterable[Sequence[Felt]]
 
 
+@dataclass(frozen=True)
+class Edit:
+    """Other activations for a layer.
+
+    Attributes:
+        ran: The layer's name, with the number of its call.
+        values: ``(rows, c, *positions)``.
+        prefix: What ``remember`` gave, so that only what lies behind the layer runs; ``None`` to run the
+            whole model.
+        samples: Which of the remembered samples the rows are made of.
+        times: How many rows in a row are of one sample.
+    """
+
+    ran: str
+    values: Array
+    prefix: Any | None
+    samples: slice
+    times: int
+
+
 Pick = Callable[[tuple[int, ...]], Sequence[tuple[int, ...]]]
 
 
@@ -148,7 +182,46 @@ class Backend(Protocol):
     def pull(
         self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
     ) -> Pull:
-        """Run the model once and differentiate each score with respect to the layers."""
+        """Run the model once and differentiate each score with respect to the layers.
+
+        Args:
+            model: The model.
+            inputs: One batch.
+            layers: Their names.
+            question: What is asked, and which kind of gradient is wanted. Without any, a layer that ran
+                more than once is still differentiated, to tell which of its runs counts.
+        """
+        ...
+
+    def prepared(self, model: object, inputs: Inputs) -> Inputs:
+        """Put every array where the model is, in its precision."""
+        ...
+
+    def push(
+        self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None
+    ) -> list[Array]:
+        """Run the model without recording and score each target ``(b,)``.
+
+        Args:
+            model: The model.
+            inputs: As many rows as the edit has.
+            question: What is asked of each row.
+            edit: Other activations for a layer.
+        """
+        ...
+
+    def remember(self, model: object, inputs: Inputs, ran: str) -> Any | None:
+        """Keep what was computed before a layer returned; ``None`` where that cannot be told."""
+        ...
+
+    def input_gradients(
+        self, model: object, inputs: Inputs, question: Question, rule: Rule | None
+    ) -> list[tuple[Array, Array]]:
+        """Score each target ``(b,)`` and differentiate it with respect to the explained input."""
+        ...
+
+    def offsets(self, model: object, inputs: Inputs) -> dict[str, Array]:
+        """What each layer with positions adds to every position: ``(c,)`` by its name and call."""
         ...
 
     def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:

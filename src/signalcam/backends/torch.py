@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Reach
+from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, map_arrays
+from signalcam.backends.pytorch.again import Prefix, edited, held_offsets, remembered
+from signalcam.backends.pytorch.bend import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
 from signalcam.backends.pytorch.borrow import (
     Stop,
     borrowed,
@@ -37,10 +40,12 @@ from signalcam.backends.pytorch.tap import (
     the_one,
 )
 from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
-from signalcam.errors import ModelError
+from signalcam.case import GradientKind, Rule
+from signalcam.errors import MethodError, ModelError
 from signalcam.targets import Asked, Question
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
+_switched_off: ContextVar[Sequence[tuple[str, torch.dtype]]] = ContextVar("autocast", default=())
 
 
 class TorchBackend:
@@ -56,8 +61,11 @@ class TorchBackend:
     @contextmanager
     def exactly(self) -> Iterator[None]:
         """Compute in the tensors' own precision, also where the user runs under autocast."""
+        used = [each for each in _DEVICES if torch.is_autocast_enabled(each)]
+        token = _switched_off.set([(each, torch.get_autocast_dtype(each)) for each in used])
         with ExitStack() as stack:
-            for device in filter(torch.is_autocast_enabled, _DEVICES):
+            stack.callback(_switched_off.reset, token)
+            for device in used:
                 stack.enter_context(torch.autocast(device, enabled=False))
             yield
 
@@ -112,21 +120,89 @@ class TorchBackend:
         self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
     ) -> Pull:
         """Run the model once, recorded from the layers on, and differentiate each score."""
-        module = unwrapped(model)
+        module, twice = unwrapped(model), question.kind == "rescale"
         caught: dict[nn.Module, list[Call | None]] = {
             module_called(module, name): [] for name in layers
         }
-        with borrowed(module):
+        with borrowed(module), _as_user():
             prepared = prepare(module, inputs)
+            count = int(prepared.explained.shape[0])
+            given = _with_reference(prepared, count) if twice else prepared
             with ExitStack() as stack:
+                if twice:
+                    stack.enter_context(Bent(ELEMENTWISE, rescale))
                 steps = stack.enter_context(LastSteps())
-                stack.enter_context(hooked([tap(each, calls) for each, calls in caught.items()]))
-                raw = run(module, prepared)
+                taps = [
+                    tap(each, calls, count if twice else None) for each, calls in caught.items()
+                ]
+                stack.enter_context(hooked(taps))
+                raw = run(module, given)
             calls = [chosen(name, caught[module_called(module, name)]) for name in layers]
-            reading = read(raw, steps, prepared.explained.shape[0])
+            raw = map_arrays(lambda each: each[:count], raw) if twice else raw
+            reading = read(raw, steps, count)
             question.check(reading.told)
             asked = question.ask(reading)
-        return Pull(reading, asked, _rows(asked, layers, calls))
+        return Pull(reading, asked, _rows(asked, layers, calls, question.kind))
+
+    def prepared(self, model: object, inputs: Inputs) -> Inputs:
+        """Put every array where the model is, in its floating-point type."""
+        return prepare(unwrapped(model), inputs)
+
+    def push(
+        self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None
+    ) -> list[Tensor]:
+        """Run the model without recording, and score each target."""
+        module = unwrapped(model)
+        with borrowed(module), _as_user(), ExitStack() as stack:
+            given = prepare(module, inputs)
+            steps = stack.enter_context(LastSteps(alone=True))
+            if edit is not None:
+                stack.enter_context(edited(module_called(module, edit.ran), edit))
+            raw = run(module, given)
+            reading = read(raw, steps, int(given.explained.shape[0]))
+            return [each.value.detach().reshape(-1) for each in question.ask(reading)]
+
+    def remember(self, model: object, inputs: Inputs, ran: str) -> Prefix | None:
+        """Keep what the outermost modules returned before a layer did."""
+        module = unwrapped(model)
+        with borrowed(module), _as_user():
+            given = prepare(module, inputs)
+            rows = int(given.explained.shape[0])
+            return remembered(module, module_called(module, ran), ran, rows, lambda: run(module, given))  # fmt: skip
+
+    def input_gradients(
+        self, model: object, inputs: Inputs, question: Question, rule: Rule | None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Score each target, and differentiate it with respect to the explained input."""
+        module = unwrapped(model)
+        with borrowed(module), _as_user(), ExitStack() as stack:
+            given = prepare(module, inputs)
+            x = given.explained.clone().requires_grad_()
+            bent = stack.enter_context(Bent(RECTIFIERS, guided)) if rule else None
+            steps = stack.enter_context(LastSteps())
+            raw = run(module, given.with_explained(x.clone()))
+            if bent is not None and not bent.count:
+                message = f"guided-grad-cam needs rectifiers (ReLU), and {type(module).__name__} ran none. Use grad-cam or hires-cam."
+                raise MethodError(message)
+            asked = question.ask(read(raw, steps, int(x.shape[0])))
+            return [(each.value.detach().reshape(-1), _at_input(each.value, x)) for each in asked]
+
+    def offsets(self, model: object, inputs: Inputs) -> dict[str, Tensor]:
+        """What each layer with positions adds to every position, by its name and call."""
+        module = unwrapped(model)
+        held, names = held_offsets(module), {each: name for name, each in module.named_modules()}
+        found: dict[str, Tensor] = {}
+        calls = dict.fromkeys(held, 0)
+
+        def note(each: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.ndim >= 3 and output[0, 0].numel() > 1:
+                found[f"{names[each]}[{calls[each]}]"] = held[each]
+            calls[each] += 1
+
+        handles = [each.register_forward_hook(note) for each in held if takes_hooks(each)]
+        with hooked(handles), borrowed(module), torch.no_grad():
+            run(module, prepare(module, inputs))
+        return found
 
     def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
         """Differentiate a layer's output at some positions with respect to the input."""
@@ -178,14 +254,40 @@ def _sensitivity(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarra
     return to_numpy(gradient.abs().sum(0)).astype(np.float64)
 
 
+def _at_input(value: Tensor, x: Tensor) -> Tensor:
+    """Differentiate a score with respect to the input; zero where it does not depend on it."""
+    if not value.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(value.sum(), x, retain_graph=True, materialize_grads=True)
+    return gradient
+
+
+def _with_reference(inputs: Inputs, count: int) -> Inputs:
+    """Every sample once more behind the batch, for a reference run."""
+    return inputs.map(lambda each: torch.cat([each, each]) if len(each) == count else each)
+
+
+@contextmanager
+def _as_user() -> Iterator[None]:
+    """Run the model as its user would, also amid what is computed exactly."""
+    with ExitStack() as stack:
+        for device, kind in _switched_off.get():
+            stack.enter_context(torch.autocast(device, kind))
+        yield
+
+
 def _rows(
-    asked: Sequence[Asked], layers: Sequence[str], calls: Sequence[Sequence[Call]]
-) -> Iterator[list[Felt]]:
+    asked: Sequence[Asked], layers: Sequence[str], calls: Sequence[Sequence[Call]], kind: GradientKind | None
+) -> Iterator[list[Felt]]:  # fmt: skip
     """Differentiate one score after the other, and sort what arrives by layer, channels second."""
     flat = [call for each in calls for call in each]
     used: dict[str, Call] = {}
+    unread = kind is None and all(len(called) == 1 for called in calls)
     for each in asked:
-        arrived = iter(gradients(each.value, flat, keep=each is not asked[-1]))
+        keep = each is not asked[-1]
+        arrived = iter(
+            [None] * len(flat) if unread else gradients(each.value, flat, kind, keep=keep)
+        )
         own = [[next(arrived) for _ in called] for called in calls]
         yield [_felt_at(*one, used) for one in zip(layers, calls, own, strict=True)]
 
@@ -196,7 +298,7 @@ def _felt_at(
     """The call of a layer that the score depends on; the same one for every score."""
     call, gradient = the_one(name, calls, arrived, used.get(name))
     used[name] = call
-    turned = None if gradient is None else call.channels_second(gradient)
+    turned = None if gradient is None else call.channels_second(gradient)[: call.rows]
     return Felt(f"{split(name)[0]}[{call.number}]", call.activation, turned)
 
 

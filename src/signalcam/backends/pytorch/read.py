@@ -28,8 +28,9 @@ _LEARNED = ("Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "NativeBatchNorm", "
 class LastSteps(TorchFunctionMode):
     """Remembers what went into the latest softmax and sigmoid calls, whichever way they are spelt."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = False) -> None:
         super().__init__()
+        self.alone = alone  # nothing else is recorded: each step begins a record of its own
         self.seen: deque[tuple[Node, Tensor, str]] = deque(
             maxlen=64
         )  # the score's own is among the last
@@ -41,7 +42,12 @@ class LastSteps(TorchFunctionMode):
             return func(*args, **kwargs)
         before = args[0] if args else kwargs["input"]
         before = before.clone() if name.endswith("_") else before
-        after = func(*args, **kwargs)
+        if self.alone and not before.requires_grad:
+            before = before.detach().clone().requires_grad_()
+            with torch.enable_grad():
+                after = func(before.clone(), *args[1:], **_but_input(kwargs))
+        else:
+            after = func(*args, **kwargs)
         if isinstance(after, Tensor) and after.grad_fn is not None:
             self.seen.append((after.grad_fn, before, _LAST_STEPS[name]))
         return after
@@ -49,6 +55,10 @@ class LastSteps(TorchFunctionMode):
     def find(self, node: Node | None) -> tuple[Tensor, str] | None:
         """What went into the call that made this node."""
         return next(((before, name) for made, before, name in self.seen if made is node), None)
+
+
+def _but_input(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name != "input"}
 
 
 def read(raw: Any, steps: LastSteps, batch: int) -> Reading:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from signalcam.case import GradientKind
 from signalcam.errors import ModelError, nearest
 
 SEES_EVERYTHING = (
@@ -31,11 +32,12 @@ class Call:
     number: int
     kept: Tensor
     channels_second: Callable[[Tensor], Tensor]
+    rows: int | None = None  # of the batch that count; none for all
 
     @property
     def activation(self) -> Tensor:
         """What the layer returned, ``(b, c, *positions)``."""
-        return self.channels_second(self.kept.detach())
+        return self.channels_second(self.kept.detach())[: self.rows]
 
 
 def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[Tensor], Tensor]]:
@@ -54,17 +56,32 @@ def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[
     return tensor, lambda t: t
 
 
-def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
+def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:
+    """Put other activations, channels second, in the place of those a layer returned."""
+    tensor, channels_second = positions(module, output)
+    if tensor is None:
+        message = f"a {type(module).__name__} returned nothing with positions this time. Choose another layer: signalcam.layers(model, example)."
+        raise ModelError(message)
+    sizes = torch.empty(*range(2, 2 + tensor.ndim), device="meta")  # each axis known by its length
+    order = [length - 2 for length in channels_second(sizes).shape]
+    back = [order.index(axis) for axis in range(tensor.ndim)]
+    fresh = values.permute(back).to(tensor.dtype, copy=True)  # the model may go on in place
+    return replaced(output, tensor, fresh)
+
+
+def replaced(output: Any, old: Tensor, new: Tensor) -> Any:
+    """Put another tensor in the place of one of a layer's."""
     if output is old:
         return new
     entries = [new if each is old else each for each in output]
     return type(output)(*entries) if hasattr(output, "_fields") else type(output)(entries)
 
 
-def tap(module: nn.Module, calls: list[Call | None]) -> RemovableHandle:
+def tap(module: nn.Module, calls: list[Call | None], count: int | None = None) -> RemovableHandle:
     """Record from this layer's output on; what lies before it is not recorded.
 
-    The model goes on with a copy, so that a layer working in place cannot change what is kept.
+    The model goes on with a copy, so that a layer working in place cannot change what is kept. With a
+    ``count``, what lies behind that many rows goes on as zeros: the reference to compare with.
     """
 
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -77,8 +94,11 @@ def tap(module: nn.Module, calls: list[Call | None]) -> RemovableHandle:
             raise ModelError(message)
         torch.set_grad_enabled(True)
         kept = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
-        calls.append(Call(len(calls), kept, channels_second))
-        return _replaced(output, tensor, kept.clone())
+        calls.append(Call(len(calls), kept, channels_second, count))
+        fresh = kept.clone()
+        if count is not None:
+            fresh = torch.cat([fresh[:count], torch.zeros_like(fresh[count:])])
+        return replaced(output, tensor, fresh)
 
     return module.register_forward_hook(hook)
 
@@ -146,14 +166,27 @@ def chosen(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
     return usable
 
 
-def gradients(score: Tensor, calls: Sequence[Call], *, keep: bool) -> list[Tensor | None]:
+def gradients(
+    score: Tensor, calls: Sequence[Call], kind: GradientKind | None, *, keep: bool
+) -> list[Tensor | None]:
     """Differentiate the sum of a score over the batch; ``None`` for calls it does not depend on."""
     if not score.requires_grad:
         return [None] * len(calls)
     kept = [call.kept for call in calls]
     with torch.inference_mode(mode=False), torch.enable_grad():
         total = score.sum()
+        if kind == "curved":
+            return [_curved(total, each) for each in kept]
         return list(torch.autograd.grad(total, kept, retain_graph=keep, allow_unused=True))
+
+
+def _curved(total: Tensor, kept: Tensor) -> Tensor | None:
+    """The gradient less half of what the Hessian makes of the activations themselves."""
+    (g,) = torch.autograd.grad(total, kept, create_graph=True, allow_unused=True)
+    if g is None or not g.requires_grad:
+        return g  # the score is linear there
+    (turned,) = torch.autograd.grad((g * kept.detach()).sum(), kept, retain_graph=True, materialize_grads=True)  # fmt: skip
+    return g.detach() - turned / 2
 
 
 def the_one(

@@ -1,0 +1,131 @@
+"""Run a network again with other inputs or activations; what lies before a layer need not run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from signalcam.backends.attributes import attribute
+from signalcam.backends.protocol import Edit, repeated
+from signalcam.backends.pytorch.borrow import Stop
+from signalcam.backends.pytorch.tap import as_given, hooked, split, takes_hooks
+
+
+@dataclass
+class Prefix:
+    """What a network's outermost modules returned before a layer did.
+
+    Attributes:
+        rows: Samples that went in.
+        before: Each module and what its call returned, in order.
+        output: What the layer itself returned.
+    """
+
+    rows: int
+    before: list[tuple[nn.Module, Any]] = field(default_factory=list)
+    output: Any = None
+
+
+def remembered(module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Callable[[], Any]) -> Prefix | None:  # fmt: skip
+    """Run up to a layer's call, and keep what every outermost module returned on the way."""
+    prefix, starts, wanted = Prefix(rows), list[int](), split(ran)[1] or 0
+    seen = 0
+
+    def start(_each: nn.Module, _inputs: Any) -> None:
+        starts.append(len(prefix.before))
+
+    def end(each: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal seen
+        del prefix.before[starts.pop() :]
+        if each is layer:
+            seen += 1
+            if seen > wanted:
+                prefix.output = output
+                raise Stop
+        prefix.before.append((each, output))
+
+    parts = [each for each in module.modules() if each is not module]
+    if not all(map(takes_hooks, parts)):
+        return None
+    handles = [each.register_forward_pre_hook(start) for each in parts]
+    handles += [each.register_forward_hook(end) for each in parts]
+    with hooked(handles), suppress(Stop):
+        run()
+    return prefix
+
+
+@contextmanager
+def edited(layer: nn.Module, edit: Edit) -> Iterator[None]:
+    """Let a layer's call return other activations, until the block ends."""
+    with ExitStack() as stack:
+        if edit.prefix is None:
+            stack.enter_context(hooked([_exchanged(layer, edit)]))
+        else:
+            for each, outputs in _handed_back(layer, edit, edit.prefix):
+                own = each.forward
+                stack.enter_context(attribute(each, "forward", _handing(outputs, own)))
+        yield
+
+
+def _exchanged(layer: nn.Module, edit: Edit) -> Any:
+    wanted, seen = split(edit.ran)[1] or 0, 0
+
+    def hook(each: nn.Module, _inputs: Any, output: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        return as_given(each, output, edit.values) if seen == wanted + 1 else output
+
+    return layer.register_forward_hook(hook)
+
+
+def _handed_back(
+    layer: nn.Module, edit: Edit, prefix: Prefix
+) -> Sequence[tuple[nn.Module, deque[Any]]]:
+    """Each module that need not run, and what its calls return, in order."""
+    queues: dict[nn.Module, deque[Any]] = {}
+
+    def wide(output: Any) -> Any:
+        return repeated(output, prefix.rows, edit.samples, edit.times)
+
+    for each, output in prefix.before:
+        queues.setdefault(each, deque()).append(wide(output))
+    last = as_given(layer, wide(prefix.output), edit.values)
+    queues.setdefault(layer, deque()).append(last)
+    return list(queues.items())
+
+
+def _handing(outputs: deque[Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return outputs.popleft() if outputs else own(*args, **kwargs)
+
+    return forward
+
+
+def held_offsets(module: nn.Module) -> dict[nn.Module, Tensor]:
+    """What each layer adds to every position: a convolution's bias, a normalisation's shift."""
+    found = {each: _offset(each) for each in module.modules()}
+    return {each: offset for each, offset in found.items() if offset is not None}
+
+
+def _offset(each: nn.Module) -> Tensor | None:
+    if isinstance(each, nn.modules.batchnorm._NormBase):  # noqa: SLF001 - their common base has no public name
+        return _shift(each)
+    convolves = isinstance(each, nn.modules.conv._ConvNd | nn.Linear)  # noqa: SLF001 - as above
+    bias = getattr(each, "bias", None)
+    return bias.detach() if convolves and isinstance(bias, Tensor) else None
+
+
+def _shift(each: Any) -> Tensor | None:
+    """What a normalisation with fixed statistics adds, behind what it scales."""
+    if each.running_mean is None or each.running_var is None:
+        return None
+    scale = (each.running_var + each.eps).rsqrt()
+    if each.weight is not None:
+        scale = scale * each.weight.detach()
+    moved: Tensor = -each.running_mean * scale
+    return moved if each.bias is None else moved + each.bias.detach()

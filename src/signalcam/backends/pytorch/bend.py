@@ -1,0 +1,81 @@
+"""Give elementwise steps of a run another backward pass: guided rectifiers, DeepLIFT's rescale rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+RECTIFIERS = ("relu", "relu_", "relu6")
+ELEMENTWISE = (
+    *RECTIFIERS, "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "gelu", "silu", "mish", "sigmoid",
+    "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "hardtanh", "hardtanh_", "hardsigmoid", "hardswish",
+    "logsigmoid", "prelu", "exp", "square", "pow", "sqrt", "log",
+)  # fmt: skip
+Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+_NEAR = 1e-6  # inputs nearer than this have a difference quotient of nothing but rounding
+
+
+class Bent(TorchFunctionMode):
+    """Sends gradients through elementwise steps by another rule; no module is touched.
+
+    Args:
+        names: The functions meant.
+        rule: From a step's input, its output, its plain downstream gradient and the upstream one to what
+            is sent down.
+    """
+
+    def __init__(self, names: tuple[str, ...], rule: Backward) -> None:
+        super().__init__()
+        self.names, self.rule, self.count = names, rule, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        z = args[0] if args else kwargs.get("input")
+        known = getattr(func, "__name__", "") in self.names
+        if not known or not isinstance(z, Tensor) or not z.requires_grad:
+            return func(*args, **kwargs)
+        self.count += 1
+        rest = {name: value for name, value in kwargs.items() if name not in ("input", "inplace")}
+
+        def step(z: Tensor) -> Tensor:
+            y: Tensor = func(z.clone(), *args[1:], **rest)
+            return y
+
+        return _Bend.apply(z, step, self.rule)  # type: ignore[no-untyped-call] # torch's own
+
+
+class _Bend(torch.autograd.Function):
+    """One step with a backward pass of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, step: Callable[[Tensor], Tensor], rule: Backward) -> Tensor:
+        with torch.enable_grad():
+            ctx.z = z.detach().requires_grad_()
+            ctx.y = step(ctx.z)
+        ctx.rule = rule
+        found: Tensor = ctx.y.detach()
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        (plain,) = torch.autograd.grad(ctx.y, ctx.z, upstream[0], retain_graph=True)
+        return ctx.rule(ctx.z.detach(), ctx.y.detach(), plain, upstream[0]), None, None
+
+
+def guided(_z: Tensor, _y: Tensor, plain: Tensor, upstream: Tensor) -> Tensor:
+    """Pass back only what is positive."""
+    return torch.where(upstream > 0, plain, 0)
+
+
+def rescale(z: Tensor, y: Tensor, plain: Tensor, upstream: Tensor) -> Tensor:
+    """Send the difference quotient between two halves of the batch to the first: sample and reference."""
+    half = len(z) // 2
+    step = z[:half] - z[half:]
+    near = step.abs() < _NEAR
+    slope = (y[:half] - y[half:]) / torch.where(near, 1, step)
+    first = torch.where(near, plain[:half], slope * upstream[:half])
+    return torch.cat([first, torch.zeros_like(first)])

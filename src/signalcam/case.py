@@ -1,0 +1,113 @@
+"""What a method may look at and try: one batch of samples at one layer, behind a few verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+from signalcam.arrays import Array, Layered, Map
+
+GradientKind = Literal["plain", "curved", "relevance", "rescale"]
+Rule = Literal["guided"]
+Edit = Callable[[slice, slice], Array]
+
+
+@runtime_checkable  # for the shape checks of the tests
+class Case(Protocol):
+    """One batch at one layer. Methods that need more than ``(a, g)`` talk to the model through it.
+
+    Every target's class is fixed to the one the unchanged samples were asked about. Scores are those that
+    are explained: logits, unless ``score=`` says otherwise.
+    """
+
+    @property
+    def method(self) -> str:
+        """The name of the method that is running, for messages."""
+        ...
+
+    @property
+    def a(self) -> Layered:
+        """``(b, c, p)``, the layer's activations."""
+        ...
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The layer's position axes; their product is ``p``."""
+        ...
+
+    @property
+    def x(self) -> Array:
+        """The input the map is drawn on, where the model is."""
+        ...
+
+    @property
+    def scores(self) -> Sequence[Array]:
+        """For each target ``(b,)``, the score of the unchanged samples."""
+        ...
+
+    def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
+        """Return ``(b, c, p)``: a target's gradient at the layer, or what stands in for it.
+
+        Args:
+            target: Its number.
+            kind: ``"plain"``; ``"curved"`` is ``g - H a / 2`` with the Hessian ``H``; ``"relevance"`` the
+                gradient of ``sum_j R_j ln|s_j|`` over the logits ``s``; ``"rescale"`` DeepLIFT's
+                multipliers from an activation of zero.
+        """
+        ...
+
+    def try_layer(self, trials: int, edit: Edit) -> list[Array]:
+        """Run what lies behind the layer on other activations.
+
+        Args:
+            trials: How many a sample.
+            edit: From some samples and some trials to activations ``(samples, trials, c, p)``.
+
+        Returns:
+            For each target the scores ``(b, trials)``.
+        """
+        ...
+
+    def try_input(self, trials: int, edit: Edit) -> list[Array]:
+        """Run the model on other inputs.
+
+        Args:
+            trials: How many a sample.
+            edit: From some samples and some trials to inputs ``(samples, trials, *one sample)``.
+
+        Returns:
+            For each target the scores ``(b, trials)``.
+        """
+        ...
+
+    def input_gradients(self, x: Array, rule: Rule | None = None) -> list[tuple[Array, Array]]:
+        """Return for each target the scores ``(b,)`` of other inputs and their gradients, shaped like ``x``.
+
+        Args:
+            x: As many inputs as the batch holds.
+            rule: ``"guided"`` lets rectifiers pass back only what is positive.
+        """
+        ...
+
+    def at_input(self, maps: Array) -> Array:
+        """Interpolate ``(samples, m, p)`` to the input: ``(samples, m, *axes)``, 1 for axes without positions."""
+        ...
+
+    def from_input(self, maps: Array) -> Array:
+        """The transpose of ``at_input``: add up what each position of the layer was spread to."""
+        ...
+
+    def again(self, x: Array) -> Case:
+        """The same questions about other inputs, as many as the batch holds."""
+        ...
+
+    def offsets(self, target: int) -> list[Array]:
+        """What each layer's own offsets add to the score: for each ``(b, *axes)``, laid out as ``at_input`` does."""
+        ...
+
+    def array(self, values: object) -> Array:
+        """Put numbers made in NumPy where the activations are, in their type."""
+        ...
+
+
+Plan = Callable[[Case], Sequence[Map]]

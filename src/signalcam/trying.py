@@ -1,0 +1,316 @@
+"""Ask the model again, with changed samples or activations: the engine behind every method with a plan."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import array_api_compat
+import numpy as np
+
+from signalcam.align import Axis, spread
+from signalcam.arrays import Array, Layered, flatten_positions, namespace
+from signalcam.backends.protocol import Backend, Edit, Felt, Inputs, repeated
+from signalcam.batches import samples_in, sliced
+from signalcam.case import Edit as Changed
+from signalcam.case import GradientKind, Rule
+from signalcam.errors import MethodError
+from signalcam.targets import Question
+
+WHOLE, TAIL = "the whole model", "only what lies behind the layer"
+_SAME = 1e-3  # of a score's size: two ways of running the same numbers, also in half precision
+_tails: WeakKeyDictionary[Any, dict[Any, bool]] = WeakKeyDictionary()
+_log = logging.getLogger("signalcam")
+
+Grid = Callable[[str, tuple[int, ...]], dict[int, Axis]]
+
+
+class _CannotBeCut(Exception):  # noqa: N818 - no error: the whole model is run instead
+    """What lies before a layer, handed back, is not taken by what lies behind it."""
+
+
+@dataclass
+class Setting:
+    """What stays the same for every trial.
+
+    Attributes:
+        backend: The model's.
+        model: The model.
+        grid: From a layer's name and positions to where they lie in the input.
+        shape: Of the whole input the map is drawn on.
+        size: Rows the model is run with at a time; halved when memory runs out.
+        progress: Show a bar on the terminal.
+        ran: What was run for other activations, for the result.
+    """
+
+    backend: Backend
+    model: Any
+    grid: Grid
+    shape: tuple[int, ...]
+    size: int
+    progress: bool = False
+    ran: str = ""
+
+
+@dataclass
+class Trying:
+    """One batch at one layer, as ``signalcam.case.Case`` promises.
+
+    Attributes:
+        setting: What stays the same.
+        inputs: The batch, where the model is.
+        question: What is asked, with every class fixed.
+        felt: The layer, and the gradient of each target there where it is known already.
+        scores: For each target ``(b,)``.
+        method: The name of the method that is running.
+    """
+
+    setting: Setting
+    inputs: Inputs
+    question: Question
+    felt: Sequence[Felt]
+    scores: Sequence[Array]
+    method: str = ""
+    _kinds: dict[GradientKind, list[Array]] = field(default_factory=dict)
+
+    @cached_property
+    def a(self) -> Layered:
+        """``(b, c, p)``, the layer's activations."""
+        return flatten_positions(self.felt[0].activation)
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The layer's position axes."""
+        return tuple(self.felt[0].activation.shape[2:])
+
+    @property
+    def x(self) -> Array:
+        """The input the map is drawn on."""
+        return self.inputs.explained
+
+    def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
+        """Return a target's gradient, from the first pass if it was made there."""
+        if kind == "plain" and self.felt[target].gradient is not None:
+            return flatten_positions(self.felt[target].gradient)
+        if kind not in self._kinds:
+            self._kinds[kind] = self._felt_as(kind)
+        return self._kinds[kind][target]
+
+    def _felt_as(self, kind: GradientKind) -> list[Array]:
+        setting, ran = self.setting, self.felt[0].ran
+        question = replace(self.question, kind=kind)
+        pull = setting.backend.pull(setting.model, self.inputs, [ran], question)
+        rows = [row[0].gradient for row in pull.rows]
+        if any(each is None for each in rows):
+            message = f"{self.method} reads the gradient at layer {ran!r}, and there is none. Choose another layer: signalcam.layers(model, example)."
+            raise MethodError(message)
+        return [flatten_positions(each) for each in rows]
+
+    # --- trials ----------------------------------------------------------------------------------
+
+    def try_input(self, trials: int, edit: Changed) -> list[Array]:
+        """Run the model on other inputs."""
+
+        def run(samples: slice, numbers: slice, times: int) -> list[Array]:
+            x = edit(samples, numbers)
+            flat = namespace(x).reshape(x, (-1, *x.shape[2:]))
+            rows = self._rows(samples, times).with_explained(flat)
+            return self._push(rows, samples, times)
+
+        return self._in_chunks(trials, run)
+
+    def try_layer(self, trials: int, edit: Changed) -> list[Array]:
+        """Run what lies behind the layer on other activations, or the whole model where that fails."""
+        prefix = self._prefix(edit)
+        if prefix is not None:
+            with suppress(_CannotBeCut):
+                return self._try_layer(trials, edit, prefix)
+            _tails[self.setting.model][self._key] = False
+        return self._try_layer(trials, edit, None)
+
+    def _try_layer(self, trials: int, edit: Changed, prefix: Any | None) -> list[Array]:
+        def run(samples: slice, numbers: slice, times: int) -> list[Array]:
+            values = edit(samples, numbers)
+            try:
+                return self._push_layer(values, samples, times, prefix)
+            except Exception as error:
+                if prefix is None or self.setting.backend.ran_out_of_memory(error):
+                    raise
+                _log.info("what lies before the layer cannot be handed back: %s", error)
+                raise _CannotBeCut from error
+
+        found = self._in_chunks(trials, run)
+        self.setting.ran = TAIL if prefix is not None else WHOLE
+        return found
+
+    def _push_layer(self, values: Array, samples: slice, times: int, prefix: Any) -> list[Array]:
+        xp, like = namespace(values), self.felt[0].activation
+        shaped = xp.reshape(values, (-1, *like.shape[1:]))
+        edit = Edit(self.felt[0].ran, _as(shaped, like), prefix, samples, times)
+        return self._push(self._rows(samples, times), samples, times, edit)
+
+    def _push(
+        self, rows: Inputs, samples: slice, times: int, edit: Edit | None = None
+    ) -> list[Array]:
+        setting, question = self.setting, self.question.repeated_for(samples, times)
+        return setting.backend.push(setting.model, rows, question, edit)
+
+    def _rows(self, samples: slice, times: int) -> Inputs:
+        count = samples_in(self.inputs)
+        return replace(self.inputs, tree=repeated(self.inputs.tree, count, samples, times))
+
+    @property
+    def _key(self) -> Any:
+        return self.felt[0].ran, tuple(self.x.shape[1:])
+
+    def _prefix(self, edit: Changed) -> Any | None:
+        """What lies before the layer, if handing it back gives what running it gives: tried once a model."""
+        setting, ran, key = self.setting, self.felt[0].ran, self._key
+        known = _tails.setdefault(setting.model, {})
+        if known.get(key) is False:
+            return None
+        prefix = setting.backend.remember(setting.model, self.inputs, ran)
+        if prefix is not None and key not in known:
+            known[key] = self._same(edit, prefix)
+            _log.info("for layer %r %s is run again", ran, TAIL if known[key] else WHOLE)
+        return prefix if known.get(key) else None
+
+    def _same(self, edit: Changed, prefix: Any) -> bool:
+        """Whether the first trials of two samples score alike with and without what was remembered."""
+        samples = slice(0, min(2, samples_in(self.inputs)))
+        values = edit(samples, slice(0, 2))
+        times, numpy = int(values.shape[1]), self.setting.backend.numpy
+        whole = [numpy(each) for each in self._push_layer(values, samples, times, None)]
+        try:
+            found = self._push_layer(values, samples, times, prefix)
+        except Exception as error:
+            if self.setting.backend.ran_out_of_memory(error):
+                raise
+            _log.info("what lies before the layer cannot be handed back: %s", error)
+            return False
+        return all(map(_alike, whole, [numpy(each) for each in found]))
+
+    def _in_chunks(
+        self, trials: int, run: Callable[[slice, slice, int], list[Array]]
+    ) -> list[Array]:
+        """Run all trials of all samples, no more rows at a time than allowed."""
+        from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
+
+        setting, count = self.setting, samples_in(self.inputs)
+        found: list[list[Array]] = []
+        with tqdm(total=count * trials, unit="trial", desc=self.method, leave=False, disable=not setting.progress) as bar:  # fmt: skip
+            for samples, numbers in _chunks(count, trials, setting.size):
+                times = numbers.stop - numbers.start
+                try:
+                    found.append(run(samples, numbers, times))
+                except Exception as error:
+                    if setting.size == 1 or not setting.backend.ran_out_of_memory(error):
+                        raise
+                    setting.size = (setting.size + 1) // 2
+                    return self._in_chunks(trials, run)
+                bar.update((samples.stop - samples.start) * times)
+        return [_joined(each, count, trials) for each in zip(*found, strict=True)]
+
+    # --- the rest --------------------------------------------------------------------------------
+
+    def input_gradients(self, x: Array, rule: Rule | None = None) -> list[tuple[Array, Array]]:
+        """Differentiate each score with respect to the input, as many samples at a time as fit."""
+        backend, count = self.setting.backend, samples_in(self.inputs)
+        given, found = self.inputs.with_explained(x), []
+        for samples, _ in _chunks(count, 1, self.setting.size):
+            question = self.question.repeated_for(samples, 1)
+            part = sliced(given, samples)
+            found.append(backend.input_gradients(self.setting.model, part, question, rule))
+        xp = namespace(x)
+        return [
+            (xp.concat([v for v, _ in each], axis=0), xp.concat([g for _, g in each], axis=0))
+            for each in zip(*found, strict=True)
+        ]
+
+    def at_input(self, maps: Array) -> Array:
+        """Interpolate maps of this layer to the input."""
+        return self._spread(maps, self.felt[0].ran, self.cells)
+
+    def _spread(self, maps: Array, ran: str, cells: tuple[int, ...]) -> Array:
+        grid = self.setting.grid(ran, cells)
+        return spread(maps, cells, grid, self.x.ndim, self.array)
+
+    def from_input(self, maps: Array) -> Array:
+        """The transpose of ``at_input``."""
+        grid = self.setting.grid(self.felt[0].ran, self.cells)
+        return spread(maps, self.cells, grid, self.x.ndim, self.array, back=True)
+
+    def again(self, x: Array) -> Trying:
+        """The same questions about other inputs."""
+        setting, inputs = self.setting, self.inputs.with_explained(x)
+        pull = setting.backend.pull(
+            setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain")
+        )
+        felt = [row[0] for row in pull.rows]
+        scores = [each.value for each in pull.asked]
+        return replace(self, inputs=inputs, felt=felt, scores=scores, _kinds={})
+
+    @cached_property
+    def _offsets(self) -> list[list[Array]]:
+        setting = self.setting
+        held = setting.backend.offsets(setting.model, self.inputs)
+        if not held:
+            return [[] for _ in self.scores]
+        question = replace(self.question, kind="plain")
+        pull = setting.backend.pull(setting.model, self.inputs, list(held), question)
+        return [list(self._added(row, held)) for row in pull.rows]
+
+    def _added(self, row: Sequence[Felt], held: dict[str, Array]) -> Iterator[Array]:
+        for felt in row:
+            if felt.gradient is None:
+                continue
+            g, xp = flatten_positions(felt.gradient), namespace(felt.gradient)
+            offset = self.array(held[felt.ran])
+            shares = xp.matmul(offset[None, None, :], g)
+            yield self._spread_evenly(shares, felt)
+
+    def _spread_evenly(self, shares: Array, felt: Felt) -> Array:
+        """Spread shares over the input so that each sample's still add up to the same."""
+        cells = tuple(felt.activation.shape[2:])
+        grid = self.setting.grid(felt.ran, cells)
+        return spread(shares, cells, grid, self.x.ndim, self.array, keep_sums=True)[:, 0]
+
+    def offsets(self, target: int) -> list[Array]:
+        """What each layer's own offsets add to the score."""
+        return self._offsets[target]
+
+    def array(self, values: object) -> Array:
+        """Put numbers made in NumPy where the activations are, in their type."""
+        xp = namespace(self.a)
+        plain = np.asarray(self.setting.backend.numpy(values), np.float32)
+        return _as(xp.asarray(plain, device=array_api_compat.device(self.a)), self.a)
+
+
+def _alike(whole: np.ndarray, tail: np.ndarray) -> bool:
+    return np.allclose(whole, tail, rtol=_SAME, atol=_SAME * float(np.abs(whole).max()))
+
+
+def _as(array: Array, like: Array) -> Array:
+    return array if array.dtype == like.dtype else namespace(array).astype(array, like.dtype)
+
+
+def _chunks(count: int, trials: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Cut samples by trials into blocks: many samples with all their trials, or one with some."""
+    if trials >= size:
+        for sample in range(count):
+            for start in range(0, trials, size):
+                yield slice(sample, sample + 1), slice(start, min(start + size, trials))
+        return
+    step = size // trials
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count)), slice(0, trials)
+
+
+def _joined(chunks: Sequence[Array], count: int, trials: int) -> Array:
+    xp = namespace(chunks[0])
+    return xp.reshape(xp.concat(list(chunks), axis=0), (count, trials))
