@@ -121,6 +121,21 @@ def fem(a, _g):
     return cam
 
 
+def shapley_cam(a, g):
+    """``g`` is the gradient less half of the curvature: its mean weighs each channel."""
+    return _weighed(a, lambda _, slopes: math.fsum(slopes) / len(slopes), g)
+
+
+def relevance_cam(a, g):
+    """The mean of activation times relevance gradient weighs each channel."""
+    return _weighed(a, lambda v, s: statistics.fmean(x * y for x, y in zip(v, s, strict=True)), g)
+
+
+def lift_cam(a, g):
+    """The sum of activation times multiplier weighs each channel."""
+    return _weighed(a, lambda v, s: math.fsum(x * y for x, y in zip(v, s, strict=True)), g)
+
+
 def mean_activation(a, _g):
     """The mean of the channels."""
     return _added(a, lambda v, _: v / a.shape[1], a)

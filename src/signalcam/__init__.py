@@ -14,14 +14,16 @@ from signalcam.errors import (
 from signalcam.explain import Explainer, explain
 from signalcam.explanation import Explanation, load
 from signalcam.formulas import Method, methods
+from signalcam.inputwise import PerChannel
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, layers
+from signalcam.smoothing import Principal, Smooth
 from signalcam.targets import Class, Output, PerSample, Predicted
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CamError", "CamWarning", "Class", "Explainer", "Explanation", "InputError", "LayerInfo", "Layout", "LayoutError",
-    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerSample", "Predicted", "StoreError",
-    "TargetError", "explain", "layers", "load", "methods",
+    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Smooth",
+    "StoreError", "TargetError", "explain", "layers", "load", "methods",
 ]  # fmt: skip

@@ -149,9 +149,9 @@ def _multiplied(array: Array, matrices: Sequence[Array]) -> Array:
     """Multiply a matrix onto each trailing axis."""
     xp = namespace(array)
     for number, matrix in enumerate(matrices):
-        axis = array.ndim - len(matrices) + number
+        axis = len(array.shape) - len(matrices) + number
         shape = tuple(array.shape)
-        if axis == array.ndim - 1:
+        if axis == len(array.shape) - 1:
             flat = xp.matmul(xp.reshape(array, (-1, shape[axis])), xp.permute_dims(matrix, (1, 0)))
         else:
             flat = xp.matmul(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
-from signalcam.arrays import Array, Layered, Map
+from signalcam.arrays import Array, Layered
 
 GradientKind = Literal["plain", "curved", "relevance", "rescale"]
 Rule = Literal["guided"]
@@ -110,4 +110,4 @@ class Case(Protocol):
         ...
 
 
-Plan = Callable[[Case], Sequence[Map]]
+Plan = Callable[[Case], Sequence[Array]]

@@ -55,8 +55,8 @@ class Method:
         """The first line of the docstring."""
         return ((self.plan or self.formula).__doc__ or self.name).splitlines()[0]
 
-    def maps(self, case: Case) -> Sequence[Map]:
-        """Return the signed map of each target."""
+    def maps(self, case: Case) -> Sequence[Array]:
+        """Return the signed map of each target, laid out as ``at`` says."""
         if self.plan is not None:
             return self.plan(case)
         formula, targets = self.formula, range(len(case.scores))
@@ -283,6 +283,39 @@ def eigen_grad_cam(a: Layered, g: Layered) -> Map:
     evidence, and evidence that varies in another way is lost.
     """
     return principal(g * a)
+
+
+@method("shapley-cam", paper="Cai 2025, arXiv:2501.06261", kind="curved")
+def shapley_cam(a: Layered, g: Layered) -> Map:
+    """Weigh each channel by the mean of its gradient less half of the curvature.
+
+    ``g`` is the gradient less half of what the Hessian makes of the activations: to second order the
+    channels share what the layer adds to the score. For networks of rectifiers it is ``grad-cam``.
+    """
+    return weigh(a, namespace(g).mean(g, axis=-1))
+
+
+@method(
+    "relevance-cam", paper="Lee et al. 2021, doi:10.1109/CVPR46437.2021.01470", kind="relevance"
+)
+def relevance_cam(a: Layered, g: Layered) -> Map:
+    """Weigh each channel by the mean relevance that reaches it from class against other classes.
+
+    Relevance is handed down by LRP-0, for rectifier networks; the authors' code counts only what is
+    positive. It divides by the logits, so a logit near 0 takes over the map.
+    """
+    return weigh(a, namespace(a).mean(a * g, axis=-1))
+
+
+@method("lift-cam", paper="Jung and Oh 2021, arXiv:2102.05228", kind="rescale")
+def lift_cam(a: Layered, g: Layered) -> Map:
+    """Weigh each channel by its DeepLIFT contribution, compared with a silent layer.
+
+    ``g`` holds the multipliers of the rescale rule, which elementwise steps are differentiated by; maximum
+    pooling and products keep their gradient. Where the score is a straight line behind the layer, these are
+    the channels' exact Shapley values.
+    """
+    return weigh(a, namespace(a).sum(a * g, axis=-1))
 
 
 # --- activation -----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -149,12 +149,20 @@ def _native(
     """Put one layer's maps together, at the finest place that any of its methods draws at."""
     ran, cells = felt[0].ran, tuple(felt[0].activation.shape[2:])
     finest = max((each.at for each in methods), key=_LEVELS.index)
-    columns = []
-    for method in methods:
-        own = planned.get(method.name) or [each[method.name] for each in plain]
-        columns.append([_raised(each, method.at, finest, setting, felt[0]) for each in own])
-    full = np.asarray(columns, np.float32).transpose(2, 1, 0, 3)
-    values = full if signed else rectify(full)
+
+    def at_finest(drawn: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Drop what is negative where the method drew, as interpolating first would give another map."""
+        columns = [
+            [_raised(drawn(each), method.at, finest, setting, felt[0]) for each in own]
+            for method, own in zip(methods, found, strict=True)
+        ]
+        return np.asarray(columns, np.float32).transpose(2, 1, 0, 3)
+
+    found = [
+        planned.get(method.name) or [each[method.name] for each in plain] for method in methods
+    ]
+    full = at_finest(np.asarray)
+    values = full if signed else at_finest(rectify)
     return NativeMaps(ran, cells, values, _flaws(full, values), finest)
 
 

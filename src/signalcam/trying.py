@@ -66,7 +66,7 @@ class Trying:
         inputs: The batch, where the model is.
         question: What is asked, with every class fixed.
         felt: The layer, and the gradient of each target there where it is known already.
-        scores: For each target ``(b,)``.
+        said: For each target the scores ``(b,)`` of the batch.
         method: The name of the method that is running.
     """
 
@@ -74,7 +74,7 @@ class Trying:
     inputs: Inputs
     question: Question
     felt: Sequence[Felt]
-    scores: Sequence[Array]
+    said: Sequence[Array]
     method: str = ""
     _kinds: dict[GradientKind, list[Array]] = field(default_factory=dict)
 
@@ -82,6 +82,11 @@ class Trying:
     def a(self) -> Layered:
         """``(b, c, p)``, the layer's activations."""
         return flatten_positions(self.felt[0].activation)
+
+    @cached_property
+    def scores(self) -> list[Array]:
+        """For each target ``(b,)``, nothing of its making attached."""
+        return [self.array(each) for each in self.said]
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -214,7 +219,7 @@ class Trying:
                     setting.size = (setting.size + 1) // 2
                     return self._in_chunks(trials, run)
                 bar.update((samples.stop - samples.start) * times)
-        return [_joined(each, count, trials) for each in zip(*found, strict=True)]
+        return [_as(_joined(each, count, trials), self.a) for each in zip(*found, strict=True)]
 
     # --- the rest --------------------------------------------------------------------------------
 
@@ -252,15 +257,15 @@ class Trying:
             setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain")
         )
         felt = [row[0] for row in pull.rows]
-        scores = [each.value for each in pull.asked]
-        return replace(self, inputs=inputs, felt=felt, scores=scores, _kinds={})
+        said = [each.value for each in pull.asked]
+        return replace(self, inputs=inputs, felt=felt, said=said, _kinds={})
 
     @cached_property
     def _offsets(self) -> list[list[Array]]:
         setting = self.setting
         held = setting.backend.offsets(setting.model, self.inputs)
         if not held:
-            return [[] for _ in self.scores]
+            return [[] for _ in self.said]
         question = replace(self.question, kind="plain")
         pull = setting.backend.pull(setting.model, self.inputs, list(held), question)
         return [list(self._added(row, held)) for row in pull.rows]

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import signalcam as sc
+from signalcam.arrays import namespace
 from signalcam.backends import backend_of
 
 METHODS = ["grad-cam", "hires-cam"]
+FORMULAS = [each for each in sc.methods() if each.formula and each.kind == "plain"]
 TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order
 RANKS = ["signal", "image", "volume"]
 WHOLE = [*RANKS, "softmax", "sigmoid", "train mode", "frozen", "in place", "mid-training"]
@@ -123,7 +125,7 @@ def test_every_method_gives_what_its_formula_gives_in_numpy(case):
 
     hires = next(each.formula for each in sc.methods() if each.name == "hires-cam")
     asked = {"target": sc.PerSample([0, 3, 1, 2, 0]), "batch_size": 5, "signed": True}
-    methods = [sc.Method("kept", keep, "none"), *sc.methods()]
+    methods = [sc.Method("kept", keep, "none"), *FORMULAS]
     found = sc.explain(case.model, case.x, layer=case.layer, method=methods, **asked)
     values = found.native().values[:, 0]
     ((a, g),) = taken
@@ -138,7 +140,7 @@ def test_every_method_gives_what_its_formula_gives_in_numpy(case):
 @flat_fem
 @one_signal
 def test_order_of_the_methods_changes_nothing(case):
-    methods = sc.methods()
+    methods = FORMULAS
     there, back = (
         sc.explain(case.model, case.x, layer=case.layer, method=each, target=1, signed=True)
         for each in (methods, methods[::-1])
@@ -254,3 +256,115 @@ def test_planted_pattern_receives_the_heat(framework, method):
         for m, s in zip(exp.maps.values[:, 0, 0, 0], starts, strict=True)
     ]
     assert min(inside) > 0.99  # noise and the pattern's own side lobes stay below the threshold
+
+
+# --- the model is asked again ---------------------------------------------------------------------
+
+STEP = 1e-2  # of the input: small enough for a straight line, large enough for single precision
+
+
+def tried(case, plan, **options):
+    """Run a plan for a PerSample target and return what it kept."""
+    kept = {}
+
+    def keep(asked):
+        kept["found"] = plan(asked)
+        return [asked.a[:, 0, :]] * len(asked.scores)
+
+    method = sc.Method("tried", None, "none", "trials", needs_gradients=False, plan=keep)
+    asked = {"target": sc.PerSample([0, 3, 1, 2, 0]), "layer": case.layer, "signed": True} | options
+    exp = sc.explain(case.model, case.x, method=method, **asked)
+    numpy = backend_of(case.model).numpy
+    return exp, [numpy(each).astype(np.float64) for each in kept["found"]]
+
+
+@every_model
+def test_unchanged_activations_and_inputs_score_as_in_the_first_pass(case):
+    def plan(asked):
+        (layer,) = asked.try_layer(1, lambda samples, _: asked.a[samples][:, None, ...])
+        (whole,) = asked.try_input(1, lambda samples, _: asked.x[samples][:, None, ...])
+        return layer[:, 0], whole[:, 0]
+
+    exp, found = tried(case, plan)
+    for each in found:
+        np.testing.assert_allclose(each, exp.scores[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@every_rank
+def test_other_activations_score_along_the_gradient(case):
+    """A small change of the activations changes the score by what the gradient says."""
+
+    def plan(asked):
+        def edit(samples, numbers):
+            a = asked.a[samples][:, None, ...]
+            return a * (
+                1 + STEP * asked.array(np.asarray([1.0, -1.0])[numbers])[None, :, None, None]
+            )
+
+        (both,) = asked.try_layer(2, edit)
+        g = asked.gradient(0)
+        total = namespace(g).sum(g * asked.a, axis=(1, 2))
+        return (both[:, 0] - both[:, 1]) / (2 * STEP), total
+
+    _, (found, wanted) = tried(case, plan)
+    np.testing.assert_allclose(found, wanted, rtol=0.05, atol=0.02 * np.abs(wanted).max())
+
+
+@every_rank
+def test_input_gradients_agree_with_small_changes_of_the_input(case):
+    def plan(asked):
+        ((score, g),) = asked.input_gradients(asked.x)
+        step = asked.array(np.asarray([STEP, -STEP]))
+
+        def moved(samples, numbers):
+            x = asked.x[samples][:, None, ...]
+            shape = (1, -1, *[1] * (len(x.shape) - 2))
+            return x * (1 + namespace(step).reshape(step[numbers], shape))
+
+        (both,) = asked.try_input(2, moved)
+        axes = tuple(range(1, len(g.shape)))
+        return (
+            score,
+            (both[:, 0] - both[:, 1]) / (2 * STEP),
+            namespace(g).sum(g * asked.x, axis=axes),
+        )
+
+    exp, (score, found, wanted) = tried(case, plan)
+    np.testing.assert_allclose(score, exp.scores[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, wanted, rtol=0.05, atol=0.05 * np.abs(wanted).max())
+
+
+@pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
+@every_rank
+def test_every_method_gives_finite_maps_and_leaves_the_model_alone(framework, case):
+    before = framework.snapshot(case.model, case.x)
+    for each in sc.methods():
+        if each.name in {"cam", *NOT_ON_KERAS}:
+            continue
+        exp = sc.explain(case.model, case.x, layer=case.layer, method=each, target=1)
+        assert np.isfinite(exp.maps.values).all(), each.name
+    after = framework.snapshot(case.model, case.x)
+    for what in set(before) - {
+        "chance"
+    }:  # the checks of types, on in tests, draw from Python's own
+        assert after[what] == before[what], what
+
+
+@pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
+@one_signal
+@pytest.mark.parametrize("name", ["cam", "shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"])
+def test_method_that_cannot_be_had_says_so_and_leaves_the_model_alone(framework, case, name):
+    before = framework.snapshot(case.model, case.x)
+    on_keras = backend_of(case.model).name != "torch"
+    if name == "cam" or on_keras:
+        with pytest.raises(sc.MethodError, match=r"Use grad-cam|On Keras use"):
+            sc.explain(case.model, case.x, layer=case.layer, method=name, target=1)
+    else:
+        exp = sc.explain(case.model, case.x, layer=case.layer, method=name, target=1)
+        assert np.isfinite(exp.maps.values).all()
+    after = framework.snapshot(case.model, case.x)
+    for what in set(before) - {"chance"}:
+        assert after[what] == before[what], what
+
+
+NOT_ON_KERAS = {"shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"}

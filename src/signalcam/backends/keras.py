@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -18,21 +18,23 @@ from keras import ops
 
 from signalcam.arrays import Array
 from signalcam.backends.keras_engines import compiled
-from signalcam.backends.keras_engines.protocol import Engine, Ran, Task, Watch
-from signalcam.backends.keras_engines.read import plain
+from signalcam.backends.keras_engines.protocol import Engine, Ran, Seen, Task, Watch
+from signalcam.backends.keras_engines.read import look, plain, read
 from signalcam.backends.keras_engines.steps import last_steps
 from signalcam.backends.keras_engines.tap import (
     SEES_EVERYTHING,
     Shadow,
     Walk,
     any_length,
+    channels_back,
     channels_second,
     shadowing,
     walk,
 )
-from signalcam.backends.protocol import Felt, Inputs, Layer, Pick, Pull, Reach, is_array
+from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, is_array
 from signalcam.backends.refusals import of_engine, of_exported
-from signalcam.errors import CamError, InputError, ModelError
+from signalcam.case import GradientKind, Rule
+from signalcam.errors import CamError, InputError, MethodError, ModelError
 from signalcam.targets import Question
 
 _SWITCHES = ("training", "mask")
@@ -105,6 +107,8 @@ class KerasBackend:
 
     def pull(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
         """Run the model once, recorded from the layers on, and differentiate each score."""
+        if question.kind in _TORCH_ONLY:
+            _refuse(_TORCH_ONLY[question.kind])
         known, prepared = walk(model), _prepared(inputs)
         _build(model, prepared)
         nodes = {known.find(name) for name in layers}
@@ -127,6 +131,48 @@ class KerasBackend:
             for row in run.rows
         )
         return Pull(run.reading, run.asked, rows)
+
+    def prepared(self, _model: Any, inputs: Inputs) -> Inputs:
+        """Turn every array into one of the engine's, in Keras' own precision."""
+        return _prepared(inputs)
+
+    def push(
+        self, model: Any, inputs: Inputs, question: Question, edit: Edit | None = None
+    ) -> list[Array]:
+        """Run the model without recording, and score each target."""
+        known, prepared = walk(model), _prepared(inputs)
+        shadows = [] if edit is None else [_exchanged(known, edit)]
+        with self.engine.resting():
+            ran = _bare_run(model, known, shadows, prepared.tree)
+            rows = int(prepared.explained.shape[0])
+            asked = question.ask(read(ran, rows, look(ran, rows)))
+            return [ops.reshape(each.value, (-1,)) for each in asked]
+
+    def remember(self, _model: Any, _inputs: Inputs, _ran: str) -> None:
+        """Nothing: on Keras the whole model runs for each trial."""
+
+    def input_gradients(
+        self, model: Any, inputs: Inputs, question: Question, rule: Rule | None
+    ) -> list[tuple[Array, Array]]:
+        """Score each target, and differentiate it with respect to the explained input."""
+        if rule is not None:
+            _refuse("guided gradients are")
+        known, prepared = walk(model), _prepared(inputs)
+        _build(model, prepared)
+        rows = int(prepared.explained.shape[0])
+
+        def forward(x: Array) -> Ran:
+            return _bare_run(model, known, [], prepared.with_explained(x).tree)
+
+        def ask(ran: Ran, seen: Seen) -> list[Array]:
+            asked = question.ask(read(ran, rows, seen))
+            return [ops.reshape(each.value, (-1,)) for each in asked]
+
+        return self.engine.input_gradients(model, forward, prepared.explained, ask)
+
+    def offsets(self, _model: Any, _inputs: Inputs) -> dict[str, Array]:
+        """Refused: layers with an activation inside hide what their offset is multiplied with."""
+        _refuse("full-grad, which needs every layer's offset, is")
 
     def reach(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Reach:
         """Differentiate a layer's output at some positions with respect to the input."""
@@ -162,6 +208,42 @@ class KerasBackend:
     def ran_out_of_memory(self, error: Exception) -> bool:
         """Whether the error is an allocator's, whichever engine raised it."""
         return any(word in f"{type(error).__name__} {error}" for word in _FULL)
+
+
+_TORCH_ONLY: dict[GradientKind | None, str] = {
+    "curved": "shapley-cam, which needs second derivatives, is",
+    "rescale": "lift-cam, which needs a backward pass of its own, is",
+}
+
+
+def _refuse(what: str) -> NoReturn:
+    message = (
+        f"{what} there for PyTorch only so far. On Keras use grad-cam, hires-cam or ablation-cam."
+    )
+    raise MethodError(message)
+
+
+def _bare_run(model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any) -> Ran:
+    """Run the model with nothing tapped."""
+    with shadowing(shadows, known), last_steps() as steps:
+        raw = _call(model, tree)
+    return Ran(raw, steps[-8:], [])
+
+
+def _exchanged(known: Walk, edit: Edit) -> Shadow:
+    """Let a layer's call return other activations."""
+    node, wanted, count = known.find(edit.ran), _number(edit.ran) or 0, 0
+
+    def seen(y: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count != wanted + 1:
+            return y
+        old = _tensor(y)
+        fresh = ops.cast(channels_back(node, edit.values, old, known), old.dtype)
+        return fresh if y is old else type(y)([fresh if each is old else each for each in y])
+
+    return Shadow(node, seen)
 
 
 def _prepared(inputs: Inputs) -> Inputs:

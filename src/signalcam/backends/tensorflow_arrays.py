@@ -14,6 +14,13 @@ stack, sqrt, ones_like, isfinite = tf.stack, tf.sqrt, tf.ones_like, tf.math.is_f
 linalg, matrix_transpose = tf.linalg, tf.linalg.matrix_transpose
 
 
+broadcast_to, permute_dims, all = tf.broadcast_to, tf.transpose, tf.reduce_all
+
+
+def min(array: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return tf.reduce_min(array, axis, keepdims)
+
+
 def concat(arrays: Any, *, axis: int = 0) -> Any:
     return tf.concat(arrays, axis)
 

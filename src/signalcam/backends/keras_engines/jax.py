@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -138,6 +139,28 @@ def _shapes(task: Task) -> list[tuple[Any, Any]]:
 
     jax.eval_shape(run)
     return shapes
+
+
+def resting() -> AbstractContextManager[None]:
+    """JAX records only what is differentiated."""
+    return nullcontext()
+
+
+def input_gradients(
+    _model: Any, forward: Callable[[Array], Ran], x: Array, ask: Callable[[Ran, Seen], list[Array]]
+) -> list[tuple[Array, Array]]:
+    """Score each target and differentiate it with respect to ``x``."""
+    bare = forward(x)
+    seen = look(replace(bare, steps=[each for each in bare.steps if _readable(each, set())]), int(x.shape[0]))  # fmt: skip
+
+    def scored(x: Array) -> list[Array]:
+        ran, traces = forward(x), {id(x._trace)}  # noqa: SLF001 - no public name
+        return ask(
+            replace(ran, steps=[each for each in ran.steps if _readable(each, traces)]), seen
+        )
+
+    values, back = jax.vjp(scored, x)
+    return [(each, back(_only(i, values))[0]) for i, each in enumerate(values)]
 
 
 def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:

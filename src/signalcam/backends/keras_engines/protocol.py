@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -106,6 +107,20 @@ class Engine(Protocol):
 
         What is returned gives ``None`` for numbers whose output was made otherwise than ``seen``.
         """
+        ...
+
+    def resting(self) -> AbstractContextManager[None]:
+        """Record nothing while the block is open."""
+        ...
+
+    def input_gradients(
+        self,
+        model: Any,
+        forward: Callable[[Array], Ran],
+        x: Array,
+        ask: Callable[[Ran, Seen], list[Array]],
+    ) -> list[tuple[Array, Array]]:
+        """Score each target and differentiate it with respect to ``x``."""
         ...
 
     def reach(

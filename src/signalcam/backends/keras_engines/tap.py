@@ -229,6 +229,14 @@ def channels_second(node: Any, array: Any, known: Walk) -> Any:
     return array if first and type(node).__name__ not in _TOKENS else ops.moveaxis(array, -1, 1)
 
 
+def channels_back(node: Any, values: Any, like: Any, known: Walk) -> Any:
+    """Put channels that come second where the layer has them, whose own output is ``like``."""
+    if channels_second(node, like, known) is like:
+        return values
+    by_steps = type(node).__name__ == "TimeDistributed" and known.channels_first
+    return ops.moveaxis(values, 1, 2 if by_steps and len(like.shape) > 3 else -1)
+
+
 def _convolves(node: Any) -> bool:
     """Whether a layer is a convolution, or runs one step by step."""
     inside = _below(node) if type(node).__name__ == "TimeDistributed" else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Compiled, Rows, Run, Seen, Task, Watch
+from signalcam.backends.keras_engines.protocol import Compiled, Ran, Rows, Run, Seen, Task, Watch
 from signalcam.backends.keras_engines.read import Traced, finished, look, read, traced
 from signalcam.backends.protocol import Pick, Reach
 from signalcam.targets import Asked
@@ -84,6 +85,22 @@ def _rows_of_graph(task: Task, seen: Seen) -> Rows:
     """Differentiate in a graph: an eager tape computes every kernel's gradient on its way."""
     run = compiled(task, seen)(task)
     return run.rows if run else ()
+
+
+def resting() -> AbstractContextManager[None]:
+    """A tape watches only what it is told to."""
+    return nullcontext()
+
+
+def input_gradients(
+    _model: Any, forward: Callable[[Array], Ran], x: Array, ask: Callable[[Ran, Seen], list[Array]]
+) -> list[tuple[Array, Array]]:
+    """Score each target and differentiate it with respect to ``x``."""
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        ran = forward(x)
+        values = ask(ran, look(ran, int(x.shape[0])))
+    return [(each, tape.gradient(each, x, unconnected_gradients="zero")) for each in values]
 
 
 def reach(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:

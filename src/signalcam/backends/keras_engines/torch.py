@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Run, Seen, Task, Watch
+from signalcam.backends.keras_engines.protocol import Ran, Run, Seen, Task, Watch
 from signalcam.backends.keras_engines.read import look, read
 from signalcam.backends.protocol import Pick, Reach
 from signalcam.targets import Asked
@@ -61,6 +61,31 @@ def _rows(asked: Sequence[Asked], kept: Sequence[Any]) -> Iterator[Sequence[Arra
             yield torch.autograd.grad(
                 each.value.sum(), kept, retain_graph=not last, allow_unused=True
             )
+
+
+@contextmanager
+def resting() -> Iterator[None]:
+    """Record nothing."""
+    with torch.inference_mode(mode=False), torch.no_grad():
+        yield
+
+
+def input_gradients(
+    model: Any, forward: Callable[[Array], Ran], x: Array, ask: Callable[[Ran, Seen], list[Array]]
+) -> list[tuple[Array, Array]]:
+    """Score each target and differentiate it with respect to ``x``."""
+    with _recording(model):
+        x = x.detach().clone().requires_grad_()
+        ran = forward(x)
+        values = ask(ran, look(ran, int(x.shape[0])))
+        found = [_of_input(each, x) for each in values]
+    return [(each.detach(), gradient) for each, gradient in zip(values, found, strict=True)]
+
+
+def _of_input(value: Any, x: Any) -> Any:
+    if not value.requires_grad:
+        return torch.zeros_like(x)
+    return torch.autograd.grad(value.sum(), x, retain_graph=True, materialize_grads=True)[0]
 
 
 def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:

@@ -1,0 +1,146 @@
+"""Methods that draw at the input's own resolution, for one channel of it or all together."""
+
+from dataclasses import dataclass
+
+from signalcam.arrays import Array, Map, namespace
+from signalcam.case import Case
+from signalcam.errors import MethodError
+from signalcam.formulas import Level, Method, find, planned, positive
+from signalcam.trials import like
+
+
+def over_positions(case: Case, values: Array) -> Array:
+    """Add up what lies on axes of the input without positions: ``(b, *axes)`` as ``Case.at_input`` has them."""
+    xp, shape = namespace(values), case.at_input(case.a[:1, :1, :]).shape[2:]
+    none = tuple(axis for axis, length in enumerate(shape, start=1) if length == 1)
+    return xp.sum(values, axis=none, keepdims=True) if none else values
+
+
+def _risen(case: Case, maps: Map) -> Array:
+    """What is positive of a map, at the input."""
+    return case.at_input(positive(maps)[:, None, :])[:, 0, ...]
+
+
+def guided_grad_cam(case: Case) -> list[Array]:
+    """Multiply Grad-CAM with the gradient at the input that rectifiers let pass only where positive.
+
+    Guided backpropagation is nearly the same for every class and for random weights (Adebayo et al. 2018,
+    arXiv:1810.03292): what tells classes apart in this map is Grad-CAM alone. No module is replaced.
+    """
+    rough = find("grad-cam").maps(case)
+    fine = case.input_gradients(case.x, "guided")
+    return [
+        _risen(case, each) * over_positions(case, like(g, case.a))
+        for each, (_, g) in zip(rough, fine, strict=True)
+    ]
+
+
+def full_grad(case: Case) -> list[Array]:
+    """Add up input times gradient and what every layer's own offsets add, signed, so that all is the score.
+
+    The paper takes absolute values scaled by themselves, which adds up to nothing; here the map's sum is the
+    score, to the last digits. What belongs to no position, such as a last layer's bias, is spread evenly; so
+    is what smooth steps leave over. The layer only says which axes have positions.
+    """
+    maps = []
+    for target, (score, g) in enumerate(case.input_gradients(case.x)):
+        fine = over_positions(case, like(case.x * g, case.a))
+        for each in case.offsets(target):
+            fine = fine + each
+        maps.append(_completed(fine, like(score, case.a)))
+    return maps
+
+
+def _completed(fine: Array, score: Array) -> Array:
+    """Spread what is missing of a score evenly."""
+    xp, axes = namespace(fine), tuple(range(1, len(fine.shape)))
+    missing = xp.reshape(score, (-1, *[1] * len(axes))) - xp.sum(fine, axis=axes, keepdims=True)
+    cells = 1
+    for length in fine.shape[1:]:
+        cells *= int(length)
+    return fine + missing / cells
+
+
+def input_energy(case: Case) -> list[Array]:
+    """Square the input and add up its channels.
+
+    Where the signal is strong, without any network; a map that looks the same has explained nothing.
+    """
+    x = like(case.x, case.a)
+    return [over_positions(case, x * x)] * len(case.scores)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Multiply a map with what each value of the input adds by its own gradient.
+
+    Attributes:
+        method: Whose map, at the layer.
+        guided: Take the guided gradient in place of ``|x dy/dx|``.
+    """
+
+    method: Method
+    guided: bool = False
+
+    def __call__(self, case: Case) -> list[Array]:
+        """Return one map a target, with a value for each value of the input."""
+        fine = case.input_gradients(case.x, "guided" if self.guided else None)
+        return [
+            _risen(case, each) * like(self._own(case.x, g), case.a)
+            for each, (_, g) in zip(self.method.maps(case), fine, strict=True)
+        ]
+
+    def _own(self, x: Array, g: Array) -> Array:
+        return g if self.guided else namespace(x).abs(x * g)
+
+
+def PerChannel(method: str | Method = "grad-cam", *, guided: bool = False) -> Method:  # noqa: N802 - read as a kind of method
+    """Resolve a map by the input's channels: which lead, not only when.
+
+    A map of a layer paints every channel alike. Here what is positive of it is multiplied with ``|x dy/dx|``
+    of each single value (or with the guided gradient), so it is a product of two explanations, and named so.
+
+    Args:
+        method: Whose map; one that draws at the layer.
+        guided: See ``Channels``.
+
+    Returns:
+        A method for ``method=``; the result's maps gain the channel axis.
+
+    Raises:
+        MethodError: The method does not draw at the layer.
+
+    Example:
+        >>> import signalcam as sc
+        >>> sc.PerChannel("hires-cam").name
+        'hires-cam x |input gradient x input|'
+    """
+    inner = find(method)
+    if inner.at != "layer":
+        message = f"PerChannel refines a map drawn at a layer, and {inner.name} draws at the input already. Give grad-cam or another method of a layer."
+        raise MethodError(message)
+    factor = "guided gradient" if guided else "|input gradient x input|"
+    name, level = f"{inner.name} x {factor}", _CHANNELS
+    return Method(
+        name, None, inner.paper, inner.family, inner.needs_gradients, f"{inner.passes}; 1 forward, 1 backward",
+        Channels(inner, guided), at=level,
+    )  # fmt: skip
+
+
+_CHANNELS: Level = "channels"
+planned(
+    "guided-grad-cam", guided_grad_cam, paper="Selvaraju et al. 2017, arXiv:1610.02391; Springenberg et al. 2015, arXiv:1412.6806",
+    passes="2 forward, 2 backward", family="gradient", needs_gradients=True, at="input",
+)  # fmt: skip
+planned(
+    "full-grad", full_grad, paper="Srinivas and Fleuret 2019, arXiv:1905.00780", passes="4 forward, 2 backward",
+    family="gradient", needs_gradients=False, at="input",
+)  # fmt: skip
+planned(
+    "input-energy",
+    input_energy,
+    paper="a baseline",
+    passes="1 forward",
+    family="baseline",
+    at="input",
+)

@@ -1,0 +1,51 @@
+"""Spreading a layer's maps over the input, where they are."""
+
+import numpy as np
+import pytest
+
+from signalcam.align import Axis, evenly, resample, spread
+
+LINE = 1e-12  # float64: a few multiplications and additions
+GRIDS = {
+    "signal": ((7,), 3, {0: Axis(2, 7, 20, 1.5, 2.5)}),
+    "image": ((4, 5), 4, {0: evenly(2, 4, 9), 1: Axis(3, 5, 8, -0.5, 1.7)}),
+    "swapped image": ((4, 5), 4, {0: evenly(3, 4, 9), 1: Axis(2, 5, 8, -0.5, 1.7)}),
+    "volume, channels last": ((2, 3, 4), 5, {0: evenly(1, 2, 5), 1: evenly(2, 3, 3), 2: evenly(3, 4, 6)}),
+    "an axis without a place": ((1, 6), 4, {1: evenly(3, 6, 12)}),
+    "fewer samples than positions": ((9,), 3, {0: Axis(2, 9, 4, 0.0, 0.4)}),
+}  # fmt: skip
+every_grid = pytest.mark.parametrize(("cells", "ndim", "grid"), GRIDS.values(), ids=GRIDS)
+
+
+def run(maps, cells, ndim, grid, **options):
+    return spread(maps, cells, grid, ndim, np.asarray, **options)
+
+
+@every_grid
+def test_spread_maps_are_those_resampled(rng, cells, ndim, grid):
+    maps = rng.standard_normal((2, 3, int(np.prod(cells))))
+    found = run(maps, cells, ndim, grid)
+    kept = sorted(grid, key=lambda i: grid[i].input_axis)
+    small = [cells[i] for i in sorted(grid)]
+    turned = maps.reshape(2, 3, *small).transpose(0, 1, *[2 + sorted(grid).index(i) for i in kept])
+    wanted = resample(turned, [grid[i] for i in kept])
+    lengths = {grid[i].input_axis: grid[i].length for i in grid}
+    assert found.shape == (2, 3, *[lengths.get(axis, 1) for axis in range(1, ndim)])
+    np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=LINE, atol=LINE)
+
+
+@every_grid
+def test_way_back_is_the_transpose(rng, cells, ndim, grid):
+    maps = rng.standard_normal((2, 3, int(np.prod(cells))))
+    there = run(maps, cells, ndim, grid)
+    other = rng.standard_normal(there.shape)
+    back = run(other, cells, ndim, grid, back=True)
+    assert back.shape == maps.shape
+    np.testing.assert_allclose((there * other).sum(), (maps * back).sum(), rtol=1e-9)
+
+
+@every_grid
+def test_shares_keep_their_sums(rng, cells, ndim, grid):
+    maps = rng.standard_normal((2, 3, int(np.prod(cells))))
+    found = run(maps, cells, ndim, grid, keep_sums=True)
+    np.testing.assert_allclose(found.reshape(2, 3, -1).sum(-1), maps.sum(-1), rtol=1e-9, atol=LINE)
