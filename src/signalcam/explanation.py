@@ -14,6 +14,7 @@ from signalcam import store
 from signalcam.align import Axis, resample
 from signalcam.errors import CamError, MethodError, StoreError, TargetError, nearest
 from signalcam.formulas import find
+from signalcam.fusion import Fusion, fused
 from signalcam.layout import DUMMY, Layout
 
 if TYPE_CHECKING:
@@ -348,6 +349,28 @@ class Explanation:
         return replace(
             self, layers=tuple(layers), provenance={**self.provenance, "normalized": kind}
         )
+
+    def fused(self, how: Fusion = "mean") -> Explanation:
+        """Put the maps of all layers together, at the input's resolution.
+
+        Args:
+            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.fusion.fused``. What
+                is negative is dropped first.
+
+        Returns:
+            An explanation with one layer, named after the way and the layers.
+
+        Raises:
+            MethodError: There is no such way, or only one layer.
+        """
+        full = map_operations.rectify(self.maps.values)
+        shape = (*full.shape[:3], *full.shape[4:])
+        rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]  # fmt: skip
+        lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
+        grid = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
+        name = f"{how}({', '.join(self.layer_names)})"
+        values = fused(rows, how).reshape(shape).astype(np.float32)
+        return replace(self, layers=(LayerMaps(name, values, grid),))
 
     # --- looking and keeping ---------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam import smoothing, trials
+from signalcam import masking, smoothing, trials
 from signalcam.align import resample
 from signalcam.backends import backend_of
 from signalcam.batches import as_inputs
@@ -386,3 +386,73 @@ def test_channels_share_a_map_by_what_each_adds():
     )  # a layer's map paints every channel alike
     close(exp.maps.isel(method=1, target=0, layer=0).values, rough * (x * g).abs().numpy())
     assert list(exp.maps.channel.values) == ["I", "II"]
+
+
+# --- layers together ------------------------------------------------------------------------------
+
+
+@every_rank
+def test_layers_are_put_together_at_the_input(rank, tmp_path):
+    exp = sc.explain(network(rank, "deep"), signal(rank), layer=["0.1", "0.3"], target=[1, 2], method=["layer-cam", "grad-cam"])  # fmt: skip
+    one = exp.fused("mean")
+    assert one.layer_names == ("mean(0.1, 0.3)",)
+    flat = exp.maps.values.reshape(3, 2, 2, 2, -1)
+    top = flat.max(-1, keepdims=True)
+    wanted = (flat / np.where(top > 0, top, 1)).mean(3).reshape(one.maps.values[:, :, :, 0].shape)
+    np.testing.assert_allclose(one.maps.values[:, :, :, 0], wanted, rtol=1e-5, atol=1e-6)
+    one.save(tmp_path / "fused.zarr")
+    np.testing.assert_array_equal(sc.load(tmp_path / "fused.zarr").maps, one.maps)
+
+
+# --- masks that are searched for ------------------------------------------------------------------
+
+
+@every_rank
+def test_poly_cam_counts_what_a_mask_shows_and_what_it_takes_away(rank):
+    model, x = network(rank, "deep"), signal(rank)
+    a, masks = masks_of(model, x)
+    weights = np.zeros(a.shape[:2])
+    with torch.no_grad():
+        whole = model(x)[:, 1].numpy()
+        for c in range(a.shape[1]):
+            shown, hidden = (model(x * m[:, None])[:, 1].numpy() for m in (masks[:, c], 1 - masks[:, c]))  # fmt: skip
+            weights[:, c] = np.maximum(shown + whole - hidden, 0)
+    close(maps("poly-cam", rank, "deep"), np.einsum("bc,bc...->b...", weights, a), 1e-4)
+
+
+def climbing(model, x, w):
+    """One look of the search at weights ``w``: score and slope."""
+    kept = {}
+
+    def plan(case):
+        kept["score"], mixed, kept["slope"] = masking.climb(case, 0, case.a, case.array(w))
+        return [mixed]
+
+    method = sc.Method("climb", None, "none", plan=plan, needs_gradients=False)
+    sc.explain(model, x, layer="0", method=method, target=1)
+    return kept["score"].numpy(), kept["slope"].numpy()
+
+
+@every_rank
+def test_search_climbs_along_the_true_slope(rank):
+    model, x = network(rank, "deep").double(), signal(rank).double()
+    rng = np.random.default_rng(0)
+    w, way = rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
+    _, slope = climbing(model, x, w)
+    ahead, behind = (climbing(model, x, w + step * way)[0] for step in (1e-3, -1e-3))
+    np.testing.assert_allclose((ahead - behind) / 2e-3, (slope * way).sum(1), rtol=2e-2, atol=1e-5)
+
+
+def test_search_ends_no_lower_than_it_began():
+    model, x = network(head="deep"), signal()
+    few, many = (maps(sc.Method("o", None, "none", plan=masking.OptiCam(n), needs_gradients=False), head="deep") for n in (1, 30))  # fmt: skip
+
+    def masked_score(found):
+        grid = sc.explain(model, x, layer="0", target=1).layers[0].grid
+        wide = resample(found.astype(np.float64), grid)
+        low, high = wide.min(1, keepdims=True), wide.max(1, keepdims=True)
+        mask = torch.as_tensor((wide - low) / (high - low), dtype=torch.float32)
+        return model(x * mask[:, None])[:, 1].detach().numpy()
+
+    assert (masked_score(many) >= masked_score(few) - 1e-5).all()
+    assert (masked_score(many) > masked_score(few) + 1e-4).any()

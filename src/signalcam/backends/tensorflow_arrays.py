@@ -21,6 +21,10 @@ def min(array: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     return tf.reduce_min(array, axis, keepdims)
 
 
+def sort(array: Any, *, axis: int = -1) -> Any:
+    return tf.sort(array, axis)
+
+
 def concat(arrays: Any, *, axis: int = 0) -> Any:
     return tf.concat(arrays, axis)
 

@@ -1,0 +1,116 @@
+"""Methods that look for masks of the input: Poly-CAM's weights and Opti-CAM's search."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signalcam.arrays import Array, Layered, Map, Weights, namespace
+from signalcam.case import Case
+from signalcam.errors import MethodError
+from signalcam.formulas import planned, positive, ratio, weigh
+from signalcam.inputwise import over_positions
+from signalcam.trials import like, masked, scaled, softmax
+
+_CLIP = 0.001  # of the positions at either end, as in the paper
+
+
+def poly_cam(case: Case) -> list[Map]:
+    """Weigh each channel by what the model says to what it lets through, and misses where it is taken away.
+
+    A channel's mask is clipped at a thousandth of its positions at either end. The paper scores probabilities:
+    ask with ``score="probability"`` for its numbers. One layer's map; the paper multiplies several.
+    """
+    channels = int(case.a.shape[1])
+    clipped = _clipped(case.a)
+
+    def shown(samples: slice, numbers: slice) -> Array:
+        trials = np.arange(2 * channels)[numbers]
+        maps = namespace(case.a).stack([clipped[samples][:, int(n) % channels, :] for n in trials], axis=1)  # fmt: skip
+        masks = scaled(case.at_input(maps))
+        shape = (1, -1, *[1] * (len(masks.shape) - 2))
+        turned = namespace(masks).reshape(case.array((trials >= channels).astype(float)), shape)
+        return masked(case, masks + turned * (1 - 2 * masks), samples)
+
+    tried = case.try_input(2 * channels, shown)
+    return [
+        weigh(case.a, positive(each[:, :channels] + own[:, None] - each[:, channels:]))
+        for own, each in zip(case.scores, tried, strict=True)
+    ]
+
+
+def _clipped(a: Layered) -> Layered:
+    """Hold the extreme positions of each channel at the next ones."""
+    xp, last = namespace(a), a.shape[-1] - 1
+    ordered, off = xp.sort(a, axis=-1), round(_CLIP * (a.shape[-1] - 1))
+    low, high = ordered[..., off : off + 1], ordered[..., last - off : last - off + 1]
+    lifted = xp.where(a < low, low + xp.zeros_like(a), a)
+    return xp.where(lifted > high, high + xp.zeros_like(a), lifted)
+
+
+@dataclass(frozen=True)
+class OptiCam:
+    """Search the mixture of channels whose mask lets the score rise highest.
+
+    The mixture's weights are the softmax of numbers that Adam improves step by step; the best mixture met is
+    the map. It is made to raise the score under masking, so metrics that mask say little about it.
+
+    Attributes:
+        steps: Of the search.
+        rate: Their size.
+    """
+
+    steps: int = 50
+    rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.rate <= 0:
+            message = f"steps is {self.steps} and rate {self.rate}; give at least 1 step and a rate above 0."
+            raise MethodError(message)
+
+    def __call__(self, case: Case) -> list[Map]:
+        """Return one map a target."""
+        return [self._search(case, target) for target in range(len(case.scores))]
+
+    def _search(self, case: Case, target: int) -> Map:
+        xp, a = namespace(case.a), positive(case.a)
+        w = xp.zeros_like(a[:, :, 0]) + 0.5
+        first, second = xp.zeros_like(w), xp.zeros_like(w)
+        best, top = weigh(a, softmax(w)), xp.zeros_like(w[:, 0]) - np.inf
+        for step in range(1, self.steps + 1):
+            score, mixed, slope = climb(case, target, a, w)
+            better = score > top
+            best = xp.where(better[:, None], mixed, best)
+            top = xp.where(better, score, top)
+            first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope * slope
+            rise = ratio(first / (1 - 0.9**step), xp.sqrt(second / (1 - 0.999**step)))
+            w = w + self.rate * rise
+        return best
+
+
+def climb(case: Case, target: int, a: Layered, w: Weights) -> tuple[Array, Map, Weights]:
+    """Return the score under a mixture's mask ``(b,)``, the mixture ``(b, p)``, and the slope ``(b, c)``."""
+    xp, share = namespace(a), softmax(w)
+    mixed = weigh(a, share)
+    wide = case.at_input(mixed[:, None, :])
+    axes = tuple(range(2, len(wide.shape)))
+    low, high = xp.min(wide, axis=axes, keepdims=True), xp.max(wide, axis=axes, keepdims=True)
+    mask = ratio(wide - low, high - low)
+    score, g = case.input_gradients(case.x * like(mask[:, 0, ...], case.x))[target]
+    down = over_positions(case, like(case.x * g, a))[:, None, ...]
+    at_low, at_high = _share_of(wide == low, axes, a), _share_of(wide == high, axes, a)
+    kept = down + at_low * xp.sum(down * (mask - 1), axis=axes, keepdims=True)
+    kept = kept - at_high * xp.sum(down * mask, axis=axes, keepdims=True)
+    here = case.from_input(ratio(kept, high - low))[:, 0, :]
+    each = xp.matmul(a, here[:, :, None])[:, :, 0]
+    return like(score, a), mixed, share * (each - xp.sum(share * each, axis=1, keepdims=True))
+
+
+def _share_of(hit: Array, axes: tuple[int, ...], a: Layered) -> Array:
+    """Share 1 between the positions that tie."""
+    xp = namespace(a)
+    ones = xp.astype(hit, a.dtype)
+    return ratio(ones, xp.sum(ones, axis=axes, keepdims=True))
+
+
+planned("poly-cam", poly_cam, paper="Englebert et al. 2022, arXiv:2204.13359", passes="2 K forward")
+planned("opti-cam", OptiCam(), paper="Zhang et al. 2023, arXiv:2301.07002", passes="50 forward, 50 backward")  # fmt: skip
