@@ -18,6 +18,7 @@ from keras import ops
 
 from signalcam.arrays import Array
 from signalcam.backends.keras_engines import compiled
+from signalcam.backends.keras_engines.again import Prefix, handing_back, remembering
 from signalcam.backends.keras_engines.protocol import Engine, Ran, Seen, Task, Watch
 from signalcam.backends.keras_engines.read import look, plain, read
 from signalcam.backends.keras_engines.steps import last_steps
@@ -141,15 +142,23 @@ class KerasBackend:
     ) -> list[Array]:
         """Run the model without recording, and score each target."""
         known, prepared = walk(model), _prepared(inputs)
-        shadows = [] if edit is None else [_exchanged(known, edit)]
-        with self.engine.resting():
+        whole = edit is not None and edit.prefix is None
+        shadows = [_exchanged(known, edit)] if edit is not None and whole else []
+        back = nullcontext() if edit is None or whole else _handing_back(known, edit)
+        with self.engine.resting(), back:
             ran = _bare_run(model, known, shadows, prepared.tree)
             rows = int(prepared.explained.shape[0])
             asked = question.ask(read(ran, rows, look(ran, rows)))
             return [ops.reshape(each.value, (-1,)) for each in asked]
 
-    def remember(self, _model: Any, _inputs: Inputs, _ran: str) -> None:
-        """Nothing: on Keras the whole model runs for each trial."""
+    def remember(self, model: Any, inputs: Inputs, ran: str) -> Prefix | None:
+        """Keep what the outermost layers returned before a layer did."""
+        known, prepared = walk(model), _prepared(inputs)
+        node, rows = known.find(ran), int(prepared.explained.shape[0])
+        watched = remembering(known, node, _number(ran) or 0, rows)
+        with self.engine.resting(), watched as prefix:
+            _bare_run(model, known, [], prepared.tree)
+        return None if prefix.output is None else prefix
 
     def input_gradients(
         self, model: Any, inputs: Inputs, question: Question, rule: Rule | None
@@ -237,13 +246,26 @@ def _exchanged(known: Walk, edit: Edit) -> Shadow:
     def seen(y: Any) -> Any:
         nonlocal count
         count += 1
-        if count != wanted + 1:
-            return y
-        old = _tensor(y)
-        fresh = ops.cast(channels_back(node, edit.values, old, known), old.dtype)
-        return fresh if y is old else type(y)([fresh if each is old else each for each in y])
+        return _as_given(known, edit, y) if count == wanted + 1 else y
 
     return Shadow(node, seen)
+
+
+def _handing_back(known: Walk, edit: Edit) -> AbstractContextManager[None]:
+    """Let everything before a layer's call return what it returned, and the call other activations."""
+    prefix: Prefix = edit.prefix  # type: ignore[assignment] # there, or the whole model would run
+
+    def last(y: Any) -> Any:
+        return _as_given(known, edit, y)
+
+    return handing_back(known.find(edit.ran), prefix, edit.samples, edit.times, last)
+
+
+def _as_given(known: Walk, edit: Edit, y: Any) -> Any:
+    """Put other activations in the place of those a layer returned."""
+    old = _tensor(y)
+    fresh = ops.cast(channels_back(known.find(edit.ran), edit.values, old, known), old.dtype)
+    return fresh if y is old else type(y)([fresh if each is old else each for each in y])
 
 
 def _prepared(inputs: Inputs) -> Inputs:

@@ -13,25 +13,12 @@ from typing import Any
 
 import keras
 
+from signalcam.backends.attributes import attribute
 from signalcam.backends.keras_engines.protocol import Step
 from signalcam.backends.protocol import is_array
 
 _STEPS = ("softmax", "log_softmax", "sigmoid")
 _recorded: ContextVar[list[Step] | None] = ContextVar("signalcam_steps", default=None)
-
-
-@contextmanager
-def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an entry of an object's own dictionary, past every tracker, and take it back."""
-    had, old = name in owner.__dict__, owner.__dict__.get(name)
-    owner.__dict__[name] = value
-    try:
-        yield
-    finally:
-        if had:
-            owner.__dict__[name] = old
-        else:
-            owner.__dict__.pop(name, None)
 
 
 @contextmanager

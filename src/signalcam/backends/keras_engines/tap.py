@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from signalcam.backends.keras_engines.steps import attribute, held_steps
+from signalcam.backends.attributes import attribute
+from signalcam.backends.keras_engines.steps import held_steps
 from signalcam.backends.protocol import Layer, is_array, map_arrays
 from signalcam.backends.refusals import of_exported
 from signalcam.errors import CamError, ModelError, nearest
@@ -328,7 +329,7 @@ def _seeing(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         y = own(*args, **kwargs)
         seen = (_active.get() or {}).get(id(node))
-        if seen is None or any(map(_is_symbolic, keras.tree.flatten(y))):
+        if seen is None or is_symbolic(y):
             return y
         with _in_our_words():
             return seen(y)
@@ -344,6 +345,11 @@ def _in_our_words() -> Iterator[None]:
     except CamError as error:
         error.__dict__["_keras_call_info_injected"] = True
         raise
+
+
+def is_symbolic(y: Any) -> bool:
+    """Whether anything in an output only stands for shapes that are being tried out."""
+    return any(map(_is_symbolic, keras.tree.flatten(y)))
 
 
 def _is_symbolic(y: Any) -> bool:
