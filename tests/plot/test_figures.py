@@ -6,6 +6,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import signalcam as sc
@@ -94,7 +95,9 @@ def test_zero_is_the_lightest_colour_of_an_unsigned_map(signal):
 
 def test_a_map_over_time_and_channel_gives_each_channel_its_own_strip(make):
     exp = make((1, 1, 60, 3), "batch _ time channel", [2, 3], channel_names=LEADS)
-    np.testing.assert_array_equal(strip(exp.plot()), exp.maps.values[0, 0, 0, 0].T)
+    drawn = strip(exp.plot()).reshape(3, -1, 60)  # several lines a channel, all alike
+    for line in drawn.swapaxes(0, 1):
+        np.testing.assert_array_equal(line, exp.maps.values[0, 0, 0, 0].T)
 
 
 def test_channels_can_be_chosen_by_name_and_number(signal):
@@ -163,3 +166,33 @@ def test_a_missing_matplotlib_names_the_extra(signal, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(sc.MissingExtra, match=r"signalcam\[plot\]"):
         signal.plot()
+
+
+def test_channels_that_differ_do_not_run_into_each_other():
+    """Drawn, the middle of each channel's strip has the colour of its own value and no other's."""
+    import torch  # noqa: PLC0415 - only here
+
+    torch.manual_seed(1)
+    network = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    )  # fmt: skip
+    x = torch.randn(1, 2, 300)
+    x[:, 1] = 0  # so that its own share is nothing
+    exp = sc.explain(
+        network,
+        x,
+        layer="1",
+        method=sc.PerChannel("mean-activation"),
+        target=1,
+        signed=True,
+        layout="batch channel time",
+    )
+    ax = exp.plot()
+    (strip,) = ax.images
+    rows = np.asarray(strip.get_array()).reshape(2, -1, 300)
+    assert (rows[0] == rows[0, :1]).all()
+    assert (rows[1] == 0).all()
+    drawn = np.asarray(strip.make_image(FigureCanvasAgg(ax.figure).get_renderer())[0])
+    quiet = drawn[: drawn.shape[0] * 2 // 5]  # drawn from below: the second channel
+    assert (quiet == quiet[0, 0]).all()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from signalcam.explanation import Explanation
 
+_LINES = 16  # of the image for each channel: smoothing along time must not mix channels
 _ROW = 0.46  # share of a row's height that the largest swing may fill, to either side
 
 
@@ -47,7 +48,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
         _stacked(ax, view, dim, lines, names, line_kws or {})
     left, right = extent(exp, dim, lines.shape[1])
     strip = ax.imshow(
-        heat, cmap=cmap or (DIVERGING if view.signed else LIGHT_TO_DARK), aspect="auto", zorder=0,
+        heat if len(exp.dims) == 1 else heat.repeat(_LINES, axis=0), cmap=cmap or (DIVERGING if view.signed else LIGHT_TO_DARK), aspect="auto", zorder=0,
         extent=(left, right, *ax.get_ylim()), norm=view.scale(vmin, vmax),
     )  # fmt: skip
     ax.set_xlim(left, right)
