@@ -18,13 +18,26 @@ from signalcam.formulas import Method, methods
 from signalcam.inputwise import PerChannel
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, layers
+from signalcam.reference import FromReference
 from signalcam.smoothing import Principal, Smooth
-from signalcam.targets import Class, Output, PerSample, Predicted
+from signalcam.targets import (
+    Class,
+    Contrast,
+    Counterfactual,
+    Finer,
+    Output,
+    PerSample,
+    Predicted,
+    Region,
+    Regression,
+    Similarity,
+    TrueLabel,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CamError", "CamWarning", "Class", "Explainer", "Explanation", "InputError", "LayerInfo", "Layout", "LayoutError",
-    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Smooth",
-    "StoreError", "TargetError", "explain", "layers", "load", "methods",
+    "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layout", "LayoutError",
+    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Region", "Regression",
+    "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "layers", "load", "methods",
 ]  # fmt: skip

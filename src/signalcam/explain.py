@@ -49,7 +49,7 @@ from signalcam.placing import (
     measured_axes,
     warn_of_spread,
 )
-from signalcam.targets import PerSample, Question, Target, as_target, class_index, question
+from signalcam.targets import Question, Selector, Target, as_target, class_index, question
 from signalcam.trying import Setting
 
 _log = logging.getLogger("signalcam")
@@ -68,7 +68,9 @@ class Explainer:
         layer: One or several: names or layer objects. ``"conv[1]"`` is the second call of a layer that
             runs twice. ``None`` takes the last layer with positions that the score depends on.
         target: One or several questions, each asked of every sample: ``"predicted"``, a class index or
-            name, ``PerSample([...])``, ``Output(function)`` or such a function.
+            name, a function of the model's output, or one of ``Predicted(rank)``, ``TrueLabel()``,
+            ``PerSample([...])``, ``Contrast(c, foil=f)``, ``Finer``, ``Counterfactual``, ``Regression``, ``Region``,
+            ``Similarity``, ``Output``.
         layout: Names of the input's axes, ``"batch channel time"``, or a ``Layout`` with rates, names and
             units. ``None`` finds out which axes carry positions by looking at the network.
         class_names: One name a class.
@@ -79,6 +81,8 @@ class Explainer:
             ``"probability"``, ``"log_prob_clamped"``, or a function of the scores ``(batch, class)``.
         align: ``"receptive-field"`` puts each value where the layer looked; ``"resize"`` stretches the map.
         nan: ``"raise"`` refuses samples with NaN or infinite values, ``"warn"`` goes on.
+        output: Which of several outputs holds the scores: a key, a number, or a function from what the model
+            returned to an array. ``None`` takes logits by their name, else the first array.
 
     Raises:
         CamError: An option names something that does not exist.
@@ -101,6 +105,7 @@ class Explainer:
     score: str | Callable[[Array], Array] = "logit"
     align: Alignment = "receptive-field"
     nan: NotFinite = "raise"
+    output: Selector = None
     _remembered: dict[str, tuple[str, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -146,6 +151,7 @@ class Explainer:
         named_targets: dict[str, Target] = {}
         for wanted in _several(self.target):
             target = as_target(wanted, self.class_names)
+            target = target.for_axis(self.backend.channel_axis(self.model))
             label = target.label(self.class_names)
             if named_targets.get(label, target) != target:
                 label = f"{label} {len(named_targets) + 1}"
@@ -165,6 +171,10 @@ class Explainer:
         sample_names: Sequence[Any] | None = None,
     ) -> Explanation:
         """Explain the model's answer to some inputs; see ``explain``."""
+        known = [each.labelled(labels) for each in self.targets.values()]
+        if known != list(self.targets.values()):
+            settled = replace(self, target=known)
+            return settled(inputs, labels=labels, sample_names=sample_names)
         given = as_inputs(inputs)
         count = samples_in(given)
         self._check(given, labels=labels, sample_names=sample_names)
@@ -217,8 +227,7 @@ class Explainer:
             message = "sample_names holds a name twice. Give each sample its own."
             raise InputError(message)
         for target in self.targets.values():
-            if isinstance(target, PerSample):
-                target.check(count)
+            target.check_count(count)
         check_finite(given, self.backend, self.nan)
 
     def _layers(self, given: Inputs) -> tuple[str, ...]:
@@ -264,7 +273,8 @@ class Explainer:
     # --- while it runs ---------------------------------------------------------------------------
 
     def _ask(self, rows: slice) -> Question:
-        return question(tuple(self.targets.values()), rows, self.score, self.class_names)
+        targets = tuple(self.targets.values())
+        return question(targets, rows, self.score, self.class_names, self.output)
 
     @cached_property
     def _reads_gradients(self) -> bool:
@@ -276,10 +286,10 @@ class Explainer:
             asked = replace(asked, kind=None)
         pull = self.backend.pull(self.model, batch, layers, asked)
         felt = replace(pull, rows=self._reached(pull, layers)) if self._reads_gradients else pull
-        score = scores.provenance(self.score_name, pull.reading)
+        score = asked.provenance(pull.reading)
         planned = any(each.plan or each.kind != "plain" for each in self.methods)
         inputs = self.backend.prepared(self.model, batch) if planned else batch
-        given = Given(inputs, asked)
+        given = Given(inputs, asked, rows.start)
         return part_of(felt, self.methods, setting, given, score, signed=self.signed)
 
     def _reached(self, pull: Pull, layers: Sequence[str]) -> Iterator[Sequence[Felt]]:
@@ -381,6 +391,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     labels: Sequence[int | str] | None = None, sample_names: Sequence[Any] | None = None,
     batch_size: int | None = None, progress: bool = False, signed: bool = False,
     score: str | Callable[[Array], Array] = "logit", align: Alignment = "receptive-field", nan: NotFinite = "raise",
+    output: Selector = None,
 ) -> Explanation:  # fmt: skip
     """Show which part of each input made the model answer as it did.
 
@@ -401,6 +412,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         score: See ``Explainer``.
         align: See ``Explainer``.
         nan: See ``Explainer``.
+        output: See ``Explainer``.
 
     Returns:
         Maps for every sample, target, method and layer, from one forward pass and one backward pass a
@@ -416,7 +428,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     """
     explainer = Explainer(
         model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,
-        progress=progress, signed=signed, score=score, align=align, nan=nan,
+        progress=progress, signed=signed, score=score, align=align, nan=nan, output=output,
     )  # fmt: skip
     return explainer(inputs, labels=labels, sample_names=sample_names)
 

@@ -94,7 +94,8 @@ def part_of(
     """
     planned = [each for each in methods if not _is_plain(each)]
     backend = setting.backend
-    said = _said(pull, backend)
+    picks = _picked(pull, given, backend)
+    said = _said(pull, given.question, picks, backend)
     with backend.exactly():
         keep = any(each.needs_gradients for each in planned)
         rows, felt = [], list[Sequence[Felt]]()
@@ -104,7 +105,7 @@ def part_of(
         columns, kept = list(zip(*rows, strict=True)), list(zip(*felt, strict=True))
         layers = []
         for column, own in zip(columns, kept, strict=True):
-            question = given.question.fixed(list(said.index.T))
+            question = given.question.fixed(picks)
             case = Trying(setting, given.inputs, question, own, [each.value for each in pull.asked])
             others = {each.name: _planned_maps(case, each) for each in planned}
             layers.append(_native(own, methods, column, others, signed=signed, setting=setting))
@@ -113,10 +114,17 @@ def part_of(
 
 @dataclass(frozen=True)
 class Given:
-    """What one batch was asked with."""
+    """What one batch was asked with.
+
+    Attributes:
+        inputs: The batch, where the model is.
+        question: What is asked of it.
+        start: The number of its first sample.
+    """
 
     inputs: Inputs
     question: Question
+    start: int = 0
 
 
 def _is_plain(method: Method) -> bool:
@@ -194,11 +202,19 @@ def _flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.select([broken, nothing, (low == 0) & (high == 0), low == high], [3, 1, 2, 4], 0)
 
 
-def _said(pull: Pull, backend: Backend) -> Said:
+def _picked(pull: Pull, given: Given, backend: Backend) -> list[np.ndarray]:
+    """What every target picked by looking at each sample."""
+    picks = [_whole(backend, each.picks) for each in pull.asked]
+    for target, each in zip(given.question.targets, picks, strict=True):
+        target.check_picks(each, given.start)
+    return picks
+
+
+def _said(pull: Pull, question: Question, picks: Sequence[np.ndarray], backend: Backend) -> Said:
     reading = pull.reading
     values = np.stack([backend.numpy(each.value) for each in pull.asked], axis=1)
-    index = np.stack([_whole(backend, each.index) for each in pull.asked], axis=1)
-    if not reading.has_rows:
+    index = np.stack([each[:, 0] for each in picks], axis=1)
+    if not (reading.has_rows and any(each.about_classes for each in question.targets)):
         return Said(values, index)
     p, rows = backend.numpy(reading.probabilities()), reading.logit_rows()
     logits = _log_odds(p, apart=reading.apart) if rows is None else backend.numpy(rows)

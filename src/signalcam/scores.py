@@ -91,8 +91,25 @@ class Reading:
 
     def predicted(self) -> Array:
         """``(b,)``, the predicted class of each sample."""
-        rows = self.probabilities() if self.single or self.logits is None else self.logits
+        rows = self._by_likelihood()
         return namespace(rows).argmax(rows, axis=1)
+
+    def ranked(self) -> Array:
+        """``(b, classes)``, the classes of each sample, the most likely first."""
+        rows = self._by_likelihood()
+        return namespace(rows).argsort(rows, axis=1, descending=True)
+
+    def nearest(self, index: Array, count: int) -> Array:
+        """``(b, 1 + count)``, each sample's class and those whose score lies nearest to its own."""
+        rows = self._by_likelihood()
+        xp = namespace(rows)
+        rows = rows if self.logits is not None else xp.log(rows)
+        apart = xp.abs(rows - _pick(rows, index)[:, None])
+        apart = xp.where(_is_class(rows, index), -1 + xp.zeros_like(apart), apart)
+        return xp.argsort(apart, axis=1)[:, : 1 + count]
+
+    def _by_likelihood(self) -> Array:
+        return self.probabilities() if self.single or self.logits is None else self.logits
 
 
 Score = Callable[[Reading, Array], Array]
@@ -102,13 +119,14 @@ def main_output(raw: object) -> Array | None:
     """Pick the array of scores from what a model returned: logits by name, else the first of floats."""
     if hasattr(raw, "shape") and hasattr(raw, "dtype"):
         return raw if "float" in str(raw.dtype) else None
-    entries = _entries(raw)
-    preferred = [entries[name] for name in _OUTPUT_NAMES if name in entries]
-    found = (main_output(entry) for entry in (*preferred, *entries.values()))
+    held = entries(raw)
+    preferred = [held[name] for name in _OUTPUT_NAMES if name in held]
+    found = (main_output(entry) for entry in (*preferred, *held.values()))
     return next((array for array in found if array is not None), None)
 
 
-def _entries(raw: object) -> dict[Any, Any]:
+def entries(raw: object) -> dict[Any, Any]:
+    """What a model returned, by key or by number; nothing for one array."""
     if isinstance(raw, Mapping):
         return dict(raw)
     if is_dataclass(raw):
@@ -144,12 +162,19 @@ def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
     return score, known[score]
 
 
-def provenance(name: str, reading: Reading) -> str:
-    """Say what was differentiated under the score's name, and where it came from."""
+def provenance(name: str, reading: Reading, *, relative: bool = False) -> str:
+    """Say what was differentiated under the score's name, and where it came from.
+
+    Args:
+        name: The score's.
+        reading: What the model said.
+        relative: Only differences between classes were asked for, which probabilities tell exactly.
+    """
     if not reading.has_rows:
         return "the target's own function; the output holds no classes"
     if reading.logits is None and name == "logit":
-        return FALL_BACK
+        exact = relative and not reading.apart
+        return "logit; exact differences, from probabilities" if exact else FALL_BACK
     source = f"before {reading.last_step}" if reading.last_step else "returned by the model"
     return f"{name}; {'logits ' + source if reading.logits is not None else 'probabilities only'}"
 
@@ -158,6 +183,18 @@ def logit(reading: Reading, index: Array) -> Array:
     """The logit of each sample's class, or its log-odds where the logit is unknown."""
     rows = reading.logit_rows()
     return log_odds(reading, index) if rows is None else _pick(rows, index)
+
+
+def relative_logit(reading: Reading, index: Array) -> Array:
+    """The logit of each sample's class, less something that is the same for all classes.
+
+    Differences between classes are those of the logits: behind a softmax ``ln p`` has them exactly.
+    """
+    if reading.logits is not None or reading.apart:
+        return logit(reading, index)
+    values = reading.values
+    known = reading.last_step == "log_softmax"
+    return _pick(values if known else namespace(values).log(reading.probabilities()), index)
 
 
 def log_odds(reading: Reading, index: Array) -> Array:
@@ -247,16 +284,16 @@ def _computed(score: Callable[[Array], Array], reading: Reading) -> Array:
 
 def _pick(rows: Array, index: Array) -> Array:
     xp = namespace(rows)
-    return xp.take_along_axis(rows, _beside(rows, index)[:, None], axis=1)[:, 0]
+    return xp.take_along_axis(rows, beside(rows, index)[:, None], axis=1)[:, 0]
 
 
 def _is_class(rows: Array, index: Array) -> Array:
-    numbers = _beside(rows, np.arange(rows.shape[1]))
-    hot: Array = _beside(rows, index)[:, None] == numbers[None, :]
+    numbers = beside(rows, np.arange(rows.shape[1]))
+    hot: Array = beside(rows, index)[:, None] == numbers[None, :]
     return hot
 
 
-def _beside(rows: Array, index: Array) -> Array:
+def beside(rows: Array, index: Array) -> Array:
     """Put class numbers where the scores are; those found by the framework are there already."""
     if not isinstance(index, np.ndarray):
         return index

@@ -368,3 +368,102 @@ def test_method_that_cannot_be_had_says_so_and_leaves_the_model_alone(framework,
 
 
 NOT_ON_KERAS = {"shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"}
+
+
+# --- questions -------------------------------------------------------------------------------------
+
+ended = pytest.mark.parametrize("case", ["signal", "softmax"], indirect=True)
+C, F = [0, 3, 1, 2, 0], [1, 0, 2, 3, 3]
+
+
+def by_hand(case, classes, method="hires-cam"):
+    return case.maps(case.x, classes, method)
+
+
+@ended
+@pytest.mark.parametrize("method", METHODS)
+def test_the_map_of_a_contrast_is_the_difference_of_the_classes_maps(case, method):
+    target = sc.Contrast(sc.PerSample(C), foil=sc.PerSample(F))
+    found = maps(case.model, case.x, case.layer, method=method, target=target)
+    assert difference(found, by_hand(case, C, method) - by_hand(case, F, method)) < TOLERANCE
+
+
+@ended
+def test_several_foils_count_by_their_mean(case):
+    found = maps(case.model, case.x, case.layer, target=sc.Contrast(2, foil=[0, 1, 3]))
+    rest = sum(by_hand(case, [k] * 5, "grad-cam") for k in (0, 1, 3)) / 3
+    assert difference(found, by_hand(case, [2] * 5, "grad-cam") - rest) < TOLERANCE
+
+
+@one_signal
+def test_the_quadratic_contrast_is_the_linear_one_times_twice_the_difference(case):
+    exp = sc.explain(
+        case.model, case.x, layer=case.layer, signed=True,
+        target=[sc.Contrast(2, foil=0), sc.Contrast(2, foil=0, form="quadratic")],
+    )  # fmt: skip
+    linear, squared = exp.native().values[:, 0, 0], exp.native().values[:, 1, 0]
+    assert difference(squared, 2 * exp.scores[:, 0][:, None] * linear) < TOLERANCE
+
+
+@ended
+def test_the_next_likely_class_and_what_is_finer_than_it(case):
+    exp = sc.explain(
+        case.model, case.x, layer=case.layer, signed=True,
+        target=[sc.Predicted(2), sc.Finer(sc.Predicted(2), nearest=1, gamma=0.5)],
+    )  # fmt: skip
+    logits = exp.outputs.values
+    second = np.argsort(-logits, axis=1)[:, 1]
+    assert exp.target_classes[:, 0].tolist() == second.tolist()
+    assert difference(exp.native().values[:, 0, 0], by_hand(case, second, "grad-cam")) < TOLERANCE
+    apart = np.abs(logits - logits[np.arange(5), second][:, None])
+    near = np.argsort(apart, axis=1)[:, 1]
+    wanted = by_hand(case, second, "grad-cam") - 0.5 * by_hand(case, near, "grad-cam")
+    assert difference(exp.native().values[:, 1, 0], wanted) < TOLERANCE
+
+
+@ended
+def test_a_counterfactual_is_the_map_turned_over(case):
+    found = maps(case.model, case.x, case.layer, target=sc.Counterfactual(2))
+    assert difference(found, -by_hand(case, [2] * 5, "grad-cam")) < TOLERANCE
+
+
+@one_signal
+def test_outputs_of_a_regression_add_up_as_they_are_weighed(case):
+    exp = sc.explain(
+        case.model, case.x, layer=case.layer, signed=True, target=sc.Regression({0: 1.0, 3: -2.0})
+    )
+    wanted = by_hand(case, [0] * 5, "grad-cam") - 2 * by_hand(case, [3] * 5, "grad-cam")
+    assert difference(exp.native().values[:, 0, 0], wanted) < TOLERANCE
+    assert exp.probabilities is None
+
+
+@one_signal
+def test_a_dot_product_weighs_the_outputs_maps(case):
+    w = np.array([0.5, -1.0, 2.0, 0.25], np.float32)
+    found = maps(case.model, case.x, case.layer, target=sc.Similarity(w, kind="dot"))
+    each = [w[k] * by_hand(case, [k] * 5, "grad-cam") for k in range(4)]
+    assert difference(found, sum(each)) < TOLERANCE
+
+
+@ended
+def test_trials_ask_about_what_the_unchanged_sample_was_asked(case):
+    contrast = sc.Contrast(sc.Predicted(), foil=sc.Predicted(2))
+    exp = sc.explain(
+        case.model, case.x, layer=case.layer, method="ablation-cam", signed=True, target=contrast
+    )
+    classes = np.argsort(-exp.outputs.values, axis=1)[:, :2].T
+    one, other = (
+        maps(case.model, case.x, case.layer, method="ablation-cam", target=sc.PerSample(each))
+        for each in classes
+    )
+    assert difference(exp.native().values[:, 0, 0], one - other) < TOLERANCE
+
+
+@one_signal
+def test_questions_that_keep_coming_back_are_answered_alike(case):
+    target = [sc.Contrast("predicted", foil=sc.Predicted(2)), sc.Finer(1), sc.Regression(2)]
+    explainer = sc.Explainer(case.model, layer=case.layer, signed=True, target=target)
+    first, *rest = (explainer(case.x).native().values for _ in range(7))
+    for each in rest:
+        flat = difference(each.reshape(15, -1), first.reshape(15, -1))
+        assert flat < TOLERANCE

@@ -49,13 +49,14 @@ PLAIN = reading(ROWS, ROWS)
 
 def pull(a, gradients, said=PLAIN):
     """One layer, one list of gradients for each target."""
-    asked = [Asked(ROWS[:, t % 2], np.full(len(ROWS), t)) for t in range(len(gradients))]
+    asked = [Asked(ROWS[:, t % 2], np.full((len(ROWS), 1), t)) for t in range(len(gradients))]
     return Pull(said, asked, [[Felt("conv[0]", a, g)] for g in gradients])
 
 
 def part(a, gradients, said=PLAIN, *, signed=True):
     setting = Setting(Framework(), None, lambda layer, cells: {}, (2, 1, 3), 8)
-    asked = Question((Predicted(),) * len(gradients), "logit", None, ())
+    nothing = (np.zeros(0, int),) * len(gradients)
+    asked = Question((Predicted(),) * len(gradients), "logit", None, nothing)
     given = Given(Inputs(ROWS), asked)
     return part_of(pull(a, gradients, said), METHODS, setting, given, "logit", signed=signed)
 

@@ -119,7 +119,7 @@ class KerasBackend:
             shadows = [Shadow(node, partial(_watched, node, watch, calls)) for node in nodes]
             with shadowing(shadows, known), last_steps() as steps:
                 raw = _call(model, tree)
-            return Ran(raw, steps[-8:], calls)  # the score's own step is among the last
+            return Ran(raw, steps[-8:], calls, question)  # the score's own step is among the last
 
         task = Task(model, forward, prepared.tree, int(prepared.explained.shape[0]), question)
         run = compiled.pull(self.engine, task, layers, known)
@@ -146,7 +146,7 @@ class KerasBackend:
         shadows = [_exchanged(known, edit)] if edit is not None and whole else []
         back = nullcontext() if edit is None or whole else _handing_back(known, edit)
         with self.engine.resting(), back:
-            ran = _bare_run(model, known, shadows, prepared.tree)
+            ran = _bare_run(model, known, shadows, prepared.tree, question)
             rows = int(prepared.explained.shape[0])
             asked = question.ask(read(ran, rows, look(ran, rows)))
             return [ops.reshape(each.value, (-1,)) for each in asked]
@@ -157,7 +157,7 @@ class KerasBackend:
         node, rows = known.find(ran), int(prepared.explained.shape[0])
         watched = remembering(known, node, _number(ran) or 0, rows)
         with self.engine.resting(), watched as prefix:
-            _bare_run(model, known, [], prepared.tree)
+            _call(model, prepared.tree)
         return None if prefix.output is None else prefix
 
     def input_gradients(
@@ -171,7 +171,7 @@ class KerasBackend:
         rows = int(prepared.explained.shape[0])
 
         def forward(x: Array) -> Ran:
-            return _bare_run(model, known, [], prepared.with_explained(x).tree)
+            return _bare_run(model, known, [], prepared.with_explained(x).tree, question)
 
         def ask(ran: Ran, seen: Seen) -> list[Array]:
             asked = question.ask(read(ran, rows, seen))
@@ -232,11 +232,13 @@ def _refuse(what: str) -> NoReturn:
     raise MethodError(message)
 
 
-def _bare_run(model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any) -> Ran:
+def _bare_run(
+    model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any, question: Question
+) -> Ran:
     """Run the model with nothing tapped."""
     with shadowing(shadows, known), last_steps() as steps:
         raw = _call(model, tree)
-    return Ran(raw, steps[-8:], [])
+    return Ran(raw, steps[-8:], [], question)
 
 
 def _exchanged(known: Walk, edit: Edit) -> Shadow:

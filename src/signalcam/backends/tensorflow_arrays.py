@@ -71,3 +71,7 @@ def take_along_axis(array: Any, index: Any, *, axis: int = -1) -> Any:
 
 def argmax(array: Any, *, axis: int = -1) -> Any:
     return tf.argmax(array, axis)
+
+
+def argsort(array: Any, *, axis: int = -1, descending: bool = False) -> Any:
+    return tf.argsort(array, axis, "DESCENDING" if descending else "ASCENDING", stable=True)

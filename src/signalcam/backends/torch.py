@@ -139,7 +139,7 @@ class TorchBackend:
                 raw = run(module, given)
             calls = [chosen(name, caught[module_called(module, name)]) for name in layers]
             raw = map_arrays(lambda each: each[:count], raw) if twice else raw
-            reading = read(raw, steps, count)
+            reading = read(raw, steps, count, question.main)
             question.check(reading.told)
             asked = question.ask(reading)
         return Pull(reading, asked, _rows(asked, layers, calls, question.kind))
@@ -159,7 +159,7 @@ class TorchBackend:
             if edit is not None:
                 stack.enter_context(edited(module_called(module, edit.ran), edit))
             raw = run(module, given)
-            reading = read(raw, steps, int(given.explained.shape[0]))
+            reading = read(raw, steps, int(given.explained.shape[0]), question.main)
             return [each.value.detach().reshape(-1) for each in question.ask(reading)]
 
     def remember(self, model: object, inputs: Inputs, ran: str) -> Prefix | None:
@@ -184,7 +184,7 @@ class TorchBackend:
             if bent is not None and not bent.count:
                 message = f"guided-grad-cam needs rectifiers (ReLU), and {type(module).__name__} ran none. Use grad-cam or hires-cam."
                 raise MethodError(message)
-            asked = question.ask(read(raw, steps, int(x.shape[0])))
+            asked = question.ask(read(raw, steps, int(x.shape[0]), question.main))
             return [(each.value.detach().reshape(-1), _at_input(each.value, x)) for each in asked]
 
     def offsets(self, model: object, inputs: Inputs) -> dict[str, Tensor]:

@@ -50,10 +50,10 @@ def pull(task: Task) -> Run:
 
     def values(raw: Any, pairs: Any) -> tuple[list[Array], list[Array]]:
         asked = task.question.ask(read(ran_with(raw, pairs), task.batch, seen))
-        return [each.value for each in asked], [each.index for each in asked]
+        return [each.value for each in asked], [each.picks for each in asked]
 
-    scores, head, index = jax.vjp(values, raw, pairs, has_aux=True)
-    asked = [Asked(*pair) for pair in zip(scores, index, strict=True)]
+    scores, head, picks = jax.vjp(values, raw, pairs, has_aux=True)
+    asked = [Asked(*pair) for pair in zip(scores, picks, strict=True)]
     rows = (back(head(_only(number, scores)))[0] for number in range(len(scores)))
     return Run(reading, asked, kept, rows, found[-1].calls, seen)
 

@@ -39,11 +39,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Ran:
-    """One run of the model: what it returned, its last steps, and the tapped calls in their order."""
+    """One run of the model: what it returned, its last steps, the tapped calls in their order, and what was asked."""
 
     raw: Any
     steps: Sequence[Step]
     calls: Sequence[tuple[Any, int]]
+    question: Question
+
+    @property
+    def main(self) -> Array | None:
+        """The array of scores in what the model returned."""
+        return self.question.main(self.raw)
 
 
 Forward = Callable[[Any, Watch], Ran]

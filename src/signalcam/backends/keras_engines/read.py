@@ -11,7 +11,7 @@ from keras import ops
 
 from signalcam.arrays import Array, namespace
 from signalcam.backends.keras_engines.protocol import Ran, Run, Seen, Task
-from signalcam.scores import Reading, main_output
+from signalcam.scores import Reading
 from signalcam.targets import Asked
 
 _SURE = 1e-3  # how near to 1 probabilities add up, also in half precision
@@ -30,7 +30,7 @@ def plain(array: Array) -> np.ndarray:
 
 def look(ran: Ran, batch: int) -> Seen:
     """See which step made the output, by its values: squeezing and reshaping leave those alone."""
-    main = main_output(ran.raw)
+    main = ran.main
     if main is None:
         return Seen(None, "")
     values, steps = plain(main), ran.steps
@@ -42,7 +42,7 @@ def look(ran: Ran, batch: int) -> Seen:
 
 def read(ran: Ran, batch: int, seen: Seen) -> Reading:
     """Read an output as ``look`` has seen it; the arrays may be stand-ins of the same shapes."""
-    main = main_output(ran.raw)
+    main = ran.main
     before = None if main is None or seen.last_step else main
     if main is not None and seen.place is not None:
         behind = ran.steps[seen.place].before
@@ -89,17 +89,17 @@ def traced(
         "after": None if seen.place is None else ran.steps[seen.place].after,
         "kept": list(kept),
         "values": [each.value for each in asked],
-        "index": [each.index for each in asked],
+        "picks": [each.picks for each in asked],
     }
 
 
 def finished(made: dict[str, Any], once: Traced, task: Task, seen: Seen) -> Run | None:
     """Read what a compiled run computed; ``None`` if its output was made otherwise than ``seen``."""
-    main = main_output(made["raw"])
+    main = task.question.main(made["raw"])
     if main is not None and not _as_seen(plain(main), made["after"], task.batch, seen):
         return None
     reading = Reading(made["raw"], main, made["before"], seen.last_step, task.batch)
-    asked = [Asked(*pair) for pair in zip(made["values"], made["index"], strict=True)]
+    asked = [Asked(*pair) for pair in zip(made["values"], made["picks"], strict=True)]
     rows = [_spread(*each) for each in zip(made["rows"], once.reached, strict=True)]
     return Run(reading, asked, made["kept"], rows, once.calls, seen)
 

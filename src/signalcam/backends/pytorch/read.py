@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,9 +61,11 @@ def _but_input(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name != "input"}
 
 
-def read(raw: Any, steps: LastSteps, batch: int) -> Reading:
+def read(
+    raw: Any, steps: LastSteps, batch: int, chosen: Callable[[Any], Any] = main_output
+) -> Reading:
     """Find the scores in what the model returned, and the logits behind them."""
-    main = main_output(raw)
+    main = chosen(raw)
     before, last_step = (
         _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
     )

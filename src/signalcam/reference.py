@@ -1,0 +1,68 @@
+"""Explain what sets an input apart from a reference input, at the layer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from signalcam.arrays import Map, namespace
+from signalcam.case import Case
+from signalcam.errors import MethodError
+from signalcam.formulas import Formula, Method, find
+from signalcam.trials import like
+
+
+@dataclass(frozen=True, eq=False)  # an array has no one truth value
+class Against:
+    """Put the difference from a reference's activations where a formula takes activations.
+
+    Attributes:
+        formula: The method's.
+        reference: One input, or one a sample, as the model takes it.
+    """
+
+    formula: Formula
+    reference: np.ndarray
+
+    def __call__(self, case: Case) -> list[Map]:
+        """Return one map a target."""
+        x, xp = case.x, namespace(case.x)
+        wide = self.reference[None] if self.reference.ndim == len(x.shape) - 1 else self.reference
+        if wide.ndim != len(x.shape) or wide.shape[1:] != tuple(x.shape[1:]) or len(wide) != 1:
+            message = f"the reference has shape {self.reference.shape} and a sample {tuple(x.shape[1:])}. Give one input of a sample's shape."
+            raise MethodError(message)
+        there = xp.broadcast_to(like(case.array(wide), x), tuple(x.shape))
+        apart = case.a - case.again(there).a
+        return [self.formula(apart, case.gradient(t)) for t in range(len(case.scores))]
+
+
+def FromReference(method: str | Method = "hires-cam", *, reference: Any) -> Method:  # noqa: N802 - read as a kind of method
+    """Explain what sets an input apart from a reference input, as for a regression: why more than *that* one.
+
+    The method's formula is given the difference of both inputs' activations. With ``hires-cam`` and one linear
+    layer behind the tap, the signed map adds up to the difference of both scores.
+
+    Args:
+        method: One that is a formula of activations and gradients.
+        reference: One input of a sample's shape: a baseline, a typical recording.
+
+    Raises:
+        MethodError: The method is none, or the reference does not fit.
+
+    Example:
+        >>> import signalcam as sc
+        >>> sc.FromReference(reference=ecg[0]).name
+        'hires-cam from a reference'
+    """
+    inner = find(method)
+    if inner.formula is None or inner.kind != "plain" or not inner.needs_gradients:
+        message = f"FromReference needs a formula of activations and gradients, and {inner.name} is none. Use hires-cam or grad-cam."
+        raise MethodError(message)
+    given = np.asarray(reference, np.float32)
+    if not given.size or not np.isfinite(given).all():
+        message = f"the reference has shape {given.shape} and must hold finite values. Give one input of a sample's shape."
+        raise MethodError(message)
+    return Method(
+        f"{inner.name} from a reference", None, inner.paper, inner.family, needs_gradients=True,
+        passes="2 forward, 1 backward", plan=Against(inner.formula, given),
+    )  # fmt: skip

@@ -1,0 +1,220 @@
+"""What every question has in common, and all that is asked of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from signalcam.arrays import Array
+from signalcam.case import GradientKind
+from signalcam.errors import InputError, TargetError, nearest
+from signalcam.scores import Reading, Score, entries, find, main_output, provenance, relevance
+
+NO_CLASS = -1  # stands for the class where the question is not about one
+Selector = int | str | Callable[[Any], Array] | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The answer to one question.
+
+    Attributes:
+        value: ``(b,)``, a score for each sample.
+        picks: ``(b, m)``, what was picked by looking at each sample, in whole numbers: first the class the
+            question is about, then what it is compared with, or where.
+    """
+
+    value: Array
+    picks: Array
+
+    @property
+    def index(self) -> Array:
+        """``(b,)``, the class the question is about; ``NO_CLASS`` for none."""
+        return self.picks[:, 0]
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A question that every sample is asked."""
+
+    def label(self, names: Sequence[str] | None) -> str:
+        """Name the target in the result."""
+        ...
+
+    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+        """Score every sample.
+
+        Args:
+            reading: What the model said.
+            own: What ``brought`` gave for these samples.
+            score: From the reading and one class a sample to ``(b,)``.
+            names: The class names, if they are known.
+        """
+        ...
+
+    def brought(self, _rows: slice, _names: Sequence[str] | None) -> np.ndarray:
+        """What some samples bring along, one row each; empty where they bring nothing."""
+        return np.zeros(0, np.int64)
+
+    def taken(self, _samples: Sequence[int]) -> Target:
+        """The same question for some of the samples."""
+        return self
+
+    def fixed(self, _picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
+        """The question, and what is brought along, once it is settled what each sample picks."""
+        return self, own
+
+    def check(self, _own: np.ndarray, _classes: int) -> None:
+        """Raise a ``TargetError`` unless what is brought along fits the number of classes."""
+        return
+
+    def check_picks(self, _picks: np.ndarray, _start: int) -> None:
+        """Raise a ``TargetError`` where what was picked makes no question; ``start`` numbers the samples."""
+        return
+
+    def check_count(self, _samples: int) -> None:
+        """Raise a ``TargetError`` unless it fits that many samples."""
+        return
+
+    def for_axis(self, _class_axis: int) -> Target:
+        """The question once it is known which axis of a dense output holds the classes: 1 or -1."""
+        return self
+
+    def labelled(self, _labels: Sequence[int | str] | None) -> Target:
+        """The question once the samples' true classes are known."""
+        return self
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an equal target asks the same of every batch, so that a run can be compiled."""
+        return False
+
+    @property
+    def about_classes(self) -> bool:
+        """Whether the model is taken to tell classes apart."""
+        return True
+
+    @property
+    def relative(self) -> bool:
+        """Whether what all logits have in common cancels out."""
+        return False
+
+
+@dataclass(frozen=True)
+class Question:
+    """Everything that is asked of one batch.
+
+    Attributes:
+        targets: What is asked.
+        score: What is differentiated: a name or a function, see ``scores.find``.
+        names: The class names, if they are known.
+        own: For each target what its samples bring along, one row each; empty where they bring nothing.
+        kind: Which gradient is wanted, see ``signalcam.case.Case.gradient``; ``None`` for none at all.
+        output: Which of the model's outputs is meant, see ``Explainer``.
+    """
+
+    targets: tuple[Target, ...]
+    score: str | Callable[[Array], Array]
+    names: tuple[str, ...] | None
+    own: tuple[np.ndarray, ...]
+    kind: GradientKind | None = "plain"
+    output: Selector = None
+
+    @property
+    def repeated(self) -> tuple[Any, ...] | None:
+        """What is the same for every batch; ``None`` where a user's function, which may change, is asked."""
+        if callable(self.score) or callable(self.output):
+            return None
+        if not all(each.repeats for each in self.targets):
+            return None
+        alike = tuple(each.taken(()) for each in self.targets)
+        return alike, self.score, self.names, self.kind, self.output
+
+    def main(self, raw: object) -> Array | None:
+        """The array of scores in what the model returned."""
+        return main_output(raw) if self.output is None else _selected(raw, self.output)
+
+    def fixed(self, picks: Sequence[np.ndarray]) -> Question:
+        """Ask about what was picked, whatever a changed input would be taken for."""
+        pairs = [
+            target.fixed(each, own)
+            for target, each, own in zip(self.targets, picks, self.own, strict=True)
+        ]
+        return replace(self, targets=tuple(t for t, _ in pairs), own=tuple(own for _, own in pairs))
+
+    def repeated_for(self, samples: slice, times: int) -> Question:
+        """Ask some of the samples, each several times in a row."""
+        own = tuple(np.repeat(each[samples], times, axis=0) for each in self.own)
+        return replace(self, own=own)
+
+    def check(self, classes: int | None) -> None:
+        """Raise unless the model tells as many classes apart as the question takes for granted."""
+        if classes is None:
+            return
+        about_classes = any(each.about_classes for each in self.targets)
+        if about_classes and self.names is not None and len(self.names) != classes:
+            message = (
+                f"class_names holds {len(self.names)} names but the model tells {classes} "
+                "classes apart. Give one name a class."
+            )
+            raise InputError(message)
+        for target, own in zip(self.targets, self.own, strict=True):
+            target.check(own, classes)
+
+    def ask(self, reading: Reading, own: Sequence[Array] | None = None) -> list[Asked]:
+        """Score every target; ``own`` may stand in for what samples bring along while tracing."""
+        score = relevance if self.kind == "relevance" else find(self.score)[1]
+        return [
+            target.ask(reading, brought, score, self.names)
+            for target, brought in zip(self.targets, own or self.own, strict=True)
+        ]
+
+    def provenance(self, reading: Reading) -> str:
+        """Say what was differentiated, and where it came from."""
+        name = find(self.score)[0]
+        relative = all(each.relative for each in self.targets)
+        if not any(each.about_classes for each in self.targets):
+            return "the output itself"
+        return provenance(name, reading, relative=relative)
+
+
+def question(
+    targets: Sequence[Target],
+    rows: slice,
+    score: str | Callable[[Array], Array],
+    names: Sequence[str] | None,
+    output: Selector = None,
+) -> Question:
+    """Ask some samples of a batch, given by their rows."""
+    known = None if names is None else tuple(names)
+    own = tuple(each.brought(rows, names) for each in targets)
+    return Question(tuple(targets), score, known, own, output=output)
+
+
+def _selected(raw: object, output: Selector) -> Array:
+    """Take the output that the user chose from what the model returned."""
+    if callable(output):
+        found = output(raw)
+    else:
+        known: Mapping[Any, Any] = entries(raw)
+        keys = list(known)
+        if isinstance(output, int) and output not in known and -len(keys) <= output < len(keys):
+            output = keys[output]
+        if output not in known:
+            hint = nearest(str(output), map(str, keys))
+            there = f"It holds {', '.join(map(repr, keys))}" if keys else "It is one array"
+            message = f"output={output!r} is not in what the model returned.{hint} {there}; leave output=... out, or choose one of these."
+            raise TargetError(message)
+        found = known[output]
+    if hasattr(found, "shape") and hasattr(found, "dtype"):
+        return found
+    message = f"output={output!r} is {type(found).__name__}, not an array of scores. Choose an array by key, index or function."
+    raise TargetError(message)
+
+
+def no_class(batch: int) -> np.ndarray:
+    """The picks of a question that is not about a class."""
+    return np.full((batch, 1), NO_CLASS)

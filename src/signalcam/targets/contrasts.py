@@ -1,0 +1,343 @@
+"""Questions that compare classes: why this one rather than that one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from signalcam import scores
+from signalcam.arrays import Array, namespace
+from signalcam.errors import TargetError
+from signalcam.scores import Reading, Score
+from signalcam.targets.asking import Asked, Target
+from signalcam.targets.classes import Class, ClassTarget, Predicted, class_index, whole
+
+Form = Literal["linear", "quadratic"]
+ClassLike = int | str | ClassTarget
+
+
+def as_class(wanted: object) -> ClassTarget:
+    """Turn a class index, a name or ``"predicted"`` into a question about one class."""
+    if isinstance(wanted, ClassTarget):
+        return wanted
+    if isinstance(wanted, str):
+        return Predicted() if wanted.lower() == "predicted" else Class(wanted)
+    return Class(whole(wanted))
+
+
+class Compared(Target, Protocol):
+    """What questions made of several classes have in common; ``parts`` are the questions about one."""
+
+    @property
+    def parts(self) -> tuple[ClassTarget, ...]:
+        """The questions about one class that this is made of."""
+        ...
+
+    def with_parts(self, parts: Sequence[ClassTarget]) -> Compared:
+        """The same question about other classes."""
+        ...
+
+    def brought(self, rows: slice, names: Sequence[str] | None) -> np.ndarray:
+        """One column for each part, -1 for those that bring nothing; empty where none does."""
+        columns = [each.brought(rows, names) for each in self.parts]
+        count = max(map(len, columns))
+        if not count:
+            return columns[0]
+        full = [each if len(each) else np.full(count, -1) for each in columns]
+        return np.stack(full, axis=1)
+
+    def taken(self, samples: Sequence[int]) -> Target:
+        """The same question for some of the samples."""
+        return self.with_parts([each.taken(samples) for each in self.parts])  # type: ignore[misc] # of its own kind
+
+    def labelled(self, labels: Sequence[int | str] | None) -> Target:
+        """The question once the true classes are known."""
+        return self.with_parts([each.labelled(labels) for each in self.parts])  # type: ignore[misc] # as above
+
+    def check(self, own: np.ndarray, classes: int) -> None:
+        """Raise a ``TargetError`` where a class brought along does not exist."""
+        for number, each in enumerate(self.parts if own.size else ()):
+            each.check(own[:, number], classes)
+
+    def check_count(self, samples: int) -> None:
+        """Raise a ``TargetError`` unless it fits that many samples."""
+        for each in self.parts:
+            each.check_count(samples)
+
+    def picks(self, reading: Reading, own: Array, names: Sequence[str] | None) -> list[Array]:
+        """``(b,)`` for each part, all where the scores are."""
+        given = bool(own.shape[0])
+        found = [
+            scores.beside(reading.values, each.pick(reading, own[:, i] if given else own, names))
+            for i, each in enumerate(self.parts)
+        ]
+        return [namespace(each).astype(each, found[0].dtype) for each in found]
+
+    def fixed(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
+        """Compare the classes that were picked."""
+        return Settled(self), picks
+
+    def value(self, reading: Reading, picks: Array, score: Score) -> Array:
+        """Score what was picked, ``(b, m)``."""
+        ...
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an equal target asks the same of every batch."""
+        return all(each.repeats for each in self.parts)
+
+
+@dataclass(frozen=True)
+class Settled(Target):
+    """A comparison between classes that were picked already.
+
+    Attributes:
+        target: The comparison.
+    """
+
+    target: Compared
+
+    def label(self, names: Sequence[str] | None) -> str:
+        """Name the target in the result."""
+        return self.target.label(names)
+
+    def ask(
+        self, reading: Reading, own: Array, score: Score, _names: Sequence[str] | None
+    ) -> Asked:
+        """Score what was picked."""
+        return Asked(self.target.value(reading, own, score), own)
+
+
+@dataclass(frozen=True)
+class Contrast(Compared):
+    """Asks why one class rather than another: the difference of their scores.
+
+    With logits the difference is exact, also where only probabilities are known, as what all logits have
+    in common cancels out. Signed maps of methods linear in the gradient are the difference of both maps.
+
+    Args:
+        target: The class: index, name, ``"predicted"``, ``Predicted(2)``, ``PerSample``, ``TrueLabel``.
+        foil: The other class, in any of these forms, or a list of several, whose mean counts.
+        form: ``"linear"``, or ``"quadratic"`` for the square of the difference, which signal_grad_cam
+            offers too: the same map times twice the difference, so turned over where the foil is
+            the likelier class.
+
+    Raises:
+        TargetError: Target and foil are the same class, for a sample or altogether.
+
+    Example:
+        >>> Contrast("AF", foil="normal").label(["normal", "AF"])
+        'AF rather than normal'
+    """
+
+    target: Any
+    foil: Any
+    form: Form = "linear"
+
+    def __post_init__(self) -> None:
+        foils = self.foil if isinstance(self.foil, list | tuple) else [self.foil]
+        if self.form not in ("linear", "quadratic") or not foils:
+            message = f"Contrast takes form='linear' or 'quadratic' and at least one foil, not form={self.form!r} and foil={self.foil!r}."
+            raise TargetError(message)
+        object.__setattr__(self, "target", as_class(self.target))
+        object.__setattr__(self, "foil", tuple(as_class(each) for each in foils))
+        if self.target in self.foil:
+            message = f"the foil of a Contrast is its target itself, {self.target}. Give another class, or foil=Predicted(2) for the runner-up."
+            raise TargetError(message)
+
+    @property
+    def parts(self) -> tuple[ClassTarget, ...]:
+        """The class and its foils."""
+        return (self.target, *self.foil)
+
+    def with_parts(self, parts: Sequence[ClassTarget]) -> Contrast:
+        """The same question about other classes."""
+        new = object.__new__(Contrast)
+        values = {"target": parts[0], "foil": tuple(parts[1:]), "form": self.form}
+        new.__dict__.update(values)  # checked already, and classes of no sample may be equal
+        return new
+
+    def label(self, names: Sequence[str] | None) -> str:
+        """Name the target in the result."""
+        known = [each.name for each in self.parts if isinstance(each, Class)]
+        index = [class_index(each, names) for each in known]
+        if len(set(index)) < len(index):
+            message = f"Contrast({self._word(names)}) compares a class with itself. Give another foil, or foil=Predicted(2) for the runner-up."
+            raise TargetError(message)
+        return self._word(names) + (", squared" if self.form == "quadratic" else "")
+
+    def _word(self, names: Sequence[str] | None) -> str:
+        foils = " or ".join(each.label(names) for each in self.foil)
+        return f"{self.target.label(names)} rather than {foils}"
+
+    def check_picks(self, picks: np.ndarray, start: int) -> None:
+        """Raise a ``TargetError`` where a sample's foil is its target."""
+        same = np.flatnonzero((picks[:, 1:] == picks[:, :1]).any(axis=1)) + start
+        if len(same):
+            message = f"target and foil of a Contrast are the same class for sample(s) {', '.join(map(str, same[:5]))}{'' if len(same) < 6 else ' and others'}. Leave these out, or take foil=Predicted(2), the runner-up."
+            raise TargetError(message)
+
+    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+        """Score the difference."""
+        found = self.picks(reading, own, names)
+        picks = namespace(found[0]).stack(found, axis=1)
+        return Asked(self.value(reading, picks, score), picks)
+
+    def value(self, reading: Reading, picks: Array, score: Score) -> Array:
+        """The class' score less the mean of the foils'."""
+        exact = scores.relative_logit if score is scores.logit else score
+        foils = [exact(reading, picks[:, i]) for i in range(1, len(self.parts))]
+        rest = foils[0]
+        for each in foils[1:]:
+            rest = rest + each
+        apart = exact(reading, picks[:, 0]) - rest / len(foils)
+        return apart * apart if self.form == "quadratic" else apart
+
+    @property
+    def relative(self) -> bool:
+        """What all logits have in common cancels out."""
+        return True
+
+
+@dataclass(frozen=True)
+class Finer(Compared):
+    """Asks what sets a class apart from those the model finds most like it (Finer-CAM, arXiv:2501.11309).
+
+    The class' logit less ``gamma`` times the mean of the logits nearest to it.
+
+    Args:
+        target: The class, as for ``Contrast``.
+        nearest: How many of the others count.
+        gamma: How much they count; 0 asks about the class alone.
+
+    Raises:
+        TargetError: There are not so many other classes, or a number makes no sense.
+
+    Example:
+        >>> Finer("predicted", nearest=3).label(None)
+        'predicted, finer than 3 others'
+    """
+
+    target: Any = "predicted"
+    nearest: int = 3
+    gamma: float = 0.6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", as_class(self.target))
+        if whole(self.nearest) < 1 or not self.gamma >= 0:
+            message = f"Finer takes at least 1 nearest class and a gamma of 0 or more, not {self.nearest} and {self.gamma}."
+            raise TargetError(message)
+
+    @property
+    def parts(self) -> tuple[ClassTarget, ...]:
+        """The class."""
+        return (self.target,)
+
+    def with_parts(self, parts: Sequence[ClassTarget]) -> Finer:
+        """The same question about another class."""
+        return replace(self, target=parts[0])
+
+    def label(self, names: Sequence[str] | None) -> str:
+        """Name the target in the result."""
+        return f"{self.target.label(names)}, finer than {self.nearest} others"
+
+    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+        """Score the class against those nearest to it."""
+        if self.nearest >= reading.classes:
+            message = f"{self.label(names)!r} needs {self.nearest + 1} classes, and the model tells {reading.classes} apart. Give nearest={reading.classes - 1} or less."
+            raise TargetError(message)
+        (index,) = self.picks(reading, own, names)
+        picks = reading.nearest(index, self.nearest)
+        return Asked(self.value(reading, picks, score), picks)
+
+    def value(self, reading: Reading, picks: Array, score: Score) -> Array:
+        """The class' score less a share of the mean of the others'."""
+        exact = scores.relative_logit if score is scores.logit and self.relative else score
+        others = exact(reading, picks[:, 1])
+        for i in range(2, self.nearest + 1):
+            others = others + exact(reading, picks[:, i])
+        return exact(reading, picks[:, 0]) - self.gamma * others / self.nearest
+
+    @property
+    def relative(self) -> bool:
+        """Whether what all logits have in common cancels out."""
+        return self.gamma == 1
+
+
+@dataclass(frozen=True)
+class Counterfactual(Target):
+    """Asks what speaks against a target: its score is turned over (Selvaraju et al., arXiv:1610.02391, sec. 3.3).
+
+    Args:
+        target: Any other target, or a class.
+
+    Example:
+        >>> Counterfactual("AF").label(["normal", "AF"])
+        'not AF'
+    """
+
+    target: Any
+
+    def __post_init__(self) -> None:
+        inner = self.target if isinstance(self.target, Target) else as_class(self.target)
+        object.__setattr__(self, "target", inner)
+
+    def label(self, names: Sequence[str] | None) -> str:
+        """Name the target in the result."""
+        return f"not {self.target.label(names)}"
+
+    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+        """Turn the score over."""
+        asked = self.target.ask(reading, own, score, names)
+        return Asked(-asked.value, asked.picks)
+
+    def brought(self, rows: slice, names: Sequence[str] | None) -> np.ndarray:
+        """What the target's samples bring along."""
+        return self.target.brought(rows, names)  # type: ignore[no-any-return] # any target
+
+    def taken(self, samples: Sequence[int]) -> Target:
+        """The same question for some of the samples."""
+        return Counterfactual(self.target.taken(samples))
+
+    def labelled(self, labels: Sequence[int | str] | None) -> Target:
+        """The question once the true classes are known."""
+        return Counterfactual(self.target.labelled(labels))
+
+    def fixed(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
+        """Turn over what was picked."""
+        inner, settled = self.target.fixed(picks, own)
+        return Counterfactual(inner), settled
+
+    def for_axis(self, class_axis: int) -> Target:
+        """The question once the framework's class axis is known."""
+        return Counterfactual(self.target.for_axis(class_axis))
+
+    def check(self, own: np.ndarray, classes: int) -> None:
+        """Raise as the target does."""
+        self.target.check(own, classes)
+
+    def check_count(self, samples: int) -> None:
+        """Raise as the target does."""
+        self.target.check_count(samples)
+
+    def check_picks(self, picks: np.ndarray, start: int) -> None:
+        """Raise as the target does."""
+        self.target.check_picks(picks, start)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an equal target asks the same of every batch."""
+        return bool(self.target.repeats)
+
+    @property
+    def about_classes(self) -> bool:
+        """Whether the model is taken to tell classes apart."""
+        return bool(self.target.about_classes)
+
+    @property
+    def relative(self) -> bool:
+        """Whether what all logits have in common cancels out."""
+        return bool(self.target.relative)
