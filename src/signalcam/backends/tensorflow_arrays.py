@@ -74,4 +74,5 @@ def argmax(array: Any, *, axis: int = -1) -> Any:
 
 
 def argsort(array: Any, *, axis: int = -1, descending: bool = False) -> Any:
-    return tf.argsort(array, axis, "DESCENDING" if descending else "ASCENDING", stable=True)
+    way = "DESCENDING" if descending else "ASCENDING"
+    return tf.cast(tf.argsort(array, axis, way, stable=True), tf.int64)  # as argmax counts
