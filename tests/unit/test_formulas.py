@@ -9,7 +9,7 @@ import oracles
 import pytest
 
 import signalcam as sc
-from signalcam import formulas
+from signalcam import formulas, registry
 from signalcam.arrays import flatten_positions, namespace
 from signalcam.formulas import (
     eigen_cam,
@@ -478,7 +478,7 @@ def test_what_is_no_name_is_no_method():
 
 
 def test_method_registered_from_outside_is_listed_and_found(monkeypatch):
-    monkeypatch.setattr(formulas, "_registry", dict(formulas._registry))
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
     @method("sum-cam", paper="none")
     def sum_cam(a, g):
