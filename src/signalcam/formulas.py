@@ -4,16 +4,18 @@
 score with respect to ``a``. A formula returns the signed map ``(b, p)``.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import array_api_compat
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace
+from signalcam.errors import MethodError, nearest
 from signalcam.registry import Formula, Level, Method, find, method, methods, planned
 
 __all__ = [  # with the registry, so that a method needs one import
-    "Formula", "Level", "Method", "find", "method", "methods", "planned", "positive", "principal", "random_cam", "ratio", "weigh",
+    "Formula", "Level", "Method", "find", "kpca_cam", "method", "methods", "planned", "positive", "principal", "random_cam", "ratio", "weigh",
 ]  # fmt: skip
 
 # --- what formulas are made of --------------------------------------------------------------------
@@ -187,6 +189,129 @@ def eigen_cam(a: Layered, _g: Layered) -> Map:
     show what is not active. The map knows no target: it is the same for every class.
     """
     return principal(a)
+
+
+def _sigmoid(x: Array, z: Layered, gamma: float) -> Array:
+    """``tanh(gamma <x, z> + 1) - tanh(1)``, written so that small activations keep their digits."""
+    xp, offset = namespace(x), math.tanh(1)
+    bent = xp.tanh(gamma * xp.matmul(x, z))
+    return bent * (1 - offset**2) / (1 + offset * bent)
+
+
+def _linear(x: Array, z: Layered, _gamma: float) -> Array:
+    """``<x, z>``."""
+    return namespace(x).matmul(x, z)
+
+
+def _rbf(x: Array, z: Layered, gamma: float) -> Array:
+    """``exp(-gamma |x - z|^2) - 1``."""
+    xp = namespace(x)
+    squares = xp.sum(x * x, axis=2, keepdims=True) + xp.sum(z * z, axis=1, keepdims=True)
+    return xp.expm1(-gamma * positive(squares - 2 * xp.matmul(x, z)))
+
+
+_KERNELS = {"sigmoid": _sigmoid, "linear": _linear, "rbf": _rbf}  # less a constant, as centring is
+_MARKS = 1021  # a prime: counted off evenly, they lie evenly along every axis of an image or volume
+
+
+@dataclass(frozen=True)
+class KernelPrincipal:
+    """Project the activations onto their first direction in a kernel's feature space, signed like their sum.
+
+    Positions are the samples, channels the features, centred in feature space. Up to 1021 positions this is
+    exact. Of more, 1021 evenly spaced ones decide on the direction, and every position is projected onto it
+    (Nystroem): no matrix of positions by positions is made. The map knows no target. The sigmoid saturates:
+    activations far above 1 differ no more, and a ``gamma`` below ``1 / channels`` brings them back.
+
+    Attributes:
+        kernel: ``"sigmoid"`` is ``tanh(gamma <x, y> + 1)``, ``"rbf"`` is ``exp(-gamma |x - y|^2)``,
+            ``"linear"`` is ``<x, y>``: Eigen-CAM, centred.
+        gamma: Of the kernel; ``None`` is 1 over the channels.
+    """
+
+    kernel: str = "sigmoid"
+    gamma: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kernel not in _KERNELS:
+            message = f"there is no kernel {self.kernel!r}.{nearest(str(self.kernel), _KERNELS)} Choose one of {', '.join(_KERNELS)}."
+            raise MethodError(message)
+        if self.gamma is not None and not 0 < self.gamma < math.inf:
+            message = (
+                f"gamma is {self.gamma}; give a number above 0, or None for 1 over the channels."
+            )
+            raise MethodError(message)
+
+    def __call__(self, a: Layered, _g: Layered) -> Map:
+        """Return the map ``(b, p)``."""
+        xp = namespace(a)
+        size = xp.max(xp.abs(a), axis=(1, 2), keepdims=True)
+        known = (
+            size < (xp.finfo(a.dtype).max / (4 * a.shape[1])) ** 0.5
+        )  # its squares do not overflow
+        x = xp.where(known, a, xp.zeros_like(a))
+        found = self._scores(x)
+        overlap = xp.matmul(xp.sum(x, axis=1)[:, None, :], found)  # the scores are centred
+        missing = xp.where(known, xp.zeros_like(size), xp.zeros_like(size) + np.nan)
+        return (xp.where(overlap < 0, -found, found) + missing)[:, :, 0]
+
+    def _scores(self, x: Layered) -> Array:
+        """The first component's score of each position, ``(b, p, 1)``."""
+        xp, turned, count = namespace(x), namespace(x).matrix_transpose(x), x.shape[2]
+        marks = _marks(x)
+        values, vectors, size = self._components(marks)
+        lost = values <= xp.finfo(x.dtype).eps * marks.shape[2] * size  # nothing but rounding
+        onto = vectors[:, :, -1:]
+        starts = range(0, count, _MARKS)
+        blocks = [turned[:, start : min(start + _MARKS, count), :] for start in starts]
+        found = xp.concat([xp.matmul(self._compared(each, marks), onto) for each in blocks], axis=1)
+        length = xp.sqrt(xp.where(lost, xp.zeros_like(values), values))
+        return ratio(found - xp.mean(found, axis=1, keepdims=True), length)
+
+    def _components(self, marks: Layered) -> tuple[Array, Array, Array]:
+        """Largest eigenvalue ``(b, 1, 1)``, eigenvectors, and largest entry of the kernel matrix."""
+        xp = namespace(marks)
+        matrix = self._compared(xp.matrix_transpose(marks), marks)
+        rows, columns = (xp.mean(matrix, axis=axis, keepdims=True) for axis in (1, 2))
+        centred = matrix - rows - columns + xp.mean(rows, axis=2, keepdims=True)
+        values, vectors = xp.linalg.eigh(centred)
+        return values[:, -1:, None], vectors, xp.max(xp.abs(matrix), axis=(1, 2), keepdims=True)
+
+    def _compared(self, x: Array, z: Layered) -> Array:
+        """The kernel of positions ``(b, n, c)`` and ``(b, c, m)``: ``(b, n, m)``, less a constant."""
+        return _KERNELS[self.kernel](x, z, self.gamma or 1 / z.shape[1])
+
+
+def _marks(x: Array) -> Array:
+    """All positions, or evenly spaced ones of many."""
+    xp, count = namespace(x), x.shape[2]
+    taken = min(count, _MARKS)
+    places = (np.arange(taken) * count // taken).astype(np.int32)
+    return xp.take(x, xp.asarray(places, device=array_api_compat.device(x)), axis=2)
+
+
+def kpca_cam(*, kernel: str = "sigmoid", gamma: float | None = None) -> Method:
+    """Return ``kpca-cam`` with another kernel, for ``method=``.
+
+    Args:
+        kernel: See ``KernelPrincipal``.
+        gamma: See ``KernelPrincipal``.
+
+    Raises:
+        MethodError: There is no such kernel, or ``gamma`` is not above 0.
+
+    Example:
+        >>> from signalcam.formulas import kpca_cam
+        >>> kpca_cam(kernel="rbf", gamma=0.5).name
+        'kpca-cam rbf 0.5'
+    """
+    name = f"kpca-cam {kernel}" if gamma is None else f"kpca-cam {kernel} {gamma:g}"
+    return replace(find("kpca-cam"), name=name, formula=KernelPrincipal(kernel, gamma))
+
+
+method("kpca-cam", paper="Karmani et al. 2024, arXiv:2410.00267", family="activation", needs_gradients=False)(
+    KernelPrincipal()
+)  # fmt: skip
 
 
 @method(

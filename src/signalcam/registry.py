@@ -128,7 +128,7 @@ def methods() -> tuple[Method, ...]:
     Example:
         >>> import signalcam as sc
         >>> [m.name for m in sc.methods() if m.family == "activation"]
-        ['eigen-cam', 'fem']
+        ['eigen-cam', 'fem', 'kpca-cam']
     """
     return tuple(_registry[name] for name in sorted(_registry))
 
