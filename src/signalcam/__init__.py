@@ -1,6 +1,7 @@
 """SignalCAM: which part of the input made the network say so, for signals first."""
 
 from signalcam import masking as _masking  # noqa: F401 - registers its methods
+from signalcam.augmentation import Augment
 from signalcam.errors import (
     CamError,
     CamWarning,
@@ -24,7 +25,7 @@ from signalcam.targets import Class, Output, PerSample, Predicted
 __version__ = "0.1.0"
 
 __all__ = [
-    "CamError", "CamWarning", "Class", "Explainer", "Explanation", "InputError", "LayerInfo", "Layout", "LayoutError",
+    "Augment", "CamError", "CamWarning", "Class", "Explainer", "Explanation", "InputError", "LayerInfo", "Layout", "LayoutError",
     "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Smooth",
     "StoreError", "TargetError", "explain", "layers", "load", "methods",
 ]  # fmt: skip

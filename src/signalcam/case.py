@@ -41,6 +41,11 @@ class Case(Protocol):
         ...
 
     @property
+    def dims(self) -> tuple[str, ...]:
+        """What the input's axes are called, batch first: as the layout says, or as the network implies."""
+        ...
+
+    @property
     def scores(self) -> Sequence[Array]:
         """For each target ``(b,)``, the score of the unchanged samples."""
         ...

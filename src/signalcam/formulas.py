@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import array_api_compat
 import numpy as np
 
-from signalcam.arrays import Array, Layered, Map, Weights, namespace
+from signalcam.arrays import Array, Layered, Map, Weights, namespace, taken
 from signalcam.errors import MethodError, nearest
 from signalcam.registry import Formula, Level, Method, find, method, methods, planned
 
@@ -284,10 +284,9 @@ class KernelPrincipal:
 
 def _marks(x: Array) -> Array:
     """All positions, or evenly spaced ones of many."""
-    xp, count = namespace(x), x.shape[2]
-    taken = min(count, _MARKS)
-    places = (np.arange(taken) * count // taken).astype(np.int32)
-    return xp.take(x, xp.asarray(places, device=array_api_compat.device(x)), axis=2)
+    count = int(x.shape[2])
+    few = min(count, _MARKS)
+    return taken(x, np.arange(few) * count // few, axis=2)
 
 
 def kpca_cam(*, kernel: str = "sigmoid", gamma: float | None = None) -> Method:

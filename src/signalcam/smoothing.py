@@ -1,6 +1,7 @@
 """Wrappers around methods: averages over noisy inputs, principal components of a method's channels."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +16,7 @@ _ADDS_UP = 1e-4  # of the map: channels added up in another order, in single pre
 
 @dataclass(frozen=True)
 class Noise:
-    """Noisy copies of a batch, the same ones every time.
+    """Noisy copies of a batch, the same ones every time; also one of the transforms of ``Augment``.
 
     Attributes:
         n: How many.
@@ -23,9 +24,10 @@ class Noise:
         seed: Of the noise.
     """
 
-    n: int
-    level: float
-    seed: int
+    n: int = 1
+    level: float = 0.05
+    seed: int = 0
+    moves: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.level < 0:
@@ -38,6 +40,10 @@ class Noise:
         axes = tuple(range(1, len(x.shape)))
         size = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
         return [case.again(x + self.level * size * self._drawn(case, i)) for i in range(self.n)]
+
+    def back(self, _case: Case, maps: Array) -> Array:
+        """Return a copy's map, which lies where it did."""
+        return maps
 
     def _drawn(self, case: Case, number: int) -> Array:
         one = np.random.default_rng((self.seed, number)).standard_normal(case.x.shape[1:])

@@ -20,6 +20,7 @@ from signalcam.batches import samples_in, sliced
 from signalcam.case import Edit as Changed
 from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError
+from signalcam.layout import Layout, named
 from signalcam.targets import Question
 
 WHOLE, TAIL = "the whole model", "only what lies behind the layer"
@@ -45,6 +46,7 @@ class Setting:
         shape: Of the whole input the map is drawn on.
         size: Rows the model is run with at a time; halved when memory runs out.
         progress: Show a bar on the terminal.
+        layout: Names of the input's axes, if the user gave them.
         ran: What was run for other activations, for the result.
     """
 
@@ -54,6 +56,7 @@ class Setting:
     shape: tuple[int, ...]
     size: int
     progress: bool = False
+    layout: Layout | None = None
     ran: str = ""
 
 
@@ -97,6 +100,13 @@ class Trying:
     def x(self) -> Array:
         """The input the map is drawn on."""
         return self.inputs.explained
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """What the input's axes are called."""
+        grid = self.setting.grid(self.felt[0].ran, self.cells)
+        axes = sorted(each.input_axis for each in grid.values())
+        return tuple(named(self.setting.layout, self.x.ndim, axes).dims)
 
     def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
         """Return a target's gradient, from the first pass if it was made there."""
