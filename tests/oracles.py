@@ -253,3 +253,26 @@ def resample(cube, lines):
             share = math.prod(corners[i][u[i], place[i]] for i in range(len(u)))
             out[place] += share * float(cube[u])
     return out
+
+
+def poly_cam_of(layers, grids):
+    """Maps of one sample, the deepest last: ``P = LN(M) Up(P deeper)``, ``LN(M) = M / max(Up(Down(M)), tiny)``."""
+    found = np.float64(layers[-1])
+    for number in range(len(layers) - 2, -1, -1):
+        fine, coarse = grids[number], grids[number + 1]
+        down = _placed(layers[number], fine, [axis.centres for axis in coarse])
+        blunt = _placed(down, coarse, [axis.centres for axis in fine])
+        deeper = _placed(found, coarse, [axis.centres for axis in fine])
+        found, tiny = np.zeros_like(deeper), 1e-12 * layers[number].max()
+        for u in np.ndindex(*found.shape):
+            found[u] = layers[number][u] / max(blunt[u], tiny) * deeper[u] if tiny else 0.0
+    return found
+
+
+def _placed(cube, grid, places):
+    """Read a map at other places of the input, axis after axis, by ``np.interp``; ends are held."""
+    for axis, (line, wanted) in enumerate(zip(grid, places, strict=True)):
+        cube = np.apply_along_axis(
+            lambda row, w, c: np.interp(w, c, row), axis, cube, wanted, line.centres
+        )
+    return cube

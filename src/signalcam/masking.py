@@ -18,7 +18,7 @@ def poly_cam(case: Case) -> list[Map]:
     """Weigh each channel by what the model says to what it lets through, and misses where it is taken away.
 
     A channel's mask is clipped at a thousandth of its positions at either end. The paper scores probabilities:
-    ask with ``score="probability"`` for its numbers. One layer's map; the paper multiplies several.
+    ask with ``score="probability"`` for its numbers. One layer's map; the paper multiplies several, as ``Explanation.fused("poly-cam")`` does.
     """
     channels = int(case.a.shape[1])
     clipped = _clipped(case.a)
