@@ -185,7 +185,7 @@ class Augmented:
     def __call__(self, case: Case) -> list[Array]:
         """Return one map a target."""
         total, count = self._drawn(case), 1 + sum(each.n for each in self.transforms)
-        for transform in self.transforms:
+        for transform in case.counted(self.transforms):
             for copy in transform.copies(case):
                 maps = [transform.back(case, each) for each in self._drawn(copy)]
                 total = [a + b for a, b in zip(total, maps, strict=True)]

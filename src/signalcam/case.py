@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from signalcam.arrays import Array, Layered
 
 GradientKind = Literal["plain", "curved", "relevance", "rescale"]
 Rule = Literal["guided"]
+Item = TypeVar("Item")
 Edit = Callable[[slice, slice], Array]
 
 
@@ -108,6 +109,10 @@ class Case(Protocol):
 
     def offsets(self, target: int) -> list[Array]:
         """What each layer's own offsets add to the score: for each ``(b, *axes)``, laid out as ``at_input`` does."""
+        ...
+
+    def counted(self, items: Sequence[Item]) -> Iterator[Item]:
+        """Pass items on, with a progress bar where one was asked for."""
         ...
 
     def array(self, values: object) -> Array:

@@ -11,7 +11,7 @@ import array_api_compat
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace, taken
-from signalcam.errors import MethodError, nearest
+from signalcam.errors import MethodError, is_count, nearest
 from signalcam.registry import Formula, Level, Method, find, method, methods, planned
 
 __all__ = [  # with the registry, so that a method needs one import
@@ -367,6 +367,11 @@ class RandomWeights:
     """
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not is_count(self.seed, 0):
+            message = f"seed is {self.seed}; give 0, 1, 2, ..."
+            raise MethodError(message)
 
     def __call__(self, a: Layered, _g: Layered) -> Map:
         """Return the map ``(b, p)``."""
