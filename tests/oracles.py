@@ -110,6 +110,33 @@ def eigen_grad_cam(a, g):
     return eigen_cam(np.float64(a) * g, g)
 
 
+def kpca_cam(a, _g, kernel="sigmoid", gamma=None):
+    """Textbook kernel PCA: one kernel value at a time, centred by ``H K H``, ``sqrt(value) vector`` of the largest."""
+    return _unfolded([_kernel_score(maps, kernel, gamma) for maps in _lines(a)], a)
+
+
+def _kernel_score(maps, kernel, gamma):
+    points = list(zip(*maps, strict=True))
+    matrix = np.array([[_kernel_value(kernel, gamma, x, y) for y in points] for x in points])
+    middle = np.eye(len(points)) - 1 / len(points)
+    values, vectors = np.linalg.eigh(middle @ matrix @ middle)
+    score = math.sqrt(max(values[-1], 0)) * vectors[:, -1]
+    sums = np.array([math.fsum(x) for x in points])
+    return score if score @ (sums - sums.mean()) >= 0 else -score
+
+
+def _kernel_value(kernel, gamma, x, y):
+    gamma = 1 / len(x) if gamma is None else gamma
+    inner = math.fsum(v * w for v, w in zip(x, y, strict=True))
+    if kernel == "linear":
+        return inner
+    return (
+        math.tanh(gamma * inner + 1)
+        if kernel == "sigmoid"
+        else math.exp(-gamma * math.dist(x, y) ** 2)
+    )
+
+
 def fem(a, _g):
     """sum_c mean(a[c]) [a[c, u] > mean(a[c]) + 2 std(a[c])]."""
     cam = np.zeros((len(a), *a.shape[2:]))
@@ -226,3 +253,26 @@ def resample(cube, lines):
             share = math.prod(corners[i][u[i], place[i]] for i in range(len(u)))
             out[place] += share * float(cube[u])
     return out
+
+
+def poly_cam_of(layers, grids):
+    """Maps of one sample, the deepest last: ``P = LN(M) Up(P deeper)``, ``LN(M) = M / max(Up(Down(M)), tiny)``."""
+    found = np.float64(layers[-1])
+    for number in range(len(layers) - 2, -1, -1):
+        fine, coarse = grids[number], grids[number + 1]
+        down = _placed(layers[number], fine, [axis.centres for axis in coarse])
+        blunt = _placed(down, coarse, [axis.centres for axis in fine])
+        deeper = _placed(found, coarse, [axis.centres for axis in fine])
+        found, tiny = np.zeros_like(deeper), 1e-12 * layers[number].max()
+        for u in np.ndindex(*found.shape):
+            found[u] = layers[number][u] / max(blunt[u], tiny) * deeper[u] if tiny else 0.0
+    return found
+
+
+def _placed(cube, grid, places):
+    """Read a map at other places of the input, axis after axis, by ``np.interp``; ends are held."""
+    for axis, (line, wanted) in enumerate(zip(grid, places, strict=True)):
+        cube = np.apply_along_axis(
+            lambda row, w, c: np.interp(w, c, row), axis, cube, wanted, line.centres
+        )
+    return cube

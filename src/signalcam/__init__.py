@@ -1,6 +1,7 @@
 """SignalCAM: which part of the input made the network say so, for signals first."""
 
 from signalcam import masking as _masking  # noqa: F401 - registers its methods
+from signalcam.augmentation import Augment
 from signalcam.errors import (
     CamError,
     CamWarning,
@@ -37,7 +38,7 @@ from signalcam.targets import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layout", "LayoutError",
+    "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layout", "LayoutError",
     "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Region", "Regression",
     "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "layers", "load", "methods",
 ]  # fmt: skip

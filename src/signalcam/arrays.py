@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import array_api_compat
+import numpy as np
 
 Array: TypeAlias = Any  # an array of any framework; the standard defines no common base class
 
@@ -27,6 +28,12 @@ def namespace(array: Array) -> ModuleType:
         return tensorflow_arrays
     found: ModuleType = array_api_compat.array_namespace(array)
     return found
+
+
+def taken(array: Array, places: np.ndarray, axis: int) -> Array:
+    """Take entries along an axis by their numbers."""
+    xp, here = namespace(array), array_api_compat.device(array)
+    return xp.take(array, xp.asarray(places.astype(np.int32), device=here), axis=axis)
 
 
 def flatten_positions(array: Array) -> Layered:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from signalcam.arrays import Array, Layered
 
 GradientKind = Literal["plain", "curved", "relevance", "rescale"]
 Rule = Literal["guided"]
+Item = TypeVar("Item")
 Edit = Callable[[slice, slice], Array]
 
 
@@ -38,6 +39,11 @@ class Case(Protocol):
     @property
     def x(self) -> Array:
         """The input the map is drawn on, where the model is."""
+        ...
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """What the input's axes are called, batch first: as the layout says, or as the network implies."""
         ...
 
     @property
@@ -103,6 +109,10 @@ class Case(Protocol):
 
     def offsets(self, target: int) -> list[Array]:
         """What each layer's own offsets add to the score: for each ``(b, *axes)``, laid out as ``at_input`` does."""
+        ...
+
+    def counted(self, items: Sequence[Item]) -> Iterator[Item]:
+        """Pass items on, with a progress bar where one was asked for."""
         ...
 
     def array(self, values: object) -> Array:

@@ -2,7 +2,7 @@
 
 CamError
 ├── ModelError        no backend owns this model; a layer is unknown, never ran, or has no positions
-├── MethodError       a method, score or alignment of that name does not exist
+├── MethodError       no method, score or alignment has that name; a method cannot be had of this model, or with such numbers
 ├── TargetError       a class is unknown or out of range; the output is no row of scores
 ├── LayoutError       the axes do not fit the input
 ├── InputError        the numbers themselves are unusable (empty, not finite, not numeric)
@@ -15,6 +15,7 @@ Each leaf is also the built-in a reader would expect, so ``except ValueError`` k
 from __future__ import annotations
 
 from difflib import get_close_matches
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class MissingExtra(CamError, ImportError):  # noqa: N818 - a public name, read a
 
 class CamWarning(UserWarning):
     """A result that is right but easily misread."""
+
+
+def is_count(value: object, least: int = 1) -> bool:
+    """Whether something is a whole number, and not too small."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

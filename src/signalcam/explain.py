@@ -186,7 +186,7 @@ class Explainer:
         def placed(layer: str, cells: tuple[int, ...]) -> dict[int, Axis]:
             return self._grid(given, layer, cells)
 
-        setting = Setting(self.backend, self.model, placed, shape, size, progress=self.progress)
+        setting = Setting(self.backend, self.model, placed, shape, size, progress=self.progress, layout=as_layout(self.layout))  # fmt: skip
 
         def run(rows: slice) -> Part:
             return self._part(sliced(given, rows), layers, rows, setting)

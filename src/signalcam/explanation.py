@@ -14,7 +14,7 @@ from signalcam import store
 from signalcam.align import Axis, resample
 from signalcam.errors import CamError, MethodError, StoreError, TargetError, nearest
 from signalcam.formulas import find
-from signalcam.fusion import Fusion, fused
+from signalcam.fusion import Fusion, check, fused, refined
 from signalcam.layout import DUMMY, Layout
 
 if TYPE_CHECKING:
@@ -354,8 +354,9 @@ class Explanation:
         """Put the maps of all layers together, at the input's resolution.
 
         Args:
-            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.fusion.fused``. What
-                is negative is dropped first.
+            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.fusion.fused``;
+                ``"poly-cam"``, at the resolution of the least deep layer, see ``signalcam.fusion.refined``.
+                What is negative is dropped first.
 
         Returns:
             An explanation with one layer, named after the way and the layers.
@@ -363,14 +364,24 @@ class Explanation:
         Raises:
             MethodError: There is no such way, or only one layer.
         """
+        check(how, len(self.layers))
+        name = f"{how}({', '.join(self.layer_names)})"
+        values, grid = self._refined() if how == "poly-cam" else self._fused(how)
+        return replace(self, layers=(LayerMaps(name, values.astype(np.float32), grid),))
+
+    def _fused(self, how: Fusion) -> tuple[np.ndarray, tuple[Axis, ...]]:
         full = map_operations.rectify(self.maps.values)
         shape = (*full.shape[:3], *full.shape[4:])
         rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]  # fmt: skip
         lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
         grid = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
-        name = f"{how}({', '.join(self.layer_names)})"
-        values = fused(rows, how).reshape(shape).astype(np.float32)
-        return replace(self, layers=(LayerMaps(name, values, grid),))
+        return fused(rows, how).reshape(shape), grid
+
+    def _refined(self) -> tuple[np.ndarray, tuple[Axis, ...]]:
+        raised = [map_operations.rectify(each.values) for each in self.layers]
+        rows = [each.reshape(-1, *each.shape[3:]) for each in raised]
+        values, place = refined(rows, [each.grid for each in self.layers])
+        return values.reshape(raised[place].shape), self.layers[place].grid
 
     # --- looking and keeping ---------------------------------------------------------------------
 

@@ -4,164 +4,19 @@
 score with respect to ``a``. A formula returns the signed map ``(b, p)``.
 """
 
-from collections.abc import Callable, Sequence
+import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import array_api_compat
 import numpy as np
 
-from signalcam.arrays import Array, Layered, Map, Weights, namespace
-from signalcam.case import Case, GradientKind, Plan
-from signalcam.errors import MethodError, nearest
+from signalcam.arrays import Array, Layered, Map, Weights, namespace, taken
+from signalcam.errors import MethodError, is_count, nearest
+from signalcam.registry import Formula, Level, Method, find, method, methods, planned
 
-Formula = Callable[[Layered, Layered], Map]
-Level = Literal["layer", "input", "channels"]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A registered method: its formula or its plan, and where that comes from.
-
-    Attributes:
-        name: The paper's name, in lower case with dashes.
-        formula: From activations and gradients ``(b, c, p)`` to the signed map ``(b, p)``; ``None`` for
-            a method that asks the model more than once.
-        paper: Where the method is published.
-        family: Where the evidence comes from: ``"gradient"``; ``"activation"``, which knows no target;
-            ``"trials"``, what the model says to changed samples; ``"baseline"``, no explanation but what
-            one must beat.
-        needs_gradients: Whether the method reads the gradient at the layer.
-        passes: Forward and backward passes it needs, in words: for each target, or for all together
-            where it tries changed samples.
-        plan: In place of a formula: from a case to one map ``(b, p)`` a target.
-        kind: Which gradient the formula is given.
-        at: Where the map lies: at the ``"layer"``'s positions, at the ``"input"``'s ``(b, *positions)``,
-            or on every value of it, ``"channels"`` included, ``(b, *one sample)``.
-    """
-
-    name: str
-    formula: Formula | None
-    paper: str
-    family: str = "gradient"
-    needs_gradients: bool = True
-    passes: str = "1 forward, 1 backward"
-    plan: Plan | None = None
-    kind: GradientKind = "plain"
-    at: Level = "layer"
-
-    @property
-    def summary(self) -> str:
-        """The first line of the docstring."""
-        return ((self.plan or self.formula).__doc__ or self.name).splitlines()[0]
-
-    def maps(self, case: Case) -> Sequence[Array]:
-        """Return the signed map of each target, laid out as ``at`` says."""
-        if self.plan is not None:
-            return self.plan(case)
-        formula, targets = self.formula, range(len(case.scores))
-        if formula is None:
-            message = f"{self.name} has neither a formula nor a plan. Give Method(...) one of them."
-            raise MethodError(message)
-        if not self.needs_gradients:
-            return [formula(case.a, case.a)] * len(targets)
-        return [formula(case.a, case.gradient(target, self.kind)) for target in targets]
-
-
-_registry: dict[str, Method] = {}
-
-
-def method(
-    name: str, *, paper: str, family: str = "gradient", needs_gradients: bool = True, kind: GradientKind = "plain"
-) -> Callable[[Formula], Formula]:  # fmt: skip
-    """Register a formula under its paper's name.
-
-    Args:
-        name: Lower case with dashes; what users pass as ``method=``.
-        paper: Where the formula is published.
-        family: See ``Method``.
-        needs_gradients: See ``Method``.
-        kind: See ``Method``.
-
-    Example:
-        >>> from signalcam.formulas import method, weigh
-        >>> @method("sum-cam", paper="none")
-        ... def sum_cam(a, g):
-        ...     return a.sum(1)
-        >>> _ = _registry.pop("sum-cam")
-    """
-    passes = _PASSES[kind] if needs_gradients else "1 forward"
-
-    def register(formula: Formula) -> Formula:
-        _registry[name] = Method(name, formula, paper, family, needs_gradients, passes, kind=kind)
-        return formula
-
-    return register
-
-
-_PASSES: dict[GradientKind, str] = {
-    "plain": "1 forward, 1 backward",
-    "curved": "2 forward, 2 backward",
-    "relevance": "2 forward, 1 backward",
-    "rescale": "3 forward, 1 backward",
-}
-
-
-def planned(
-    name: str, plan: Plan, *, paper: str, passes: str, family: str = "trials",
-    needs_gradients: bool = False, at: Level = "layer",
-) -> Method:  # fmt: skip
-    """Register a method that asks the model more than once.
-
-    Args:
-        name: Lower case with dashes; what users pass as ``method=``.
-        plan: From a ``signalcam.case.Case`` to one map a target.
-        paper: Where the method is published.
-        passes: What it costs, in words.
-        family: See ``Method``.
-        needs_gradients: See ``Method``.
-        at: See ``Method``.
-    """
-    _registry[name] = Method(name, None, paper, family, needs_gradients, passes, plan, at=at)
-    return _registry[name]
-
-
-def methods() -> tuple[Method, ...]:
-    """List every registered method.
-
-    Returns:
-        The methods with name, family, paper, need of gradients and passes, by name.
-
-    Example:
-        >>> import signalcam as sc
-        >>> [m.name for m in sc.methods() if m.family == "activation"]
-        ['eigen-cam', 'fem']
-    """
-    return tuple(_registry[name] for name in sorted(_registry))
-
-
-def find(wanted: object) -> Method:
-    """Return the method called ``wanted``, in any of its papers' spellings.
-
-    Raises:
-        MethodError: There is no such method.
-    """
-    if isinstance(wanted, Method):
-        return wanted
-    if isinstance(wanted, str):
-        spellings = {_bare(name): known for name, known in _registry.items()}
-        if _bare(wanted) in spellings:
-            return spellings[_bare(wanted)]
-    known = ", ".join(sorted(_registry))
-    hint = nearest(str(wanted).lower(), _registry)
-    message = f"there is no method {wanted!r}.{hint} Known: {known} (see signalcam.methods())."
-    raise MethodError(message)
-
-
-def _bare(name: str) -> str:
-    plain = name.lower().replace("-", "").replace("_", "").replace(" ", "")
-    return plain.replace("plusplus", "pp").replace("++", "pp")
-
+__all__ = [  # with the registry, so that a method needs one import
+    "Formula", "Level", "Method", "find", "kpca_cam", "method", "methods", "planned", "positive", "principal", "random_cam", "ratio", "weigh",
+]  # fmt: skip
 
 # --- what formulas are made of --------------------------------------------------------------------
 
@@ -336,6 +191,128 @@ def eigen_cam(a: Layered, _g: Layered) -> Map:
     return principal(a)
 
 
+def _sigmoid(x: Array, z: Layered, gamma: float) -> Array:
+    """``tanh(gamma <x, z> + 1) - tanh(1)``, written so that small activations keep their digits."""
+    xp, offset = namespace(x), math.tanh(1)
+    bent = xp.tanh(gamma * xp.matmul(x, z))
+    return bent * (1 - offset**2) / (1 + offset * bent)
+
+
+def _linear(x: Array, z: Layered, _gamma: float) -> Array:
+    """``<x, z>``."""
+    return namespace(x).matmul(x, z)
+
+
+def _rbf(x: Array, z: Layered, gamma: float) -> Array:
+    """``exp(-gamma |x - z|^2) - 1``."""
+    xp = namespace(x)
+    squares = xp.sum(x * x, axis=2, keepdims=True) + xp.sum(z * z, axis=1, keepdims=True)
+    return xp.expm1(-gamma * positive(squares - 2 * xp.matmul(x, z)))
+
+
+_KERNELS = {"sigmoid": _sigmoid, "linear": _linear, "rbf": _rbf}  # less a constant, as centring is
+_MARKS = 1021  # a prime: counted off evenly, they lie evenly along every axis of an image or volume
+
+
+@dataclass(frozen=True)
+class KernelPrincipal:
+    """Project the activations onto their first direction in a kernel's feature space, signed like their sum.
+
+    Positions are the samples, channels the features, centred in feature space. Up to 1021 positions this is
+    exact. Of more, 1021 evenly spaced ones decide on the direction, and every position is projected onto it
+    (Nystroem): no matrix of positions by positions is made. The map knows no target. The sigmoid saturates:
+    activations far above 1 differ no more, and a ``gamma`` below ``1 / channels`` brings them back.
+
+    Attributes:
+        kernel: ``"sigmoid"`` is ``tanh(gamma <x, y> + 1)``, ``"rbf"`` is ``exp(-gamma |x - y|^2)``,
+            ``"linear"`` is ``<x, y>``: Eigen-CAM, centred.
+        gamma: Of the kernel; ``None`` is 1 over the channels.
+    """
+
+    kernel: str = "sigmoid"
+    gamma: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kernel not in _KERNELS:
+            message = f"there is no kernel {self.kernel!r}.{nearest(str(self.kernel), _KERNELS)} Choose one of {', '.join(_KERNELS)}."
+            raise MethodError(message)
+        if self.gamma is not None and not 0 < self.gamma < math.inf:
+            message = (
+                f"gamma is {self.gamma}; give a number above 0, or None for 1 over the channels."
+            )
+            raise MethodError(message)
+
+    def __call__(self, a: Layered, _g: Layered) -> Map:
+        """Return the map ``(b, p)``."""
+        xp = namespace(a)
+        size = xp.max(xp.abs(a), axis=(1, 2), keepdims=True)
+        known = (
+            size < (xp.finfo(a.dtype).max / (4 * a.shape[1])) ** 0.5
+        )  # its squares do not overflow
+        x = xp.where(known, a, xp.zeros_like(a))
+        found = self._scores(x)
+        overlap = xp.matmul(xp.sum(x, axis=1)[:, None, :], found)  # the scores are centred
+        missing = xp.where(known, xp.zeros_like(size), xp.zeros_like(size) + np.nan)
+        return (xp.where(overlap < 0, -found, found) + missing)[:, :, 0]
+
+    def _scores(self, x: Layered) -> Array:
+        """The first component's score of each position, ``(b, p, 1)``."""
+        xp, turned, count = namespace(x), namespace(x).matrix_transpose(x), x.shape[2]
+        marks = _marks(x)
+        values, vectors, size = self._components(marks)
+        lost = values <= xp.finfo(x.dtype).eps * marks.shape[2] * size  # nothing but rounding
+        onto = vectors[:, :, -1:]
+        starts = range(0, count, _MARKS)
+        blocks = [turned[:, start : min(start + _MARKS, count), :] for start in starts]
+        found = xp.concat([xp.matmul(self._compared(each, marks), onto) for each in blocks], axis=1)
+        length = xp.sqrt(xp.where(lost, xp.zeros_like(values), values))
+        return ratio(found - xp.mean(found, axis=1, keepdims=True), length)
+
+    def _components(self, marks: Layered) -> tuple[Array, Array, Array]:
+        """Largest eigenvalue ``(b, 1, 1)``, eigenvectors, and largest entry of the kernel matrix."""
+        xp = namespace(marks)
+        matrix = self._compared(xp.matrix_transpose(marks), marks)
+        rows, columns = (xp.mean(matrix, axis=axis, keepdims=True) for axis in (1, 2))
+        centred = matrix - rows - columns + xp.mean(rows, axis=2, keepdims=True)
+        values, vectors = xp.linalg.eigh(centred)
+        return values[:, -1:, None], vectors, xp.max(xp.abs(matrix), axis=(1, 2), keepdims=True)
+
+    def _compared(self, x: Array, z: Layered) -> Array:
+        """The kernel of positions ``(b, n, c)`` and ``(b, c, m)``: ``(b, n, m)``, less a constant."""
+        return _KERNELS[self.kernel](x, z, self.gamma or 1 / z.shape[1])
+
+
+def _marks(x: Array) -> Array:
+    """All positions, or evenly spaced ones of many."""
+    count = int(x.shape[2])
+    few = min(count, _MARKS)
+    return taken(x, np.arange(few) * count // few, axis=2)
+
+
+def kpca_cam(*, kernel: str = "sigmoid", gamma: float | None = None) -> Method:
+    """Return ``kpca-cam`` with another kernel, for ``method=``.
+
+    Args:
+        kernel: See ``KernelPrincipal``.
+        gamma: See ``KernelPrincipal``.
+
+    Raises:
+        MethodError: There is no such kernel, or ``gamma`` is not above 0.
+
+    Example:
+        >>> from signalcam.formulas import kpca_cam
+        >>> kpca_cam(kernel="rbf", gamma=0.5).name
+        'kpca-cam rbf 0.5'
+    """
+    name = f"kpca-cam {kernel}" if gamma is None else f"kpca-cam {kernel} {gamma:g}"
+    return replace(find("kpca-cam"), name=name, formula=KernelPrincipal(kernel, gamma))
+
+
+method("kpca-cam", paper="Karmani et al. 2024, arXiv:2410.00267", family="activation", needs_gradients=False)(
+    KernelPrincipal()
+)  # fmt: skip
+
+
 @method(
     "fem",
     paper="Fuad et al. 2020, doi:10.1109/IPTA50016.2020.9286629",
@@ -390,6 +367,11 @@ class RandomWeights:
     """
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not is_count(self.seed, 0):
+            message = f"seed is {self.seed}; give 0, 1, 2, ..."
+            raise MethodError(message)
 
     def __call__(self, a: Layered, _g: Layered) -> Map:
         """Return the map ``(b, p)``."""

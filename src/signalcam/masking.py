@@ -1,13 +1,13 @@
 """Methods that look for masks of the input: Poly-CAM's weights and Opti-CAM's search."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace
 from signalcam.case import Case
-from signalcam.errors import MethodError
-from signalcam.formulas import planned, positive, ratio, weigh
+from signalcam.errors import MethodError, is_count
+from signalcam.formulas import Method, find, planned, positive, ratio, weigh
 from signalcam.inputwise import over_positions
 from signalcam.trials import like, masked, scaled, softmax
 
@@ -18,7 +18,7 @@ def poly_cam(case: Case) -> list[Map]:
     """Weigh each channel by what the model says to what it lets through, and misses where it is taken away.
 
     A channel's mask is clipped at a thousandth of its positions at either end. The paper scores probabilities:
-    ask with ``score="probability"`` for its numbers. One layer's map; the paper multiplies several.
+    ask with ``score="probability"`` for its numbers. One layer's map; the paper multiplies several, as ``Explanation.fused("poly-cam")`` does.
     """
     channels = int(case.a.shape[1])
     clipped = _clipped(case.a)
@@ -63,7 +63,7 @@ class OptiCam:
     rate: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.rate <= 0:
+        if not (is_count(self.steps) and 0 < self.rate < np.inf):
             message = f"steps is {self.steps} and rate {self.rate}; give at least 1 step and a rate above 0."
             raise MethodError(message)
 
@@ -76,7 +76,7 @@ class OptiCam:
         w = xp.zeros_like(a[:, :, 0]) + 0.5
         first, second = xp.zeros_like(w), xp.zeros_like(w)
         best, top = weigh(a, softmax(w)), xp.zeros_like(w[:, 0]) - np.inf
-        for step in range(1, self.steps + 1):
+        for step in case.counted(range(1, self.steps + 1)):
             score, mixed, slope = climb(case, target, a, w)
             better = score > top
             best = xp.where(better[:, None], mixed, best)
@@ -110,6 +110,19 @@ def _share_of(hit: Array, axes: tuple[int, ...], a: Layered) -> Array:
     xp = namespace(a)
     ones = xp.astype(hit, a.dtype)
     return ratio(ones, xp.sum(ones, axis=axes, keepdims=True))
+
+
+def opti_cam(*, steps: int = 50, rate: float = 0.1) -> Method:
+    """Return ``opti-cam`` with another search, for ``method=``.
+
+    Args:
+        steps: See ``OptiCam``.
+        rate: See ``OptiCam``.
+    """
+    passes = f"{steps} forward, {steps} backward"
+    return replace(
+        find("opti-cam"), name=f"opti-cam {steps}", plan=OptiCam(steps, rate), passes=passes
+    )
 
 
 planned("poly-cam", poly_cam, paper="Englebert et al. 2022, arXiv:2204.13359", passes="2 K forward")

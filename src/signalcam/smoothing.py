@@ -1,12 +1,13 @@
 """Wrappers around methods: averages over noisy inputs, principal components of a method's channels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, namespace
 from signalcam.case import Case
-from signalcam.errors import MethodError
+from signalcam.errors import MethodError, is_count
 from signalcam.formulas import Formula, Method, find, planned, positive, principal, ratio, weigh
 from signalcam.trials import like
 
@@ -15,7 +16,7 @@ _ADDS_UP = 1e-4  # of the map: channels added up in another order, in single pre
 
 @dataclass(frozen=True)
 class Noise:
-    """Noisy copies of a batch, the same ones every time.
+    """Noisy copies of a batch, the same ones every time; also one of the transforms of ``Augment``.
 
     Attributes:
         n: How many.
@@ -23,13 +24,14 @@ class Noise:
         seed: Of the noise.
     """
 
-    n: int
-    level: float
-    seed: int
+    n: int = 1
+    level: float = 0.05
+    seed: int = 0
+    moves: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.n < 1 or self.level < 0:
-            message = f"n is {self.n} and noise {self.level}; give at least 1 copy, and noise of 0 or more."
+        if not (is_count(self.n) and 0 <= self.level < np.inf and is_count(self.seed, 0)):
+            message = f"n is {self.n}, noise {self.level} and seed {self.seed}; give at least 1 copy, noise of 0 or more, and a seed of 0, 1, 2, ..."
             raise MethodError(message)
 
     def copies(self, case: Case) -> list[Case]:
@@ -37,7 +39,11 @@ class Noise:
         x, xp = case.x, namespace(case.x)
         axes = tuple(range(1, len(x.shape)))
         size = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
-        return [case.again(x + self.level * size * self._drawn(case, i)) for i in range(self.n)]
+        return [case.again(x + self.level * size * self._drawn(case, i)) for i in case.counted(range(self.n))]  # fmt: skip
+
+    def back(self, _case: Case, maps: Array) -> Array:
+        """Return a copy's map, which lies where it did."""
+        return maps
 
     def _drawn(self, case: Case, number: int) -> Array:
         one = np.random.default_rng((self.seed, number)).standard_normal(case.x.shape[1:])
@@ -188,7 +194,7 @@ class SegXResCam:
     window: int = 2
 
     def __post_init__(self) -> None:
-        if self.window < 1:
+        if not is_count(self.window):
             message = f"window is {self.window}; give at least 1 position."
             raise MethodError(message)
 
@@ -225,6 +231,20 @@ def seg_xres_cam(window: int) -> Method:
     """
     known = find("seg-xres-cam")
     return Method(f"seg-xres-cam {window}", None, known.paper, known.family, passes=known.passes, plan=SegXResCam(window))  # fmt: skip
+
+
+def smooth_grad_cam_plus_plus(*, n: int = 8, noise: float = 0.15, seed: int = 0) -> Method:
+    """Return ``smooth-grad-cam++`` with other noise, for ``method=``.
+
+    Args:
+        n: How many noisy inputs.
+        noise: Standard deviation, as a share of each sample's range.
+        seed: Of the noise.
+    """
+    plan, passes = SmoothGradCamPlusPlus(Noise(n, noise, seed)), f"{n + 1} forward, {n} backward"
+    return replace(
+        find("smooth-grad-cam++"), name=f"smooth-grad-cam++ {n}", plan=plan, passes=passes
+    )
 
 
 planned(

@@ -6,13 +6,13 @@ is explained: the logit, unless ``score=`` says otherwise.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace
 from signalcam.case import Case
-from signalcam.errors import MethodError
+from signalcam.errors import MethodError, is_count, nearest
 from signalcam.formulas import Method, find, planned, positive, ratio, weigh
 
 Weighting = Literal["softmax", "none", "relu"]
@@ -155,13 +155,11 @@ class ScoreCam:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.weighting not in ("softmax", "none", "relu"):
-            message = (
-                f"there is no weighting {self.weighting!r}; choose 'softmax', 'none' or 'relu'."
-            )
+        if self.weighting not in get_args(Weighting):
+            message = f"there is no weighting {self.weighting!r}.{nearest(str(self.weighting), get_args(Weighting))} Choose 'softmax', 'none' or 'relu'."
             raise MethodError(message)
-        if self.steps < 1 or self.noise < 0:
-            message = f"steps is {self.steps} and noise {self.noise}; give at least 1 step, and noise of 0 or more."
+        if not (is_count(self.steps) and 0 <= self.noise < np.inf and is_count(self.seed, 0)):
+            message = f"steps is {self.steps}, noise {self.noise} and seed {self.seed}; give at least 1 step, noise of 0 or more, and a seed of 0, 1, 2, ..."
             raise MethodError(message)
 
     def __call__(self, case: Case) -> list[Map]:
@@ -232,7 +230,7 @@ class GroupCam:
     blur: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.groups < 1 or self.blur <= 0:
+        if not (is_count(self.groups) and 0 < self.blur < np.inf):
             message = f"groups is {self.groups} and blur {self.blur}; give at least 1 group and a blur above 0."
             raise MethodError(message)
 

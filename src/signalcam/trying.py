@@ -18,8 +18,9 @@ from signalcam.arrays import Array, Layered, flatten_positions, namespace
 from signalcam.backends.protocol import Backend, Edit, Felt, Inputs, repeated
 from signalcam.batches import samples_in, sliced
 from signalcam.case import Edit as Changed
-from signalcam.case import GradientKind, Rule
+from signalcam.case import GradientKind, Item, Rule
 from signalcam.errors import MethodError
+from signalcam.layout import Layout, named
 from signalcam.targets import Question
 
 WHOLE, TAIL = "the whole model", "only what lies behind the layer"
@@ -45,6 +46,7 @@ class Setting:
         shape: Of the whole input the map is drawn on.
         size: Rows the model is run with at a time; halved when memory runs out.
         progress: Show a bar on the terminal.
+        layout: Names of the input's axes, if the user gave them.
         ran: What was run for other activations, for the result.
     """
 
@@ -54,6 +56,7 @@ class Setting:
     shape: tuple[int, ...]
     size: int
     progress: bool = False
+    layout: Layout | None = None
     ran: str = ""
 
 
@@ -98,6 +101,13 @@ class Trying:
         """The input the map is drawn on."""
         return self.inputs.explained
 
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """What the input's axes are called."""
+        grid = self.setting.grid(self.felt[0].ran, self.cells)
+        axes = sorted(each.input_axis for each in grid.values())
+        return tuple(named(self.setting.layout, self.x.ndim, axes).dims)
+
     def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
         """Return a target's gradient, from the first pass if it was made there."""
         if kind == "plain" and self.felt[target].gradient is not None:
@@ -120,6 +130,7 @@ class Trying:
 
     def try_input(self, trials: int, edit: Changed) -> list[Array]:
         """Run the model on other inputs."""
+        self._require_measurements()
 
         def run(samples: slice, numbers: slice, times: int) -> list[Array]:
             x = edit(samples, numbers)
@@ -204,11 +215,9 @@ class Trying:
         self, trials: int, run: Callable[[slice, slice, int], list[Array]]
     ) -> list[Array]:
         """Run all trials of all samples, no more rows at a time than allowed."""
-        from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
-
         setting, count = self.setting, samples_in(self.inputs)
         found: list[list[Array]] = []
-        with tqdm(total=count * trials, unit="trial", desc=self.method, leave=False, disable=not setting.progress) as bar:  # fmt: skip
+        with self._bar(count * trials, "trial") as bar:
             for samples, numbers in _chunks(count, trials, setting.size):
                 times = numbers.stop - numbers.start
                 try:
@@ -225,6 +234,7 @@ class Trying:
 
     def input_gradients(self, x: Array, rule: Rule | None = None) -> list[tuple[Array, Array]]:
         """Differentiate each score with respect to the input, as many samples at a time as fit."""
+        self._require_measurements()
         backend, count = self.setting.backend, samples_in(self.inputs)
         given, found = self.inputs.with_explained(x), []
         for samples, _ in _chunks(count, 1, self.setting.size):
@@ -236,6 +246,12 @@ class Trying:
             (xp.concat([v for v, _ in each], axis=0), xp.concat([g for _, g in each], axis=0))
             for each in zip(*found, strict=True)
         ]
+
+    def _require_measurements(self) -> None:
+        kind = str(self.x.dtype)
+        if "float" not in kind:
+            message = f"{self.method} changes or differentiates the input, and this one holds whole numbers ({kind}). Pass measurements as x.astype('float32'); for indices take a method of the layer alone, such as grad-cam or ablation-cam."
+            raise MethodError(message)
 
     def at_input(self, maps: Array) -> Array:
         """Interpolate maps of this layer to the input."""
@@ -252,6 +268,7 @@ class Trying:
 
     def again(self, x: Array) -> Trying:
         """The same questions about other inputs."""
+        self._require_measurements()
         setting, inputs = self.setting, self.inputs.with_explained(x)
         pull = setting.backend.pull(
             setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain")
@@ -288,6 +305,19 @@ class Trying:
     def offsets(self, target: int) -> list[Array]:
         """What each layer's own offsets add to the score."""
         return self._offsets[target]
+
+    def counted(self, items: Sequence[Item]) -> Iterator[Item]:
+        """Pass items on, with a progress bar where one was asked for."""
+        with self._bar(len(items), "step") as bar:
+            for each in items:
+                yield each
+                bar.update()
+
+    def _bar(self, total: int, unit: str) -> Any:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
+
+        silent = not self.setting.progress
+        return tqdm(total=total, unit=unit, desc=self.method, leave=False, disable=silent)
 
     def array(self, values: object) -> Array:
         """Put numbers made in NumPy where the activations are, in their type."""

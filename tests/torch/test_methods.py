@@ -1,6 +1,7 @@
 """Methods that ask a PyTorch network again: against plain loops and the identities they must hold."""
 
 import numpy as np
+import oracles
 import pytest
 import torch
 from torch import nn
@@ -402,6 +403,27 @@ def test_layers_are_put_together_at_the_input(rank, tmp_path):
     np.testing.assert_allclose(one.maps.values[:, :, :, 0], wanted, rtol=1e-5, atol=1e-6)
     one.save(tmp_path / "fused.zarr")
     np.testing.assert_array_equal(sc.load(tmp_path / "fused.zarr").maps, one.maps)
+
+
+@every_rank
+def test_poly_cam_puts_layers_together_at_the_finest_ones_positions(rank, tmp_path):
+    exp = sc.explain(network(rank, "deep"), signal(rank), layer=["0.3", "0.1"], target=[1, 2], method=["poly-cam", "mean-activation"])  # fmt: skip
+    one = exp.fused("poly-cam")
+    assert one.layer_names == ("poly-cam(0.3, 0.1)",)
+    assert one.native().shape == (3, 2, 2, *LENGTHS[rank])
+    grids = [exp.layers[1].grid, exp.layers[0].grid]
+    for n, t, m in np.ndindex(3, 2, 2):
+        wanted = oracles.poly_cam_of([exp.layers[i].values[n, t, m] for i in (1, 0)], grids)
+        np.testing.assert_allclose(one.native().values[n, t, m], wanted, rtol=1e-4, atol=1e-6)
+    one.save(tmp_path / "fused.zarr")
+    np.testing.assert_array_equal(sc.load(tmp_path / "fused.zarr").maps, one.maps)
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "product", "layer-cam", "poly-cam"])
+def test_one_layer_cannot_be_put_together(how):
+    exp = sc.explain(network(), signal(), layer="0")
+    with pytest.raises(sc.MethodError, match=r"Explain two layers or more: layer=\[\.\.\.\]"):
+        exp.fused(how)
 
 
 # --- masks that are searched for ------------------------------------------------------------------

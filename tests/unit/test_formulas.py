@@ -1,6 +1,7 @@
 """Formulas: equal to their oracles, exact on heads whose answer is known, and found by name."""
 
 import math
+import tracemalloc
 
 import array_api_strict
 import jaxtyping
@@ -9,7 +10,7 @@ import oracles
 import pytest
 
 import signalcam as sc
-from signalcam import formulas
+from signalcam import formulas, registry
 from signalcam.arrays import flatten_positions, namespace
 from signalcam.formulas import (
     eigen_cam,
@@ -19,6 +20,7 @@ from signalcam.formulas import (
     grad_cam_elementwise,
     grad_cam_plus_plus,
     hires_cam,
+    kpca_cam,
     layer_cam,
     method,
     methods,
@@ -347,11 +349,104 @@ def test_eigen_grad_cam_flips_with_the_score(rng):
     np.testing.assert_allclose(flipped, -eigen_grad_cam(a, g), rtol=EXACT, atol=EXACT)
 
 
-def test_eigen_cam_holds_no_matrix_of_positions_by_positions(rng):
-    a = np.maximum(
-        rng.standard_normal((1, 8, 16 * 112 * 112), np.float32), 0
-    )  # that would be 161 GB
-    assert eigen_cam(a, a).shape == (1, 16 * 112 * 112)
+@pytest.mark.parametrize("name", ["eigen-cam", "eigen-grad-cam", "kpca-cam"])
+def test_no_matrix_of_positions_by_positions_is_held(rng, name):
+    a = np.maximum(rng.standard_normal((1, 8, 16 * 112 * 112), np.float32), 0)
+    tracemalloc.start()
+    found = formulas.find(name).formula(a, a)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (1, 16 * 112 * 112)
+    assert np.isfinite(found).all()
+    assert found.any()
+    assert peak < 100e6  # that matrix would be 161 GB
+
+
+KERNELS = [("sigmoid", None), ("sigmoid", 0.5), ("linear", None), ("rbf", None), ("rbf", 0.1)]
+each_kernel = pytest.mark.parametrize(("kernel", "gamma"), KERNELS)
+
+
+@each_library
+@each_rank
+@each_kernel
+def test_kpca_cam_equals_textbook_kernel_pca(rng, kernel, gamma, cells, xp):
+    a, _ = layer(rng, cells)
+    flat = flatten_positions(xp.asarray(a))
+    found = np.asarray(kpca_cam(kernel=kernel, gamma=gamma).formula(flat, flat))
+    wanted = oracles.kpca_cam(a, a, kernel, gamma).reshape(3, -1)
+    np.testing.assert_allclose(found, wanted, rtol=10 * EXACT, atol=10 * EXACT)
+
+
+@pytest.mark.parametrize("channels", [3, 30])
+def test_kpca_cam_with_a_linear_kernel_is_eigen_cam_of_centred_channels(rng, channels):
+    a, _ = layer(rng, (17,), channels=channels)
+    found, centred = kpca_cam(kernel="linear").formula(a, a), a - a.mean(-1, keepdims=True)
+    np.testing.assert_allclose(found, eigen_cam(centred, a), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e-8])
+def test_kpca_cam_of_small_activations_keeps_its_digits(rng, factor):
+    """Where nothing saturates the sigmoid is a line: centred Eigen-CAM times the root of its slope."""
+    a = rng.standard_normal((2, 4, 9)).astype(np.float32)
+    small = a * np.float32(factor)
+    found = formulas.find("kpca-cam").formula(small, small) / factor
+    slope = (1 - math.tanh(1) ** 2) / 4
+    wanted = math.sqrt(slope) * eigen_cam(a - a.mean(-1, keepdims=True), a)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_kpca_cam_of_activations_that_all_saturate_is_blank_and_not_noise():
+    a = np.random.default_rng(0).uniform(100, 200, (2, 4, 37)).astype(np.float32)
+    assert not formulas.find("kpca-cam").formula(a, a).any()
+    assert kpca_cam(gamma=1e-6).formula(a, a).any()
+
+
+@pytest.mark.parametrize("kernel", ["sigmoid", "linear", "rbf"])
+def test_kpca_cam_of_many_positions_is_close_to_the_exact_one(rng, monkeypatch, kernel):
+    """Smooth patterns over an image, as a layer holds, from a quarter of the positions."""
+    rows, columns = np.mgrid[:28, :32] / 30
+    patterns = [
+        np.exp(-20 * ((rows - u) ** 2 + (columns - v) ** 2)) for u, v in rng.uniform(0, 1, (6, 2))
+    ]
+    a = np.stack(patterns).reshape(1, 6, -1)
+    method = kpca_cam(kernel=kernel)
+    exact = method.formula(a, a)[0]
+    monkeypatch.setattr(formulas, "_MARKS", 223)
+    found = method.formula(a, a)[0]
+    assert np.abs(found - exact).max() < 0.08 * np.abs(exact).max()  # from 223 of 896 places
+    assert abs(found.mean()) < 1e-12
+
+
+@pytest.mark.parametrize("cells", [(1030,), (32, 64), (16, 112, 112)])
+def test_marks_of_many_positions_lie_evenly_along_every_axis(cells):
+    places = np.arange(math.prod(cells), dtype=float).reshape(1, 1, -1)
+    marks = formulas._marks(places)[0, 0].astype(int)
+    assert len(set(marks)) == 1021
+    for axis, along in enumerate(np.unravel_index(marks, cells)):
+        counts = np.bincount(along, minlength=cells[axis])
+        assert counts.max() - counts.min() <= 2 + 0.1 * counts.mean()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"kernel": "linaer"}, r"no kernel 'linaer'. Nearest: 'linear'.*sigmoid, linear, rbf"),
+        ({"gamma": 0.0}, "gamma is 0.0; give a number above 0"), ({"gamma": math.nan}, "gamma is nan"),
+    ],
+)  # fmt: skip
+def test_kpca_cam_refuses_kernels_that_make_no_sense(wrong, message):
+    with pytest.raises(sc.MethodError, match=message):
+        kpca_cam(**wrong)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e300])
+def test_kpca_cam_of_a_sample_beyond_numbers_spoils_no_other(rng, value):
+    a, _ = layer(rng, (7,))
+    whole = formulas.find("kpca-cam").formula(a, a)
+    a[1, 2, 3] = value
+    found = formulas.find("kpca-cam").formula(a, a)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[[0, 2]], whole[[0, 2]])
 
 
 # --- activations and baselines -----------------------------------------------------------------------
@@ -478,7 +573,7 @@ def test_what_is_no_name_is_no_method():
 
 
 def test_method_registered_from_outside_is_listed_and_found(monkeypatch):
-    monkeypatch.setattr(formulas, "_registry", dict(formulas._registry))
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
     @method("sum-cam", paper="none")
     def sum_cam(a, g):

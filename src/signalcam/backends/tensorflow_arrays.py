@@ -9,7 +9,7 @@ float32, float64, inf = tf.float32, tf.float64, np.inf
 exp, log, log1p, where, reshape, matmul, zeros_like = (
     tf.exp, tf.math.log, tf.math.log1p, tf.where, tf.reshape, tf.matmul, tf.zeros_like,
 )  # fmt: skip
-abs = tf.abs
+abs, tanh, expm1 = tf.abs, tf.tanh, tf.math.expm1
 stack, sqrt, ones_like, isfinite = tf.stack, tf.sqrt, tf.ones_like, tf.math.is_finite
 linalg, matrix_transpose = tf.linalg, tf.linalg.matrix_transpose
 
@@ -63,6 +63,10 @@ def max(array: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 def logaddexp(one: Any, other: Any) -> Any:
     return tf.experimental.numpy.logaddexp(one, other)
+
+
+def take(array: Any, index: Any, *, axis: int) -> Any:
+    return tf.gather(array, index, axis=axis)
 
 
 def take_along_axis(array: Any, index: Any, *, axis: int = -1) -> Any:

@@ -159,8 +159,8 @@ def chosen(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
     usable = [call for call in usable if call.activation[0, 0].numel() > 1]
     if not usable:
         message = (
-            f"layer {name!r} has no positions: its output is one vector a sample. "
-            "Choose an earlier layer, before pooling or flattening."
+            f"layer {name!r} has no positions: its output is one vector a sample, or whole numbers "
+            "without a gradient. Choose an earlier layer, before pooling, flattening or rounding."
         )
         raise ModelError(message)
     return usable
