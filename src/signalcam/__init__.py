@@ -13,11 +13,13 @@ from signalcam.errors import (
     TargetError,
 )  # fmt: skip
 from signalcam.explain import Explainer, explain
-from signalcam.explanation import Explanation, load
+from signalcam.explanation import Explanation
 from signalcam.formulas import Method, methods
 from signalcam.inputwise import PerChannel
+from signalcam.keeping import load
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, layers
+from signalcam.preprocessing import Preprocessing
 from signalcam.smoothing import Principal, Smooth
 from signalcam.targets import Class, Output, PerSample, Predicted
 
@@ -25,6 +27,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CamError", "CamWarning", "Class", "Explainer", "Explanation", "InputError", "LayerInfo", "Layout", "LayoutError",
-    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Smooth",
-    "StoreError", "TargetError", "explain", "layers", "load", "methods",
+    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal",
+    "Smooth", "StoreError", "TargetError", "explain", "layers", "load", "methods",
 ]  # fmt: skip

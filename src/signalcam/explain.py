@@ -49,6 +49,7 @@ from signalcam.placing import (
     measured_axes,
     warn_of_spread,
 )
+from signalcam.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
 from signalcam.targets import PerSample, Question, Target, as_target, class_index, question
 from signalcam.trying import Setting
 
@@ -79,6 +80,8 @@ class Explainer:
             ``"probability"``, ``"log_prob_clamped"``, or a function of the scores ``(batch, class)``.
         align: ``"receptive-field"`` puts each value where the layer looked; ``"resize"`` stretches the map.
         nan: ``"raise"`` refuses samples with NaN or infinite values, ``"warn"`` goes on.
+        preprocess: Turns the raw batch that is passed in into what the network takes: a function, or a
+            ``Preprocessing``. The maps lie on the raw signal, whose axes ``layout`` names.
 
     Raises:
         CamError: An option names something that does not exist.
@@ -101,7 +104,8 @@ class Explainer:
     score: str | Callable[[Array], Array] = "logit"
     align: Alignment = "receptive-field"
     nan: NotFinite = "raise"
-    _remembered: dict[str, tuple[str, ...]] = field(
+    preprocess: Callable[[Any], Any] | Preprocessing | None = None
+    _remembered: dict[Any, tuple[Any, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -129,6 +133,7 @@ class Explainer:
         )  # wrong names are told at once
         scores.find(self.score)
         as_layout(self.layout)
+        as_preprocessing(self.preprocess)
 
     @cached_property
     def backend(self) -> Backend:
@@ -165,6 +170,8 @@ class Explainer:
         sample_names: Sequence[Any] | None = None,
     ) -> Explanation:
         """Explain the model's answer to some inputs; see ``explain``."""
+        if how := as_preprocessing(self.preprocess):
+            return self._on_raw(how, inputs, labels=labels, sample_names=sample_names)
         given = as_inputs(inputs)
         count = samples_in(given)
         self._check(given, labels=labels, sample_names=sample_names)
@@ -202,6 +209,22 @@ class Explainer:
             count = samples_in(as_inputs(inputs))
             yield self(inputs, labels=labels, sample_names=range(start, start + count))
             start += count
+
+    def _on_raw(self, how: Preprocessing, inputs: Any, **per_sample: Any) -> Explanation:
+        """Explain what the network is given, then draw it on the raw signal."""
+        raw = Raw.of(inputs, as_layout(self.layout), how, self.backend, self.nan)
+        made = raw.prepared()
+        shape = tuple(raw.signal.shape[1:])
+        if shape not in self._remembered:
+            self._remembered[shape] = raw.links(made)
+        exp = self._like(preprocess=None, layout=how.layout)(made.tree, **per_sample)
+        return on_raw(exp, raw, self._remembered[shape])
+
+    def _like(self, **changes: Any) -> Explainer:
+        """The same with other options; what was found out about the model is shared."""
+        other = replace(self, **changes)
+        object.__setattr__(other, "_remembered", self._remembered)
+        return other
 
     # --- before the model runs -------------------------------------------------------------------
 
@@ -381,6 +404,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     labels: Sequence[int | str] | None = None, sample_names: Sequence[Any] | None = None,
     batch_size: int | None = None, progress: bool = False, signed: bool = False,
     score: str | Callable[[Array], Array] = "logit", align: Alignment = "receptive-field", nan: NotFinite = "raise",
+    preprocess: Callable[[Any], Any] | Preprocessing | None = None,
 ) -> Explanation:  # fmt: skip
     """Show which part of each input made the model answer as it did.
 
@@ -401,6 +425,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         score: See ``Explainer``.
         align: See ``Explainer``.
         nan: See ``Explainer``.
+        preprocess: See ``Explainer``.
 
     Returns:
         Maps for every sample, target, method and layer, from one forward pass and one backward pass a
@@ -416,7 +441,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     """
     explainer = Explainer(
         model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,
-        progress=progress, signed=signed, score=score, align=align, nan=nan,
+        progress=progress, signed=signed, score=score, align=align, nan=nan, preprocess=preprocess,
     )  # fmt: skip
     return explainer(inputs, labels=labels, sample_names=sample_names)
 

@@ -368,3 +368,18 @@ def test_method_that_cannot_be_had_says_so_and_leaves_the_model_alone(framework,
 
 
 NOT_ON_KERAS = {"shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"}
+
+
+@one_signal
+def test_maps_lie_on_the_raw_signal_that_the_input_was_made_of(case):
+    axis = int(np.argmax(case.x.shape[1:])) + 1
+    raw = np.repeat(case.x, 2, axis=axis)
+
+    def every_second(signal):
+        return signal[:, ::2] if axis == 1 else signal[:, :, ::2]
+
+    plain = sc.explain(case.model, case.x, target=1, signed=True)
+    wide = sc.explain(case.model, raw, target=1, signed=True, preprocess=every_second)
+    assert wide.maps.shape[-1] == 2 * plain.maps.shape[-1]
+    np.testing.assert_allclose(wide.maps.values[..., ::2], plain.maps.values, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(wide.at_network_input.maps.values, plain.maps.values)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LIGHT_TO_DARK = "Oranges"  # light where it does not matter, so that a black line stays legible
 DARK_TO_LIGHT = "inferno"  # over pictures, with the opacity following the map
 _TICKS = 8  # at most about so many on an axis
+_GROWN = 3  # times the first step: an axis whose last step is longer has ticks at powers of ten
 DIVERGING = "RdBu_r"  # balanced about zero: red speaks for the target, blue against it
 
 
@@ -145,18 +146,19 @@ class Ruler:
             return
         order = np.argsort(self.uneven)
         rising, places = self.uneven[order], order.astype(float)
-        tries = [(values, np.interp(values, rising, places)) for values in _round_values(*rising[[0, -1]].tolist())]  # fmt: skip
+        tries = [(values, np.interp(values, rising, places)) for values in _round_values(rising)]  # fmt: skip
         ticks = max((_apart(*each, self.length / _TICKS) for each in tries), key=len)
         axis.set_ticks([at for _, at in ticks], [f"{value:g}" for value, _ in ticks])
 
 
-def _round_values(low: float, high: float) -> list[np.ndarray]:
-    """Round numbers between two: those of a line, and 1, 10, 100, ... with 5 and 2 times them between."""
-    found = [np.asarray(MaxNLocator(_TICKS).tick_values(low, high))]
-    if low > 0:
-        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
-        found.append(np.outer([1, 5, 2], tens).ravel())
-    return [values[(values >= low) & (values <= high)] for values in found]
+def _round_values(places: np.ndarray) -> list[np.ndarray]:
+    """Round numbers among rising ones: those of a line; where steps grow, 1, 10, 100, ..., and 5 and 2 times them."""
+    found = [np.asarray(MaxNLocator(_TICKS).tick_values(places[0], places[-1]))]
+    steps = np.diff(places)
+    if places[0] >= 0 and steps[-1] > _GROWN * steps[0]:
+        tens = 10.0 ** np.arange(np.floor(np.log10(steps[0])), np.log10(places[-1]) + 1)
+        found.append(np.concatenate([[0.0], np.outer([1, 5, 2], tens).ravel()]))
+    return [each[(each >= places[0]) & (each <= places[-1])] for each in found]
 
 
 def _apart(values: np.ndarray, places: np.ndarray, least: float) -> list[tuple[float, float]]:
