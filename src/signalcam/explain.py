@@ -29,6 +29,7 @@ from signalcam.batches import (
 from signalcam.errors import InputError, MethodError, ModelError, TargetError, nearest
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
+from signalcam.friendly import Signals, taken
 from signalcam.layout import Layout, as_layout, check_layout, named
 from signalcam.parts import (
     Given,
@@ -170,6 +171,10 @@ class Explainer:
         sample_names: Sequence[Any] | None = None,
     ) -> Explanation:
         """Explain the model's answer to some inputs; see ``explain``."""
+        if (signals := self.taken(inputs)) is not None:
+            names = signals.sample_names if sample_names is None else sample_names
+            truth = self._labels_of(signals) if labels is None else labels
+            return self.of(signals)(signals.array, labels=truth, sample_names=names)
         if how := as_preprocessing(self.preprocess):
             return self._on_raw(how, inputs, labels=labels, sample_names=sample_names)
         given = as_inputs(inputs)
@@ -206,9 +211,25 @@ class Explainer:
         start = 0
         for item in loader:
             inputs, labels = _unpaired(item)
-            count = samples_in(as_inputs(inputs))
-            yield self(inputs, labels=labels, sample_names=range(start, start + count))
+            signals = self.taken(inputs)
+            count = samples_in(as_inputs(inputs if signals is None else signals.array))
+            own = None if signals is None else signals.sample_names
+            yield self(inputs, labels=labels, sample_names=own or range(start, start + count))
             start += count
+
+    def taken(self, inputs: Any) -> Signals | None:
+        """The signals in an object of pandas, xarray, MNE, wfdb and others; ``None`` for plain arrays."""
+        axis = None if self.preprocess else self.backend.channel_axis(self.model)
+        return taken(inputs, as_layout(self.layout), axis)
+
+    def of(self, signals: Signals) -> Explainer:
+        """The same for signals that say themselves what their axes are."""
+        return self._like(layout=signals.layout or self.layout)
+
+    def _labels_of(self, signals: Signals) -> tuple[str, ...] | None:
+        """The true classes that signals come with, if each is one of the classes by name."""
+        known = signals.labels and self.class_names and set(signals.labels) <= set(self.class_names)
+        return signals.labels if known else None
 
     def _on_raw(self, how: Preprocessing, inputs: Any, **per_sample: Any) -> Explanation:
         """Explain what the network is given, then draw it on the raw signal."""
@@ -411,7 +432,9 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     Args:
         model: See ``Explainer``, like every parameter not named here.
         inputs: What the model takes, batch first: an array (NumPy or the framework's), or a tuple or
-            dict of arrays. The map is drawn on the one with the most axes.
+            dict of arrays. The map is drawn on the one with the most axes. A pandas ``DataFrame``, an
+            xarray ``DataArray``, MNE and wfdb recordings, ``(waveform, rate)`` and feature dicts go in as
+            they are, and say their names and rates themselves.
         method: See ``Explainer``.
         layer: See ``Explainer``.
         target: See ``Explainer``.

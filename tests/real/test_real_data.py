@@ -112,27 +112,29 @@ def test_emotion_network_is_explained_on_the_raw_recordings():
     raw = np.stack(
         [np.resize(np.pad(networks.speech(file)[0], (0, 48000)), 4 * 48000) for file in files]
     )
-    shifted = np.roll(raw, 4800, axis=1)
     hertz = librosa.mel_frequencies(n_mels=128, fmin=0, fmax=24000)
     how = sc.Preprocessing(
         lambda batch: np.stack([networks.mel_128(each, scaler) for each in batch]),
         layout=sc.Layout("batch _ frequency time", coordinates={"frequency": hertz}),
     )
-    options = {
-        "layer": "conv2Dblock.10", "method": "hires-cam", "layout": sc.Layout("batch time", sampling_rate=48000),
-        "preprocess": how, "class_names": networks.EmotionNet.emotions,
-    }  # fmt: skip
-    exp = sc.explain(network, raw, **options)
+    exp = sc.explain(
+        network, raw, layer="conv2Dblock.10", method="hires-cam", preprocess=how,
+        layout=sc.Layout("batch time", sampling_rate=48000), class_names=networks.EmotionNet.emotions,
+    )  # fmt: skip
     truth = [int(file.name.split("-")[2]) % 8 for file in files]
     assert exp.predicted.values.tolist() == truth
     # frame 0 is centred on the first sample of the stretch, which begins after half a second
     np.testing.assert_allclose(exp.at_network_input.maps.time[[0, 1]], [0.5, 0.5 + 256 / 48000], atol=5e-4)  # fmt: skip
     assert (exp.maps.sel(time=slice(0, 0.4)) == 0).all()  # the network never sees it
     assert exp.at_network_input.maps.sel(frequency=slice(300, 3400)).sizes["frequency"] == 59
-    moved = sc.explain(network, shifted, **{**options, "target": sc.PerSample(truth)})
-    kept = [i for i in range(len(files)) if moved.predicted.values[i] == truth[i]]
-    gap = (moved.maps.idxmax("time").values - exp.maps.idxmax("time").values).ravel()[kept]
-    assert abs(float(np.median(gap)) - 0.1) < 0.02  # a tenth of a second later, as the speech
+    own = exp.at_network_input.maps.mean("frequency").squeeze()
+    here = exp.maps.squeeze().sel(
+        time=own.time, method="nearest"
+    )  # the network's head is fixed in time,
+    largest = float(
+        here.max()
+    )  # so speech that is moved gets another answer: both views are compared
+    np.testing.assert_allclose(here.values, own.values, atol=0.02 * largest)
     keep(exp.plot(3), "ravdess_raw")
     keep(exp.at_network_input.plot(3), "ravdess_mel")
 

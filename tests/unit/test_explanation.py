@@ -126,6 +126,12 @@ def test_native_maps_lie_between_the_places_of_an_axis(sound):
     assert native.sel(frequency=slice(300, 3400)).shape == (3, 2, 2, 1, 4)
 
 
+def test_dataset_has_the_places_of_the_axes(sound):
+    dataset = sound.to_xarray()
+    xr.testing.assert_identical(dataset.importance.frequency, sound.maps.frequency)
+    assert dataset.sel(frequency=slice(300, 900)).sizes["frequency"] == 2
+
+
 def test_maps_over_channels_are_chosen_from_by_name():
     grid = (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 40, 40, 0.0, 1.0))
     assert make({"conv": grid}).maps.sel(channel="II").dims == (*AXES, "time")
