@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from signalcam.plot import Plotter
+    from signalcam.ranking import By
 
 _AXES = ("sample", "target", "method", "layer")
 
@@ -220,6 +221,24 @@ class Explanation:
     def std(self, dim: str | Sequence[str] = "sample") -> xr.DataArray:
         """The standard deviation of the maps over an axis."""
         return self.maps.std(dim, keep_attrs=True)
+
+    def channel_ranking(self, by: By = "sample") -> xr.Dataset:
+        """Rank the channels by their importance, which is the sum of their map over all other positions.
+
+        Args:
+            by: ``"sample"``, or ``"predicted"`` or ``"label"`` for the mean over the samples of each predicted
+                or true class.
+
+        Returns:
+            ``importance`` and ``rank`` (1 for the most important) for each channel; for classes also the
+            ``count`` of their samples.
+
+        Raises:
+            CamError: The maps have no channel axis (``PerChannel`` gives them one), or there are no classes.
+        """
+        from signalcam.ranking import channel_ranking  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        return channel_ranking(self, by)
 
     def _labels(self) -> dict[str, Any]:
         return {
