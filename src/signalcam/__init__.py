@@ -14,11 +14,13 @@ from signalcam.errors import (
     TargetError,
 )  # fmt: skip
 from signalcam.explain import Explainer, explain
-from signalcam.explanation import Explanation, load
+from signalcam.explanation import Explanation
 from signalcam.formulas import Method, methods
 from signalcam.inputwise import PerChannel
+from signalcam.keeping import load
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, layers
+from signalcam.preprocessing import Preprocessing
 from signalcam.reference import FromReference
 from signalcam.smoothing import Principal, Smooth
 from signalcam.targets import (
@@ -39,6 +41,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layout", "LayoutError",
-    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Region", "Regression",
+    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
     "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "layers", "load", "methods",
 ]  # fmt: skip

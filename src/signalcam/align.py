@@ -55,6 +55,8 @@ class Axis:
         jump: Samples from one position's centre to the next.
         field: Samples that one position sees; 0 where that is not known.
         probed: Whether this was measured; otherwise positions are spread evenly.
+        first: The first sample that reaches the network at all, where some before it do not.
+        last: The last one, where some after it do not.
     """
 
     input_axis: int
@@ -64,6 +66,8 @@ class Axis:
     jump: float
     field: float = 0.0
     probed: bool = False
+    first: int | None = None
+    last: int | None = None
 
     @property
     def outside(self) -> float:
@@ -88,7 +92,8 @@ def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
 
     Args:
         maps: ``(..., *positions)``, one trailing axis for each entry of ``grid``.
-        grid: Where the positions lie. Beyond the outermost centres the map is held.
+        grid: Where the positions lie. Beyond the outermost centres the map is held; where the network
+            saw nothing it is 0.
 
     Returns:
         ``(..., *input lengths)``.
@@ -102,7 +107,18 @@ def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
         below = maps.take(low, axis=where)
         above = maps.take(np.minimum(low + 1, axis.cells - 1), axis=where)
         maps = below + (above - below) * share  # so written, a constant stays one to the last bit
+        maps = _cut(maps, axis, where)
     return maps
+
+
+def _cut(maps: np.ndarray, axis: Axis, where: int) -> np.ndarray:
+    """Put 0 where the network saw nothing."""
+    if axis.first is None and axis.last is None:
+        return maps
+    samples = np.arange(axis.length)
+    last = axis.length if axis.last is None else axis.last
+    seen = (samples >= (axis.first or 0)) & (samples <= last)
+    return np.where(seen.reshape(-1, *[1] * (-where - 1)), maps, maps.dtype.type(0))
 
 
 def spread(

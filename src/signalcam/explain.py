@@ -29,6 +29,7 @@ from signalcam.batches import (
 from signalcam.errors import InputError, MethodError, ModelError, TargetError, nearest
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
+from signalcam.friendly import Signals, taken
 from signalcam.layout import Layout, as_layout, check_layout, named
 from signalcam.parts import (
     Given,
@@ -49,6 +50,7 @@ from signalcam.placing import (
     measured_axes,
     warn_of_spread,
 )
+from signalcam.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
 from signalcam.targets import Question, Selector, Target, as_target, class_index, question
 from signalcam.trying import Setting
 
@@ -83,6 +85,8 @@ class Explainer:
         nan: ``"raise"`` refuses samples with NaN or infinite values, ``"warn"`` goes on.
         output: Which of several outputs holds the scores: a key, a number, or a function from what the model
             returned to an array. ``None`` takes logits by their name, else the first array.
+        preprocess: Turns the raw batch that is passed in into what the network takes: a function, or a
+            ``Preprocessing``. The maps lie on the raw signal, whose axes ``layout`` names.
 
     Raises:
         CamError: An option names something that does not exist.
@@ -106,7 +110,8 @@ class Explainer:
     align: Alignment = "receptive-field"
     nan: NotFinite = "raise"
     output: Selector = None
-    _remembered: dict[str, tuple[str, ...]] = field(
+    preprocess: Callable[[Any], Any] | Preprocessing | None = None
+    _remembered: dict[Any, tuple[Any, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -134,6 +139,7 @@ class Explainer:
         )  # wrong names are told at once
         scores.find(self.score)
         as_layout(self.layout)
+        as_preprocessing(self.preprocess)
 
     @cached_property
     def backend(self) -> Backend:
@@ -171,6 +177,12 @@ class Explainer:
         sample_names: Sequence[Any] | None = None,
     ) -> Explanation:
         """Explain the model's answer to some inputs; see ``explain``."""
+        if (signals := self.taken(inputs)) is not None:
+            names = signals.sample_names if sample_names is None else sample_names
+            truth = self._labels_of(signals) if labels is None else labels
+            return self.of(signals)(signals.array, labels=truth, sample_names=names)
+        if how := as_preprocessing(self.preprocess):
+            return self._on_raw(how, inputs, labels=labels, sample_names=sample_names)
         known = [each.labelled(labels) for each in self.targets.values()]
         if known != list(self.targets.values()):
             settled = replace(self, target=known)
@@ -209,9 +221,41 @@ class Explainer:
         start = 0
         for item in loader:
             inputs, labels = _unpaired(item)
-            count = samples_in(as_inputs(inputs))
-            yield self(inputs, labels=labels, sample_names=range(start, start + count))
+            signals = self.taken(inputs)
+            count = samples_in(as_inputs(inputs if signals is None else signals.array))
+            own = None if signals is None else signals.sample_names
+            yield self(inputs, labels=labels, sample_names=own or range(start, start + count))
             start += count
+
+    def taken(self, inputs: Any) -> Signals | None:
+        """The signals in an object of pandas, xarray, MNE, wfdb and others; ``None`` for plain arrays."""
+        axis = None if self.preprocess else self.backend.channel_axis(self.model)
+        return taken(inputs, as_layout(self.layout), axis)
+
+    def of(self, signals: Signals) -> Explainer:
+        """The same for signals that say themselves what their axes are."""
+        return self._like(layout=signals.layout or self.layout)
+
+    def _labels_of(self, signals: Signals) -> tuple[str, ...] | None:
+        """The true classes that signals come with, if each is one of the classes by name."""
+        known = signals.labels and self.class_names and set(signals.labels) <= set(self.class_names)
+        return signals.labels if known else None
+
+    def _on_raw(self, how: Preprocessing, inputs: Any, **per_sample: Any) -> Explanation:
+        """Explain what the network is given, then draw it on the raw signal."""
+        raw = Raw.of(inputs, as_layout(self.layout), how, self.backend, self.nan)
+        made = raw.prepared()
+        shape = tuple(raw.signal.shape[1:])
+        if shape not in self._remembered:
+            self._remembered[shape] = raw.links(made)
+        exp = self._like(preprocess=None, layout=how.layout)(made.tree, **per_sample)
+        return on_raw(exp, raw, self._remembered[shape])
+
+    def _like(self, **changes: Any) -> Explainer:
+        """The same with other options; what was found out about the model is shared."""
+        other = replace(self, **changes)
+        object.__setattr__(other, "_remembered", self._remembered)
+        return other
 
     # --- before the model runs -------------------------------------------------------------------
 
@@ -392,13 +436,16 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     batch_size: int | None = None, progress: bool = False, signed: bool = False,
     score: str | Callable[[Array], Array] = "logit", align: Alignment = "receptive-field", nan: NotFinite = "raise",
     output: Selector = None,
+    preprocess: Callable[[Any], Any] | Preprocessing | None = None,
 ) -> Explanation:  # fmt: skip
     """Show which part of each input made the model answer as it did.
 
     Args:
         model: See ``Explainer``, like every parameter not named here.
         inputs: What the model takes, batch first: an array (NumPy or the framework's), or a tuple or
-            dict of arrays. The map is drawn on the one with the most axes.
+            dict of arrays. The map is drawn on the one with the most axes. A pandas ``DataFrame``, an
+            xarray ``DataArray``, MNE and wfdb recordings, ``(waveform, rate)`` and feature dicts go in as
+            they are, and say their names and rates themselves.
         method: See ``Explainer``.
         layer: See ``Explainer``.
         target: See ``Explainer``.
@@ -413,6 +460,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         align: See ``Explainer``.
         nan: See ``Explainer``.
         output: See ``Explainer``.
+        preprocess: See ``Explainer``.
 
     Returns:
         Maps for every sample, target, method and layer, from one forward pass and one backward pass a
@@ -428,7 +476,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     """
     explainer = Explainer(
         model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,
-        progress=progress, signed=signed, score=score, align=align, nan=nan, output=output,
+        progress=progress, signed=signed, score=score, align=align, nan=nan, output=output, preprocess=preprocess,
     )  # fmt: skip
     return explainer(inputs, labels=labels, sample_names=sample_names)
 

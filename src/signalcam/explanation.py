@@ -12,10 +12,10 @@ import numpy as np
 from signalcam import maps as map_operations
 from signalcam import store
 from signalcam.align import Axis, resample
-from signalcam.errors import CamError, MethodError, StoreError, TargetError, nearest
+from signalcam.errors import MethodError, TargetError, nearest
 from signalcam.formulas import find
 from signalcam.fusion import Fusion, check, fused, refined
-from signalcam.layout import DUMMY, Layout
+from signalcam.layout import Layout
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from signalcam.plot import Plotter
+    from signalcam.ranking import By
 
 _AXES = ("sample", "target", "method", "layer")
 
@@ -71,6 +72,8 @@ class Explanation:
         class_names: Names of the classes, if given.
         sample_names: Names of the samples, or their numbers.
         provenance: Model, score, alignment and versions.
+        at_network_input: Where ``preprocess=`` was used, the same maps on what the network was given,
+            with the axes that only that has; else ``None``.
     """
 
     layers: tuple[LayerMaps, ...]
@@ -87,6 +90,7 @@ class Explanation:
     class_names: tuple[str, ...] | None = None
     sample_names: tuple[Any, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    at_network_input: Explanation | None = None
 
     # --- what it is about ------------------------------------------------------------------------
 
@@ -218,6 +222,24 @@ class Explanation:
         """The standard deviation of the maps over an axis."""
         return self.maps.std(dim, keep_attrs=True)
 
+    def channel_ranking(self, by: By = "sample") -> xr.Dataset:
+        """Rank the channels by their importance, which is the sum of their map over all other positions.
+
+        Args:
+            by: ``"sample"``, or ``"predicted"`` or ``"label"`` for the mean over the samples of each predicted
+                or true class.
+
+        Returns:
+            ``importance`` and ``rank`` (1 for the most important) for each channel; for classes also the
+            ``count`` of their samples.
+
+        Raises:
+            CamError: The maps have no channel axis (``PerChannel`` gives them one), or there are no classes.
+        """
+        from signalcam.ranking import channel_ranking  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        return channel_ranking(self, by)
+
     def _labels(self) -> dict[str, Any]:
         return {
             "sample": list(self.sample_names),
@@ -288,6 +310,7 @@ class Explanation:
             classes=rows(self.classes),
             true_classes=rows(self.true_classes),
             sample_names=tuple(self.sample_names[i] for i in s),
+            at_network_input=self.at_network_input and self.at_network_input.isel(**chosen),
         )
 
     def sel(self, **chosen: Any) -> Explanation:
@@ -347,7 +370,10 @@ class Explanation:
             values = (layer.values - shift.reshape(each)) * scale.reshape(each)
             layers.append(replace(layer, values=values.astype(np.float32)))
         return replace(
-            self, layers=tuple(layers), provenance={**self.provenance, "normalized": kind}
+            self,
+            layers=tuple(layers),
+            provenance={**self.provenance, "normalized": kind},
+            at_network_input=self.at_network_input and self.at_network_input.normalized(kind),
         )
 
     def fused(self, how: Fusion = "mean") -> Explanation:
@@ -367,7 +393,9 @@ class Explanation:
         check(how, len(self.layers))
         name = f"{how}({', '.join(self.layer_names)})"
         values, grid = self._refined() if how == "poly-cam" else self._fused(how)
-        return replace(self, layers=(LayerMaps(name, values.astype(np.float32), grid),))
+        own = self.at_network_input and self.at_network_input.fused(how)
+        layers = (LayerMaps(name, values.astype(np.float32), grid),)
+        return replace(self, layers=layers, at_network_input=own)
 
     def _fused(self, how: Fusion) -> tuple[np.ndarray, tuple[Axis, ...]]:
         full = map_operations.rectify(self.maps.values)
@@ -405,94 +433,9 @@ class Explanation:
         Raises:
             StoreError: It cannot be written, or something that is no result of ours lies there.
         """
-        store.write(path, _to_store(self))
+        from signalcam.keeping import contents  # noqa: PLC0415 - a floor above; loaded when asked for
 
-
-def load(path: str | PathLike[str]) -> Explanation:
-    """Read a result that ``Explanation.save`` wrote. Nothing in it is ever executed or unpickled.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        The explanation, equal to the one saved.
-
-    Raises:
-        StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
-    """
-    arrays, about = store.read(path)
-    try:
-        return _from_store(arrays, about)
-    except (KeyError, TypeError, ValueError, IndexError, CamError) as error:
-        message = f"{path} is damaged: {error!r}. Save it again, or restore it from a copy."
-        raise StoreError(message) from error
-
-
-_ARRAYS = (
-    "input",
-    "scores",
-    "target_classes",
-    "logits",
-    "probabilities",
-    "classes",
-    "true_classes",
-)
-
-
-def _to_store(exp: Explanation) -> store.Contents:
-    arrays = {
-        name: store.Stored(getattr(exp, name), _stored_dims(exp, name))
-        for name in _ARRAYS
-        if getattr(exp, name) is not None
-    }
-    for number, layer in enumerate(exp.layers):
-        dims = [f"{exp.layout.dims[axis.input_axis]}_{number}" for axis in layer.grid]
-        arrays[f"maps_{number}"] = store.Stored(layer.values, (*_AXES[:3], *dims))
-    about = {
-        "layers": [
-            {"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in exp.layers
-        ],
-        "layout": vars(exp.layout),
-        "provenance": dict(exp.provenance),
-        **{
-            name: getattr(exp, name)
-            for name in ("targets", "methods", "class_names", "sample_names")
-        },
-    }
-    return store.Contents(arrays, about)
-
-
-def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
-    if name == "input":
-        return (
-            "sample",
-            *(f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(exp.layout.dims) if i),
-        )
-    return (
-        ("sample", "target")
-        if name in ("scores", "target_classes")
-        else ("sample", "class")[: getattr(exp, name).ndim]
-    )
-
-
-def _from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
-    layers = tuple(
-        LayerMaps(
-            each["name"], arrays[f"maps_{number}"], tuple(Axis(**axis) for axis in each["grid"])
-        )
-        for number, each in enumerate(about["layers"])
-    )
-    names = about["class_names"]
-    return Explanation(
-        layers=layers,
-        targets=tuple(about["targets"]),
-        methods=tuple(about["methods"]),
-        layout=Layout(**about["layout"]),
-        class_names=None if names is None else tuple(names),
-        sample_names=tuple(about["sample_names"]),
-        provenance=about["provenance"],
-        **{name: arrays.get(name) for name in _ARRAYS},  # type: ignore[arg-type] # those required are always saved
-    )
+        store.write(path, contents(self))
 
 
 def _known_axes(chosen: Mapping[str, object]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from signalcam.errors import LayoutError
 
 DUMMY = ("_", "1")
 _TAKEN = ("sample", "target", "method", "layer", "class")  # axes of the result
+_UNITS = {"time": "s", "frequency": "Hz"}  # of an axis whose places are known
+_SAME_RATE = 1e-2  # relative: rates that are further apart are two rates
+_EVEN = 1e-3  # of a step: places that are nearer to even are evenly spaced
 _POSITION_NAMES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -25,10 +29,15 @@ class Layout:
         sampling_rate: Samples a second along ``time``; without it positions are sample numbers.
         channel_names: One name for each entry of the ``channel`` axis.
         units: Of the signal's values, for figures, such as ``"mV"``.
+        coordinates: Where the entries of an axis lie, one rising or falling number each:
+            ``{"frequency": hertz}``. Maps are labelled, chosen from and drawn by them.
+        spacing: The same as a step, from 0 on: ``{"depth": 1.2, "height": 0.9}``.
+        axis_units: Of either: ``{"depth": "mm"}``. ``time`` is in seconds and ``frequency`` in Hz unless
+            said otherwise.
 
     Raises:
         LayoutError: The names repeat, do not begin with ``batch``, or are axes of the result already
-            (``sample``, ``layer``, ...), or the rate is not positive.
+            (``sample``, ``layer``, ...), the rate is not positive, or coordinates do not fit.
 
     Example:
         >>> layout = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"])
@@ -40,6 +49,9 @@ class Layout:
     sampling_rate: float | None = None
     channel_names: Sequence[str] | None = None
     units: str | None = None
+    coordinates: Mapping[str, Sequence[float]] | None = field(default=None, hash=False)
+    spacing: Mapping[str, float] | None = field(default=None, hash=False)
+    axis_units: Mapping[str, str] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         words = self.dims.replace(",", " ").split() if isinstance(self.dims, str) else self.dims
@@ -58,9 +70,43 @@ class Layout:
         if self.sampling_rate is not None and not self.sampling_rate > 0:
             message = f"sampling_rate is {self.sampling_rate!r}; give samples a second, above 0."
             raise LayoutError(message)
+        self._check_places()
+
+    def _check_places(self) -> None:
+        """Check and keep coordinates, spacing and their units, as plain numbers."""
+        for what, read in (("coordinates", _places), ("spacing", _step), ("axis_units", _unit)):
+            given = getattr(self, what) or {}
+            kept = {_known(dim, self.dims, what): read(dim, each) for dim, each in given.items()}
+            object.__setattr__(self, what, kept or None)
+        unplaced = [dim for dim in self.axis_units or () if not self._is_placed(dim)]
+        if unplaced:
+            message = f"axis_units names {unplaced[0]!r}, but where its entries lie is not known. Give coordinates or spacing for {unplaced[0]!r}, too."
+            raise LayoutError(message)
+        if twice := sorted(set(self.coordinates or ()) & set(self.spacing or ())):
+            message = f"axis {twice[0]!r} has both coordinates and spacing. Give one of them."
+            raise LayoutError(message)
+        self._check_rate()
+
+    def _check_rate(self) -> None:
+        """Refuse two rates for time."""
+        if not self.sampling_rate or not self._is_placed("time", rate=False):
+            return
+        step = (self.spacing or {}).get("time") or _mean_step((self.coordinates or {})["time"])
+        if self.unit("time") != "s" or not same_rate(1 / step, self.sampling_rate):
+            message = f"sampling_rate is {self.sampling_rate:g} a second, but the places given for 'time' are {step:g} {self.unit('time')} apart. Leave one of them out."
+            raise LayoutError(message)
+
+    def _is_placed(self, dim: str, *, rate: bool = True) -> bool:
+        timed = rate and dim == "time" and bool(self.sampling_rate)
+        return timed or dim in (self.coordinates or ()) or dim in (self.spacing or ())
 
     def coordinate(self, dim: str, positions: np.ndarray) -> np.ndarray:
-        """Turn sample numbers along ``dim`` into seconds or channel names, where known."""
+        """Turn sample numbers along ``dim`` into seconds, Hz, millimetres or channel names, where known."""
+        if dim in (self.coordinates or {}):
+            return _between(np.asarray((self.coordinates or {})[dim]), positions)
+        if dim in (self.spacing or {}):
+            step = (self.spacing or {})[dim]
+            return np.round(positions * step, 12 - int(np.log10(step)))  # 6 steps of 0.1 are 0.6
         if dim == "time" and self.sampling_rate:
             return positions / self.sampling_rate
         if dim == "channel" and self.channel_names and np.issubdtype(positions.dtype, np.integer):
@@ -69,8 +115,84 @@ class Layout:
         return positions
 
     def unit(self, dim: str) -> str:
-        """The unit of ``coordinate(dim)``: ``"s"`` for time at a known rate, else nothing."""
-        return "s" if dim == "time" and self.sampling_rate else ""
+        """The unit of ``coordinate(dim)``; nothing where entries are counted."""
+        known = _UNITS.get(dim, "") if self._is_placed(dim) else ""
+        return (self.axis_units or {}).get(dim, known)
+
+    def line(self, dim: str, length: int) -> tuple[float, float] | None:
+        """Where an axis begins and its step; ``None`` where its entries are not evenly spaced."""
+        places = self.coordinate(dim, np.arange(length))
+        if places.dtype.kind not in "if":
+            return 0.0, 1.0
+        if length < 2:
+            return float(places[0]), (self.spacing or {}).get(dim) or 1 / (self.sampling_rate or 1)
+        steps = np.diff(places)
+        even = np.ptp(steps) <= 2 * _EVEN * abs(steps.mean())
+        return (float(places[0]), _mean_step(places)) if even else None
+
+
+def _known(dim: Any, dims: Sequence[str], what: str) -> str:
+    if dim not in dims or dim in DUMMY or dim == "batch":
+        named_axes = ", ".join(each for each in dims[1:] if each not in DUMMY)
+        message = f"{what} names axis {dim!r}, which the layout does not have. It has {named_axes}."
+        raise LayoutError(message)
+    if dim == "channel":
+        message = f"{what} names the channels, which have names in place of numbers. Give channel_names=[...]."
+        raise LayoutError(message)
+    return str(dim)
+
+
+def _places(dim: str, given: Any) -> tuple[float, ...]:
+    values = _numbers(given)
+    if values is None or values.ndim != 1 or not len(values):
+        message = f"coordinates of {dim!r} are no row of numbers; give one number for each entry of the axis."
+        raise LayoutError(message)
+    steps = np.diff(values)
+    if not np.isfinite(values).all() or not ((steps > 0).all() or (steps < 0).all()):
+        message = f"coordinates of {dim!r} neither rise nor fall all the way; give finite numbers in order, each once."
+        raise LayoutError(message)
+    return tuple(values.tolist())
+
+
+def _step(dim: str, given: Any) -> float:
+    value = _numbers(given)
+    if value is None or value.ndim or not 0 < value < np.inf:
+        message = (
+            f"spacing of {dim!r} is {given!r}; give the distance between its entries, above 0."
+        )
+        raise LayoutError(message)
+    return float(value)
+
+
+def _unit(_dim: str, given: Any) -> str:
+    return str(given)
+
+
+def _numbers(given: Any) -> np.ndarray | None:
+    try:
+        return np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        return None
+
+
+def _mean_step(places: Sequence[float] | np.ndarray) -> float:
+    return float((places[-1] - places[0]) / max(len(places) - 1, 1)) or 1.0
+
+
+def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Interpolate between the entries of an axis, and go on as straight beyond its ends."""
+    last = len(values) - 1
+    if not last:
+        return np.full(np.shape(positions), values[0])
+    low = np.clip(np.floor(positions).astype(int), 0, last - 1)
+    share = positions - low
+    placed: np.ndarray = np.where(share == 1, values[low + 1], values[low] + (values[low + 1] - values[low]) * share)  # fmt: skip
+    return placed
+
+
+def same_rate(one: float, other: float) -> bool:
+    """Whether two rates are one, written with other digits."""
+    return abs(one - other) <= _SAME_RATE * max(abs(one), abs(other))
 
 
 def as_layout(layout: Layout | str | Sequence[str] | None) -> Layout | None:
@@ -104,6 +226,15 @@ def check_layout(layout: Layout | None, shape: Sequence[int]) -> None:
             f"layout {given!r}, which has {channels or 'no'} channels. Give one name a channel."
         )
         raise LayoutError(message)
+    _check_lengths(layout, shape)
+
+
+def _check_lengths(layout: Layout, shape: Sequence[int]) -> None:
+    for dim, places in (layout.coordinates or {}).items():
+        length = shape[layout.dims.index(dim)]
+        if len(places) != length:
+            message = f"{len(places)} coordinates for axis {dim!r}, which has {length} entries in an input of shape {tuple(shape)}. Give one for each."
+            raise LayoutError(message)
 
 
 def inferred(ndim: int, position_axes: Sequence[int]) -> Layout:

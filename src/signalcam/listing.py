@@ -58,6 +58,8 @@ def layers(
     if example is None:
         found = explainer.backend.layers(model, None)
         return [LayerInfo(each.name, each.kind) for each in reversed(found)]
+    if (signals := explainer.taken(example)) is not None:
+        explainer, example = explainer.of(signals), signals.array
     given = as_inputs(example)
     found = explainer.listed(given)
     last_first = list(zip(found, explainer.felt(given, found), strict=True))[::-1] if found else []

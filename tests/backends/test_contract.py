@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import signalcam as sc
 from signalcam.arrays import namespace
@@ -368,6 +369,34 @@ def test_method_that_cannot_be_had_says_so_and_leaves_the_model_alone(framework,
 
 
 NOT_ON_KERAS = {"shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"}
+
+
+@one_signal
+def test_maps_lie_on_the_raw_signal_that_the_input_was_made_of(case):
+    axis = int(np.argmax(case.x.shape[1:])) + 1
+    raw = np.repeat(case.x, 2, axis=axis)
+
+    def every_second(signal):
+        return signal[:, ::2] if axis == 1 else signal[:, :, ::2]
+
+    plain = sc.explain(case.model, case.x, target=1, signed=True)
+    wide = sc.explain(case.model, raw, target=1, signed=True, preprocess=every_second)
+    assert wide.maps.shape[-1] == 2 * plain.maps.shape[-1]
+    np.testing.assert_allclose(wide.maps.values[..., ::2], plain.maps.values, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(wide.at_network_input.maps.values, plain.maps.values)
+
+
+@one_signal
+def test_named_axes_go_where_the_framework_has_them(case):
+    channels = backend_of(case.model).channel_axis(case.model)
+    given = xr.DataArray(np.moveaxis(case.x, channels, 0), dims=("channel", "sample", "time"))
+    given = given.assign_coords(time=np.arange(given.sizes["time"]) / 50)
+    plain = sc.explain(case.model, case.x, target=1, signed=True)
+    exp = sc.explain(case.model, given, target=1, signed=True)
+    np.testing.assert_array_equal(exp.maps, plain.maps)
+    np.testing.assert_array_equal(exp.input, case.x)
+    np.testing.assert_allclose(exp.maps.time, given.time)
+    assert exp.maps.time.attrs == {"units": "s"}
 
 
 # --- questions -------------------------------------------------------------------------------------

@@ -196,3 +196,53 @@ def test_channels_that_differ_do_not_run_into_each_other():
     drawn = np.asarray(strip.make_image(FigureCanvasAgg(ax.figure).get_renderer())[0])
     quiet = drawn[: drawn.shape[0] * 2 // 5]  # drawn from below: the second channel
     assert (quiet == quiet[0, 0]).all()
+
+
+MEL = 700 * (10 ** (np.linspace(20, 2600, 40) / 2595) - 1)  # 40 bands, as wide as they are heard
+
+
+def test_an_even_axis_is_drawn_at_its_places(make):
+    exp = make(
+        (1, 1, 20, 30), "batch _ frequency time", [2, 3],
+        coordinates={"frequency": np.arange(20) * 50.0}, sampling_rate=10,
+    )  # fmt: skip
+    ax = exp.plot()
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("frequency (Hz)", "time (s)")
+    assert ax.images[0].get_extent() == pytest.approx([-0.05, 2.95, -25, 975])
+
+
+def test_a_falling_axis_is_turned_upright(make):
+    exp = make((1, 1, 20, 30), "batch _ frequency time", [2, 3], coordinates={"frequency": np.arange(20)[::-1] * 50.0})  # fmt: skip
+    ax = exp.plot()
+    assert ax.get_ylim() == (-25, 975)
+    assert ax.images[0].get_extent()[2:] == [975, -25]
+
+
+def test_bands_of_unequal_width_are_drawn_alike_with_ticks_where_they_are(make):
+    exp = make((1, 1, 40, 30), "batch _ frequency time", [2, 3], coordinates={"frequency": MEL})
+    ax = exp.plot()
+    assert ax.images[0].get_extent()[2:] == [-0.5, 39.5]
+    ticks = {float(label.get_text()): at for label, at in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)}  # fmt: skip
+    assert {100, 500, 1000, 2000, 5000} <= set(ticks)
+    np.testing.assert_allclose(np.interp(list(ticks.values()), np.arange(40), MEL), list(ticks))
+
+
+def test_an_uneven_clock_is_drawn_sample_by_sample(make):
+    times = np.concatenate([np.arange(30), 100 + np.arange(20)]) / 10
+    ax = make((1, 2, 50), "batch channel time", [2], coordinates={"time": times}).plot()
+    assert ax.get_xlim() == (-0.5, 49.5)
+    labels = [float(label.get_text()) for label in ax.get_xticklabels()]
+    assert labels == sorted(labels)
+    assert len(labels) >= 3
+
+
+def test_slices_of_a_volume_have_the_shape_of_the_body(make):
+    exp = make(
+        (1, 1, 6, 8, 10), "batch channel depth height width", [2, 3, 4],
+        spacing={"depth": 3.0, "height": 0.5, "width": 0.5}, axis_units={"depth": "mm"},
+    )  # fmt: skip
+    ax = exp.plot()
+    left, right, bottom, top = ax.images[2].get_extent()
+    assert (right - left, bottom - top) == pytest.approx((5, 18))
+    peak = np.unravel_index(exp.maps.values[0, 0, 0, 0].argmax(), (6, 8, 10))
+    assert ax.get_xticklabels()[0].get_text() == f"depth {peak[0] * 3} mm"

@@ -182,13 +182,19 @@ def mfcc(x):
     return dct(mel, axis=0, norm="ortho").T.astype("float32")
 
 
-def mel_128(path, scaler):
-    """Three standardised seconds of speech from half a second on: (1, 128 mel, 563 frames)."""
-    import librosa
+def speech(path):
+    """Read a recording as one channel, with its rate."""
     import soundfile
 
     x, rate = soundfile.read(path, dtype="float32")
-    x = (x if x.ndim == 1 else x.mean(1))[rate // 2 : rate // 2 + 3 * rate]
+    return (x if x.ndim == 1 else x.mean(1)), rate
+
+
+def mel_128(x, scaler, rate=48000):
+    """Three standardised seconds of speech from half a second on: (1, 128 mel, 563 frames)."""
+    import librosa
+
+    x = x[rate // 2 : rate // 2 + 3 * rate]
     x = np.pad(x.astype("float64"), (0, 3 * rate - len(x)))
     power = librosa.feature.melspectrogram(
         y=x,

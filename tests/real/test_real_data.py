@@ -57,7 +57,8 @@ def test_emotion_network_with_three_outputs_and_a_recurrent_branch_is_explained(
     case = FOLDER / "ravdess_emotion"
     network = networks.load(networks.EmotionNet(), case / "emotion_model_2D_torch.pt")
     files = sorted(case.glob("*.wav"))
-    inputs = np.stack([networks.mel_128(file, np.load(case / "scaler.npz")) for file in files])
+    scaler = np.load(case / "scaler.npz")
+    inputs = np.stack([networks.mel_128(networks.speech(file)[0], scaler) for file in files])
     truth = [int(file.name.split("-")[2]) % 8 for file in files]
     layout = sc.Layout("batch _ frequency time", sampling_rate=48000 / 256)
     layers = ["conv2Dblock.5", "conv2Dblock.10", "conv2Dblock.15"]
@@ -73,6 +74,69 @@ def test_emotion_network_with_three_outputs_and_a_recurrent_branch_is_explained(
     flat = exp.maps.values.reshape(len(files), 2, 3, -1)
     assert (np.ptp(flat, axis=-1) > 0).all()
     keep(exp.plot(3, layer="conv2Dblock.10", method="hires-cam"), "ravdess")
+
+
+@pytest.mark.parametrize("word", ["yes", "no"])
+def test_heat_follows_a_spoken_word_in_the_raw_recording(word):
+    case = FOLDER / "kws_honk"
+    network = networks.load(networks.KeywordNet(), case / "res8_narrow.pt")
+    x, rate = networks.wave(case / f"{word}_1000ms.wav")
+    shifts = [-0.25, 0.0, 0.1875]
+    raw = np.stack([np.roll(x, round(shift * rate)) for shift in shifts])
+    how = sc.Preprocessing(
+        lambda batch: np.stack([networks.mfcc(each) for each in batch]), layout="batch time coefficient"
+    )  # fmt: skip
+    exp = sc.explain(
+        network, raw, layer="conv6", preprocess=how, layout=sc.Layout("batch time", sampling_rate=rate),
+        class_names=networks.KeywordNet.words, labels=[word] * 3,
+    )  # fmt: skip
+    assert exp.provenance["preprocess"].startswith("time: from 0 on, a step is 160 ")
+    assert exp.maps.shape[-1] == 16000
+    peaks = exp.maps.idxmax("time").values.ravel()
+    np.testing.assert_allclose(peaks - peaks[1], shifts, atol=0.05)  # a cell of the layer is 0.04 s
+    loud = np.convolve(x**2, np.ones(rate // 10), "same").argmax() / rate
+    assert abs(peaks[1] - loud) < 0.1
+    own = exp.at_network_input
+    assert own.dims == ("time", "coefficient")
+    np.testing.assert_allclose(own.maps.time, np.arange(101) / 100)
+    keep(exp.plot(1), f"kws_raw_{word}")
+    keep(own.plot(1), f"kws_cepstra_{word}")
+
+
+def test_emotion_network_is_explained_on_the_raw_recordings():
+    import librosa
+
+    case = FOLDER / "ravdess_emotion"
+    network = networks.load(networks.EmotionNet(), case / "emotion_model_2D_torch.pt")
+    files, scaler = sorted(case.glob("*.wav")), np.load(case / "scaler.npz")
+    raw = np.stack(
+        [np.resize(np.pad(networks.speech(file)[0], (0, 48000)), 4 * 48000) for file in files]
+    )
+    hertz = librosa.mel_frequencies(n_mels=128, fmin=0, fmax=24000)
+    how = sc.Preprocessing(
+        lambda batch: np.stack([networks.mel_128(each, scaler) for each in batch]),
+        layout=sc.Layout("batch _ frequency time", coordinates={"frequency": hertz}),
+    )
+    exp = sc.explain(
+        network, raw, layer="conv2Dblock.10", method="hires-cam", preprocess=how,
+        layout=sc.Layout("batch time", sampling_rate=48000), class_names=networks.EmotionNet.emotions,
+    )  # fmt: skip
+    truth = [int(file.name.split("-")[2]) % 8 for file in files]
+    assert exp.predicted.values.tolist() == truth
+    # frame 0 is centred on the first sample of the stretch, which begins after half a second
+    np.testing.assert_allclose(exp.at_network_input.maps.time[[0, 1]], [0.5, 0.5 + 256 / 48000], atol=5e-4)  # fmt: skip
+    assert (exp.maps.sel(time=slice(0, 0.4)) == 0).all()  # the network never sees it
+    assert exp.at_network_input.maps.sel(frequency=slice(300, 3400)).sizes["frequency"] == 59
+    own = exp.at_network_input.maps.mean("frequency").squeeze()
+    here = exp.maps.squeeze().sel(
+        time=own.time, method="nearest"
+    )  # the network's head is fixed in time,
+    largest = float(
+        here.max()
+    )  # so speech that is moved gets another answer: both views are compared
+    np.testing.assert_allclose(here.values, own.values, atol=0.02 * largest)
+    keep(exp.plot(3), "ravdess_raw")
+    keep(exp.at_network_input.plot(3), "ravdess_mel")
 
 
 def test_heat_of_single_beats_prefers_the_qrs_complex():

@@ -58,5 +58,7 @@ def _assert_same(one, other):
         for mine, yours in zip(one, other, strict=True):
             assert (mine.name, mine.grid) == (yours.name, yours.grid)
             _assert_same(mine.values, yours.values)
+    elif isinstance(one, Explanation):
+        assert_same(one, other)
     else:
         assert one == other

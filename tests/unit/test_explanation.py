@@ -98,6 +98,45 @@ def test_map_that_walks_over_channels_has_their_names():
     assert exp.maps.channel.values.tolist() == ["I", "II"]
 
 
+SOUND = Layout(
+    "batch frequency time", coordinates={"frequency": [100, 200, 400, 800, 1600]}, spacing={"time": 0.1}
+)  # fmt: skip
+
+
+@pytest.fixture
+def sound():
+    grid = (Axis(1, 2, 5, 0.5, 2.0), Axis(2, 4, 8, 0.5, 2.0))
+    return make({"conv": grid}, input=np.zeros((3, 5, 8), np.float32), layout=SOUND)
+
+
+def test_maps_are_chosen_from_and_averaged_by_the_places_of_an_axis(sound):
+    band = sound.maps.sel(frequency=slice(150, 900), time=slice(0.2, 0.6))
+    assert band.frequency.values.tolist() == [200, 400, 800]
+    np.testing.assert_allclose(band.time, [0.2, 0.3, 0.4, 0.5, 0.6])
+    assert sound.maps.frequency.attrs == {"units": "Hz"}
+    np.testing.assert_allclose(
+        sound.maps.mean("frequency"), sound.maps.values.mean(axis=4), atol=SINGLE
+    )
+
+
+def test_native_maps_lie_between_the_places_of_an_axis(sound):
+    native = sound.native()
+    assert native.frequency.values.tolist() == [150, 600]
+    np.testing.assert_allclose(native.time, [0.05, 0.25, 0.45, 0.65])
+    assert native.sel(frequency=slice(300, 3400)).shape == (3, 2, 2, 1, 4)
+
+
+def test_dataset_has_the_places_of_the_axes(sound):
+    dataset = sound.to_xarray()
+    xr.testing.assert_identical(dataset.importance.frequency, sound.maps.frequency)
+    assert dataset.sel(frequency=slice(300, 900)).sizes["frequency"] == 2
+
+
+def test_maps_over_channels_are_chosen_from_by_name():
+    grid = (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 40, 40, 0.0, 1.0))
+    assert make({"conv": grid}).maps.sel(channel="II").dims == (*AXES, "time")
+
+
 def test_maps_that_are_not_finite_are_looked_at_without_further_warnings():
     values = np.full((3, 2, 2, 10), np.inf, np.float32)
     values[0, 0, 0, 3] = np.nan

@@ -140,3 +140,85 @@ def test_layout_given_keeps_its_names():
 def test_axis_of_the_map_has_a_name_though_the_layout_gave_none():
     layout = Layout("batch _ time _", sampling_rate=10)
     assert named(layout, 4, (1, 2)) == Layout("batch axis1 time _", sampling_rate=10)
+
+
+# --- axes with places of their own ------------------------------------------------------------------------------
+
+MEL = (50.0, 120.0, 300.0, 900.0)
+SPECTROGRAM = Layout("batch frequency time", 10, coordinates={"frequency": MEL})
+
+
+def test_entries_of_an_axis_lie_where_the_layout_says():
+    assert SPECTROGRAM.coordinate("frequency", np.arange(4)).tolist() == list(MEL)
+    assert SPECTROGRAM.unit("frequency") == "Hz"
+
+
+def test_places_between_entries_are_interpolated_and_go_on_beyond_the_ends():
+    places = SPECTROGRAM.coordinate("frequency", np.array([0.5, 2.25, -1.0, 4.0]))
+    assert places.tolist() == [85.0, 450.0, -20.0, 1500.0]
+
+
+def test_single_entry_lies_where_it_lies_whatever_is_asked():
+    layout = Layout("batch frequency time", coordinates={"frequency": [40.0]})
+    assert layout.coordinate("frequency", np.array([0.0, 0.5])).tolist() == [40.0, 40.0]
+    assert layout.line("frequency", 1) == (40.0, 1.0)
+
+
+def test_spacing_counts_from_nought_in_its_own_unit():
+    layout = Layout("batch depth height", spacing={"depth": 1.5}, axis_units={"depth": "mm"})
+    assert layout.coordinate("depth", np.array([0, 2])).tolist() == [0, 3]
+    assert (layout.unit("depth"), layout.unit("height")) == ("mm", "")
+    assert layout.line("depth", 4) == (0, 1.5)
+
+
+def test_time_may_begin_before_nought():
+    times = np.arange(-20, 30) / 100
+    layout = Layout("batch time", sampling_rate=100, coordinates={"time": times})
+    assert layout.coordinate("time", np.array([0]))[0] == -0.2
+    assert layout.unit("time") == "s"
+    assert layout.line("time", 50) == pytest.approx((-0.2, 0.01))
+
+
+def test_entries_that_are_unevenly_spaced_have_no_line():
+    assert SPECTROGRAM.line("frequency", 4) is None
+    assert ECG.line("channel", 2) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"coordinates": {"hertz": [1, 2]}}, r"names axis 'hertz'.*It has frequency, time"),
+        ({"coordinates": {"batch": [1, 2]}}, "names axis 'batch'"),
+        ({"spacing": {"width": 2}}, "spacing names axis 'width'"),
+        ({"axis_units": {"width": "mm"}}, "axis_units names axis 'width'"),
+        ({"axis_units": {"frequency": "kHz"}}, "where its entries lie is not known"),
+        ({"coordinates": {"frequency": [1, 3, 2]}}, "neither rise nor fall"),
+        ({"coordinates": {"frequency": [1, 1, 2]}}, "neither rise nor fall"),
+        ({"coordinates": {"frequency": [1, np.nan]}}, "neither rise nor fall"),
+        ({"coordinates": {"frequency": ["low", "high"]}}, "no row of numbers"),
+        ({"coordinates": {"frequency": [[1, 2]]}}, "no row of numbers"),
+        ({"coordinates": {"frequency": []}}, "no row of numbers"),
+        ({"spacing": {"frequency": 0}}, "above 0"),
+        ({"spacing": {"frequency": "wide"}}, "above 0"),
+        ({"spacing": {"frequency": 1}, "coordinates": {"frequency": [1, 2]}}, "both coordinates and"),
+        ({"sampling_rate": 100, "spacing": {"time": 0.02}}, "100 a second, but .* 0.02 s apart"),
+        ({"sampling_rate": 100, "coordinates": {"time": [0, 0.1]}}, "100 a second, but"),
+        ({"sampling_rate": 100, "spacing": {"time": 0.01}, "axis_units": {"time": "ms"}}, "0.01 ms apart"),
+    ],
+)  # fmt: skip
+def test_places_that_do_not_fit_raise(wrong, told):
+    with pytest.raises(LayoutError, match=told):
+        Layout("batch frequency time", **wrong)
+
+
+def test_numbers_for_channels_ask_for_names():
+    with pytest.raises(LayoutError, match="channel_names"):
+        Layout("batch channel time", coordinates={"channel": [1, 2]})
+
+
+def test_wrong_number_of_coordinates_raises():
+    with pytest.raises(
+        LayoutError, match="4 coordinates for axis 'frequency', which has 5 entries"
+    ):
+        check_layout(SPECTROGRAM, (1, 5, 9))
+    check_layout(SPECTROGRAM, (1, 4, 9))

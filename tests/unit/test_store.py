@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from signalcam import CamError, Layout, StoreError, load, store
-from signalcam.align import evenly
+from signalcam.align import Axis, evenly
 from unit.results import assert_same, make
 
 
@@ -59,6 +59,18 @@ def test_result_read_is_equal_to_the_one_saved(tmp_path, changes):
 
 def test_labelled_arrays_are_identical_after_reading(exp, saved):
     xr.testing.assert_identical(load(saved).to_xarray(), exp.to_xarray())
+
+
+def test_places_of_the_axes_are_kept(tmp_path):
+    layout = Layout(
+        "batch frequency time", 10, coordinates={"frequency": [0.1, 1 / 3]}, axis_units={"frequency": "kHz"}
+    )  # fmt: skip
+    grid = {"conv": (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0))}
+    exp = make(grid, layout=layout, input=np.zeros((3, 2, 40), np.float32))
+    exp.save(tmp_path / "a")
+    same = load(tmp_path / "a")
+    assert_same(exp, same)
+    xr.testing.assert_identical(exp.maps, same.maps)
 
 
 def test_path_may_be_a_string_and_lie_in_folders_yet_to_be_made(exp, tmp_path):

@@ -12,10 +12,10 @@ from matplotlib.colors import Normalize
 from signalcam.plot.view import (
     DARK_TO_LIGHT,
     DIVERGING,
+    Ruler,
     View,
     axis_label,
     colour_bar,
-    extent,
     new_axes,
 )
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from signalcam.explanation import Explanation
 
 _SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
+_GAP = 0.01  # of three slices side by side: between two of them
 _OPACITY = 0.85  # of the strongest heat: the picture stays visible below it
 
 
@@ -41,18 +42,23 @@ def draw(  # noqa: PLR0913 - the options of a figure
     picture, _ = view.moved((upright, across))
     heat = view.heat if exp.dims == (upright, across) else view.heat.T
     as_drawn = across != "time"
-    down = extent(exp, upright, heat.shape[0])
-    edges = (*extent(exp, across, heat.shape[1]), *(down[::-1] if as_drawn else down))
-    ratio = 4.5 * heat.shape[1] / heat.shape[0] if as_drawn else 8.0
-    ax = ax or new_axes(float(np.clip(ratio, 3, 10)) + 1.5, 4.5)
-    square = as_drawn and 1 / _SLENDER < heat.shape[0] / heat.shape[1] < _SLENDER
+    rulers = Ruler.of(exp, across), Ruler.of(exp, upright)
+    down = rulers[1].edges
+    edges = (*rulers[0].edges, *(down[::-1] if as_drawn else down))
+    shape = abs(np.ptp(rulers[0].edges) / np.ptp(down))
+    ax = ax or new_axes(float(np.clip(4.5 * shape, 3, 10)) + 1.5 if as_drawn else 9.5, 4.5)
+    alike = exp.layout.unit(across) == exp.layout.unit(upright)
+    square = as_drawn and alike and 1 / _SLENDER < shape < _SLENDER
     options: dict[str, Any] = {
         "extent": edges, "origin": "upper" if as_drawn else "lower", "aspect": "equal" if square else "auto",
     }  # fmt: skip
     ax.imshow(_grey_or_colour(picture), **options)
     bar = _heat(ax, view, heat, cmap, view.scale(vmin, vmax), options)
-    ax.set_xlabel(axis_label(exp, across))
-    ax.set_ylabel(axis_label(exp, upright))
+    ax.set_xlim(min(edges[:2]), max(edges[:2]))
+    ax.set_ylim(*sorted(edges[2:], reverse=as_drawn))
+    for axis, ruler, dim in zip((ax.xaxis, ax.yaxis), rulers, (across, upright), strict=True):
+        ruler.label(axis)
+        axis.set_label_text(axis_label(exp, dim))
     ax.set_title(view.title(), fontsize="medium", loc="left")
     if colorbar:
         colour_bar(ax, bar, view)
@@ -69,15 +75,17 @@ def draw_volume(  # noqa: PLR0913 - the options of a figure
     volume, _ = view.moved(exp.dims)
     grey = volume.reshape(-1, *volume.shape[-3:]).mean(axis=0)
     peak = np.unravel_index(int(np.nanargmax(np.abs(view.heat))), view.heat.shape)
-    pictures = [_slices(each, peak) for each in (grey, view.heat)]
-    ax = ax or new_axes(10, 4)
-    options: dict[str, Any] = {"aspect": "equal"}
-    ax.imshow(_grey_or_colour(_side_by_side(pictures[0])), **options)
-    bar = _heat(ax, view, _side_by_side(pictures[1]), cmap, view.scale(vmin, vmax), options)
-    starts = np.cumsum([0, *(each.shape[1] + 1 for each in pictures[0])])
-    middles = [start + each.shape[1] / 2 for start, each in zip(starts, pictures[0], strict=False)]
-    labels = [f"{dim} {int(place)}" for dim, place in zip(exp.dims, peak, strict=True)]
-    ax.set_xticks(middles, labels)
+    low, high = float(np.nanmin(grey)), float(np.nanmax(grey))
+    scale, places = view.scale(vmin, vmax), _side_by_side(exp)
+    tall = max(each[2] for each in places) / places[-1][1]
+    ax = ax or new_axes(10, float(np.clip(10 * tall, 4, 8)))
+    for here, there, place in zip(_slices(grey, peak), _slices(view.heat, peak), places, strict=True):  # fmt: skip
+        options: dict[str, Any] = {"aspect": "equal", "extent": place}
+        ax.imshow(here, cmap="gray", vmin=low, vmax=high, **options)
+        bar = _heat(ax, view, there, cmap, scale, options)
+    ax.set_xlim(places[0][0], places[-1][1])
+    ax.set_ylim(max(each[2] for each in places), 0)
+    ax.set_xticks([sum(each[:2]) / 2 for each in places], _cuts(exp, peak))
     ax.set_yticks([])
     ax.tick_params(length=0)
     ax.set_title(view.title(), fontsize="medium", loc="left")
@@ -120,11 +128,17 @@ def _slices(volume: np.ndarray, at: tuple[Any, ...]) -> list[np.ndarray]:
     return [volume[at[0]], volume[:, at[1]], volume[:, :, at[2]]]
 
 
-def _side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
-    height, width = max(len(each) for each in pictures), sum(each.shape[1] + 1 for each in pictures)
-    sheet = np.full((height, width), np.nan)
-    start = 0
-    for each in pictures:
-        sheet[: len(each), start : start + each.shape[1]] = each
-        start += each.shape[1] + 1
-    return sheet
+def _side_by_side(exp: Explanation) -> list[tuple[float, float, float, float]]:
+    """Where each slice is drawn, in the units of the axes: left, right, bottom, top."""
+    deep, high, wide = (abs(float(np.ptp(Ruler.of(exp, dim).edges))) for dim in exp.dims)
+    sizes = (high, wide), (deep, wide), (deep, high)
+    gap = _GAP * (2 * wide + high)
+    lefts = np.cumsum([0.0, wide + gap, wide + gap])
+    return [(float(x), float(x) + across, down, 0.0) for x, (down, across) in zip(lefts, sizes, strict=True)]  # fmt: skip
+
+
+def _cuts(exp: Explanation, peak: tuple[Any, ...]) -> list[str]:
+    """Say where each slice lies."""
+    places = [exp.layout.coordinate(dim, np.asarray(at)) for dim, at in zip(exp.dims, peak, strict=True)]  # fmt: skip
+    units = [exp.layout.unit(dim) for dim in exp.dims]
+    return [f"{dim} {at:.4g} {unit}".strip() for dim, at, unit in zip(exp.dims, places, units, strict=True)]  # fmt: skip

@@ -11,10 +11,10 @@ from signalcam.errors import LayoutError
 from signalcam.plot.view import (
     DIVERGING,
     LIGHT_TO_DARK,
+    Ruler,
     View,
     axis_label,
     colour_bar,
-    extent,
     new_axes,
 )
 
@@ -46,12 +46,14 @@ def draw(  # noqa: PLR0913 - the options of a figure
         _single(ax, view, dim, lines[0], names[0], line_kws or {})
     else:
         _stacked(ax, view, dim, lines, names, line_kws or {})
-    left, right = extent(exp, dim, lines.shape[1])
+    ruler = Ruler.of(exp, dim)
+    left, right = ruler.edges
     strip = ax.imshow(
         heat if len(exp.dims) == 1 else heat.repeat(_LINES, axis=0), cmap=cmap or (DIVERGING if view.signed else LIGHT_TO_DARK), aspect="auto", zorder=0,
         extent=(left, right, *ax.get_ylim()), norm=view.scale(vmin, vmax),
     )  # fmt: skip
-    ax.set_xlim(left, right)
+    ax.set_xlim(min(left, right), max(left, right))
+    ruler.label(ax.xaxis)
     ax.set_xlabel(axis_label(exp, dim))
     ax.set_title(view.title(), fontsize="medium", loc="left")
     if colorbar:
@@ -95,7 +97,9 @@ def _single(
     low, high = float(np.nanmin(line)), float(np.nanmax(line))
     pad = 0.08 * (high - low or 1)
     ax.set_ylim(low - pad, high + pad)
-    ax.plot(_places(view, dim, len(line)), line, **{"color": "black", "linewidth": 0.8, **line_kws})
+    ax.plot(
+        Ruler.of(view.exp, dim).centres, line, **{"color": "black", "linewidth": 0.8, **line_kws}
+    )
     layout = view.exp.layout
     what = name if layout.channel_names else "amplitude"
     ax.set_ylabel(f"{what} ({layout.units})" if layout.units else what)
@@ -109,7 +113,7 @@ def _stacked(
     gain = _ROW / (float(np.nanmax(np.abs(centred))) or 1.0)
     rows = np.arange(len(lines))[::-1]
     ax.set_ylim(-0.5, len(lines) - 0.5)
-    places = _places(view, dim, lines.shape[1])
+    places = Ruler.of(view.exp, dim).centres
     for row, line in zip(rows, centred * gain, strict=True):
         ax.plot(places, row + line, **{"color": "black", "linewidth": 0.7, **line_kws})
     ax.set_yticks(rows, names)
@@ -134,8 +138,3 @@ def _round_number(limit: float) -> float:
     """The largest of 1, 2, 5 times a power of ten that is not above the limit."""
     power = 10.0 ** np.floor(np.log10(limit))
     return float(max(each * power for each in (1, 2, 5) if each * power <= limit * (1 + 1e-9)))
-
-
-def _places(view: View, dim: str, length: int) -> np.ndarray:
-    places = view.exp.layout.coordinate(dim, np.arange(length))
-    return places if places.dtype.kind in "if" else np.arange(length)

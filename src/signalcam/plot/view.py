@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from signalcam.layout import DUMMY
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LIGHT_TO_DARK = "Oranges"  # light where it does not matter, so that a black line stays legible
 DARK_TO_LIGHT = "inferno"  # over pictures, with the opacity following the map
+_TICKS = 8  # at most about so many on an axis
+_GROWN = 3  # times the first step: an axis whose last step is longer has ticks at powers of ten
 DIVERGING = "RdBu_r"  # balanced about zero: red speaks for the target, blue against it
 
 
@@ -100,12 +102,72 @@ def axis_label(exp: Explanation, dim: str) -> str:
     return f"{dim} ({unit})" if unit else f"{dim} (samples)" if dim == "time" else dim
 
 
-def extent(exp: Explanation, dim: str, length: int) -> tuple[float, float]:
-    """The outer edges of an axis' cells, in its units."""
-    step = (
-        1 / exp.layout.sampling_rate if exp.layout.unit(dim) and exp.layout.sampling_rate else 1.0
-    )
-    return -step / 2, (length - 0.5) * step
+@dataclass(frozen=True)
+class Ruler:
+    """Where the entries of an axis are drawn, and what its ticks say.
+
+    Entries that are evenly spaced are drawn at their places. Others (mel bands, a clock that skips) are
+    drawn side by side, each as wide as the next, and the ticks say where they truly lie.
+
+    Attributes:
+        start: Where the first entry is drawn.
+        step: From each to the next; negative where the places fall.
+        length: How many entries.
+        uneven: Their true places, where those are not evenly spaced.
+    """
+
+    start: float
+    step: float
+    length: int
+    uneven: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, exp: Explanation, dim: str) -> Ruler:
+        """Read one axis of a result."""
+        length = exp.input.shape[exp.layout.dims.index(dim)]
+        line = exp.layout.line(dim, length)
+        if line is None:
+            return cls(0.0, 1.0, length, exp.layout.coordinate(dim, np.arange(length)))
+        return cls(*line, length)
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """The outer edges of the first and the last entry."""
+        return self.start - self.step / 2, self.start + (self.length - 0.5) * self.step
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Where each entry is drawn."""
+        return self.start + self.step * np.arange(self.length)
+
+    def label(self, axis: Any) -> None:
+        """Put ticks at round true values on an axis whose entries are drawn side by side."""
+        if self.uneven is None:
+            return
+        order = np.argsort(self.uneven)
+        rising, places = self.uneven[order], order.astype(float)
+        tries = [(values, np.interp(values, rising, places)) for values in _round_values(rising)]  # fmt: skip
+        ticks = max((_apart(*each, self.length / _TICKS) for each in tries), key=len)
+        axis.set_ticks([at for _, at in ticks], [f"{value:g}" for value, _ in ticks])
+
+
+def _round_values(places: np.ndarray) -> list[np.ndarray]:
+    """Round numbers among rising ones: those of a line; where steps grow, 1, 10, 100, ..., and 5 and 2 times them."""
+    found = [np.asarray(MaxNLocator(_TICKS).tick_values(places[0], places[-1]))]
+    steps = np.diff(places)
+    if places[0] >= 0 and steps[-1] > _GROWN * steps[0]:
+        tens = 10.0 ** np.arange(np.floor(np.log10(steps[0])), np.log10(places[-1]) + 1)
+        found.append(np.concatenate([[0.0], np.outer([1, 5, 2], tens).ravel()]))
+    return [each[(each >= places[0]) & (each <= places[-1])] for each in found]
+
+
+def _apart(values: np.ndarray, places: np.ndarray, least: float) -> list[tuple[float, float]]:
+    """Keep the values, the first ones first, that are drawn far enough from those kept before."""
+    kept: list[tuple[float, float]] = []
+    for value, at in zip(values.tolist(), places.tolist(), strict=True):
+        if all(abs(at - other) >= least for _, other in kept):
+            kept.append((value, at))
+    return sorted(kept)
 
 
 def new_axes(width: float, height: float) -> Axes:

@@ -1,0 +1,344 @@
+"""What other packages hold signals in goes in as it is: seen by its class's name, never by importing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from signalcam.arrays import Array, namespace
+from signalcam.backends.protocol import is_array
+from signalcam.errors import InputError, LayoutError
+from signalcam.layout import DUMMY, Layout, same_rate
+
+_BATCH = ("batch", "sample")  # what the axis of samples may be called in an object with named axes
+_KNOWN = ("channel", "time", "frequency", "depth", "height", "width")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Signals taken out of an object, and what it says about them.
+
+    Attributes:
+        array: The numbers.
+        layout: Names, rate and units of its axes, batch first; ``None`` where nothing is known.
+        sample_names: Names of the samples, where the object has them.
+        labels: Names of the true classes, where the object has them.
+    """
+
+    array: Any
+    layout: Layout | None = None
+    sample_names: tuple[Any, ...] | None = None
+    labels: tuple[str, ...] | None = None
+
+
+def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signals | None:
+    """Take the signals out of an object of another package.
+
+    Args:
+        given: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
+            ``Evoked``, a wfdb ``Record``, a pair ``(waveform, rate)``, a mapping that is no ``dict``, or a
+            list of these.
+        wanted: The layout asked for; what it says goes before what the object says.
+        channel_axis: Where the framework has the channels; ``None`` leaves them where they are, and adds none.
+
+    Returns:
+        What it holds, in the order asked for; ``None`` for anything else.
+
+    Raises:
+        CamError: The object cannot be read so, or its rate disagrees with the layout.
+    """
+    if isinstance(given, list) and given and all(_reader(each) for each in given):
+        return _joined([taken(each, wanted, channel_axis) for each in given])
+    reader = _reader(given)
+    if reader is None:
+        return None
+    found = reader(given, wanted)
+    if found.layout is None:
+        return found
+    return _arranged(found, wanted, channel_axis)
+
+
+def _reader(given: Any) -> Callable[[Any, Layout | None], Signals] | None:
+    """The function that reads an object, by the names of its classes."""
+    for each in type(given).__mro__:
+        package, name = each.__module__.partition(".")[0], each.__name__
+        if (package, name) in _READERS:
+            return _READERS[package, name]
+    if isinstance(given, Mapping) and not isinstance(given, dict):
+        return _mapping
+    pair = isinstance(given, tuple) and len(given) == 2 and is_array(given[0])
+    return _pair if pair and isinstance(given[1], Real) and not isinstance(given[1], bool) else None
+
+
+# --- one reader an object -----------------------------------------------------------------------------
+
+
+def _frame(frame: Any, _wanted: Layout | None) -> Signals:
+    """Rows are time, columns are channels; the outer of two levels of rows is the sample."""
+    levels = frame.index.nlevels
+    if levels > 2:
+        message = f"the rows of the DataFrame have {levels} levels; expected time, or sample and time. Drop the others with reset_index."
+        raise LayoutError(message)
+    values = _numeric(frame.to_numpy(), "DataFrame")
+    layout: dict[str, Any] = {"channel_names": tuple(map(str, frame.columns))}
+    if levels == 1:
+        times = _clock(frame.index.to_numpy())
+        return Signals(values[None], Layout("batch time channel", **layout, **times))
+    outer, inner = (frame.index.get_level_values(level).to_numpy() for level in (0, 1))
+    names = tuple(dict.fromkeys(outer.tolist()))
+    rows = [np.flatnonzero(outer == name) for name in names]
+    if len({len(each) for each in rows}) > 1:
+        counts = sorted({len(each) for each in rows})
+        message = f"the samples of the DataFrame have from {counts[0]} to {counts[-1]} rows; they must be alike. Pass a list of one DataFrame a sample."
+        raise LayoutError(message)
+    array = np.stack([values[each] for each in rows])
+    times = _clock(inner[rows[0]])
+    return Signals(array, Layout("batch time channel", **layout, **times), names)
+
+
+def _series(series: Any, wanted: Layout | None) -> Signals:
+    return _frame(series.to_frame("0" if series.name is None else series.name), wanted)
+
+
+def _labelled(array: Any, wanted: Layout | None) -> Signals:
+    """An array with named axes, coordinates and attributes."""
+    dims = [str(dim) for dim in array.dims]
+    batch = _batch_dim(dims, wanted)
+    names = None
+    if batch is not None and batch in array.coords:
+        names = tuple(array.coords[batch].values.tolist())
+    order = [dim for dim in dims if dim != batch]
+    values = _numeric(np.asarray(array.values), "DataArray")
+    values = np.moveaxis(values, dims.index(batch), 0) if batch is not None else values[None]
+    about = _about_axes({dim: array.coords[dim] for dim in order if dim in array.coords})
+    rates = [array.attrs[key] for key in ("sampling_rate", "sfreq", "fs") if key in array.attrs]
+    if rates and "time" in order and "time" not in about.get("coordinates", {}):
+        about.setdefault("sampling_rate", float(rates[0]))
+    if "units" in array.attrs:
+        about["units"] = str(array.attrs["units"])
+    return Signals(values, Layout(("batch", *order), **about), names)
+
+
+def _batch_dim(dims: Sequence[str], wanted: Layout | None) -> str | None:
+    """Which axis of a DataArray holds the samples; ``None`` for a single one."""
+    named = [dim for dim in dims if dim in _BATCH]
+    others = [dim for dim in dims if dim not in (wanted.dims if wanted else _KNOWN)]
+    if named or not others:
+        return named[0] if named else None
+    if wanted and len(others) == 1:
+        return others[0]
+    message = f"which axis of the DataArray ({', '.join(dims)}) holds the samples is not known. Call it 'batch' or give a layout that names all the others."
+    raise LayoutError(message)
+
+
+def _about_axes(coords: Mapping[str, Any]) -> dict[str, Any]:
+    """Names, rate and places of axes, as a layout has them."""
+    about: dict[str, Any] = {}
+    for dim, coord in coords.items():
+        values = coord.values
+        if dim == "channel":
+            about["channel_names"] = tuple(map(str, values.tolist()))
+        elif dim == "time" and values.dtype.kind in "mM":
+            about |= _clock(values)
+        elif values.dtype.kind in "fiu":
+            about.setdefault("coordinates", {})[dim] = values
+            if "units" in coord.attrs:
+                about.setdefault("axis_units", {})[dim] = str(coord.attrs["units"])
+    return about
+
+
+def _mne_epochs(epochs: Any, _wanted: Layout | None) -> Signals:
+    names = tuple(int(each) for each in epochs.selection)
+    codes = {code: name for name, code in epochs.event_id.items()}
+    labels = tuple(codes.get(int(code), "") for code in epochs.events[:, 2])
+    unique = len(set(names)) == len(names)
+    known = all(labels) and len(codes) == len(epochs.event_id)
+    return Signals(
+        epochs.get_data(), _mne_layout(epochs), names if unique else None, labels if known else None
+    )
+
+
+def _mne_raw(raw: Any, _wanted: Layout | None) -> Signals:
+    return Signals(raw.get_data()[None], _mne_layout(raw))
+
+
+def _mne_evoked(evoked: Any, _wanted: Layout | None) -> Signals:
+    names = (evoked.comment,) if evoked.comment else None
+    return Signals(evoked.data[None], _mne_layout(evoked), names)
+
+
+def _mne_layout(recording: Any) -> Layout:
+    info = recording.info
+    units = {int(channel["unit"]) for channel in info["chs"]}
+    volts = units == {107}  # FIFF's number for volts
+    times = np.asarray(recording.times, dtype=float)
+    start: dict[str, Any] = {"coordinates": {"time": times}} if times[0] else {}
+    return Layout(
+        "batch channel time", float(info["sfreq"]), tuple(recording.ch_names), "V" if volts else None, **start
+    )  # fmt: skip
+
+
+def _wfdb_record(record: Any, _wanted: Layout | None) -> Signals:
+    if record.p_signal is None:
+        message = f"record {record.record_name!r} holds no signal in physical units. Read it with wfdb.rdrecord(..., physical=True)."
+        raise InputError(message)
+    units = set(record.units or ())
+    layout = Layout(
+        "batch time channel", float(record.fs), tuple(record.sig_name), units.pop() if len(units) == 1 else None
+    )  # fmt: skip
+    return Signals(record.p_signal[None], layout, (str(record.record_name),))
+
+
+def _pair(pair: tuple[Array, float], _wanted: Layout | None) -> Signals:
+    """A waveform, ``(time,)``, ``(channel, time)`` or ``(batch, channel, time)``, and its rate."""
+    waveform, rate = pair
+    axes = ("batch", "channel", "time")[-len(waveform.shape) :]
+    if len(waveform.shape) > 3:
+        message = f"a waveform with a rate has shape {tuple(waveform.shape)}; expected (time,), (channel, time) or (batch, channel, time)."
+        raise LayoutError(message)
+    batched = waveform if axes[0] == "batch" else waveform[None]
+    return Signals(batched, Layout(("batch", *(each for each in axes if each != "batch")), rate))
+
+
+def _mapping(features: Mapping[Any, Any], _wanted: Layout | None) -> Signals:
+    """What a feature extractor or tokenizer returns: a dict that is none."""
+    return Signals({key: _array(each) for key, each in features.items()})
+
+
+def _array(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, list) else value
+
+
+_READERS: dict[tuple[str, str], Callable[[Any, Layout | None], Signals]] = {
+    ("pandas", "DataFrame"): _frame,
+    ("pandas", "Series"): _series,
+    ("xarray", "DataArray"): _labelled,
+    ("mne", "BaseEpochs"): _mne_epochs,
+    ("mne", "BaseRaw"): _mne_raw,
+    ("mne", "Evoked"): _mne_evoked,
+    ("wfdb", "Record"): _wfdb_record,
+    ("wfdb", "MultiRecord"): _wfdb_record,
+}
+
+
+def _numeric(values: np.ndarray, kind: str) -> np.ndarray:
+    if values.dtype.kind not in "fiub":
+        message = f"the {kind} holds {values.dtype} values; expected numbers. Drop or convert what is none."
+        raise InputError(message)
+    return values
+
+
+def _clock(index: np.ndarray) -> dict[str, Any]:
+    """What an index of dates, durations or fractions says about time; whole numbers count samples."""
+    if index.dtype.kind in "mM":
+        index = (index - index[0]) / np.timedelta64(1, "s")
+    if index.dtype.kind != "f":
+        return {}
+    steps = np.diff(index)
+    even = len(steps) and steps[0] > 0 and np.ptp(steps) <= 1e-3 * abs(steps.mean())
+    rate = {"sampling_rate": _plain(1 / float(steps.mean()))} if even else {}
+    return rate if rate and not index[0] else {**rate, "coordinates": {"time": index}}
+
+
+def _plain(rate: float) -> float:
+    """Without the digits that dividing left behind."""
+    return float(round(rate)) if abs(rate - round(rate)) < 1e-6 * rate else rate
+
+
+# --- in the order asked for ---------------------------------------------------------------------------
+
+
+def _arranged(found: Signals, wanted: Layout | None, channel_axis: int | None) -> Signals:
+    """Bring the axes into the order asked for, and put together what the object and the user say."""
+    own = found.layout or Layout("batch")
+    dims = wanted.dims if wanted else _usual(own.dims, channel_axis)
+    array = _ordered(found.array, own.dims, dims)
+    return replace(found, array=array, layout=_merged(own, wanted or Layout(dims), dims))
+
+
+def _usual(dims: Sequence[str], channel_axis: int | None) -> tuple[str, ...]:
+    """The object's own order, the channels where the framework has them."""
+    rest = [dim for dim in dims if dim != "channel"]
+    if channel_axis is None:
+        return tuple(dims)
+    if "channel" in dims or rest == ["batch", "time"]:
+        rest.insert(channel_axis if channel_axis > 0 else len(rest), "channel")
+    return tuple(rest)
+
+
+def _ordered(array: Any, own: Sequence[str], dims: Sequence[str]) -> Any:
+    """Transpose to the axes asked for; axes of one entry come and go."""
+    sizes = dict(zip(own, array.shape, strict=True))
+    real = [dim for dim in dims if dim in sizes]
+    lost = [dim for dim in own if dim not in dims and sizes[dim] != 1]
+    if lost or [dim for dim in dims if dim not in sizes and dim not in (*DUMMY, "channel")]:
+        message = f"the object has axes {_told(sizes)}, but the layout asks for {' '.join(dims)!r}. Name the axes as the object does, each with its own."
+        raise LayoutError(message)
+    xp = namespace(array)
+    kept = [dim for dim in own if dim in real]
+    array = xp.reshape(array, tuple(sizes[dim] for dim in kept))
+    turned = xp.permute_dims(array, tuple(kept.index(dim) for dim in real))
+    return xp.reshape(turned, tuple(sizes.get(dim, 1) for dim in dims))
+
+
+def _told(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{dim} ({size})" for dim, size in sizes.items())
+
+
+def _merged(own: Layout, wanted: Layout, dims: Sequence[str]) -> Layout:
+    """What the user says, and of what the object says the rest."""
+    mine, yours = _rate(own), _rate(wanted)
+    if mine and yours and not same_rate(mine, yours):
+        message = f"the layout says {yours:g} samples a second, but the object itself says {mine:g}. Leave sampling_rate out of the layout, or resample the signal."
+        raise LayoutError(message)
+    timed = [name for name in ("coordinates", "spacing") if "time" in (getattr(wanted, name) or {})]
+    said: dict[str, Any] = {}
+    for name in (each.name for each in fields(Layout)):
+        here, there = getattr(own, name), getattr(wanted, name)
+        if isinstance(here, dict):
+            here = {dim: each for dim, each in here.items() if dim in dims and not (timed and dim == "time")}  # fmt: skip
+            there = {**here, **(there or {})} or None
+        said[name] = here if there is None else there
+    if timed or "time" not in dims:
+        said["sampling_rate"] = wanted.sampling_rate
+    if "channel" not in dims:
+        said["channel_names"] = wanted.channel_names
+    return Layout(**{**said, "dims": tuple(dims)})
+
+
+def _rate(layout: Layout) -> float | None:
+    """Samples a second, where the layout says so in one way or another."""
+    if layout.sampling_rate:
+        return layout.sampling_rate
+    places = (layout.coordinates or {}).get("time")
+    if "time" not in layout.dims or layout.unit("time") != "s" or (places and len(places) < 2):
+        return None
+    line = layout.line("time", len(places) if places else 2)
+    return 1 / line[1] if line else None
+
+
+def _joined(parts: Sequence[Signals | None]) -> Signals:
+    """One batch of several objects that say the same about their axes."""
+    found = [each for each in parts if each]
+    rates = [each.layout and _rate(each.layout) for each in found]
+    for rate in rates[1:]:
+        if rate and rates[0] and not same_rate(rate, rates[0]):
+            message = f"the signals of the list have {rates[0]:g} and {rate:g} samples a second. Resample them to one rate."
+            raise LayoutError(message)
+    channels = {each.layout and each.layout.channel_names for each in found}
+    if len(channels) > 1:
+        message = f"the signals of the list have different channels: {' and '.join(map(str, list(channels)[:2]))}. Give all of them the same, in one order."
+        raise LayoutError(message)
+    names = tuple(name for each in found for name in each.sample_names or ())
+    unique = len(names) == len(found) and len(set(names)) == len(names)
+    arrays = [each.array for each in found]
+    if len({tuple(each.shape[1:]) for each in arrays}) > 1:
+        array: Any = [row for each in arrays for row in each]
+        layout = found[0].layout and replace(found[0].layout, coordinates=None)
+    else:
+        array, layout = namespace(arrays[0]).concat(arrays, axis=0), found[0].layout
+    return Signals(array, layout, names if unique else None)

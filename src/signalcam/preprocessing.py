@@ -1,0 +1,318 @@
+"""From the raw signal to what the network is given, and the map's way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import array_api_compat
+import numpy as np
+
+from signalcam.align import Axis
+from signalcam.arrays import Array, namespace
+from signalcam.backends.protocol import Backend, Inputs, is_array
+from signalcam.batches import NotFinite, as_inputs, check_finite, samples_in
+from signalcam.correspondence import Link, averaged, seen
+from signalcam.errors import CamError, InputError, LayoutError
+from signalcam.explanation import Explanation, LayerMaps
+from signalcam.layout import DUMMY, Layout, as_layout, check_layout, named, same_rate
+
+_WAY_OUT = "Say it: signalcam.Preprocessing(function, start=..., jump=...), entry f of the network's input lying at start + jump * f of the raw signal."
+
+_WINDOW = (
+    2.0  # steps to either side that an entry is taken to be made of, where only the step is known
+)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What turns the raw signal into the network's input, and where each entry of that lies in the raw signal.
+
+    Args:
+        function: From a raw batch, as passed to ``explain``, to what the network takes.
+        layout: Names of the axes of the network's input: ``"batch time frequency"``, or a ``Layout``.
+        start: Where entry 0 of the network's input lies along the raw signal: the middle of the first
+            window, so 0 for windows that are centred. Seen by nudging the raw signal if ``jump`` is left out.
+        jump: From one entry to the next: the hop.
+        unit: Of both, ``"samples"`` of the raw signal or ``"seconds"``.
+        along: The axis of both that they are about.
+
+    Raises:
+        LayoutError: ``jump`` is not above 0, or there is a start without it.
+
+    Example:
+        >>> import signalcam as sc
+        >>> sc.Preprocessing(abs, start=200, jump=160, layout="batch time coefficient").jump
+        160
+    """
+
+    function: Callable[[Any], Any]
+    layout: Layout | str | Sequence[str] | None = None
+    start: float | None = None
+    jump: float | None = None
+    unit: Literal["samples", "seconds"] = "samples"
+    along: str = "time"
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            message = f"preprocess is {type(self.function).__name__}; give a function from a raw batch to the network's input."
+            raise InputError(message)
+        if (self.start is not None) if self.jump is None else not self.jump > 0:
+            message = f"start is {self.start!r} and jump {self.jump!r}; give a jump above 0 from each entry to the next, or neither to have both seen."
+            raise LayoutError(message)
+        if self.unit not in ("samples", "seconds"):
+            message = f"unit is {self.unit!r}; start and jump are in 'samples' of the raw signal or in 'seconds'."
+            raise LayoutError(message)
+        object.__setattr__(self, "layout", as_layout(self.layout))
+
+
+def as_preprocessing(given: Any) -> Preprocessing | None:
+    """Accept a function, a declared one, or nothing."""
+    return given if given is None or isinstance(given, Preprocessing) else Preprocessing(given)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A raw batch and how it is prepared.
+
+    Attributes:
+        signal: The batch.
+        layout: Names of its axes, if given.
+        how: What makes the network's input of it.
+        backend: The model's.
+        nan: What to do where values are not finite.
+    """
+
+    signal: Array
+    layout: Layout | None
+    how: Preprocessing
+    backend: Backend
+    nan: NotFinite
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Any,
+        layout: Layout | None,
+        how: Preprocessing,
+        backend: Backend,
+        nan: NotFinite,
+    ) -> Raw:
+        """Check a raw batch."""
+        given = as_inputs(inputs)
+        if given.path:
+            message = "preprocess= takes one raw array, batch first; this input holds several. Prepare them yourself and pass what the network takes."
+            raise InputError(message)
+        check_layout(layout, given.explained.shape)
+        check_finite(given, backend, nan)
+        return cls(given.explained, layout, how, backend, nan)
+
+    def prepared(self) -> Inputs:
+        """Make the network's input, one for each raw sample."""
+        made = self._made(self.signal)
+        wanted, count = int(self.signal.shape[0]), samples_in(made)
+        if count != wanted:
+            message = f"preprocess made {count} inputs of {wanted} raw samples; it must return one for each, batch first."
+            raise LayoutError(message)
+        try:
+            check_finite(made, self.backend, self.nan)
+        except InputError as error:
+            message = f"of what preprocess returned, {error}"
+            raise InputError(message) from error
+        return made
+
+    def _made(self, signal: Array) -> Inputs:
+        made = self.how.function(signal)
+        try:
+            return as_inputs(made)
+        except CamError as error:
+            message = f"preprocess returned {_what(made)}, which no network takes; expected an array, batch first."
+            raise InputError(message) from error
+
+    # --- where is it? ----------------------------------------------------------------------------
+
+    def links(self, made: Inputs) -> tuple[Link, ...]:
+        """Find which entries of the network's input lie where: declared, or seen by nudging.
+
+        Raises:
+            LayoutError: The axis in question does not turn up along any axis of the network's input.
+        """
+        main = self._main_axis()
+        if self.how.jump is not None:
+            return (self._declared(made, main),)
+        found = {axis: self._seen(made, axis) for axis in self._axes()}
+        if found.get(main) is None:
+            message = f"where the network's input lies along {self._name(main)} could not be seen by nudging the raw signal. {_WAY_OUT}"
+            raise LayoutError(message)
+        return tuple(link for link in found.values() if link)
+
+    def _axes(self) -> list[int]:
+        dims = self.layout.dims if self.layout else ("",) * len(self.signal.shape)
+        return [i for i in range(1, len(dims)) if dims[i] not in DUMMY and self.signal.shape[i] > 1]
+
+    def _main_axis(self) -> int:
+        """The axis that must be found: the one named, or the longest."""
+        shape = self.signal.shape
+        if self.layout and self.how.along in self.layout.dims:
+            return self.layout.dims.index(self.how.along)
+        return max(self._axes() or [1], key=lambda axis: shape[axis])
+
+    def _name(self, axis: int) -> str:
+        return repr(self.layout.dims[axis]) if self.layout else f"axis {axis} of the raw signal"
+
+    def _among(self, made: Inputs, axis: int) -> list[int]:
+        """Axes of the network's input that an axis may turn up along: that of its name, if they are named."""
+        layout = as_layout(self.how.layout)
+        name = self.layout.dims[axis] if self.layout else self.how.along
+        check_layout(layout, made.explained.shape)
+        if layout and name in layout.dims:
+            return [layout.dims.index(name)]
+        return [i for i in range(1, len(made.explained.shape)) if made.explained.shape[i] > 1]
+
+    def _declared(self, made: Inputs, axis: int) -> Link:
+        step = 1.0
+        if self.how.unit == "seconds":
+            line = self.layout.line(self.how.along, self.signal.shape[axis]) if self.layout else None  # fmt: skip
+            if not self.layout or self.layout.unit(self.how.along) != "s" or line is None:
+                message = "start and jump are in seconds, but the raw signal's rate is not known. Give layout=signalcam.Layout(..., sampling_rate=...)."
+                raise LayoutError(message)
+            step = line[1]
+        among = self._among(made, axis)
+        if len(among) > 1:
+            link = self._seen(made, axis)
+            among = [link.input_axis] if link else among
+        if len(among) != 1:
+            message = f"which axis of the network's input, of shape {tuple(made.explained.shape)}, is {self.how.along!r} is not known. Give Preprocessing(..., layout='batch time frequency'), say."
+            raise LayoutError(message)
+        start, jump = (self.how.start or 0.0) / step, (self.how.jump or 1.0) / step
+        return Link(axis, among[0], start, jump, _WINDOW * jump)
+
+    def _seen(self, made: Inputs, axis: int) -> Link | None:
+        """Nudge noise of the signal's size, and the first sample where noise cannot be prepared."""
+        first = self.backend.numpy(self.signal[:1]).astype(np.float32)
+        size = float(first.std()) or 1.0
+        noise = np.random.default_rng(1).standard_normal(first.shape).astype(np.float32)
+        among = self._among(made, axis)
+        for raw in (first.mean() + size * noise, first):
+            try:
+                found = seen(self._prepare, raw, axis, among)
+            except Exception:  # noqa: BLE001, S112 - whatever the user's function raises at what is no recording
+                continue
+            if found:
+                return found
+        return None
+
+    def _prepare(self, values: np.ndarray) -> np.ndarray:
+        return self.backend.numpy(self._made(_like(values, self.signal)).explained)
+
+
+def _what(made: Any) -> str:
+    return f"an array of {made.dtype} {tuple(made.shape)}" if is_array(made) else type(made).__name__  # fmt: skip
+
+
+def _like(values: np.ndarray, signal: Array) -> Array:
+    """Give numbers the type and the place of the raw signal."""
+    if isinstance(signal, np.ndarray):
+        return (np.rint(values) if signal.dtype.kind in "iu" else values).astype(signal.dtype)
+    xp = namespace(signal)
+    return xp.astype(xp.asarray(values, device=array_api_compat.device(signal)), signal.dtype)
+
+
+# --- afterwards ---------------------------------------------------------------------------------------
+
+
+def on_raw(exp: Explanation, raw: Raw, links: Sequence[Link]) -> Explanation:
+    """Draw the maps of what the network was given on the raw signal.
+
+    Args:
+        exp: The maps on the network's input.
+        raw: The raw signal.
+        links: Where the network's input lies along it.
+
+    Returns:
+        An explanation of the raw signal that keeps the other.
+
+    Raises:
+        LayoutError: A layer has positions along none of the linked axes, or two rates disagree.
+    """
+    signal = raw.backend.numpy(raw.signal)
+    layers = tuple(_carried(layer, links, signal.shape) for layer in exp.layers)
+    axes = sorted({axis.input_axis for layer in layers for axis in layer.grid})
+    layout = named(raw.layout, signal.ndim, axes)
+    own = replace(exp, layout=_layout_of_input(exp, layout, links, as_layout(raw.how.layout)))
+    said = "; ".join(f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links)  # fmt: skip
+    provenance = {**exp.provenance, "preprocess": f"{said} (samples of the raw signal)"}
+    return replace(
+        own, layers=layers, layout=layout, input=signal, provenance=provenance, at_network_input=own
+    )
+
+
+def _carried(layer: LayerMaps, links: Sequence[Link], shape: tuple[int, ...]) -> LayerMaps:
+    """Move a layer's maps to the raw signal; axes that only the network's input has are averaged over."""
+    by_axis = {link.input_axis: link for link in links}
+    values, kept = layer.values, list[Axis]()
+    for axis in layer.grid:
+        where = 3 + len(kept)
+        if axis.input_axis in by_axis:
+            link = by_axis[axis.input_axis]
+            kept.append(link.carried(axis, shape[link.raw_axis]))
+        else:
+            values = averaged(values, where, axis)
+    if not kept:
+        message = f"layer {layer.name!r} has no positions along the axis of the network's input that follows the raw signal. Choose an earlier layer, or leave preprocess= out."
+        raise LayoutError(message)
+    order = sorted(range(len(kept)), key=lambda i: kept[i].input_axis)
+    turned = values.transpose(0, 1, 2, *[3 + i for i in order])
+    return LayerMaps(layer.name, turned, tuple(kept[i] for i in order))
+
+
+def _layout_of_input(
+    exp: Explanation, raw: Layout, links: Sequence[Link], given: Layout | None
+) -> Layout:
+    """Name the axes of the network's input, with the raw signal's clock along those that follow it."""
+    layout = exp.layout if given else _renamed(exp, raw, links)
+    for link in links:
+        dim = layout.dims[link.input_axis]
+        length = exp.input.shape[link.input_axis]
+        if dim == "channel":
+            same = raw.channel_names and not layout.channel_names and len(raw.channel_names) == length  # fmt: skip
+            layout = replace(layout, channel_names=raw.channel_names) if same else layout
+        elif dim == raw.dims[link.raw_axis] and dim not in (layout.coordinates or ()):
+            layout = _with_clock(layout, raw, link, length)
+    return layout
+
+
+def _renamed(exp: Explanation, raw: Layout, links: Sequence[Link]) -> Layout:
+    """Axes that follow the raw signal are called as there; another one that has positions, ``feature``."""
+    dims = list(exp.layout.dims)
+    linked = {link.input_axis: raw.dims[link.raw_axis] for link in links}
+    others = [axis for axis in exp.map_axes if axis not in linked]
+    for axis in others:
+        dims[axis] = "feature" if len(others) == 1 else f"axis{axis}"
+    for axis, dim in enumerate(dims):
+        if dim in linked.values() and axis not in linked:
+            dims[axis] = "_"
+    for axis, dim in linked.items():
+        dims[axis] = dim
+    return replace(exp.layout, dims=tuple(dims))
+
+
+def _with_clock(layout: Layout, raw: Layout, link: Link, length: int) -> Layout:
+    dim = raw.dims[link.raw_axis]
+    places = raw.coordinate(dim, link.places(length))
+    if layout.sampling_rate and dim == "time":
+        if not raw.unit(dim):
+            return layout
+        rate = (length - 1) / float(places[-1] - places[0]) if length > 1 else layout.sampling_rate
+        if not same_rate(rate, layout.sampling_rate):
+            message = f"Preprocessing's layout says {layout.sampling_rate:g} steps a second, but by the raw signal's rate they are {rate:g}. Leave sampling_rate out of one of the layouts."
+            raise LayoutError(message)
+    unit = raw.unit(dim) or "samples"
+    spacing = {each: step for each, step in (layout.spacing or {}).items() if each != dim}
+    return replace(
+        layout,
+        coordinates={**(layout.coordinates or {}), dim: np.round(places, 9).tolist()},
+        spacing=spacing or None,
+        axis_units={**(layout.axis_units or {}), dim: unit},
+    )
