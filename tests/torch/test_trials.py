@@ -425,5 +425,5 @@ def test_no_backward_pass_is_made_for_methods_without_gradients(monkeypatch):
 
 
 def test_fixed_questions_keep_the_class_of_the_unchanged_samples():
-    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).fixed([np.array([2, 0, 1])])
+    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).fixed([np.array([[2], [0], [1]])])
     np.testing.assert_array_equal(asked.repeated_for(slice(1, 3), 2).own[0], [0, 0, 1, 1])
