@@ -65,6 +65,10 @@ def logaddexp(one: Any, other: Any) -> Any:
     return tf.experimental.numpy.logaddexp(one, other)
 
 
+def take(array: Any, index: Any, *, axis: int) -> Any:
+    return tf.gather(array, index, axis=axis)
+
+
 def take_along_axis(array: Any, index: Any, *, axis: int = -1) -> Any:
     return tf.experimental.numpy.take_along_axis(array, index, axis)
 
