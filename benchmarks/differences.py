@@ -5,7 +5,7 @@ Run as ``python -m benchmarks.differences`` in the environment of ``requirements
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
@@ -91,7 +91,8 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
     )
     yield "grad-cam", "ablation-cam", "the same, score negative", f"{ablation(-2.0):+.3f}"
     yield "signalcam", "ablation-cam", "the same, score negative", f"{our_ablation(-2.0):+.3f}"
-    yield "grad-cam", "every method", "one-dimensional signal", refusal()
+    yield "grad-cam", "every method", "one-dimensional signal", refusal(_grad_cam_of_signal)
+    yield "torchcam", "score-cam", "one-dimensional signal", refusal(_score_cam_of_signal)
     total, score = complete()
     yield (
         "signalcam",
@@ -237,19 +238,31 @@ def our_ablation(offset: float) -> float:
     return float(np.corrcoef(exp.native().values[0, 0, 0].ravel(), wanted.ravel())[0, 1])
 
 
-def refusal() -> str:
-    """What grad-cam answers to a signal."""
-    import pytorch_grad_cam  # noqa: PLC0415 - a peer is loaded when its turn comes
-
+def refusal(asked: Callable[[nn.Module, Tensor], Any]) -> str:
+    """What a library answers to a signal."""
     model = nn.Sequential(
         nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3)
     )
     try:
-        with quiet(), pytorch_grad_cam.GradCAM(model, [model[1]]) as cam:
-            cam(torch.randn(1, 2, 30), None)
+        with quiet():
+            asked(model.eval(), torch.randn(1, 2, 30))
     except Exception as error:  # noqa: BLE001 - whatever a peer raises is its answer
         return f"{type(error).__name__}: {error}".replace("|", "/")
     return "a map"
+
+
+def _grad_cam_of_signal(model: nn.Module, x: Tensor) -> None:
+    import pytorch_grad_cam  # noqa: PLC0415 - a peer is loaded when its turn comes
+
+    with pytorch_grad_cam.GradCAM(model, [model[1]]) as cam:
+        cam(x, None)
+
+
+def _score_cam_of_signal(model: nn.Module, x: Tensor) -> None:
+    from torchcam.methods import ScoreCAM  # noqa: PLC0415 - a peer is loaded when its turn comes
+
+    with torch.no_grad(), ScoreCAM(model, LAYER) as extract:
+        extract(TARGET, model(x))
 
 
 def complete() -> tuple[float, float]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from signalcam.arrays import Array, namespace
@@ -98,16 +99,10 @@ def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
     Returns:
         ``(..., *input lengths)``.
     """
+    kind = maps.dtype
     for number, axis in enumerate(grid):
-        place = (np.arange(axis.length) - axis.start) / axis.jump
-        place = np.clip(place, 0, axis.cells - 1)
-        low = place.astype(int)
         where = number - len(grid)
-        share = (place - low).astype(maps.dtype).reshape(-1, *[1] * (-where - 1))
-        below = maps.take(low, axis=where)
-        above = maps.take(np.minimum(low + 1, axis.cells - 1), axis=where)
-        maps = below + (above - below) * share  # so written, a constant stays one to the last bit
-        maps = _cut(maps, axis, where)
+        maps = _cut(_between(maps, axis, where, lambda share: share.astype(kind)), axis, where)
     return maps
 
 
@@ -119,6 +114,18 @@ def _cut(maps: np.ndarray, axis: Axis, where: int) -> np.ndarray:
     last = axis.length if axis.last is None else axis.last
     seen = (samples >= (axis.first or 0)) & (samples <= last)
     return np.where(seen.reshape(-1, *[1] * (-where - 1)), maps, maps.dtype.type(0))
+
+
+def _between(maps: Array, axis: Axis, where: int, array: Callable[[Any], Array]) -> Array:
+    """Interpolate along one axis, counted from the end, by looking up the two nearest positions."""
+    xp, device = namespace(maps), array_api_compat.device(maps)
+    place = np.clip((np.arange(axis.length) - axis.start) / axis.jump, 0, axis.cells - 1)
+    low = place.astype(np.int32)
+    high = np.minimum(low + 1, axis.cells - 1)
+    share = array((place - low).reshape(-1, *[1] * (-where - 1)))
+    below = xp.take(maps, xp.asarray(low, device=device), axis=where)
+    above = xp.take(maps, xp.asarray(high, device=device), axis=where)
+    return below + (above - below) * share  # so written, a constant stays one to the last bit
 
 
 def spread(
@@ -143,13 +150,12 @@ def spread(
     lengths = {grid[i].input_axis: grid[i].length for i in kept}
     wide = [lengths.get(axis, 1) for axis in range(1, ndim)]
     small = [grid[i].cells for i in kept]
-    matrices = [array(_weights(grid[i], keep_sums=keep_sums)) for i in kept]
     xp, rows = namespace(maps), tuple(maps.shape[:2])
     order = sorted(kept)
     if back:
         added = _multiplied(
             xp.reshape(maps, (*rows, *lengths.values())),
-            [xp.permute_dims(each, (1, 0)) for each in matrices],
+            [array(_weights(grid[i], keep_sums=keep_sums).T) for i in kept],
         )
         turned = xp.permute_dims(added, (0, 1, *[2 + kept.index(i) for i in order]))
         return xp.reshape(turned, (*rows, -1))
@@ -158,7 +164,12 @@ def spread(
     if tuple(turned.shape[2:]) != tuple(small):
         message = f"maps of {tuple(cells)} positions do not fit a grid of {tuple(small)}."
         raise LayoutError(message)
-    return xp.reshape(_multiplied(turned, matrices), (*rows, *wide))
+    if keep_sums:
+        matrices = [array(_weights(grid[i], keep_sums=True)) for i in kept]
+        return xp.reshape(_multiplied(turned, matrices), (*rows, *wide))
+    for number, i in enumerate(kept):  # no matrices: one of a long signal holds its length squared
+        turned = _between(turned, grid[i], number - len(kept), array)
+    return xp.reshape(turned, (*rows, *wide))
 
 
 def _multiplied(array: Array, matrices: Sequence[Array]) -> Array:

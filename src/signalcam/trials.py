@@ -4,7 +4,7 @@ A plan gets a ``signalcam.case.Case`` and returns one signed map ``(b, p)`` a ta
 is explained: the logit, unless ``score=`` says otherwise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -19,6 +19,7 @@ Weighting = Literal["softmax", "none", "relu"]
 _LINEAR = (
     1e-3  # of the sizes involved: how far a score may be from a straight line, in single precision
 )
+_COLUMNS = 64  # of a matrix of a signal's length squared that are made at a time
 
 
 # --- what plans are made of -----------------------------------------------------------------------
@@ -50,6 +51,11 @@ def masked(case: Case, masks: Array, samples: slice) -> Array:
     return case.x[samples][:, None, ...] * like(masks, case.x)
 
 
+def own_number(case: Case, numbers: slice, trials: int, width: int) -> Array:
+    """Mark each trial's own number: ``(trials asked for, width)``, 1 there and 0 elsewhere."""
+    return case.array(np.arange(trials)[numbers][:, None] == np.arange(width))
+
+
 # --- activations are changed ----------------------------------------------------------------------
 
 
@@ -62,7 +68,7 @@ def ablation_cam(case: Case) -> list[Map]:
     channels = case.a.shape[1]
 
     def without(samples: slice, numbers: slice) -> Array:
-        out = case.array(np.eye(channels)[numbers])
+        out = own_number(case, numbers, channels, channels)
         return case.a[samples][:, None, :, :] * (1 - out)[None, :, :, None]
 
     tried = case.try_layer(channels, without)
@@ -80,7 +86,7 @@ def recipro_cam(case: Case) -> list[Map]:
     positions = case.a.shape[2]
 
     def alone(samples: slice, numbers: slice) -> Array:
-        kept = case.array(np.eye(positions + 1, positions)[numbers])  # the last trial keeps nothing
+        kept = own_number(case, numbers, positions + 1, positions)  # the last trial keeps nothing
         return case.a[samples][:, None, :, :] * kept[None, :, None, :]
 
     tried = case.try_layer(positions + 1, alone)
@@ -267,15 +273,22 @@ def _blurred(case: Case, share: float) -> Array:
     for axis, length in enumerate(x.shape[1:], start=1):
         if probe.shape[axis + 1] != length or length == 1:
             continue
-        place = np.arange(length)
-        kernel = np.exp(-0.5 * ((place[:, None] - place) / max(share * length, 1e-3)) ** 2)
-        matrix = like(case.array(kernel / kernel.sum(1, keepdims=True)), x)
         order = [i for i in range(len(x.shape)) if i != axis] + [axis]
         back = [order.index(i) for i in range(len(x.shape))]
         turned = xp.permute_dims(x, tuple(order))
-        flat = xp.matmul(xp.reshape(turned, (-1, length)), xp.permute_dims(matrix, (1, 0)))
-        x = xp.permute_dims(xp.reshape(flat, turned.shape), tuple(back))
+        flat = xp.reshape(turned, (-1, length))
+        soft = xp.concat([xp.matmul(flat, like(case.array(each), x)) for each in _gaussian(length, share)], axis=1)  # fmt: skip
+        x = xp.permute_dims(xp.reshape(soft, turned.shape), tuple(back))
     return x
+
+
+def _gaussian(length: int, share: float) -> Iterator[np.ndarray]:
+    """Some columns at a time of the matrix that blurs, as that of a long signal is large."""
+    place = np.arange(length)
+    for start in range(0, length, _COLUMNS):
+        off = place[:, None] - place[None, start : start + _COLUMNS]
+        kernel = np.exp(-0.5 * (off / max(share * length, 1e-3)) ** 2)
+        yield kernel / kernel.sum(0)
 
 
 def _weighed(a: Layered, w: Array) -> Map:

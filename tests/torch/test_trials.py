@@ -1,11 +1,15 @@
 """Asking a PyTorch model again: other inputs, other activations, other backward passes."""
 
 import contextlib
+import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import signalcam as sc
 from signalcam import trying
@@ -13,6 +17,7 @@ from signalcam.backends import backend_of
 from signalcam.batches import as_inputs
 from signalcam.formulas import Method
 from signalcam.targets import Class, PerSample, Question
+from signalcam.trials import _gaussian, own_number
 
 EXACT = 1e-12  # float64: sums in another order
 SINGLE = 1e-5  # float32: the same, of the largest value
@@ -225,6 +230,56 @@ def test_no_more_rows_than_the_batch_size_are_run(monkeypatch):
     assert (max(rows), sum(rows)) == (4, 18)
 
 
+class Largest(TorchDispatchMode):
+    """Notes how many values the largest tensor holds that anything makes while the block is open."""
+
+    values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        sizes = [each.untyped_storage().nbytes() // each.element_size() for each in tree_leaves(made) if isinstance(each, torch.Tensor)]  # fmt: skip
+        self.values = max(self.values, *sizes, 0)
+        return made
+
+
+@pytest.mark.parametrize("method", ["ablation-cam", "recipro-cam", "score-cam", "poly-cam"])
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.filterwarnings("ignore:poly-cam at:signalcam.CamWarning")
+def test_memory_is_bounded_by_the_batch_size_and_not_by_the_trials(method, samples):
+    """Enough channels and positions that whatever was made for all at once would be far too large."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv1d(4, 24, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(24, 3)
+    )
+    x, rows = torch.randn(samples, 4, 96), 2
+    options = {"layer": "1", "method": method, "target": 1, "signed": True, "batch_size": rows}
+    sc.explain(model, x, **options)  # where the layer looks is measured once
+    with Largest() as largest:
+        sc.explain(model, x, **options)
+    assert largest.values <= rows * 24 * 24  # so many samples at the largest place of the network
+
+
+def test_numbers_of_the_trials_not_run_are_not_made():
+    case = SimpleNamespace(array=lambda values: values)
+    tracemalloc.start()
+    try:
+        found = own_number(case, slice(2, 4), 3001, 3000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found, np.eye(3001, 3000)[2:4])
+    assert peak < 100 * 3001
+
+
+def test_blur_of_a_long_signal_is_made_some_columns_at_a_time():
+    blocks = list(_gaussian(150, 0.2))
+    assert [each.shape for each in blocks] == [(150, 64), (150, 64), (150, 22)]
+    off = np.arange(150)[:, None] - np.arange(150)
+    wanted = np.exp(-0.5 * (off / 30) ** 2)
+    wanted /= wanted.sum(1, keepdims=True)
+    np.testing.assert_allclose(np.concatenate(blocks, axis=1).T, wanted, rtol=EXACT)
+
+
 def test_trials_are_halved_when_memory_runs_out(monkeypatch):
     model, x = network(Residual), torch.randn(3, 2, 40)
     wanted = sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True).maps
@@ -425,5 +480,7 @@ def test_no_backward_pass_is_made_for_methods_without_gradients(monkeypatch):
 
 
 def test_fixed_questions_keep_the_class_of_the_unchanged_samples():
-    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).fixed([np.array([[2], [0], [1]])])
+    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).fixed(
+        [np.array([[2], [0], [1]])]
+    )
     np.testing.assert_array_equal(asked.repeated_for(slice(1, 3), 2).own[0], [0, 0, 1, 1])

@@ -1,5 +1,7 @@
 """Spreading a layer's maps over the input, where they are."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,14 @@ def test_shares_keep_their_sums(rng, cells, ndim, grid):
     maps = rng.standard_normal((2, 3, int(np.prod(cells))))
     found = run(maps, cells, ndim, grid, keep_sums=True)
     np.testing.assert_allclose(found.reshape(2, 3, -1).sum(-1), maps.sum(-1), rtol=1e-9, atol=LINE)
+
+
+def test_long_signal_is_spread_without_its_length_squared(rng):
+    grid, maps = {0: evenly(2, 2500, 5000)}, rng.standard_normal((1, 2, 2500))
+    tracemalloc.start()
+    try:
+        run(maps, (2500,), 3, grid)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 5000 * 8
