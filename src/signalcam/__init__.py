@@ -13,9 +13,10 @@ from signalcam.errors import (
     TargetError,
 )  # fmt: skip
 from signalcam.explain import Explainer, explain
-from signalcam.explanation import Explanation, load
+from signalcam.explanation import Explanation
 from signalcam.formulas import Method, methods
 from signalcam.inputwise import PerChannel
+from signalcam.keeping import load
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, layers
 from signalcam.smoothing import Principal, Smooth

@@ -16,7 +16,7 @@ from signalcam import scores
 from signalcam.align import Axis
 from signalcam.arrays import Array
 from signalcam.backends import backend_of
-from signalcam.backends.protocol import Backend, Felt, Inputs, Layer, Pull, is_array
+from signalcam.backends.protocol import Backend, Felt, Inputs, Layer, Pull
 from signalcam.batches import (
     NotFinite,
     as_inputs,
@@ -26,14 +26,15 @@ from signalcam.batches import (
     samples_in,
     sliced,
 )
-from signalcam.errors import InputError, MethodError, ModelError, TargetError, nearest
+from signalcam.checks import check_options, check_samples, several, true_classes, unpaired
+from signalcam.choosing import last_felt, strengths
+from signalcam.errors import ModelError
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
 from signalcam.layout import Layout, as_layout, check_layout, named
 from signalcam.parts import (
     Given,
     Part,
-    Said,
     fine_grid,
     layer_maps,
     part_of,
@@ -49,7 +50,7 @@ from signalcam.placing import (
     measured_axes,
     warn_of_spread,
 )
-from signalcam.targets import PerSample, Question, Target, as_target, class_index, question
+from signalcam.targets import Question, Target, as_target, question
 from signalcam.trying import Setting
 
 _log = logging.getLogger("signalcam")
@@ -108,19 +109,7 @@ class Explainer:
     def __post_init__(self) -> None:
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
-        if self.align not in ("receptive-field", "resize"):
-            message = f"there is no alignment {self.align!r}.{nearest(str(self.align), ['receptive-field', 'resize'])} Choose 'receptive-field' or 'resize'."
-            raise MethodError(message)
-        if self.nan not in ("raise", "warn"):
-            message = f"nan={self.nan!r} is not known; choose 'raise' or 'warn'."
-            raise MethodError(message)
-        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
-        if self.batch_size is not None and not whole:
-            message = f"batch_size is {self.batch_size!r}; give at least 1, or None to pick a size that fits."
-            raise InputError(message)
-        if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
-            message = f"class_names holds a name twice: {', '.join(self.class_names)}. Give each class its own."
-            raise InputError(message)
+        check_options(self.align, self.nan, self.batch_size, self.class_names)
         _ = (
             self.methods,
             self.targets,
@@ -138,13 +127,13 @@ class Explainer:
     @cached_property
     def methods(self) -> tuple[Method, ...]:
         """The methods asked for, each once."""
-        return tuple(dict.fromkeys(find(each) for each in _several(self.method)))
+        return tuple(dict.fromkeys(find(each) for each in several(self.method)))
 
     @cached_property
     def targets(self) -> dict[str, Target]:
         """The questions asked, by the name they have in the result."""
         named_targets: dict[str, Target] = {}
-        for wanted in _several(self.target):
+        for wanted in several(self.target):
             target = as_target(wanted, self.class_names)
             label = target.label(self.class_names)
             if named_targets.get(label, target) != target:
@@ -198,7 +187,7 @@ class Explainer:
         """
         start = 0
         for item in loader:
-            inputs, labels = _unpaired(item)
+            inputs, labels = unpaired(item)
             count = samples_in(as_inputs(inputs))
             yield self(inputs, labels=labels, sample_names=range(start, start + count))
             start += count
@@ -206,41 +195,18 @@ class Explainer:
     # --- before the model runs -------------------------------------------------------------------
 
     def _check(self, given: Inputs, **per_sample: Sequence[Any] | None) -> None:
-        count = samples_in(given)
         check_layout(as_layout(self.layout), given.explained.shape)
-        for what, values in per_sample.items():
-            if values is not None and len(values) != count:
-                message = f"{len(values)} {what} for {count} samples. Give one a sample, in order."
-                raise InputError(message)
-        names = per_sample.get("sample_names")
-        if names is not None and len(set(map(str, names))) < count:
-            message = "sample_names holds a name twice. Give each sample its own."
-            raise InputError(message)
-        for target in self.targets.values():
-            if isinstance(target, PerSample):
-                target.check(count)
+        check_samples(samples_in(given), tuple(self.targets.values()), **per_sample)
         check_finite(given, self.backend, self.nan)
 
     def _layers(self, given: Inputs) -> tuple[str, ...]:
         if self.layer is not None:
-            names = [self.backend.resolve(self.model, each) for each in _several(self.layer)]
+            names = [self.backend.resolve(self.model, each) for each in several(self.layer)]
             return tuple(dict.fromkeys(names))
         if "layers" not in self._remembered:
-            self._remembered["layers"] = (self._last_layer_felt(given),)
+            self._remembered["layers"] = (self._last_layer(given),)
             _log.info("explaining layer %r", self._remembered["layers"][0])
         return self._remembered["layers"]
-
-    def _last_layer_felt(self, given: Inputs) -> str:
-        """The last layer with positions that every target depends on, in each of the first samples."""
-        for layer in reversed(self.listed(given)):
-            if self.felt(given, [layer], np.min)[0] > 0:
-                return layer.name
-        message = (
-            f"no layer of {type(self.model).__name__} has both positions and a gradient for "
-            f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
-            "signalcam.layers(model, example)."
-        )
-        raise ModelError(message)
 
     def listed(self, given: Inputs) -> list[Layer]:
         """The layers whose output has positions, in the order they finish."""
@@ -256,10 +222,22 @@ class Explainer:
             layers: Where to look.
             among: Which of the targets and samples counts: the strongest, or ``np.min``.
         """
-        few, names = sliced(given, _FEW), [each.name for each in layers]
-        pull = self.backend.pull(self.model, few, names, self._ask(_FEW))
-        rows = [[among(_strength(self.backend, each)) for each in row] for row in pull.rows]
-        return [float(among(column)) for column in zip(*rows, strict=True)]
+        return strengths(
+            self.backend, self.model, sliced(given, _FEW), layers, self._ask(_FEW), among
+        )
+
+    def _last_layer(self, given: Inputs) -> str:
+        """The last layer with positions that every target depends on, in each of the first samples."""
+        few, asked = sliced(given, _FEW), self._ask(_FEW)
+        found = last_felt(self.backend, self.model, few, self.listed(given), asked)
+        if found is None:
+            message = (
+                f"no layer of {type(self.model).__name__} has both positions and a gradient for "
+                f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
+                "signalcam.layers(model, example)."
+            )
+            raise ModelError(message)
+        return found
 
     # --- while it runs ---------------------------------------------------------------------------
 
@@ -327,6 +305,7 @@ class Explainer:
             for name, column, each in zip(names, columns, grids, strict=True)
         )
         said = said_by_all(parts)
+        classes = None if said.probabilities is None else int(said.probabilities.shape[1])
         x = self.backend.numpy(given.explained)
         position_axes = sorted({axis.input_axis for each in grids for axis in each.values()})
         return Explanation(
@@ -340,25 +319,13 @@ class Explainer:
             logits=said.logits,
             probabilities=said.probabilities,
             classes=said.predicted,
-            true_classes=None if labels is None else self._true_classes(labels, said),
+            true_classes=None
+            if labels is None
+            else true_classes(labels, self.class_names, classes),
             class_names=None if self.class_names is None else tuple(self.class_names),
             sample_names=tuple(range(len(x)) if sample_names is None else sample_names),
             provenance=self._provenance(parts[0]),
         )
-
-    def _true_classes(self, labels: Sequence[Any], said: Said) -> np.ndarray:
-        index = _class_indices(labels, self.class_names)
-        if said.probabilities is None:
-            return index
-        classes = int(said.probabilities.shape[1])
-        wrong = index[(index < 0) | (index >= classes)]
-        if len(wrong):
-            message = (
-                f"label {wrong[0]} is no class: the model tells {classes} classes apart, 0 to {classes - 1}. "
-                "Leave labels=... out where the true class is not known."
-            )
-            raise TargetError(message)
-        return index
 
     def _provenance(self, part: Part) -> dict[str, Any]:
         return {
@@ -424,44 +391,3 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
 @cache
 def _version() -> str:
     return version("signalcam")
-
-
-def _several(value: Any) -> Sequence[Any]:
-    if isinstance(value, list | tuple):
-        if not value:
-            message = "an empty list was given for method, layer or target. Give at least one, or leave it out."
-            raise MethodError(message)
-        return value
-    return [value]
-
-
-def _unpaired(item: Any) -> tuple[Any, Any]:
-    """Split ``(inputs, labels)`` as loaders yield it; anything else is inputs."""
-    pair = isinstance(item, list | tuple) and len(item) == 2 and is_array(item[1])
-    if pair and len(item[1].shape) == 1 and "int" in str(item[1].dtype):
-        return item[0], item[1]
-    return (
-        tuple(item)
-        if isinstance(item, list) and len(item) > 1
-        else item[0]
-        if isinstance(item, list)
-        else item
-    ), None
-
-
-def _class_indices(labels: Sequence[Any], names: Sequence[str] | None) -> np.ndarray:
-    try:
-        plain = [each if isinstance(each, str) else int(each) for each in labels]
-    except (TypeError, ValueError) as error:
-        message = "labels must be one class index or name a sample, not rows of them. Pass y.argmax(1) for one-hot."
-        raise InputError(message) from error
-    return np.asarray([class_index(each, names) for each in plain])
-
-
-def _strength(backend: Backend, felt: Felt) -> np.ndarray:
-    """The root mean square of each sample's gradient."""
-    if felt.gradient is None:
-        return np.zeros(1)
-    g = backend.numpy(felt.gradient)
-    strength: np.ndarray = np.sqrt(np.mean(g.reshape(len(g), -1) ** 2, axis=1))
-    return strength

@@ -11,11 +11,13 @@ import numpy as np
 
 from signalcam import maps as map_operations
 from signalcam import store
-from signalcam.align import Axis, resample
-from signalcam.errors import CamError, MethodError, StoreError, TargetError, nearest
+from signalcam.align import Axis
+from signalcam.errors import TargetError
 from signalcam.formulas import find
 from signalcam.fusion import Fusion, fused
-from signalcam.layout import DUMMY, Layout
+from signalcam.layout import Layout
+from signalcam.native import LayerMaps
+from signalcam.picking import AXES, known_axes, numbers, place, several
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -23,30 +25,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from signalcam.plot import Plotter
-
-_AXES = ("sample", "target", "method", "layer")
-
-
-@dataclass(frozen=True)
-class LayerMaps:
-    """The maps of one layer, at its own resolution.
-
-    Attributes:
-        name: The layer's.
-        values: ``(sample, target, method, *positions)``, float32.
-        grid: Where the positions lie, one ``Axis`` for each, in the order of the input's axes.
-    """
-
-    name: str
-    values: np.ndarray
-    grid: tuple[Axis, ...]
-
-    def at_input(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
-        """Interpolate to the input's resolution, ``(sample, target, method, *lengths)``."""
-        full = resample(self.values, self.grid)
-        own = {axis.input_axis: axis.length for axis in self.grid}
-        shape = [own.get(axis, 1) for axis in axes]
-        return np.broadcast_to(full.reshape(*full.shape[:3], *shape), (*full.shape[:3], *lengths))
 
 
 @dataclass(frozen=True, eq=False)  # two results are compared map by map, not as a truth value
@@ -145,7 +123,7 @@ class Explanation:
         }
         coords = {**self._labels(), "layer": list(self.layer_names), **positions}
         return xr.DataArray(
-            values, coords, (*_AXES, *self.dims), "importance", dict(self.provenance)
+            values, coords, (*AXES, *self.dims), "importance", dict(self.provenance)
         )
 
     def native(self, layer: str | None = None) -> xr.DataArray:
@@ -160,7 +138,7 @@ class Explanation:
         """
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-        own = self.layers[0 if layer is None else _place(layer, self.layer_names, "layer")]
+        own = self.layers[0 if layer is None else place(layer, self.layer_names, "layer")]
         dims = tuple(self.layout.dims[axis.input_axis] for axis in own.grid)
         places = {
             dim: self._coordinate(dim, axis.centres)
@@ -169,7 +147,7 @@ class Explanation:
         return xr.DataArray(
             own.values,
             {**self._labels(), **places},
-            (*_AXES[:3], *dims),
+            (*AXES[:3], *dims),
             "importance",
             dict(self.provenance),
         )
@@ -258,17 +236,15 @@ class Explanation:
         Returns:
             A smaller explanation.
         """
-        _known_axes(chosen)
+        known_axes(chosen)
         lengths = dict(
             zip(
-                _AXES,
+                AXES,
                 map(len, (self.sample_names, self.targets, self.methods, self.layers)),
                 strict=True,
             )
         )
-        s, t, m, y = (
-            _numbers(chosen.get(axis, slice(None)), lengths[axis], axis) for axis in _AXES
-        )
+        s, t, m, y = (numbers(chosen.get(axis, slice(None)), lengths[axis], axis) for axis in AXES)
 
         def rows(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[s]
@@ -303,19 +279,17 @@ class Explanation:
         Raises:
             CamError: Nothing has that name; the message lists what has.
         """
-        _known_axes(chosen)
+        known_axes(chosen)
         known = dict(
             zip(
-                _AXES,
+                AXES,
                 (self.sample_names, self.targets, self.methods, self.layer_names),
                 strict=True,
             )
         )
         return self.isel(
             **{
-                axis: [
-                    _place(self._spelt(axis, each), known[axis], axis) for each in _several(names)
-                ]
+                axis: [place(self._spelt(axis, each), known[axis], axis) for each in several(names)]
                 for axis, names in chosen.items()
             }
         )
@@ -338,8 +312,8 @@ class Explanation:
             An explanation of the same shape.
         """
         layers = []
-        for place, layer in enumerate(self.layers):
-            full = self.maps.values[:, :, :, place]
+        for number, layer in enumerate(self.layers):
+            full = self.maps.values[:, :, :, number]
             shift, scale = map_operations.affine(
                 full.reshape(-1, int(np.prod(full.shape[3:]))), kind
             )
@@ -394,118 +368,6 @@ class Explanation:
         Raises:
             StoreError: It cannot be written, or something that is no result of ours lies there.
         """
-        store.write(path, _to_store(self))
+        from signalcam.keeping import to_store  # noqa: PLC0415 - a floor above, which builds results
 
-
-def load(path: str | PathLike[str]) -> Explanation:
-    """Read a result that ``Explanation.save`` wrote. Nothing in it is ever executed or unpickled.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        The explanation, equal to the one saved.
-
-    Raises:
-        StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
-    """
-    arrays, about = store.read(path)
-    try:
-        return _from_store(arrays, about)
-    except (KeyError, TypeError, ValueError, IndexError, CamError) as error:
-        message = f"{path} is damaged: {error!r}. Save it again, or restore it from a copy."
-        raise StoreError(message) from error
-
-
-_ARRAYS = (
-    "input",
-    "scores",
-    "target_classes",
-    "logits",
-    "probabilities",
-    "classes",
-    "true_classes",
-)
-
-
-def _to_store(exp: Explanation) -> store.Contents:
-    arrays = {
-        name: store.Stored(getattr(exp, name), _stored_dims(exp, name))
-        for name in _ARRAYS
-        if getattr(exp, name) is not None
-    }
-    for number, layer in enumerate(exp.layers):
-        dims = [f"{exp.layout.dims[axis.input_axis]}_{number}" for axis in layer.grid]
-        arrays[f"maps_{number}"] = store.Stored(layer.values, (*_AXES[:3], *dims))
-    about = {
-        "layers": [
-            {"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in exp.layers
-        ],
-        "layout": vars(exp.layout),
-        "provenance": dict(exp.provenance),
-        **{
-            name: getattr(exp, name)
-            for name in ("targets", "methods", "class_names", "sample_names")
-        },
-    }
-    return store.Contents(arrays, about)
-
-
-def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
-    if name == "input":
-        return (
-            "sample",
-            *(f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(exp.layout.dims) if i),
-        )
-    return (
-        ("sample", "target")
-        if name in ("scores", "target_classes")
-        else ("sample", "class")[: getattr(exp, name).ndim]
-    )
-
-
-def _from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
-    layers = tuple(
-        LayerMaps(
-            each["name"], arrays[f"maps_{number}"], tuple(Axis(**axis) for axis in each["grid"])
-        )
-        for number, each in enumerate(about["layers"])
-    )
-    names = about["class_names"]
-    return Explanation(
-        layers=layers,
-        targets=tuple(about["targets"]),
-        methods=tuple(about["methods"]),
-        layout=Layout(**about["layout"]),
-        class_names=None if names is None else tuple(names),
-        sample_names=tuple(about["sample_names"]),
-        provenance=about["provenance"],
-        **{name: arrays.get(name) for name in _ARRAYS},  # type: ignore[arg-type] # those required are always saved
-    )
-
-
-def _known_axes(chosen: Mapping[str, object]) -> None:
-    for axis in chosen:
-        if axis not in _AXES:
-            message = f"there is no axis {axis!r} to choose from; choose by {', '.join(_AXES)}."
-            raise MethodError(message)
-
-
-def _several(names: Any) -> Sequence[Any]:
-    return list(names) if isinstance(names, list | tuple | np.ndarray) else [names]
-
-
-def _numbers(chosen: int | slice | Sequence[int], length: int, axis: str) -> list[int]:
-    try:
-        found = np.arange(length)[chosen]
-    except IndexError as error:
-        message = f"there is no {axis} {chosen!r}: there are {length}, counted from 0."
-        raise TargetError(message) from error
-    return [int(each) for each in np.atleast_1d(found)]
-
-
-def _place(name: Any, known: Sequence[Any], axis: str) -> int:
-    if name in known:
-        return list(known).index(name)
-    message = f"there is no {axis} {name!r} here.{nearest(str(name), map(str, known))} There are: {', '.join(map(str, known[:20]))}."
-    raise TargetError(message)
+        store.write(path, to_store(self))

@@ -12,9 +12,9 @@ from signalcam.align import Axis, spread
 from signalcam.arrays import Array, flatten_positions
 from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
 from signalcam.errors import CamWarning
-from signalcam.explanation import LayerMaps
 from signalcam.formulas import Level, Method
 from signalcam.maps import rectify
+from signalcam.native import LayerMaps
 from signalcam.scores import FALL_BACK
 from signalcam.targets import NO_CLASS, Question
 from signalcam.trying import Setting, Trying
