@@ -19,6 +19,7 @@ from signalcam.inputwise import PerChannel
 from signalcam.keeping import load
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, layers
+from signalcam.ragged import Lengths, Mask
 from signalcam.smoothing import Principal, Smooth
 from signalcam.targets import Class, Output, PerSample, Predicted
 
@@ -26,6 +27,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CamError", "CamWarning", "Class", "Explainer", "Explanation", "InputError", "LayerInfo", "Layout", "LayoutError",
-    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Smooth",
+    "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Principal", "Smooth",
     "StoreError", "TargetError", "explain", "layers", "load", "methods",
 ]  # fmt: skip

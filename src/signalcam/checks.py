@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from signalcam.backends.protocol import is_array
 from signalcam.errors import InputError, MethodError, TargetError, nearest
+from signalcam.layout import as_layout
 from signalcam.targets import PerSample, Target, class_index
 
 
@@ -62,8 +63,10 @@ def several(value: Any) -> Sequence[Any]:
     return [value]
 
 
-def unpaired(item: Any) -> tuple[Any, Any]:
+def unpaired(item: Any, layout: Any = None) -> tuple[Any, Any]:
     """Split ``(inputs, labels)`` as loaders yield it; anything else is inputs."""
+    if isinstance(item, list) and _are_samples(item, layout):
+        return item, None
     pair = isinstance(item, list | tuple) and len(item) == 2 and is_array(item[1])
     if pair and len(item[1].shape) == 1 and "int" in str(item[1].dtype):
         return item[0], item[1]
@@ -74,6 +77,19 @@ def unpaired(item: Any) -> tuple[Any, Any]:
         if isinstance(item, list)
         else item
     ), None
+
+
+def _are_samples(item: list[Any], layout: Any) -> bool:
+    """Whether a list from a loader holds samples of unequal length, and not several inputs."""
+    shapes = {tuple(each.shape) if is_array(each) else () for each in item}
+    ranks = {len(each) for each in shapes}
+    if len(shapes) < 2 or len(ranks) > 1 or () in shapes:
+        return False
+    if layout is not None and not isinstance(layout, Mapping):
+        known = as_layout(layout)
+        return known is not None and ranks == {len(known.dims) - 1}
+    rows = {each[0] for each in shapes}
+    return len(rows) > 1 or max(ranks) < 3  # several inputs have as many rows each
 
 
 def true_classes(

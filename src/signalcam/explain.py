@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -13,50 +13,29 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from signalcam import scores
-from signalcam.align import Axis
 from signalcam.arrays import Array
 from signalcam.backends import backend_of
-from signalcam.backends.protocol import Backend, Felt, Inputs, Layer, Pull
-from signalcam.batches import (
-    NotFinite,
-    as_inputs,
-    check_finite,
-    first_size,
-    in_batches,
-    samples_in,
-    sliced,
-)
-from signalcam.checks import check_options, check_samples, several, true_classes, unpaired
-from signalcam.choosing import last_felt, strengths
+from signalcam.backends.protocol import Backend, Inputs
+from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
+from signalcam.checks import check_options, check_samples, several, unpaired
+from signalcam.choosing import last_felt, layers_of
+from signalcam.drawn import Drawn, drawn
 from signalcam.errors import ModelError
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
-from signalcam.layout import Layout, as_layout, check_layout, named
-from signalcam.parts import (
-    Given,
-    Part,
-    fine_grid,
-    layer_maps,
-    part_of,
-    said_by_all,
-    warn_of_flaws,
-    warn_of_score,
-)
-from signalcam.placing import (
-    PROBED_SAMPLES,
-    Alignment,
-    candidates,
-    grid,
-    measured_axes,
-    warn_of_spread,
-)
-from signalcam.targets import Question, Target, as_target, question
-from signalcam.trying import Setting
+from signalcam.grouping import planned
+from signalcam.joining import result
+from signalcam.layout import Layout, as_layout
+from signalcam.naming import spelt
+from signalcam.parts import Part, warn_of_flaws, warn_of_score
+from signalcam.placing import PROBED_SAMPLES, Alignment, warn_of_spread
+from signalcam.running import Running, Shown
+from signalcam.targets import Target, as_target
 
 _log = logging.getLogger("signalcam")
-_FEW = slice(0, PROBED_SAMPLES)  # samples that are enough to see which layers matter
 
-OneOrMore: TypeAlias = Any  # one value, or a list or tuple of them
+OneOrMore: TypeAlias = Any  # one value, or a list or tuple of them; a dict of these by input
+Layouts: TypeAlias = Layout | str | Sequence[str] | Mapping[Any, Layout | str] | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +59,9 @@ class Explainer:
             ``"probability"``, ``"log_prob_clamped"``, or a function of the scores ``(batch, class)``.
         align: ``"receptive-field"`` puts each value where the layer looked; ``"resize"`` stretches the map.
         nan: ``"raise"`` refuses samples with NaN or infinite values, ``"warn"`` goes on.
+        of: The input that the map is drawn on where there are several: its key or number, or a tuple of
+            these from outside in. A list gives maps of each, see ``Explanation.modality``; ``layer`` and
+            ``layout`` are then dicts by the same names. ``None`` takes the one with the most axes.
 
     Raises:
         CamError: An option names something that does not exist.
@@ -94,7 +76,7 @@ class Explainer:
     method: OneOrMore = "grad-cam"
     layer: OneOrMore = None
     target: OneOrMore = "predicted"
-    layout: Layout | str | Sequence[str] | None = None
+    layout: Layouts = None
     class_names: Sequence[str] | None = None
     batch_size: int | None = None
     progress: bool = False
@@ -102,9 +84,8 @@ class Explainer:
     score: str | Callable[[Array], Array] = "logit"
     align: Alignment = "receptive-field"
     nan: NotFinite = "raise"
-    _remembered: dict[str, tuple[str, ...]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    of: Any = None
+    _remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.class_names is not None:
@@ -117,7 +98,8 @@ class Explainer:
             self.backend,
         )  # wrong names are told at once
         scores.find(self.score)
-        as_layout(self.layout)
+        for layout in self.layout.values() if isinstance(self.layout, Mapping) else [self.layout]:
+            as_layout(layout)
 
     @cached_property
     def backend(self) -> Backend:
@@ -150,188 +132,102 @@ class Explainer:
         self,
         inputs: Any,
         *,
+        extra: Mapping[str, Any] | None = None,
         labels: Sequence[int | str] | None = None,
         sample_names: Sequence[Any] | None = None,
     ) -> Explanation:
         """Explain the model's answer to some inputs; see ``explain``."""
-        given = as_inputs(inputs)
-        count = samples_in(given)
-        self._check(given, labels=labels, sample_names=sample_names)
-        layers = self._layers(given)
-        size = self.batch_size or first_size(given, self.backend, self.model)
-
-        shape = tuple(given.explained.shape)
-
-        def placed(layer: str, cells: tuple[int, ...]) -> dict[int, Axis]:
-            return self._grid(given, layer, cells)
-
-        setting = Setting(self.backend, self.model, placed, shape, size, progress=self.progress)
-
-        def run(rows: slice) -> Part:
-            return self._part(sliced(given, rows), layers, rows, setting)
-
-        parts = in_batches(run, count, size, self.backend, progress=self.progress)
+        here = self.drawn(as_inputs(inputs, _first(self.of), extra))
+        self._check(here, labels=labels, sample_names=sample_names)
+        running = replace(self.running, shown=self._shown(here))
+        plan = planned(running, here.samples, here.whole, self._remembered)
+        with progress_bar(here.samples.count, shown=self.progress) as done:
+            pieces = [piece for group in plan.groups() for piece in running.pieces(group, done)]
+        parts = [part for piece in pieces for part in piece.parts]
         warn_of_score(parts)
-        warn_of_flaws(parts, layers, tuple(self.targets), self.methods)
-        return self._result(given, layers, parts, labels, sample_names)
+        warn_of_flaws(parts, running.layers, tuple(self.targets), self.methods)
+        warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)  # fmt: skip
+        about = self._about(parts[0], plan.how)
+        return result(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
 
     def stream(self, loader: Iterable[Any]) -> Iterator[Explanation]:
         """Explain batch after batch without holding more than one.
 
         Args:
             loader: Yields inputs, or pairs of inputs and integer class labels ``(batch,)`` as a
-                ``DataLoader`` does.
+                ``DataLoader`` does. A list of arrays is taken for several inputs, as a ``DataLoader``
+                yields them, unless a layout, or their shapes, say that they are samples.
 
         Yields:
             One explanation a batch; samples are numbered on from batch to batch.
         """
         start = 0
         for item in loader:
-            inputs, labels = unpaired(item)
+            inputs, labels = unpaired(item, self.layout)
             count = samples_in(as_inputs(inputs))
             yield self(inputs, labels=labels, sample_names=range(start, start + count))
             start += count
 
     # --- before the model runs -------------------------------------------------------------------
 
-    def _check(self, given: Inputs, **per_sample: Sequence[Any] | None) -> None:
-        check_layout(as_layout(self.layout), given.explained.shape)
-        check_samples(samples_in(given), tuple(self.targets.values()), **per_sample)
-        check_finite(given, self.backend, self.nan)
+    @cached_property
+    def running(self) -> Running:
+        """What stays the same for all inputs."""
+        return Running(
+            self.backend, self.model, self.methods, self.targets, self.score, self.class_names, self.signed,
+            self.align, self.batch_size, self.progress,
+        )  # fmt: skip
 
-    def _layers(self, given: Inputs) -> tuple[str, ...]:
-        if self.layer is not None:
-            names = [self.backend.resolve(self.model, each) for each in several(self.layer)]
-            return tuple(dict.fromkeys(names))
-        if "layers" not in self._remembered:
-            self._remembered["layers"] = (self._last_layer(given),)
-            _log.info("explaining layer %r", self._remembered["layers"][0])
-        return self._remembered["layers"]
+    def drawn(self, given: Inputs) -> Drawn:
+        """Which of the inputs maps are drawn on, and what was said about them."""
+        of = list(self.layer) if self.of is None and isinstance(self.layer, Mapping) else self.of
+        return drawn(given, of, self.layout, self.layer, (self.backend, self.model))
 
-    def listed(self, given: Inputs) -> list[Layer]:
-        """The layers whose output has positions, in the order they finish."""
-        return self.backend.layers(self.model, sliced(given, _FEW))
+    def _check(self, here: Drawn, **per_sample: Sequence[Any] | None) -> None:
+        check_samples(here.samples.count, tuple(self.targets.values()), **per_sample)
+        check_finite(here.samples.given, self.backend, self.nan)
 
-    def felt(
-        self, given: Inputs, layers: Sequence[Layer], among: Callable[[Any], Any] = np.max
-    ) -> list[float]:
-        """How strongly the targets depend on each layer: the root mean square of the gradient.
-
-        Args:
-            given: The inputs, of which the first samples are used.
-            layers: Where to look.
-            among: Which of the targets and samples counts: the strongest, or ``np.min``.
-        """
-        return strengths(
-            self.backend, self.model, sliced(given, _FEW), layers, self._ask(_FEW), among
+    def _shown(self, here: Drawn) -> tuple[Shown, ...]:
+        """The inputs that maps are drawn on, with their layers."""
+        rows = here.samples.alike()[0][:PROBED_SAMPLES]
+        few = here.samples.group(rows).inputs
+        return tuple(
+            Shown(name, path, here.layouts.get(path), self._layers(few.at(path), rows, asked))
+            for name, path, asked in zip(here.names, here.paths, here.layers, strict=True)
         )
 
-    def _last_layer(self, given: Inputs) -> str:
-        """The last layer with positions that every target depends on, in each of the first samples."""
-        few, asked = sliced(given, _FEW), self._ask(_FEW)
-        found = last_felt(self.backend, self.model, few, self.listed(given), asked)
+    def _layers(self, few: Inputs, rows: np.ndarray, asked: OneOrMore) -> tuple[str, ...]:
+        if asked is not None:
+            names = [self.backend.resolve(self.model, each) for each in several(asked)]
+            return tuple(dict.fromkeys(names))
+        if few.path not in self._remembered:
+            self._remembered[few.path] = (self._last_layer(few, rows),)
+            _log.info("explaining layer %r", self._remembered[few.path][0])
+        found: tuple[str, ...] = self._remembered[few.path]
+        return found
+
+    def _last_layer(self, few: Inputs, rows: np.ndarray) -> str:
+        """The last layer that the explained input and every target have to do with."""
+        asked, listed = self.running.ask(rows), self.backend.layers(self.model, few)
+        own = layers_of(self.backend, self.model, few, listed, asked)
+        found = last_felt(self.backend, self.model, few, own, asked)
         if found is None:
+            of_it = f" that depends on {spelt(few.path[-1:])!r}" if len(own) < len(listed) else ""
             message = (
-                f"no layer of {type(self.model).__name__} has both positions and a gradient for "
+                f"no layer of {type(self.model).__name__}{of_it} has both positions and a gradient for "
                 f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
                 "signalcam.layers(model, example)."
             )
             raise ModelError(message)
         return found
 
-    # --- while it runs ---------------------------------------------------------------------------
-
-    def _ask(self, rows: slice) -> Question:
-        return question(tuple(self.targets.values()), rows, self.score, self.class_names)
-
-    @cached_property
-    def _reads_gradients(self) -> bool:
-        return any(each.needs_gradients and each.kind == "plain" for each in self.methods)
-
-    def _part(self, batch: Inputs, layers: Sequence[str], rows: slice, setting: Setting) -> Part:
-        asked = self._ask(rows)
-        if not self._reads_gradients:
-            asked = replace(asked, kind=None)
-        pull = self.backend.pull(self.model, batch, layers, asked)
-        felt = replace(pull, rows=self._reached(pull, layers)) if self._reads_gradients else pull
-        score = scores.provenance(self.score_name, pull.reading)
-        planned = any(each.plan or each.kind != "plain" for each in self.methods)
-        inputs = self.backend.prepared(self.model, batch) if planned else batch
-        given = Given(inputs, asked)
-        return part_of(felt, self.methods, setting, given, score, signed=self.signed)
-
-    def _reached(self, pull: Pull, layers: Sequence[str]) -> Iterator[Sequence[Felt]]:
-        """Pass on each target's gradients, or say which layer has none."""
-        for label, row in zip(self.targets, pull.rows, strict=True):
-            for name, felt in zip(layers, row, strict=True):
-                if felt.gradient is None:
-                    message = (
-                        f"layer {name!r} gave no gradient for target {label!r}: its output does "
-                        "not reach the score, or a step between them has no gradient (quantised, "
-                        "detached, rounded). Choose another: signalcam.layers(model, example)."
-                    )
-                    raise ModelError(message)
-            yield row
-
-    # --- afterwards ------------------------------------------------------------------------------
-
-    def measured(self, given: Inputs, layer: str) -> dict[int, Axis]:
-        """Where a layer looks, by layer axis; only the axes that could be measured."""
-        return measured_axes(self.backend, self.model, given, layer, self._candidates(given))
-
-    def _candidates(self, given: Inputs) -> list[int]:
-        channel_axis = self.backend.channel_axis(self.model)
-        return candidates(as_layout(self.layout), given.explained.ndim, channel_axis)
-
-    def _grid(self, given: Inputs, layer: str, cells: tuple[int, ...]) -> dict[int, Axis]:
-        shape, axes = tuple(given.explained.shape), self._candidates(given)
-        return grid(self.measured(given, layer), cells, shape, axes, self.align, layer)
-
-    def _result(
-        self,
-        given: Inputs,
-        names: Sequence[str],
-        parts: Sequence[Part],
-        labels: Sequence[Any] | None,
-        sample_names: Sequence[Any] | None,
-    ) -> Explanation:
-        columns = list(zip(*[part.layers for part in parts], strict=True))
-        grids = [self._grid(given, column[0].ran, column[0].cells) for column in columns]
-        for column, each in zip(columns, grids, strict=True):
-            warn_of_spread(each, column[0].ran, self.align)
-        shape = tuple(given.explained.shape)
-        layers = tuple(
-            layer_maps(name, column, fine_grid(each, shape, column[0].at))
-            for name, column, each in zip(names, columns, grids, strict=True)
-        )
-        said = said_by_all(parts)
-        classes = None if said.probabilities is None else int(said.probabilities.shape[1])
-        x = self.backend.numpy(given.explained)
-        position_axes = sorted({axis.input_axis for each in grids for axis in each.values()})
-        return Explanation(
-            layers=layers,
-            targets=tuple(self.targets),
-            methods=tuple(method.name for method in self.methods),
-            layout=named(as_layout(self.layout), x.ndim, position_axes),
-            input=x,
-            scores=said.scores,
-            target_classes=said.index,
-            logits=said.logits,
-            probabilities=said.probabilities,
-            classes=said.predicted,
-            true_classes=None
-            if labels is None
-            else true_classes(labels, self.class_names, classes),
-            class_names=None if self.class_names is None else tuple(self.class_names),
-            sample_names=tuple(range(len(x)) if sample_names is None else sample_names),
-            provenance=self._provenance(parts[0]),
-        )
-
-    def _provenance(self, part: Part) -> dict[str, Any]:
+    def _about(self, part: Part, how: str) -> dict[str, Any]:
+        """The provenance of a result."""
         return {
             "model": type(self.model).__name__,
             "score": part.score,
             **({"trials run": part.ran_again} if part.ran_again else {}),
+            **({"unequal lengths": how} if how else {}),
             "signed": str(self.signed),
             "align": self.align,
             "signalcam": _version(),
@@ -344,7 +240,7 @@ class Explainer:
 def explain(  # noqa: PLR0913 - the front door: every parameter is a question users ask
     model: Any, inputs: Any, *,
     method: OneOrMore = "grad-cam", layer: OneOrMore = None, target: OneOrMore = "predicted",
-    layout: Layout | str | Sequence[str] | None = None, class_names: Sequence[str] | None = None,
+    layout: Layouts = None, class_names: Sequence[str] | None = None, of: Any = None, extra: Mapping[str, Any] | None = None,
     labels: Sequence[int | str] | None = None, sample_names: Sequence[Any] | None = None,
     batch_size: int | None = None, progress: bool = False, signed: bool = False,
     score: str | Callable[[Array], Array] = "logit", align: Alignment = "receptive-field", nan: NotFinite = "raise",
@@ -354,12 +250,15 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     Args:
         model: See ``Explainer``, like every parameter not named here.
         inputs: What the model takes, batch first: an array (NumPy or the framework's), or a tuple or
-            dict of arrays. The map is drawn on the one with the most axes.
+            dict of arrays. A list of arrays holds single samples, which may be of unequal length.
         method: See ``Explainer``.
         layer: See ``Explainer``.
         target: See ``Explainer``.
         layout: See ``Explainer``.
         class_names: See ``Explainer``.
+        of: See ``Explainer``.
+        extra: What the model takes by keyword beside the inputs, in every run: arrays with a row a sample,
+            ``signalcam.Lengths()``, ``signalcam.Mask()``, and anything else as it is.
         labels: The true class of each sample, by index or name, for titles and later comparison.
         sample_names: One name a sample.
         batch_size: See ``Explainer``.
@@ -383,11 +282,15 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     """
     explainer = Explainer(
         model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,
-        progress=progress, signed=signed, score=score, align=align, nan=nan,
+        progress=progress, signed=signed, score=score, align=align, nan=nan, of=of,
     )  # fmt: skip
-    return explainer(inputs, labels=labels, sample_names=sample_names)
+    return explainer(inputs, extra=extra, labels=labels, sample_names=sample_names)
 
 
 @cache
 def _version() -> str:
     return version("signalcam")
+
+
+def _first(of: Any) -> Any:
+    return next(iter(of), None) if isinstance(of, list) else of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,11 @@ import numpy as np
 
 from signalcam import maps as map_operations
 from signalcam import store
-from signalcam.align import Axis
 from signalcam.errors import TargetError
 from signalcam.formulas import find
-from signalcam.fusion import Fusion, fused
+from signalcam.fusion import Fusion
 from signalcam.layout import Layout
+from signalcam.modality import Modality
 from signalcam.native import LayerMaps
 from signalcam.picking import AXES, known_axes, numbers, place, several
 
@@ -49,6 +49,11 @@ class Explanation:
         class_names: Names of the classes, if given.
         sample_names: Names of the samples, or their numbers.
         provenance: Model, score, alignment and versions.
+        of: The name of the input the maps are drawn on; empty where there is only one.
+        modalities: The names of all inputs that there are maps of, in the order asked for.
+        shapes: ``(sample, axis)``, how long each sample is along each axis of the input; ``None`` where all
+            are alike.
+        others: The same of the other inputs, see ``modality``.
     """
 
     layers: tuple[LayerMaps, ...]
@@ -65,13 +70,17 @@ class Explanation:
     class_names: tuple[str, ...] | None = None
     sample_names: tuple[Any, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    of: str = ""
+    modalities: tuple[str, ...] = ()
+    shapes: np.ndarray | None = None
+    others: tuple[Modality, ...] = ()
 
     # --- what it is about ------------------------------------------------------------------------
 
     @property
     def map_axes(self) -> tuple[int, ...]:
         """The axes of the input that the maps have, batch being axis 0."""
-        return tuple(sorted({axis.input_axis for layer in self.layers for axis in layer.grid}))
+        return self._own.map_axes
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -103,10 +112,35 @@ class Explanation:
             for axis, dim in zip(self.map_axes, self.dims, strict=True)
         )
         names = ", ".join(self.methods), ", ".join(self.layer_names), ", ".join(self.targets)
+        drawn = f" of {self.of}" if self.of else ""
         return (
-            f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}; "
+            f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}{drawn}; "
             f"{names[0]} at {names[1]}, for {names[2]}>"
         )
+
+    @property
+    def _own(self) -> Modality:
+        return Modality(self.of, self.layers, self.layout, self.input, self.shapes)
+
+    def modality(self, name: str | int | tuple[Any, ...]) -> Explanation:
+        """The maps drawn on another input, with everything said about the samples.
+
+        Args:
+            name: One of ``modalities``, or what ``of=`` was given.
+
+        Raises:
+            TargetError: There are no maps of an input of that name.
+        """
+        wanted = "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
+        if wanted == self.of:
+            return self
+        known = {each.name: each for each in (*self.others, self._own)}
+        place(wanted, self.modalities, "modality")
+        new = known.pop(wanted)
+        return replace(
+            self, of=wanted, layers=new.layers, layout=new.layout, input=new.input, shapes=new.shapes,
+            others=tuple(known.values()),
+        )  # fmt: skip
 
     # --- labelled arrays -------------------------------------------------------------------------
 
@@ -115,11 +149,10 @@ class Explanation:
         """The maps at the input's resolution: ``(sample, target, method, layer, *positions)``."""
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-        lengths = [self.input.shape[axis] for axis in self.map_axes]
-        values = np.stack([each.at_input(self.map_axes, lengths) for each in self.layers], axis=3)
+        values = self._own.maps
         positions = {
             dim: self._coordinate(dim, np.arange(length))
-            for dim, length in zip(self.dims, lengths, strict=True)
+            for dim, length in zip(self.dims, values.shape[4:], strict=True)
         }
         coords = {**self._labels(), "layer": list(self.layer_names), **positions}
         return xr.DataArray(
@@ -151,6 +184,25 @@ class Explanation:
             "importance",
             dict(self.provenance),
         )
+
+    @cached_property
+    def lengths(self) -> xr.DataArray:
+        """How long each sample is, in values along time: ``(sample,)``.
+
+        Where samples differ along other axes than time there is one column for each: ``(sample, axis)``.
+        """
+        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+        dims = self.layout.dims[1:]
+        shapes = self.shapes if self.shapes is not None else np.asarray([self.input.shape[1:]] * len(self))  # fmt: skip
+        axes = [i for i in range(len(dims)) if len(shapes) and (shapes[:, i] != shapes[0, i]).any()]
+        timed = (
+            [dims.index("time")] if "time" in dims else [axis - 1 for axis in self.map_axes[-1:]]
+        )
+        if len(axes) > 1:
+            coords = {"sample": list(self.sample_names), "axis": [dims[i] for i in axes]}
+            return xr.DataArray(shapes[:, axes], coords, ("sample", "axis"), "length")
+        return self._by_sample(shapes[:, (axes or timed)[0]], "length")
 
     @cached_property
     def outputs(self) -> xr.DataArray:
@@ -231,10 +283,11 @@ class Explanation:
         """Take samples, targets, methods or layers by position; a single number keeps its axis.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a number, slice or list.
+            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a number, slice or list. A
+                layer is one of the modality at hand; the others keep theirs.
 
         Returns:
-            A smaller explanation.
+            A smaller explanation. Samples of unequal length are cut to the longest one taken.
         """
         known_axes(chosen)
         lengths = dict(
@@ -249,14 +302,10 @@ class Explanation:
         def rows(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[s]
 
-        return replace(
-            self,
-            layers=tuple(
-                replace(self.layers[i], values=self.layers[i].values[np.ix_(s, t, m)]) for i in y
-            ),
+        smaller = self._changed(
+            lambda each: each.taken(s, t, m),
             targets=tuple(self.targets[i] for i in t),
             methods=tuple(self.methods[i] for i in m),
-            input=self.input[s],
             scores=self.scores[np.ix_(s, t)],
             target_classes=self.target_classes[np.ix_(s, t)],
             logits=rows(self.logits),
@@ -264,6 +313,14 @@ class Explanation:
             classes=rows(self.classes),
             true_classes=rows(self.true_classes),
             sample_names=tuple(self.sample_names[i] for i in s),
+        )
+        return replace(smaller, layers=tuple(smaller.layers[i] for i in y))
+
+    def _changed(self, change: Callable[[Modality], Modality], **more: Any) -> Explanation:
+        """Change all modalities alike."""
+        own, others = change(self._own), tuple(map(change, self.others))
+        return replace(
+            self, layers=own.layers, input=own.input, shapes=own.shapes, others=others, **more
         )
 
     def sel(self, **chosen: Any) -> Explanation:
@@ -311,18 +368,8 @@ class Explanation:
         Returns:
             An explanation of the same shape.
         """
-        layers = []
-        for number, layer in enumerate(self.layers):
-            full = self.maps.values[:, :, :, number]
-            shift, scale = map_operations.affine(
-                full.reshape(-1, int(np.prod(full.shape[3:]))), kind
-            )
-            each = (*layer.values.shape[:3], *[1] * len(layer.grid))
-            values = (layer.values - shift.reshape(each)) * scale.reshape(each)
-            layers.append(replace(layer, values=values.astype(np.float32)))
-        return replace(
-            self, layers=tuple(layers), provenance={**self.provenance, "normalized": kind}
-        )
+        provenance = {**self.provenance, "normalized": kind}
+        return self._changed(lambda each: each.normalized(kind), provenance=provenance)
 
     def fused(self, how: Fusion = "mean") -> Explanation:
         """Put the maps of all layers together, at the input's resolution.
@@ -337,14 +384,8 @@ class Explanation:
         Raises:
             MethodError: There is no such way, or only one layer.
         """
-        full = map_operations.rectify(self.maps.values)
-        shape = (*full.shape[:3], *full.shape[4:])
-        rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]  # fmt: skip
-        lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
-        grid = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
-        name = f"{how}({', '.join(self.layer_names)})"
-        values = fused(rows, how).reshape(shape).astype(np.float32)
-        return replace(self, layers=(LayerMaps(name, values, grid),))
+        alone = [each.name for each in self.others if len(each.layers) == 1]
+        return self._changed(lambda each: each if each.name in alone else each.fused(how))
 
     # --- looking and keeping ---------------------------------------------------------------------
 

@@ -12,7 +12,9 @@ from signalcam.align import Axis
 from signalcam.errors import CamError, StoreError
 from signalcam.explanation import Explanation
 from signalcam.layout import DUMMY, Layout
+from signalcam.modality import Modality
 from signalcam.native import LayerMaps
+from signalcam.picking import AXES
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -39,7 +41,6 @@ def load(path: str | PathLike[str]) -> Explanation:
 
 
 _ARRAYS = (
-    "input",
     "scores",
     "target_classes",
     "logits",
@@ -47,6 +48,7 @@ _ARRAYS = (
     "classes",
     "true_classes",
 )
+_NAMES = ("targets", "methods", "class_names", "sample_names", "modalities")
 
 
 def to_store(exp: Explanation) -> store.Contents:
@@ -56,29 +58,19 @@ def to_store(exp: Explanation) -> store.Contents:
         for name in _ARRAYS
         if getattr(exp, name) is not None
     }
-    for number, layer in enumerate(exp.layers):
-        dims = [f"{exp.layout.dims[axis.input_axis]}_{number}" for axis in layer.grid]
-        arrays[f"maps_{number}"] = store.Stored(layer.values, ("sample", "target", "method", *dims))
+    own = Modality(exp.of, exp.layers, exp.layout, exp.input, exp.shapes)
+    for number, each in enumerate((own, *exp.others)):
+        arrays |= _stored(each, number)
     about = {
-        "layers": [
-            {"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in exp.layers
-        ],
-        "layout": vars(exp.layout),
+        **_about(own),
+        "others": [_about(each) for each in exp.others],
         "provenance": dict(exp.provenance),
-        **{
-            name: getattr(exp, name)
-            for name in ("targets", "methods", "class_names", "sample_names")
-        },
+        **{name: getattr(exp, name) for name in _NAMES},
     }
     return store.Contents(arrays, about)
 
 
 def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
-    if name == "input":
-        return (
-            "sample",
-            *(f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(exp.layout.dims) if i),
-        )
     return (
         ("sample", "target")
         if name in ("scores", "target_classes")
@@ -86,22 +78,59 @@ def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
     )
 
 
+def _mark(number: int) -> str:
+    """What the names of a modality's arrays and axes end in; nothing for the one at hand."""
+    return f"_of_{number}" if number else ""
+
+
+def _stored(modality: Modality, number: int) -> dict[str, store.Stored]:
+    mark, dims = _mark(number), modality.layout.dims
+    named = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
+    arrays = {f"input{mark}": store.Stored(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}  # fmt: skip
+    if modality.shapes is not None:
+        arrays[f"shapes{mark}"] = store.Stored(modality.shapes, ("sample", f"axis{mark}"))
+    for place, layer in enumerate(modality.layers):
+        axes = [f"{dims[axis.input_axis]}{mark}_{place}" for axis in layer.grid]
+        arrays[f"maps{mark}_{place}"] = store.Stored(layer.values, (*AXES[:3], *axes))
+        if layer.sizes is not None:
+            sized = ("sample", f"position{mark}_{place}", "size")
+            arrays[f"sizes{mark}_{place}"] = store.Stored(layer.sizes, sized)
+    return arrays
+
+
+def _about(modality: Modality) -> dict[str, Any]:
+    layers = [{"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in modality.layers]  # fmt: skip
+    return {"of": modality.name, "layers": layers, "layout": vars(modality.layout)}
+
+
 def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
     """Build a result from what ``to_store`` made of it."""
-    layers = tuple(
-        LayerMaps(
-            each["name"], arrays[f"maps_{number}"], tuple(Axis(**axis) for axis in each["grid"])
-        )
-        for number, each in enumerate(about["layers"])
-    )
-    names = about["class_names"]
+    own = _modality(arrays, about, 0)
+    others = [_modality(arrays, each, number) for number, each in enumerate(about.get("others", ()), 1)]  # fmt: skip
+    names = {name: about.get(name, ()) for name in _NAMES}
     return Explanation(
-        layers=layers,
-        targets=tuple(about["targets"]),
-        methods=tuple(about["methods"]),
-        layout=Layout(**about["layout"]),
-        class_names=None if names is None else tuple(names),
-        sample_names=tuple(about["sample_names"]),
+        layers=own.layers,
+        layout=own.layout,
+        input=own.input,
+        of=own.name,
+        shapes=own.shapes,
+        others=tuple(others),
         provenance=about["provenance"],
+        **{name: None if each is None else tuple(each) for name, each in names.items()},  # type: ignore[arg-type] # only class names may be missing
         **{name: arrays.get(name) for name in _ARRAYS},  # type: ignore[arg-type] # those required are always saved
     )
+
+
+def _modality(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], number: int) -> Modality:
+    mark = _mark(number)
+    layers = tuple(
+        LayerMaps(
+            each["name"],
+            arrays[f"maps{mark}_{place}"],
+            tuple(Axis(**axis) for axis in each["grid"]),
+            arrays.get(f"sizes{mark}_{place}"),
+        )
+        for place, each in enumerate(about["layers"])
+    )
+    layout, name = Layout(**about["layout"]), about.get("of", "")
+    return Modality(name, layers, layout, arrays[f"input{mark}"], arrays.get(f"shapes{mark}"))

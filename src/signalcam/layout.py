@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,8 @@ class Layout:
         sampling_rate: Samples a second along ``time``; without it positions are sample numbers.
         channel_names: One name for each entry of the ``channel`` axis.
         units: Of the signal's values, for figures, such as ``"mV"``.
+        lengths: Of the samples of a padded array, along ``time`` (or its only axis of positions): how many
+            values of each are signal.
 
     Raises:
         LayoutError: The names repeat, do not begin with ``batch``, or are axes of the result already
@@ -40,6 +43,7 @@ class Layout:
     sampling_rate: float | None = None
     channel_names: Sequence[str] | None = None
     units: str | None = None
+    lengths: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         words = self.dims.replace(",", " ").split() if isinstance(self.dims, str) else self.dims
@@ -47,6 +51,8 @@ class Layout:
         object.__setattr__(self, "dims", names)
         if self.channel_names is not None:
             object.__setattr__(self, "channel_names", tuple(map(str, self.channel_names)))
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", _whole_lengths(self.lengths))
         real = [name for name in names if name not in DUMMY]
         if len(set(real)) != len(real) or names[:1] != ("batch",):
             given = " ".join(names)
@@ -71,6 +77,30 @@ class Layout:
     def unit(self, dim: str) -> str:
         """The unit of ``coordinate(dim)``: ``"s"`` for time at a known rate, else nothing."""
         return "s" if dim == "time" and self.sampling_rate else ""
+
+
+def _whole_lengths(lengths: Sequence[int]) -> tuple[int, ...]:
+    try:
+        found = tuple(operator.index(each) for each in np.asarray(lengths).tolist())
+    except TypeError as error:
+        message = (
+            "lengths must be whole numbers, one a sample: how many values along time are signal."
+        )
+        raise LayoutError(message) from error
+    if min(found, default=1) < 1:
+        message = f"lengths holds {min(found)}; every sample needs at least 1 value."
+        raise LayoutError(message)
+    return found
+
+
+def check_lengths(lengths: Sequence[int], shape: Sequence[int], axis: int) -> None:
+    """Raise a ``LayoutError`` unless there is one length a sample, none longer than the array."""
+    if len(lengths) != shape[0]:
+        message = f"{len(lengths)} lengths for {shape[0]} samples. Give one a sample, in order."
+        raise LayoutError(message)
+    if max(lengths) > shape[axis]:
+        message = f"lengths holds {max(lengths)} but the array is {shape[axis]} long along axis {axis}. Give how many values of each sample are signal."
+        raise LayoutError(message)
 
 
 def as_layout(layout: Layout | str | Sequence[str] | None) -> Layout | None:

@@ -213,14 +213,18 @@ class Question:
 
 def question(
     targets: Sequence[Target],
-    rows: slice,
+    rows: slice | Sequence[int] | np.ndarray,
     score: str | Callable[[Array], Array],
     names: Sequence[str] | None,
 ) -> Question:
     """Ask some samples of a batch, given by their rows."""
-    own = [each.classes[rows] if isinstance(each, PerSample) else () for each in targets]
+    own = [_some(each.classes, rows) if isinstance(each, PerSample) else () for each in targets]
     index = [np.asarray([class_index(each, names) for each in entry], np.int64) for entry in own]
     return Question(tuple(targets), score, None if names is None else tuple(names), tuple(index))
+
+
+def _some(values: Sequence[Any], rows: slice | Sequence[int] | np.ndarray) -> Sequence[Any]:
+    return values[rows] if isinstance(rows, slice) else [values[row] for row in rows]
 
 
 def as_target(wanted: object, names: Sequence[str] | None) -> Target:

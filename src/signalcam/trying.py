@@ -45,6 +45,7 @@ class Setting:
         shape: Of the whole input the map is drawn on.
         size: Rows the model is run with at a time; halved when memory runs out.
         progress: Show a bar on the terminal.
+        path: Keys that lead to that input; ``None`` for the one the batch names.
         ran: What was run for other activations, for the result.
     """
 
@@ -54,6 +55,7 @@ class Setting:
     shape: tuple[int, ...]
     size: int
     progress: bool = False
+    path: tuple[Any, ...] | None = None
     ran: str = ""
 
 

@@ -57,7 +57,7 @@ def part(a, gradients, said=PLAIN, *, signed=True):
     setting = Setting(Framework(), None, lambda layer, cells: {}, (2, 1, 3), 8)
     asked = Question((Predicted(),) * len(gradients), "logit", None, ())
     given = Given(Inputs(ROWS), asked)
-    return part_of(pull(a, gradients, said), METHODS, setting, given, "logit", signed=signed)
+    return part_of(pull(a, gradients, said), METHODS, [setting], given, "logit", signed=signed)
 
 
 def layer(rng, cells=(3, 4)):
