@@ -21,6 +21,7 @@ from signalcam.keeping import load
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, layers
 from signalcam.preprocessing import Preprocessing
+from signalcam.ragged import Lengths, Mask
 from signalcam.reference import FromReference
 from signalcam.smoothing import Principal, Smooth
 from signalcam.targets import (
@@ -41,6 +42,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layout", "LayoutError",
-    "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
+    "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
     "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "layers", "load", "methods",
 ]  # fmt: skip

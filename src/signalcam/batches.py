@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from signalcam.arrays import namespace
-from signalcam.backends.protocol import Backend, Inputs, is_array
+from signalcam.backends.protocol import Backend, Inputs, WithExtra, is_array, leaves
 from signalcam.errors import CamWarning, InputError, LayoutError
+from signalcam.naming import Path, path_of
+from signalcam.ragged import Items
 
 Result = TypeVar("Result")
 NotFinite = Literal["raise", "warn"]
@@ -21,36 +24,100 @@ _FOOTPRINT = (
 )
 
 
-def as_inputs(given: object) -> Inputs:
+def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = None) -> Inputs:
     """Accept what the model takes: an array, or nested tuples and dicts of arrays, batch first.
 
-    A list of arrays of one shape is a batch of single samples.
+    A list of arrays is a batch of single samples, also inside a tuple or dict; where their shapes differ
+    ``Items`` stand for it.
+
+    Args:
+        given: The inputs.
+        of: Which of them is explained, see ``path_of``; the one with the most axes by default.
+        extra: What the model takes by keyword beside them.
 
     Raises:
-        InputError: Nothing in it is a non-empty numeric array.
-        LayoutError: The samples of a list have different shapes.
+        InputError: Nothing in it is a non-empty numeric array, or none is called ``of``.
+        LayoutError: The samples of a list have different numbers of axes.
     """
-    tree = _stacked(given) if isinstance(given, list) else given
-    arrays = dict(_leaves(tree, ()))
+    tree = _stacked(given) if isinstance(given, list) else _with_samples(given)
+    arrays = {path: each for path, each in leaves(tree) if is_array(each) or isinstance(each, Items)}  # fmt: skip
     if not arrays:
         message = f"the input is {type(given).__name__}; expected an array, or a tuple or dict of arrays, batch first."
         raise InputError(message)
-    for array in arrays.values():
+    beside = {name: _keyword(each) for name, each in (extra or {}).items()}
+    for array in (*arrays.values(), *filter(is_array, beside.values())):
         _check_numbers(array)
-    path = max(arrays, key=lambda key: (arrays[key].ndim, np.prod(arrays[key].shape[1:])))
-    return Inputs(tree, path)
+    if not beside:
+        return Inputs(tree, _largest(arrays) if of is None else path_in(of, tree))
+    whole = WithExtra(tree, beside)
+    return Inputs(whole, (0, *_largest(arrays)) if of is None else path_in(of, whole))
+
+
+def path_in(of: Any, tree: Any) -> Path:
+    """The keys that lead to an input, or to an array among the keywords beside."""
+    if not isinstance(tree, WithExtra):
+        return path_of(of, tree)
+    if not isinstance(of, tuple) and is_array(tree.extra.get(of)):
+        return (1, of)
+    return (0, *path_of(of, tree.inputs))
+
+
+def _largest(arrays: Mapping[Path, Any]) -> Path:
+    return max(arrays, key=lambda key: (len(arrays[key].shape), np.prod(arrays[key].shape[1:])))
+
+
+def _keyword(value: Any) -> Any:
+    """A list of numbers as an array, so that it can be cut to batches."""
+    numbers = isinstance(value, list) and value and all(isinstance(each, int | float) for each in value)  # fmt: skip
+    return np.asarray(value) if numbers else value
 
 
 def _stacked(samples: list[Any]) -> Any:
-    shapes = {_shape(sample) for sample in samples}
-    if len(shapes) > 1:
-        message = f"the samples of the list have shapes {sorted(shapes)}; they must be alike. Pad them, or explain them one at a time; a model of several inputs takes a tuple."
+    axes = sorted({len(shape) for shape in map(_shape, samples)})
+    if len(axes) > 1:
+        message = f"the samples of the list have {axes[0]} and {axes[-1]} axes; they must be alike but for their length. A model of several inputs takes a tuple."
         raise LayoutError(message)
+    if len(set(map(_shape, samples))) > 1:
+        return Items(tuple(each if is_array(each) else np.asarray(each) for each in samples))
     if not samples or not is_array(samples[0]):
         return np.asarray(samples)
     if isinstance(samples[0], np.ndarray):
         return np.stack(samples)
     return namespace(samples[0]).stack(samples)
+
+
+def _with_samples(tree: Any) -> Any:
+    """Turn the lists of samples in nested inputs into arrays; other lists are the model's own."""
+    rows = {each.shape[0] for path, each in leaves(tree) if is_array(each) and not _in_list(tree, path)}  # fmt: skip
+
+    def entry(each: Any) -> Any:
+        if isinstance(each, dict):
+            return {key: entry(inner) for key, inner in each.items()}
+        if isinstance(each, tuple):
+            inner = [entry(one) for one in each]
+            return type(each)(*inner) if hasattr(each, "_fields") else tuple(inner)
+        return _stacked(each) if isinstance(each, list) and _are_samples(each, rows) else each
+
+    return entry(tree)
+
+
+def _in_list(tree: Any, path: Path) -> bool:
+    """Whether a list lies on the way to a leaf."""
+    for key in path:
+        if isinstance(tree, list):
+            return True
+        tree = tree[key]
+    return False
+
+
+def _are_samples(entries: list[Any], rows: set[int]) -> bool:
+    """Whether a list among several inputs holds samples: as many as the others, or of unequal shapes."""
+    if not entries or not all(map(is_array, entries)):
+        return False
+    shapes = {tuple(each.shape) for each in entries}
+    uneven = len(shapes) > 1 and len({len(each) for each in shapes}) == 1
+    own = all(each.shape[0] in rows for each in entries)
+    return (uneven and not own) or (len(entries) in rows and (uneven or not own))
 
 
 def _shape(sample: Any) -> tuple[int, ...]:
@@ -61,21 +128,11 @@ def _shape(sample: Any) -> tuple[int, ...]:
         raise LayoutError(message) from error
 
 
-def _leaves(tree: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    entries = (
-        tree.items()
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, tuple | list)
-        else ()
-    )
-    if is_array(tree):
-        yield path, tree
-    for key, entry in entries:
-        yield from _leaves(entry, (*path, key))
-
-
 def _check_numbers(array: Any) -> None:
+    if isinstance(array, Items):
+        for each in array.arrays:
+            _check_numbers(each)
+        return
     kind = str(array.dtype)
     if "complex" in kind:
         message = f"the input has dtype {kind}; expected real numbers. Pass real and imaginary parts as channels."
@@ -95,13 +152,8 @@ def samples_in(inputs: Inputs) -> int:
 
 def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
     """Refuse, or warn of, samples that hold NaN or infinity, by their numbers."""
-    for _, array in _leaves(inputs.tree, ()):
-        values = backend.numpy(array)
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = values.sum()
-        if values.dtype.kind != "f" or np.isfinite(total):
-            continue  # a sum is finite only if every value is; most inputs end here
-        bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)).tolist()
+    for _, array in leaves(inputs.tree):
+        bad = _not_finite(array, backend)
         if bad and policy != "warn":
             message = f"samples {_listed(bad)} hold NaN or infinite values. Clean or drop them, or pass nan='warn' to go on."
             raise InputError(message)
@@ -111,6 +163,19 @@ def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
                 CamWarning,
                 stacklevel=4,
             )
+
+
+def _not_finite(array: Any, backend: Backend) -> list[int]:
+    """The samples of an array, or the items, that hold NaN or infinity."""
+    if isinstance(array, Items):
+        return [i for i, each in enumerate(array.arrays) if _not_finite(each[None], backend)]
+    values = backend.numpy(array) if is_array(array) else np.zeros(0, int)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum()
+    if values.dtype.kind != "f" or np.isfinite(total):
+        return []  # a sum is finite only if every value is; most inputs end here
+    bad: list[int] = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)).tolist()  # fmt: skip
+    return bad
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -132,8 +197,21 @@ def first_size(inputs: Inputs, backend: Backend, model: object) -> int:
     return int(np.clip(backend.free_memory(model) // 2 // (sample * _FOOTPRINT), 1, _LARGEST_BATCH))
 
 
+@contextmanager
+def progress_bar(count: int, *, shown: bool) -> Iterator[Callable[[int], object]]:
+    """Show a bar on the terminal; what it yields takes how many samples have got on."""
+    from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
+
+    with tqdm(total=count, unit="sample", disable=not shown) as bar:
+        yield bar.update
+
+
 def in_batches(
-    run: Callable[[slice], Result], count: int, size: int, backend: Backend, *, progress: bool
+    run: Callable[[slice], Result],
+    count: int,
+    size: int,
+    backend: Backend,
+    done: Callable[[int], object],
 ) -> list[Result]:
     """Run every batch in order, with half the size from wherever memory runs out.
 
@@ -142,21 +220,18 @@ def in_batches(
         count: Samples in all.
         size: Samples in a batch, to begin with.
         backend: Knows an allocator's error when it sees one.
-        progress: Show a bar on the terminal.
+        done: Is told how many samples each batch held.
     """
-    from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
-
     results, start = [], 0
-    with tqdm(total=count, unit="sample", disable=not progress) as bar:
-        while start < count:
-            rows = slice(start, min(start + size, count))
-            try:
-                results.append(run(rows))
-            except Exception as error:
-                if size == 1 or not backend.ran_out_of_memory(error):
-                    raise
-                size = (rows.stop - start + 1) // 2
-                continue
-            bar.update(rows.stop - start)
-            start = rows.stop
+    while start < count:
+        rows = slice(start, min(start + size, count))
+        try:
+            results.append(run(rows))
+        except Exception as error:
+            if size == 1 or not backend.ran_out_of_memory(error):
+                raise
+            size = (rows.stop - start + 1) // 2
+            continue
+        done(rows.stop - start)
+        start = rows.stop
     return results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,13 @@ import numpy as np
 
 from signalcam import maps as map_operations
 from signalcam import store
-from signalcam.align import Axis, resample
-from signalcam.errors import MethodError, TargetError, nearest
+from signalcam.errors import TargetError
 from signalcam.formulas import find
-from signalcam.fusion import Fusion, check, fused, refined
+from signalcam.fusion import Fusion
 from signalcam.layout import Layout
+from signalcam.modality import NETWORK_INPUT, Modality
+from signalcam.native import LayerMaps
+from signalcam.picking import AXES, known_axes, numbers, place, several
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -24,30 +26,6 @@ if TYPE_CHECKING:
 
     from signalcam.plot import Plotter
     from signalcam.ranking import By
-
-_AXES = ("sample", "target", "method", "layer")
-
-
-@dataclass(frozen=True)
-class LayerMaps:
-    """The maps of one layer, at its own resolution.
-
-    Attributes:
-        name: The layer's.
-        values: ``(sample, target, method, *positions)``, float32.
-        grid: Where the positions lie, one ``Axis`` for each, in the order of the input's axes.
-    """
-
-    name: str
-    values: np.ndarray
-    grid: tuple[Axis, ...]
-
-    def at_input(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
-        """Interpolate to the input's resolution, ``(sample, target, method, *lengths)``."""
-        full = resample(self.values, self.grid)
-        own = {axis.input_axis: axis.length for axis in self.grid}
-        shape = [own.get(axis, 1) for axis in axes]
-        return np.broadcast_to(full.reshape(*full.shape[:3], *shape), (*full.shape[:3], *lengths))
 
 
 @dataclass(frozen=True, eq=False)  # two results are compared map by map, not as a truth value
@@ -72,8 +50,11 @@ class Explanation:
         class_names: Names of the classes, if given.
         sample_names: Names of the samples, or their numbers.
         provenance: Model, score, alignment and versions.
-        at_network_input: Where ``preprocess=`` was used, the same maps on what the network was given,
-            with the axes that only that has; else ``None``.
+        of: The name of the input the maps are drawn on; empty where there is only one.
+        modalities: The names of all inputs that there are maps of, in the order asked for.
+        shapes: ``(sample, axis)``, how long each sample is along each axis of the input; ``None`` where all
+            are alike.
+        others: The same of the other inputs, see ``modality``.
     """
 
     layers: tuple[LayerMaps, ...]
@@ -90,14 +71,17 @@ class Explanation:
     class_names: tuple[str, ...] | None = None
     sample_names: tuple[Any, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    at_network_input: Explanation | None = None
+    of: str = ""
+    modalities: tuple[str, ...] = ()
+    shapes: np.ndarray | None = None
+    others: tuple[Modality, ...] = ()
 
     # --- what it is about ------------------------------------------------------------------------
 
     @property
     def map_axes(self) -> tuple[int, ...]:
         """The axes of the input that the maps have, batch being axis 0."""
-        return tuple(sorted({axis.input_axis for layer in self.layers for axis in layer.grid}))
+        return self._own.map_axes
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -129,10 +113,40 @@ class Explanation:
             for axis, dim in zip(self.map_axes, self.dims, strict=True)
         )
         names = ", ".join(self.methods), ", ".join(self.layer_names), ", ".join(self.targets)
+        drawn = f" of {self.of}" if self.of else ""
         return (
-            f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}; "
+            f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}{drawn}; "
             f"{names[0]} at {names[1]}, for {names[2]}>"
         )
+
+    @property
+    def at_network_input(self) -> Explanation | None:
+        """Where ``preprocess=`` was used, the same maps on what the network was given; else ``None``."""
+        return self.modality(NETWORK_INPUT) if NETWORK_INPUT in self.modalities else None
+
+    @property
+    def _own(self) -> Modality:
+        return Modality(self.of, self.layers, self.layout, self.input, self.shapes)
+
+    def modality(self, name: str | int | tuple[Any, ...]) -> Explanation:
+        """The maps drawn on another input, with everything said about the samples.
+
+        Args:
+            name: One of ``modalities``, or what ``of=`` was given.
+
+        Raises:
+            TargetError: There are no maps of an input of that name.
+        """
+        wanted = "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
+        if wanted == self.of:
+            return self
+        known = {each.name: each for each in (*self.others, self._own)}
+        place(wanted, self.modalities, "modality")
+        new = known.pop(wanted)
+        return replace(
+            self, of=wanted, layers=new.layers, layout=new.layout, input=new.input, shapes=new.shapes,
+            others=tuple(known.values()),
+        )  # fmt: skip
 
     # --- labelled arrays -------------------------------------------------------------------------
 
@@ -141,15 +155,14 @@ class Explanation:
         """The maps at the input's resolution: ``(sample, target, method, layer, *positions)``."""
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-        lengths = [self.input.shape[axis] for axis in self.map_axes]
-        values = np.stack([each.at_input(self.map_axes, lengths) for each in self.layers], axis=3)
+        values = self._own.maps
         positions = {
             dim: self._coordinate(dim, np.arange(length))
-            for dim, length in zip(self.dims, lengths, strict=True)
+            for dim, length in zip(self.dims, values.shape[4:], strict=True)
         }
         coords = {**self._labels(), "layer": list(self.layer_names), **positions}
         return xr.DataArray(
-            values, coords, (*_AXES, *self.dims), "importance", dict(self.provenance)
+            values, coords, (*AXES, *self.dims), "importance", dict(self.provenance)
         )
 
     def native(self, layer: str | None = None) -> xr.DataArray:
@@ -164,7 +177,7 @@ class Explanation:
         """
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-        own = self.layers[0 if layer is None else _place(layer, self.layer_names, "layer")]
+        own = self.layers[0 if layer is None else place(layer, self.layer_names, "layer")]
         dims = tuple(self.layout.dims[axis.input_axis] for axis in own.grid)
         places = {
             dim: self._coordinate(dim, axis.centres)
@@ -173,10 +186,29 @@ class Explanation:
         return xr.DataArray(
             own.values,
             {**self._labels(), **places},
-            (*_AXES[:3], *dims),
+            (*AXES[:3], *dims),
             "importance",
             dict(self.provenance),
         )
+
+    @cached_property
+    def lengths(self) -> xr.DataArray:
+        """How long each sample is, in values along time: ``(sample,)``.
+
+        Where samples differ along other axes than time there is one column for each: ``(sample, axis)``.
+        """
+        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+        dims = self.layout.dims[1:]
+        shapes = self.shapes if self.shapes is not None else np.asarray([self.input.shape[1:]] * len(self))  # fmt: skip
+        axes = [i for i in range(len(dims)) if len(shapes) and (shapes[:, i] != shapes[0, i]).any()]
+        timed = (
+            [dims.index("time")] if "time" in dims else [axis - 1 for axis in self.map_axes[-1:]]
+        )
+        if len(axes) > 1:
+            coords = {"sample": list(self.sample_names), "axis": [dims[i] for i in axes]}
+            return xr.DataArray(shapes[:, axes], coords, ("sample", "axis"), "length")
+        return self._by_sample(shapes[:, (axes or timed)[0]], "length")
 
     @cached_property
     def outputs(self) -> xr.DataArray:
@@ -275,34 +307,29 @@ class Explanation:
         """Take samples, targets, methods or layers by position; a single number keeps its axis.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a number, slice or list.
+            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a number, slice or list. A
+                layer is one of the modality at hand; the others keep theirs.
 
         Returns:
-            A smaller explanation.
+            A smaller explanation. Samples of unequal length are cut to the longest one taken.
         """
-        _known_axes(chosen)
+        known_axes(chosen)
         lengths = dict(
             zip(
-                _AXES,
+                AXES,
                 map(len, (self.sample_names, self.targets, self.methods, self.layers)),
                 strict=True,
             )
         )
-        s, t, m, y = (
-            _numbers(chosen.get(axis, slice(None)), lengths[axis], axis) for axis in _AXES
-        )
+        s, t, m, y = (numbers(chosen.get(axis, slice(None)), lengths[axis], axis) for axis in AXES)
 
         def rows(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[s]
 
-        return replace(
-            self,
-            layers=tuple(
-                replace(self.layers[i], values=self.layers[i].values[np.ix_(s, t, m)]) for i in y
-            ),
+        smaller = self._changed(
+            lambda each: each.taken(s, t, m),
             targets=tuple(self.targets[i] for i in t),
             methods=tuple(self.methods[i] for i in m),
-            input=self.input[s],
             scores=self.scores[np.ix_(s, t)],
             target_classes=self.target_classes[np.ix_(s, t)],
             logits=rows(self.logits),
@@ -310,7 +337,14 @@ class Explanation:
             classes=rows(self.classes),
             true_classes=rows(self.true_classes),
             sample_names=tuple(self.sample_names[i] for i in s),
-            at_network_input=self.at_network_input and self.at_network_input.isel(**chosen),
+        )
+        return replace(smaller, layers=tuple(smaller.layers[i] for i in y))
+
+    def _changed(self, change: Callable[[Modality], Modality], **more: Any) -> Explanation:
+        """Change all modalities alike."""
+        own, others = change(self._own), tuple(map(change, self.others))
+        return replace(
+            self, layers=own.layers, input=own.input, shapes=own.shapes, others=others, **more
         )
 
     def sel(self, **chosen: Any) -> Explanation:
@@ -326,19 +360,17 @@ class Explanation:
         Raises:
             CamError: Nothing has that name; the message lists what has.
         """
-        _known_axes(chosen)
+        known_axes(chosen)
         known = dict(
             zip(
-                _AXES,
+                AXES,
                 (self.sample_names, self.targets, self.methods, self.layer_names),
                 strict=True,
             )
         )
         return self.isel(
             **{
-                axis: [
-                    _place(self._spelt(axis, each), known[axis], axis) for each in _several(names)
-                ]
+                axis: [place(self._spelt(axis, each), known[axis], axis) for each in several(names)]
                 for axis, names in chosen.items()
             }
         )
@@ -360,29 +392,15 @@ class Explanation:
         Returns:
             An explanation of the same shape.
         """
-        layers = []
-        for place, layer in enumerate(self.layers):
-            full = self.maps.values[:, :, :, place]
-            shift, scale = map_operations.affine(
-                full.reshape(-1, int(np.prod(full.shape[3:]))), kind
-            )
-            each = (*layer.values.shape[:3], *[1] * len(layer.grid))
-            values = (layer.values - shift.reshape(each)) * scale.reshape(each)
-            layers.append(replace(layer, values=values.astype(np.float32)))
-        return replace(
-            self,
-            layers=tuple(layers),
-            provenance={**self.provenance, "normalized": kind},
-            at_network_input=self.at_network_input and self.at_network_input.normalized(kind),
-        )
+        provenance = {**self.provenance, "normalized": kind}
+        return self._changed(lambda each: each.normalized(kind), provenance=provenance)
 
     def fused(self, how: Fusion = "mean") -> Explanation:
         """Put the maps of all layers together, at the input's resolution.
 
         Args:
-            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.fusion.fused``;
-                ``"poly-cam"``, at the resolution of the least deep layer, see ``signalcam.fusion.refined``.
-                What is negative is dropped first.
+            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.fusion.fused``. What
+                is negative is dropped first.
 
         Returns:
             An explanation with one layer, named after the way and the layers.
@@ -390,26 +408,8 @@ class Explanation:
         Raises:
             MethodError: There is no such way, or only one layer.
         """
-        check(how, len(self.layers))
-        name = f"{how}({', '.join(self.layer_names)})"
-        values, grid = self._refined() if how == "poly-cam" else self._fused(how)
-        own = self.at_network_input and self.at_network_input.fused(how)
-        layers = (LayerMaps(name, values.astype(np.float32), grid),)
-        return replace(self, layers=layers, at_network_input=own)
-
-    def _fused(self, how: Fusion) -> tuple[np.ndarray, tuple[Axis, ...]]:
-        full = map_operations.rectify(self.maps.values)
-        shape = (*full.shape[:3], *full.shape[4:])
-        rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]  # fmt: skip
-        lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
-        grid = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
-        return fused(rows, how).reshape(shape), grid
-
-    def _refined(self) -> tuple[np.ndarray, tuple[Axis, ...]]:
-        raised = [map_operations.rectify(each.values) for each in self.layers]
-        rows = [each.reshape(-1, *each.shape[3:]) for each in raised]
-        values, place = refined(rows, [each.grid for each in self.layers])
-        return values.reshape(raised[place].shape), self.layers[place].grid
+        alone = [each.name for each in self.others if len(each.layers) == 1]
+        return self._changed(lambda each: each if each.name in alone else each.fused(how))
 
     # --- looking and keeping ---------------------------------------------------------------------
 
@@ -433,33 +433,6 @@ class Explanation:
         Raises:
             StoreError: It cannot be written, or something that is no result of ours lies there.
         """
-        from signalcam.keeping import contents  # noqa: PLC0415 - a floor above; loaded when asked for
+        from signalcam.keeping import to_store  # noqa: PLC0415 - a floor above, which builds results
 
-        store.write(path, contents(self))
-
-
-def _known_axes(chosen: Mapping[str, object]) -> None:
-    for axis in chosen:
-        if axis not in _AXES:
-            message = f"there is no axis {axis!r} to choose from; choose by {', '.join(_AXES)}."
-            raise MethodError(message)
-
-
-def _several(names: Any) -> Sequence[Any]:
-    return list(names) if isinstance(names, list | tuple | np.ndarray) else [names]
-
-
-def _numbers(chosen: int | slice | Sequence[int], length: int, axis: str) -> list[int]:
-    try:
-        found = np.arange(length)[chosen]
-    except IndexError as error:
-        message = f"there is no {axis} {chosen!r}: there are {length}, counted from 0."
-        raise TargetError(message) from error
-    return [int(each) for each in np.atleast_1d(found)]
-
-
-def _place(name: Any, known: Sequence[Any], axis: str) -> int:
-    if name in known:
-        return list(known).index(name)
-    message = f"there is no {axis} {name!r} here.{nearest(str(name), map(str, known))} There are: {', '.join(map(str, known[:20]))}."
-    raise TargetError(message)
+        store.write(path, to_store(self))

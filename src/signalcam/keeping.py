@@ -1,23 +1,23 @@
-"""How a result is kept, and comes back."""
+"""How a result is written to a store, and comes back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from signalcam import store
 from signalcam.align import Axis
 from signalcam.errors import CamError, StoreError
-from signalcam.explanation import Explanation, LayerMaps
+from signalcam.explanation import Explanation
 from signalcam.layout import DUMMY, Layout
+from signalcam.modality import Modality
+from signalcam.native import LayerMaps
+from signalcam.picking import AXES
 
-_AXES = ("sample", "target", "method")
-_NETWORK = "network_"  # before the names of what belongs to the network's input
-_ARRAYS = ("scores", "target_classes", "logits", "probabilities", "classes", "true_classes")
+if TYPE_CHECKING:
+    from os import PathLike
 
 
 def load(path: str | PathLike[str]) -> Explanation:
@@ -34,84 +34,107 @@ def load(path: str | PathLike[str]) -> Explanation:
     """
     arrays, about = store.read(path)
     try:
-        return _from_store(arrays, about)
+        return from_store(arrays, about)
     except (KeyError, TypeError, ValueError, IndexError, CamError) as error:
         message = f"{path} is damaged: {error!r}. Save it again, or restore it from a copy."
         raise StoreError(message) from error
 
 
-def contents(exp: Explanation) -> store.Contents:
-    """Everything a result holds, as arrays and JSON."""
+_ARRAYS = (
+    "scores",
+    "target_classes",
+    "logits",
+    "probabilities",
+    "classes",
+    "true_classes",
+)
+_NAMES = ("targets", "methods", "class_names", "sample_names", "modalities")
+
+
+def to_store(exp: Explanation) -> store.Contents:
+    """Turn a result into arrays with named axes, and JSON."""
     arrays = {
         name: store.Stored(getattr(exp, name), _stored_dims(exp, name))
         for name in _ARRAYS
         if getattr(exp, name) is not None
     }
-    names = ("targets", "methods", "class_names", "sample_names")
-    about = {**_view(exp), **{name: getattr(exp, name) for name in names}}
-    own = exp.at_network_input
-    if own is not None:
-        about["at_network_input"] = _view(own)
-        arrays |= _arrays_of_view(own, _NETWORK)
-    return store.Contents(arrays | _arrays_of_view(exp, ""), about)
-
-
-def _view(exp: Explanation) -> dict[str, Any]:
-    """What maps need beside their numbers: where they lie, and where they come from."""
-    return {
-        "layers": [
-            {"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in exp.layers
-        ],
-        "layout": {name: each for name, each in vars(exp.layout).items() if each is not None},
+    own = Modality(exp.of, exp.layers, exp.layout, exp.input, exp.shapes)
+    for number, each in enumerate((own, *exp.others)):
+        arrays |= _stored(each, number)
+    about = {
+        **_about(own),
+        "others": [_about(each) for each in exp.others],
         "provenance": dict(exp.provenance),
+        **{name: getattr(exp, name) for name in _NAMES},
     }
-
-
-def _arrays_of_view(exp: Explanation, prefix: str) -> dict[str, store.Stored]:
-    dims = exp.layout.dims
-    axes = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
-    arrays = {f"{prefix}input": store.Stored(exp.input, ("sample", *axes[1:]))}
-    for number, layer in enumerate(exp.layers):
-        own = [f"{dims[axis.input_axis]}_{number}" for axis in layer.grid]
-        arrays[f"{prefix}maps_{number}"] = store.Stored(layer.values, (*_AXES, *own))
-    return arrays
+    return store.Contents(arrays, about)
 
 
 def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
-    if name in ("scores", "target_classes"):
-        return "sample", "target"
-    return ("sample", "class")[: getattr(exp, name).ndim]
+    return (
+        ("sample", "target")
+        if name in ("scores", "target_classes")
+        else ("sample", "class")[: getattr(exp, name).ndim]
+    )
 
 
-def _from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
-    names, own = about["class_names"], about.get("at_network_input")
-    exp = Explanation(
-        **_read_view(arrays, about, ""),
-        targets=tuple(about["targets"]),
-        methods=tuple(about["methods"]),
-        class_names=None if names is None else tuple(names),
-        sample_names=tuple(about["sample_names"]),
+def _mark(number: int) -> str:
+    """What the names of a modality's arrays and axes end in; nothing for the one at hand."""
+    return f"_of_{number}" if number else ""
+
+
+def _stored(modality: Modality, number: int) -> dict[str, store.Stored]:
+    mark, dims = _mark(number), modality.layout.dims
+    named = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
+    arrays = {f"input{mark}": store.Stored(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}  # fmt: skip
+    if modality.shapes is not None:
+        arrays[f"shapes{mark}"] = store.Stored(modality.shapes, ("sample", f"axis{mark}"))
+    for place, layer in enumerate(modality.layers):
+        axes = [f"{dims[axis.input_axis]}{mark}_{place}" for axis in layer.grid]
+        arrays[f"maps{mark}_{place}"] = store.Stored(layer.values, (*AXES[:3], *axes))
+        if layer.sizes is not None:
+            sized = ("sample", f"position{mark}_{place}", "size")
+            arrays[f"sizes{mark}_{place}"] = store.Stored(layer.sizes, sized)
+    return arrays
+
+
+def _about(modality: Modality) -> dict[str, Any]:
+    layers = [{"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in modality.layers]  # fmt: skip
+    return {
+        "of": modality.name,
+        "layers": layers,
+        "layout": {name: each for name, each in vars(modality.layout).items() if each is not None},
+    }
+
+
+def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
+    """Build a result from what ``to_store`` made of it."""
+    own = _modality(arrays, about, 0)
+    others = [_modality(arrays, each, number) for number, each in enumerate(about.get("others", ()), 1)]  # fmt: skip
+    names = {name: about.get(name, ()) for name in _NAMES}
+    return Explanation(
+        layers=own.layers,
+        layout=own.layout,
+        input=own.input,
+        of=own.name,
+        shapes=own.shapes,
+        others=tuple(others),
+        provenance=about["provenance"],
+        **{name: None if each is None else tuple(each) for name, each in names.items()},  # type: ignore[arg-type] # only class names may be missing
         **{name: arrays.get(name) for name in _ARRAYS},  # type: ignore[arg-type] # those required are always saved
     )
-    if own is None:
-        return exp
-    return replace(exp, at_network_input=replace(exp, **_read_view(arrays, own, _NETWORK)))
 
 
-def _read_view(
-    arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], prefix: str
-) -> dict[str, Any]:
+def _modality(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], number: int) -> Modality:
+    mark = _mark(number)
     layers = tuple(
         LayerMaps(
             each["name"],
-            arrays[f"{prefix}maps_{number}"],
+            arrays[f"maps{mark}_{place}"],
             tuple(Axis(**axis) for axis in each["grid"]),
+            arrays.get(f"sizes{mark}_{place}"),
         )
-        for number, each in enumerate(about["layers"])
+        for place, each in enumerate(about["layers"])
     )
-    return {
-        "layers": layers,
-        "layout": Layout(**about["layout"]),
-        "provenance": about["provenance"],
-        "input": arrays[f"{prefix}input"],
-    }
+    layout, name = Layout(**about["layout"]), about.get("of", "")
+    return Modality(name, layers, layout, arrays[f"input{mark}"], arrays.get(f"shapes{mark}"))

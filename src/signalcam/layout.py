@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +35,8 @@ class Layout:
         spacing: The same as a step, from 0 on: ``{"depth": 1.2, "height": 0.9}``.
         axis_units: Of either: ``{"depth": "mm"}``. ``time`` is in seconds and ``frequency`` in Hz unless
             said otherwise.
+        lengths: Of the samples of a padded array, along ``time`` (or its only axis of positions): how many
+            values of each are signal.
 
     Raises:
         LayoutError: The names repeat, do not begin with ``batch``, or are axes of the result already
@@ -52,6 +55,7 @@ class Layout:
     coordinates: Mapping[str, Sequence[float]] | None = field(default=None, hash=False)
     spacing: Mapping[str, float] | None = field(default=None, hash=False)
     axis_units: Mapping[str, str] | None = field(default=None, hash=False)
+    lengths: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         words = self.dims.replace(",", " ").split() if isinstance(self.dims, str) else self.dims
@@ -59,6 +63,8 @@ class Layout:
         object.__setattr__(self, "dims", names)
         if self.channel_names is not None:
             object.__setattr__(self, "channel_names", tuple(map(str, self.channel_names)))
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", _whole_lengths(self.lengths))
         real = [name for name in names if name not in DUMMY]
         if len(set(real)) != len(real) or names[:1] != ("batch",):
             given = " ".join(names)
@@ -193,6 +199,30 @@ def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
 def same_rate(one: float, other: float) -> bool:
     """Whether two rates are one, written with other digits."""
     return abs(one - other) <= _SAME_RATE * max(abs(one), abs(other))
+
+
+def _whole_lengths(lengths: Sequence[int]) -> tuple[int, ...]:
+    try:
+        found = tuple(operator.index(each) for each in np.asarray(lengths).tolist())
+    except TypeError as error:
+        message = (
+            "lengths must be whole numbers, one a sample: how many values along time are signal."
+        )
+        raise LayoutError(message) from error
+    if min(found, default=1) < 1:
+        message = f"lengths holds {min(found)}; every sample needs at least 1 value."
+        raise LayoutError(message)
+    return found
+
+
+def check_lengths(lengths: Sequence[int], shape: Sequence[int], axis: int) -> None:
+    """Raise a ``LayoutError`` unless there is one length a sample, none longer than the array."""
+    if len(lengths) != shape[0]:
+        message = f"{len(lengths)} lengths for {shape[0]} samples. Give one a sample, in order."
+        raise LayoutError(message)
+    if max(lengths) > shape[axis]:
+        message = f"lengths holds {max(lengths)} but the array is {shape[axis]} long along axis {axis}. Give how many values of each sample are signal."
+        raise LayoutError(message)
 
 
 def as_layout(layout: Layout | str | Sequence[str] | None) -> Layout | None:

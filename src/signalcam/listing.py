@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from signalcam.backends.protocol import Inputs, Layer
+from signalcam.align import Axis
+from signalcam.backends.protocol import Layer
 from signalcam.batches import as_inputs
+from signalcam.choosing import strengths
 from signalcam.explain import Explainer
-from signalcam.layout import Layout, as_layout
+from signalcam.layout import Layout
+from signalcam.placing import PROBED_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class LayerInfo:
 
 
 def layers(
-    model: Any, example: Any = None, *, layout: Layout | str | Sequence[str] | None = None
-) -> list[LayerInfo]:
+    model: Any, example: Any = None, *,
+    layout: Layout | str | Sequence[str] | None = None, of: Any = None, extra: Mapping[str, Any] | None = None,
+) -> list[LayerInfo]:  # fmt: skip
     """List the layers a map can be drawn at, best first.
 
     Args:
@@ -45,6 +49,8 @@ def layers(
         example: Inputs, batch first, of which the first samples are used. Without it the
             convolutions are listed by name alone, last first.
         layout: As for ``explain``.
+        of: As for ``explain``: strides and receptive fields are those in this input.
+        extra: As for ``explain``.
 
     Returns:
         The layers the predicted class depends on, the last first, then the others.
@@ -54,23 +60,30 @@ def layers(
         >>> [each.name for each in sc.layers(network, ecg)][:2]
         ['relu2', 'conv2']
     """
-    explainer = Explainer(model, layout=layout)
+    explainer = Explainer(model, layout=layout, of=of)
+    backend = explainer.backend
     if example is None:
-        found = explainer.backend.layers(model, None)
-        return [LayerInfo(each.name, each.kind) for each in reversed(found)]
+        return [LayerInfo(each.name, each.kind) for each in reversed(backend.layers(model, None))]
     if (signals := explainer.taken(example)) is not None:
-        explainer, example = explainer.of(signals), signals.array
-    given = as_inputs(example)
-    found = explainer.listed(given)
-    last_first = list(zip(found, explainer.felt(given, found), strict=True))[::-1] if found else []
+        explainer, example = explainer.told_by(signals), signals.array
+    here = explainer.drawn(as_inputs(example, of, extra))
+    rows = here.samples.alike()[0][:PROBED_SAMPLES]
+    few = here.samples.group(rows).inputs
+    found, asked = backend.layers(model, few), explainer.running.ask(rows)
+    felt = strengths(backend, model, few, found, asked) if found else []
+    last_first = list(zip(found, felt, strict=True))[::-1]
     best_first = sorted(last_first, key=lambda each: each[1] == 0)
-    return [_info(explainer, given, *each) for each in best_first]
+    layout = here.layouts.get(few.path)
+    return [
+        _info(layer, strength, explainer.running.measured(few, layer.name, layout), layout)
+        for layer, strength in best_first
+    ]
 
 
-def _info(explainer: Explainer, given: Inputs, layer: Layer, strength: float) -> LayerInfo:
-    measured = explainer.measured(given, layer.name)
+def _info(
+    layer: Layer, strength: float, measured: Mapping[int, Axis], layout: Layout | None
+) -> LayerInfo:
     along = [measured.get(i) for i in range(len(layer.shape) - 1)]
-    layout = as_layout(explainer.layout)
     rate = layout.sampling_rate if layout else None
     timed = [axis for axis in along if axis and layout and layout.dims[axis.input_axis] == "time"]
     return LayerInfo(

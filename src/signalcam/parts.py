@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from signalcam.align import Axis, spread
 from signalcam.arrays import Array, flatten_positions
 from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
 from signalcam.errors import CamWarning
-from signalcam.explanation import LayerMaps
 from signalcam.formulas import Level, Method
 from signalcam.maps import rectify
+from signalcam.native import LayerMaps
 from signalcam.scores import FALL_BACK
 from signalcam.targets import NO_CLASS, Question
 from signalcam.trying import Setting, Trying
@@ -62,6 +63,11 @@ class Said:
     probabilities: np.ndarray | None = None
     predicted: np.ndarray | None = None
 
+    def taken(self, rows: slice | np.ndarray) -> Said:
+        """What it answered to some of the samples."""
+        values = vars(self).values()
+        return Said(*[None if each is None else each[rows] for each in values])  # type: ignore[arg-type] # in order
+
 
 @dataclass(frozen=True)
 class Part:
@@ -76,7 +82,7 @@ class Part:
 def part_of(
     pull: Pull,
     methods: Sequence[Method],
-    setting: Setting,
+    settings: Sequence[Setting],
     given: Given,
     score: str,
     *,
@@ -87,13 +93,13 @@ def part_of(
     Args:
         pull: What one forward pass brought up.
         methods: What to compute.
-        setting: For methods that ask the model again.
+        settings: For each layer, for methods that ask the model again.
         given: The batch and its question, for the same.
         score: What was differentiated, in words.
         signed: Keep what is negative.
     """
-    planned = [each for each in methods if not _is_plain(each)]
-    backend = setting.backend
+    planned = [each for each in methods if not is_plain(each)]
+    backend = settings[0].backend
     picks = _picked(pull, given, backend)
     said = _said(pull, given.question, picks, backend)
     with backend.exactly():
@@ -104,12 +110,85 @@ def part_of(
             felt.append(row if keep else [replace(each, gradient=None) for each in row])
         columns, kept = list(zip(*rows, strict=True)), list(zip(*felt, strict=True))
         layers = []
-        for column, own in zip(columns, kept, strict=True):
+        for setting, column, own in zip(settings, columns, kept, strict=True):
             question = given.question.fixed(picks)
-            case = Trying(setting, given.inputs, question, own, [each.value for each in pull.asked])
+            inputs = given.inputs if setting.path is None else given.inputs.at(setting.path)
+            case = Trying(setting, inputs, question, own, [each.value for each in pull.asked])
             others = {each.name: _planned_maps(case, each) for each in planned}
             layers.append(_native(own, methods, column, others, signed=signed, setting=setting))
-    return Part(said, tuple(layers), score, setting.ran)
+    ran = next((each.ran for each in settings if each.ran), "")
+    return Part(said, tuple(layers), score, ran)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Samples of a padded batch that are of one length.
+
+    Attributes:
+        rows: Which of the batch.
+        cells: For each layer how many positions it has for such a sample alone.
+    """
+
+    rows: slice
+    cells: Sequence[tuple[int, ...]]
+
+    def within(self, rows: slice) -> Cut:
+        """The same of some of the samples, counted from the first of these."""
+        start = max(self.rows.start, rows.start) - rows.start
+        return Cut(slice(start, min(self.rows.stop, rows.stop) - rows.start), self.cells)
+
+
+def parts_of_padded(
+    pull: Pull,
+    methods: Sequence[Method],
+    setting: Setting,
+    cuts: Sequence[Cut],
+    given: Given,
+    score: str,
+    *,
+    signed: bool,
+) -> list[Part]:
+    """Turn what a padded batch brought up into maps, one part a length, as if each had run alone.
+
+    No formula sees a position of the padding.
+
+    Args:
+        pull: What one forward pass brought up.
+        methods: What to compute, none of which asks the model again.
+        setting: Of any layer.
+        cuts: The lengths.
+        given: The batch and its question.
+        score: What was differentiated, in words.
+        signed: Keep what is negative.
+    """
+    backend = setting.backend
+    said = _said(pull, given.question, _picked(pull, given, backend), backend)
+    found: list[list[list[Any]]] = [[[] for _ in cut.cells] for cut in cuts]
+    kept: list[list[list[Felt]]] = [[[] for _ in cut.cells] for cut in cuts]
+    with backend.exactly():
+        for row in pull.rows:
+            for number, cut in enumerate(cuts):
+                for place, each in enumerate(row):
+                    short = _short(each, cut.rows, cut.cells[place])
+                    found[number][place].append(_plain_maps(short, methods, backend))
+                    kept[number][place].append(replace(short, gradient=None))
+    return [
+        Part(
+            said.taken(cut.rows),
+            tuple(
+                _native(own, methods, column, {}, signed=signed, setting=setting)
+                for own, column in zip(kept[number], found[number], strict=True)
+            ),
+            score,
+        )
+        for number, cut in enumerate(cuts)
+    ]
+
+
+def _short(felt: Felt, rows: slice, cells: tuple[int, ...]) -> Felt:
+    where = (rows, slice(None), *map(slice, cells))
+    gradient = None if felt.gradient is None else felt.gradient[where]
+    return Felt(felt.ran, felt.activation[where], gradient)
 
 
 @dataclass(frozen=True)
@@ -119,15 +198,16 @@ class Given:
     Attributes:
         inputs: The batch, where the model is.
         question: What is asked of it.
-        start: The number of its first sample.
+        rows: The numbers of its samples.
     """
 
     inputs: Inputs
     question: Question
-    start: int = 0
+    rows: np.ndarray
 
 
-def _is_plain(method: Method) -> bool:
+def is_plain(method: Method) -> bool:
+    """Whether a method needs no more than one pass."""
     return method.plan is None and (method.kind == "plain" or not method.needs_gradients)
 
 
@@ -135,7 +215,7 @@ def _plain_maps(felt: Felt, methods: Sequence[Method], backend: Backend) -> dict
     """One target's maps ``(b, p)`` by every formula."""
     a = flatten_positions(felt.activation)
     g = a if felt.gradient is None else flatten_positions(felt.gradient)
-    chosen = [(each.name, each.formula) for each in methods if _is_plain(each)]
+    chosen = [(each.name, each.formula) for each in methods if is_plain(each)]
     return {name: backend.numpy(formula(a, g)) for name, formula in chosen if formula}
 
 
@@ -206,7 +286,7 @@ def _picked(pull: Pull, given: Given, backend: Backend) -> list[np.ndarray]:
     """What every target picked by looking at each sample."""
     picks = [_whole(backend, each.picks) for each in pull.asked]
     for target, each in zip(given.question.targets, picks, strict=True):
-        target.check_picks(each, given.start)
+        target.check_picks(each, given.rows)
     return picks
 
 

@@ -60,15 +60,25 @@ def grid(
     return found
 
 
-def warn_of_spread(found: dict[int, Axis], layer: str, align: Alignment) -> None:
-    """Warn where a layer's place in the input had to be guessed."""
-    if align != "resize" and any(not each.probed and each.cells > 1 for each in found.values()):
-        message = (
-            f"where layer {layer!r} looks could not be measured (each position sees the whole input, "
-            "or the input is no floating-point signal); its positions are spread evenly over the "
-            "input. Pass align='resize' to do so without this warning."
-        )
-        warnings.warn(message, CamWarning, stacklevel=5)
+def warn_of_spread(
+    found: Sequence[Sequence[dict[int, Axis]]], layers: Sequence[str], align: Alignment
+) -> None:
+    """Warn, once for each layer, where its place in the input had to be guessed.
+
+    Args:
+        found: For samples of each shape, and each layer, where its positions lie.
+        layers: Their names.
+        align: What was asked for.
+    """
+    for layer, grids in zip(layers, zip(*found, strict=True), strict=True):
+        axes = [axis for each in grids for axis in each.values()]
+        if align != "resize" and any(not each.probed and each.cells > 1 for each in axes):
+            message = (
+                f"where layer {layer!r} looks could not be measured (each position sees the whole input, "
+                "or the input is no floating-point signal); its positions are spread evenly over the "
+                "input. Pass align='resize' to do so without this warning."
+            )
+            warnings.warn(message, CamWarning, stacklevel=4)
 
 
 def measured_axes(

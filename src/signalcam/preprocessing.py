@@ -15,8 +15,10 @@ from signalcam.backends.protocol import Backend, Inputs, is_array
 from signalcam.batches import NotFinite, as_inputs, check_finite, samples_in
 from signalcam.correspondence import Link, averaged, seen
 from signalcam.errors import CamError, InputError, LayoutError
-from signalcam.explanation import Explanation, LayerMaps
+from signalcam.explanation import Explanation
 from signalcam.layout import DUMMY, Layout, as_layout, check_layout, named, same_rate
+from signalcam.modality import NETWORK_INPUT, RAW_SIGNAL, Modality
+from signalcam.native import LayerMaps
 
 _WAY_OUT = "Say it: signalcam.Preprocessing(function, start=..., jump=...), entry f of the network's input lying at start + jump * f of the raw signal."
 
@@ -243,9 +245,11 @@ def on_raw(exp: Explanation, raw: Raw, links: Sequence[Link]) -> Explanation:
     own = replace(exp, layout=_layout_of_input(exp, layout, links, as_layout(raw.how.layout)))
     said = "; ".join(f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links)  # fmt: skip
     provenance = {**exp.provenance, "preprocess": f"{said} (samples of the raw signal)"}
+    there = Modality(NETWORK_INPUT, own.layers, own.layout, own.input, own.shapes)
     return replace(
-        own, layers=layers, layout=layout, input=signal, provenance=provenance, at_network_input=own
-    )
+        own, layers=layers, layout=layout, input=signal, provenance=provenance, of=RAW_SIGNAL,
+        modalities=(RAW_SIGNAL, NETWORK_INPUT), others=(there,),
+    )  # fmt: skip
 
 
 def _carried(layer: LayerMaps, links: Sequence[Link], shape: tuple[int, ...]) -> LayerMaps:

@@ -47,6 +47,7 @@ class Setting:
         size: Rows the model is run with at a time; halved when memory runs out.
         progress: Show a bar on the terminal.
         layout: Names of the input's axes, if the user gave them.
+        path: Keys that lead to that input; ``None`` for the one the batch names.
         ran: What was run for other activations, for the result.
     """
 
@@ -57,6 +58,7 @@ class Setting:
     size: int
     progress: bool = False
     layout: Layout | None = None
+    path: tuple[Any, ...] | None = None
     ran: str = ""
 
 

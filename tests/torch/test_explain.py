@@ -416,7 +416,12 @@ INPUTS = {
     "nothing": (None, sc.InputError, r"NoneType; expected an array"),
     "a path": ("ecg.csv", sc.InputError, r"str; expected an array"),
     "a number": (3.0, sc.InputError, r"float; expected an array"),
-    "ragged": ([ecg()[0], ecg()[0, :, :9]], sc.LayoutError, r"must be alike.*Pad them"),
+    "mixed ranks": ([ecg()[0], ecg()[0, 0]], sc.LayoutError, r"1 and 2 axes.*takes a tuple"),
+    "mixed channels": (
+        [ecg()[0], ecg()[0, :1]],
+        sc.LayoutError,
+        r"1 and 2 entries.*\(channel\).*must be alike",
+    ),
     "no batch axis": (np.zeros(24, np.float32), sc.LayoutError, r"\(24,\).*inputs\[None\]"),
     "integers": (ecg(dtype=np.int16), sc.InputError, r"int16.*astype"),
     "truth values": (ecg(dtype=bool), sc.InputError, r"bool.*astype"),

@@ -6,7 +6,7 @@ import numpy as np
 
 from signalcam import Explanation, Layout
 from signalcam.align import Axis
-from signalcam.explanation import LayerMaps
+from signalcam.native import LayerMaps
 
 METHODS, TARGETS, SAMPLES = ("grad-cam", "hires-cam"), ("predicted", "noise"), ("ann", "bob", "cy")
 GRIDS = {

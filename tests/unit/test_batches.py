@@ -13,10 +13,12 @@ from signalcam.batches import (
     check_finite,
     first_size,
     in_batches,
+    progress_bar,
     samples_in,
     sliced,
 )
 from signalcam.errors import CamWarning, InputError, LayoutError
+from signalcam.ragged import Items
 
 
 class OutOfMemoryError(Exception):
@@ -84,15 +86,78 @@ def test_list_of_plain_numbers_is_stacked():
 
 @pytest.mark.parametrize(
     "samples",
-    [
-        [np.zeros((2, 3)), np.zeros((2, 4))],
-        [[[1, 2], [3, 4]], [[1, 2]]],
-    ],
+    [[np.zeros((2, 3)), np.zeros((2, 4))], [[[1, 2], [3, 4]], [[1, 2, 3], [4, 5, 6]]]],
     ids=["arrays", "numbers"],
 )
-def test_samples_of_unequal_shapes_raise(samples):
-    with pytest.raises(LayoutError, match=r"samples of the list have shapes .*Pad them"):
-        as_inputs(samples)
+def test_samples_of_unequal_length_are_kept_apart(samples):
+    given = as_inputs(samples)
+    assert isinstance(given.explained, Items)
+    assert given.explained.shapes[:, 0].tolist() == [2, 2]
+    assert samples_in(given) == 2
+
+
+def test_samples_with_other_numbers_of_axes_raise():
+    with pytest.raises(LayoutError, match=r"have 1 and 2 axes.*several inputs takes a tuple"):
+        as_inputs([np.zeros(3), np.zeros((2, 3))])
+
+
+def test_lists_of_samples_may_lie_beside_other_inputs():
+    ragged = [np.zeros((2, n)) for n in (3, 5, 4)]
+    given = as_inputs({"ecg": ragged, "age": np.zeros((3, 1))})
+    assert given.path == ("ecg",)
+    assert isinstance(given.explained, Items)
+    alike = as_inputs({"ecg": [np.zeros((2, 7))] * 3, "age": np.zeros((3, 1))})
+    assert alike.explained.shape == (3, 2, 7)
+
+
+def test_list_of_arrays_with_a_row_a_sample_stays_the_models_own():
+    pair = [np.zeros((3, 1, 8)), np.zeros((3, 2, 8))]
+    assert as_inputs({"signals": pair, "age": np.zeros((3, 1))}).path == ("signals", 1)
+
+
+# --- which input is explained, and what is passed beside ---------------------------------------------
+
+TREE = {"signals": (SIGNALS, SIGNALS[:, :1]), "age": SIGNALS[:, 0, :1]}
+
+
+@pytest.mark.parametrize(
+    ("of", "path"),
+    [
+        ("age", ("age",)),
+        (("signals", 1), ("signals", 1)),
+        (1, ("signals", 1)),
+        (("age",), ("age",)),
+    ],
+)
+def test_input_is_found_by_key_number_or_path(of, path):
+    assert as_inputs(TREE, of).path == path
+
+
+@pytest.mark.parametrize(
+    ("tree", "of", "message"),
+    [
+        (TREE, "agee", r"no input 'agee'\. Nearest: 'age'\. There are: signals/0, signals/1, age"),
+        (TREE, "signals", r"'signals' may be signals/0 or signals/1\. Give the whole path"),
+        (SIGNALS, "ecg", r"no input 'ecg': the model takes a single array\. Leave of"),
+        (TREE, (), r"no input ''"),
+    ],
+)
+def test_name_that_is_no_input_raises(tree, of, message):
+    with pytest.raises(InputError, match=message):
+        as_inputs(tree, of)
+
+
+def test_keywords_lie_beside_the_inputs():
+    given = as_inputs(SIGNALS, None, {"mask": SIGNALS[:, 0], "scale": 2.0, "rate": [1, 2, 3, 4]})
+    assert given.explained is SIGNALS
+    part = sliced(given, slice(1, 3)).tree
+    assert (part.extra["mask"].shape, part.extra["scale"]) == ((2, 3), 2.0)
+    assert part.extra["rate"].tolist() == [2, 3]
+
+
+def test_keyword_may_be_the_input_that_is_explained():
+    given = as_inputs(SIGNALS, "video", {"video": SIGNALS[:, :1]})
+    assert given.explained.shape == (4, 1, 3)
 
 
 def test_sample_with_rows_of_unequal_length_raises():
@@ -224,7 +289,8 @@ def collect(count, size, limit=1000, error=OutOfMemoryError):
             raise error
         return list(range(rows.start, rows.stop))
 
-    parts = in_batches(run, count, size, BACKEND, progress=False)
+    with progress_bar(count, shown=False) as done:
+        parts = in_batches(run, count, size, BACKEND, done)
     return parts, tried
 
 
@@ -252,7 +318,7 @@ def test_last_short_batch_is_halved_from_its_own_size():
             raise OutOfMemoryError
         return rows
 
-    in_batches(run, 14, 8, BACKEND, progress=False)
+    in_batches(run, 14, 8, BACKEND, lambda _: None)
     assert sizes == [8, 6, 3, 3]
 
 
@@ -268,7 +334,8 @@ def test_other_errors_pass_through_at_once(error):
 
 
 def test_progress_is_shown_when_asked_for(capsys):
-    in_batches(lambda rows: rows, 6, 2, BACKEND, progress=True)
+    with progress_bar(6, shown=True) as done:
+        in_batches(lambda rows: rows, 6, 2, BACKEND, done)
     assert "6/6" in capsys.readouterr().err
 
 

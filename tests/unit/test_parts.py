@@ -57,8 +57,8 @@ def part(a, gradients, said=PLAIN, *, signed=True):
     setting = Setting(Framework(), None, lambda layer, cells: {}, (2, 1, 3), 8)
     nothing = (np.zeros(0, int),) * len(gradients)
     asked = Question((Predicted(),) * len(gradients), "logit", None, nothing)
-    given = Given(Inputs(ROWS), asked)
-    return part_of(pull(a, gradients, said), METHODS, setting, given, "logit", signed=signed)
+    given = Given(Inputs(ROWS), asked, np.arange(2))
+    return part_of(pull(a, gradients, said), METHODS, [setting], given, "logit", signed=signed)
 
 
 def layer(rng, cells=(3, 4)):

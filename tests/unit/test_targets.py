@@ -251,7 +251,7 @@ def test_a_foil_that_is_the_target_raises(foil):
 def test_a_foil_that_is_the_target_for_some_samples_names_them():
     asked = ask(Contrast("predicted", foil=0))
     with pytest.raises(TargetError, match=r"same class for sample\(s\) 8\. .* the runner-up"):
-        Contrast("predicted", foil=0).check_picks(asked.picks, 7)
+        Contrast("predicted", foil=0).check_picks(asked.picks, np.array([7, 8]))
 
 
 @pytest.mark.parametrize("options", [{"foil": []}, {"foil": 1, "form": "cubic"}])

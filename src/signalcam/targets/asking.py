@@ -15,6 +15,7 @@ from signalcam.scores import Reading, Score, entries, find, main_output, provena
 
 NO_CLASS = -1  # stands for the class where the question is not about one
 Selector = int | str | Callable[[Any], Array] | None
+Rows = slice | Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Target(Protocol):
         """
         ...
 
-    def brought(self, _rows: slice, _names: Sequence[str] | None) -> np.ndarray:
+    def brought(self, _rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
         """What some samples bring along, one row each; empty where they bring nothing."""
         return np.zeros(0, np.int64)
 
@@ -71,8 +72,8 @@ class Target(Protocol):
         """Raise a ``TargetError`` unless what is brought along fits the number of classes."""
         return
 
-    def check_picks(self, _picks: np.ndarray, _start: int) -> None:
-        """Raise a ``TargetError`` where what was picked makes no question; ``start`` numbers the samples."""
+    def check_picks(self, _picks: np.ndarray, _rows: np.ndarray) -> None:
+        """Raise a ``TargetError`` where what was picked makes no question; ``rows`` numbers the samples."""
         return
 
     def check_count(self, _samples: int) -> None:
@@ -183,7 +184,7 @@ class Question:
 
 def question(
     targets: Sequence[Target],
-    rows: slice,
+    rows: Rows,
     score: str | Callable[[Array], Array],
     names: Sequence[str] | None,
     output: Selector = None,
@@ -213,6 +214,11 @@ def _selected(raw: object, output: Selector) -> Array:
         return found
     message = f"output={output!r} is {type(found).__name__}, not an array of scores. Choose an array by key, index or function."
     raise TargetError(message)
+
+
+def some(values: Sequence[Any], rows: Rows) -> Sequence[Any]:
+    """The entries of some samples, by their numbers."""
+    return values[rows] if isinstance(rows, slice) else [values[int(row)] for row in rows]
 
 
 def no_class(batch: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from signalcam.arrays import Array
 from signalcam.errors import TargetError, nearest
 from signalcam.scores import Reading, Score
-from signalcam.targets.asking import Asked, Target
+from signalcam.targets.asking import Asked, Rows, Target, some
 
 
 @runtime_checkable
@@ -134,9 +134,9 @@ class PerSample(ClassTarget):
         """The classes of some of the samples."""
         return replace(self, classes=[self.classes[i] for i in samples])
 
-    def brought(self, rows: slice, names: Sequence[str] | None) -> np.ndarray:
+    def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """The classes of some samples."""
-        return np.asarray([class_index(each, names) for each in self.classes[rows]], np.int64)
+        return np.asarray([class_index(each, names) for each in some(self.classes, rows)], np.int64)
 
     def check(self, own: np.ndarray, classes: int) -> None:
         """Raise a ``TargetError`` where a class does not exist."""

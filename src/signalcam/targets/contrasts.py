@@ -12,7 +12,7 @@ from signalcam import scores
 from signalcam.arrays import Array, namespace
 from signalcam.errors import TargetError
 from signalcam.scores import Reading, Score
-from signalcam.targets.asking import Asked, Target
+from signalcam.targets.asking import Asked, Rows, Target
 from signalcam.targets.classes import Class, ClassTarget, Predicted, class_index, whole
 
 Form = Literal["linear", "quadratic"]
@@ -40,7 +40,7 @@ class Compared(Target, Protocol):
         """The same question about other classes."""
         ...
 
-    def brought(self, rows: slice, names: Sequence[str] | None) -> np.ndarray:
+    def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """One column for each part, -1 for those that bring nothing; empty where none does."""
         columns = [each.brought(rows, names) for each in self.parts]
         count = max(map(len, columns))
@@ -173,9 +173,9 @@ class Contrast(Compared):
         foils = " or ".join(each.label(names) for each in self.foil)
         return f"{self.target.label(names)} rather than {foils}"
 
-    def check_picks(self, picks: np.ndarray, start: int) -> None:
+    def check_picks(self, picks: np.ndarray, rows: np.ndarray) -> None:
         """Raise a ``TargetError`` where a sample's foil is its target."""
-        same = np.flatnonzero((picks[:, 1:] == picks[:, :1]).any(axis=1)) + start
+        same = rows[(picks[:, 1:] == picks[:, :1]).any(axis=1)]
         if len(same):
             message = f"target and foil of a Contrast are the same class for sample(s) {', '.join(map(str, same[:5]))}{'' if len(same) < 6 else ' and others'}. Leave these out, or take foil=Predicted(2), the runner-up."
             raise TargetError(message)
@@ -294,7 +294,7 @@ class Counterfactual(Target):
         asked = self.target.ask(reading, own, score, names)
         return Asked(-asked.value, asked.picks)
 
-    def brought(self, rows: slice, names: Sequence[str] | None) -> np.ndarray:
+    def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """What the target's samples bring along."""
         return self.target.brought(rows, names)  # type: ignore[no-any-return] # any target
 
@@ -323,9 +323,9 @@ class Counterfactual(Target):
         """Raise as the target does."""
         self.target.check_count(samples)
 
-    def check_picks(self, picks: np.ndarray, start: int) -> None:
+    def check_picks(self, picks: np.ndarray, rows: np.ndarray) -> None:
         """Raise as the target does."""
-        self.target.check_picks(picks, start)
+        self.target.check_picks(picks, rows)
 
     @property
     def repeats(self) -> bool:

@@ -14,7 +14,7 @@ from signalcam import scores
 from signalcam.arrays import Array, namespace
 from signalcam.errors import CamWarning, TargetError
 from signalcam.scores import Reading, Score, beside
-from signalcam.targets.asking import Asked, Target, no_class
+from signalcam.targets.asking import Asked, Rows, Target, no_class, some
 from signalcam.targets.classes import class_index, whole
 
 Kind = Literal["cosine", "dot"]
@@ -177,9 +177,9 @@ class Region(Target):
         """One mask a sample, if so given."""
         return self.where if isinstance(self.where, list) else []
 
-    def brought(self, rows: slice, _names: Sequence[str] | None) -> np.ndarray:
+    def brought(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
         """The masks of some samples, their positions flat."""
-        masks = [each.reshape(-1) for each in self._each[rows]]
+        masks = [each.reshape(-1) for each in some(self._each, rows)] if self._each else []
         return np.stack(masks) if masks else np.zeros(0, bool)
 
     def taken(self, samples: Sequence[int]) -> Region:
@@ -280,9 +280,9 @@ class Region(Target):
             message = f"the mask of Region has shape {given} and the output positions {shape}. Give a mask of the output's positions, or one a sample."
             raise TargetError(message)
 
-    def check_picks(self, picks: np.ndarray, start: int) -> None:
+    def check_picks(self, picks: np.ndarray, rows: np.ndarray) -> None:
         """Warn where a sample has no region."""
-        empty = np.flatnonzero(~picks[:, 1:].any(axis=1)) + start
+        empty = rows[~picks[:, 1:].any(axis=1)]
         if len(empty):
             message = f"class {self.target!r} is predicted nowhere in sample(s) {', '.join(map(str, empty[:5]))}, so there is no region to explain and the map is blank."
             warnings.warn(message, CamWarning, stacklevel=7)
@@ -334,7 +334,7 @@ class Similarity(Target):
         """Name the target in the result."""
         return "similarity" if self.kind == "cosine" else "dot product"
 
-    def brought(self, rows: slice, _names: Sequence[str] | None) -> np.ndarray:
+    def brought(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
         """The references of some samples."""
         each: np.ndarray = self.reference
         return each[rows] if each.ndim == 2 else np.zeros(0, np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signalcam.backends.protocol import Inputs
+from signalcam.backends.protocol import Inputs, check_extra, unpacked
 from signalcam.errors import CamError, InputError, ModelError
 
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
@@ -123,21 +123,28 @@ def _shareable(array: Any) -> Any:
 
 
 def _called(module: nn.Module, tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return module(**tree) if _takes_names(module, tree) else module(tree)
-    if isinstance(tree, tuple | list) and _takes_many(module, len(tree)):
-        return module(*tree)
-    return module(tree)
+    inputs, extra = unpacked(tree)
+    names, any_name = _parameters(module, extra)
+    if isinstance(inputs, dict):
+        by_name = any_name or set(inputs) <= set(names)
+        return module(**inputs, **extra) if by_name else module(inputs, **extra)
+    if isinstance(inputs, tuple | list) and _takes_many(module, len(inputs), extra):
+        return module(*inputs, **extra)
+    return module(inputs, **extra)
 
 
-def _takes_names(module: nn.Module, names: Mapping[str, object]) -> bool:
+def _parameters(module: nn.Module, extra: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """The names a module takes inputs by, and whether it takes any other."""
     parameters = signature(module.forward).parameters
-    anything = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
-    return anything or set(names) <= set(parameters)
+    any_name = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
+    if not any_name:
+        check_extra(extra, list(parameters), module)
+    return [name for name in parameters if name not in extra], any_name
 
 
-def _takes_many(module: nn.Module, count: int) -> bool:
-    kinds = [each.kind for each in signature(module.forward).parameters.values()]
+def _takes_many(module: nn.Module, count: int, extra: Mapping[str, Any]) -> bool:
+    parameters = signature(module.forward).parameters
+    kinds = [each.kind for name, each in parameters.items() if name not in extra]
     positional = sum(
         kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
     )

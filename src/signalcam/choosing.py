@@ -1,0 +1,128 @@
+"""Which layer is explained when nobody says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from signalcam.backends.protocol import (
+    Backend,
+    Felt,
+    Inputs,
+    Layer,
+    WithExtra,
+    is_array,
+    leaves,
+    unpacked,
+)
+from signalcam.targets import Question
+
+_FELT = 1e-6  # of a layer's largest value: what another input changes is more than rounding
+
+
+def strengths(
+    backend: Backend,
+    model: Any,
+    few: Inputs,
+    layers: Sequence[Layer],
+    asked: Question,
+    among: Callable[[Any], Any] = np.max,
+) -> list[float]:
+    """How strongly the targets depend on each layer: the root mean square of the gradient.
+
+    Args:
+        backend: The model's.
+        model: The model.
+        few: Some samples.
+        layers: Where to look.
+        asked: What is asked of them.
+        among: Which of the targets and samples counts: the strongest, or ``np.min``.
+    """
+    pull = backend.pull(model, few, [each.name for each in layers], asked)
+    rows = [[among(_strength(backend, each)) for each in row] for row in pull.rows]
+    return [float(among(column)) for column in zip(*rows, strict=True)]
+
+
+def last_felt(
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+) -> str | None:
+    """The last layer that every target depends on, in each of some samples; nothing if none is."""
+    found = (
+        each.name
+        for each in reversed(layers)
+        if strengths(backend, model, few, [each], asked, np.min)[0] > 0
+    )
+    return next(found, None)
+
+
+def _strength(backend: Backend, arrived: Felt) -> np.ndarray:
+    """The root mean square of each sample's gradient."""
+    if arrived.gradient is None:
+        return np.zeros(1)
+    g = backend.numpy(arrived.gradient)
+    strength: np.ndarray = np.sqrt(np.mean(g.reshape(len(g), -1) ** 2, axis=1))
+    return strength
+
+
+def layers_of(
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+) -> list[Layer]:
+    """The layers that depend on the explained input, without those whose positions may be another's.
+
+    Seen by changing one input at a time, which works for whole numbers too, where a gradient would not.
+
+    Args:
+        backend: The model's.
+        model: The model.
+        few: Some samples.
+        layers: Where to look.
+        asked: What is asked of them.
+    """
+    arrays = {path: each for path, each in leaves(unpacked(few.tree)[0]) if is_array(each)}
+    within = isinstance(few.tree, WithExtra)
+    paths = [(0, *path) if within else path for path in arrays]
+    rivals = [path for path in paths if path != few.path and _may_hold_positions(few, path)]
+    if len(paths) == 1 or not layers:
+        return list(layers)
+    question = replace(asked, kind=None)
+    before = _activations(backend, model, few, layers, question)
+
+    def depending(path: tuple[Any, ...]) -> list[bool]:
+        other = few.at(path)
+        after = _activations(
+            backend, model, other.with_explained(_other(backend.numpy(other.explained))), layers, question
+        )  # fmt: skip
+        return [_differ(*pair) for pair in zip(before, after, strict=True)]
+
+    own = depending(few.path)
+    others = [depending(path) for path in rivals]
+    alone = [mine and not any(row[i] for row in others) for i, mine in enumerate(own)]
+    kept = alone if any(alone) else own
+    return [layer for layer, keep in zip(layers, kept, strict=True) if keep]
+
+
+def _may_hold_positions(few: Inputs, path: tuple[Any, ...]) -> bool:
+    axes = len(few.at(path).explained.shape)
+    return axes >= min(3, len(few.explained.shape))
+
+
+def _activations(
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+) -> list[np.ndarray]:
+    pull = backend.pull(model, few, [each.name for each in layers], asked)
+    return [backend.numpy(each.activation) for each in next(iter(pull.rows))]
+
+
+def _other(x: np.ndarray) -> np.ndarray:
+    """Other values of the same kind: noise on top, or turned round where only some values may occur."""
+    if x.dtype.kind != "f":
+        return np.ascontiguousarray(x[..., ::-1] if x.ndim > 1 else x[::-1])
+    size = float(np.nan_to_num(x).std()) or 1.0
+    return x + size * np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
+
+
+def _differ(before: np.ndarray, after: np.ndarray) -> bool:
+    return float(np.abs(after - before).max()) > _FELT * float(np.abs(before).max())

@@ -1,0 +1,131 @@
+"""Which inputs maps are drawn on, and what was said about each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from signalcam.backends.protocol import Backend, Inputs, is_array, leaves
+from signalcam.batches import path_in
+from signalcam.checks import several
+from signalcam.errors import InputError, LayoutError, MethodError
+from signalcam.layout import Layout, as_layout, check_layout, check_lengths
+from signalcam.naming import Path, spelt
+from signalcam.ragged import Items, Samples, check_items, cut, told
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The inputs of one call, and what was said about them.
+
+    Attributes:
+        samples: All of them, cut where a layout says how long they are.
+        whole: The padded arrays these were cut from; ``None`` where nothing was.
+        names: Of those that maps are drawn on; one empty name where nobody said which.
+        paths: Keys that lead to them.
+        layouts: By the keys that lead to an input.
+        layers: For each that maps are drawn on the layers asked for; ``None`` where nobody said.
+    """
+
+    samples: Samples
+    whole: Inputs | None
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    layouts: Mapping[Path, Layout | None]
+    layers: tuple[Any, ...]
+
+
+def drawn(given: Inputs, of: Any, layout: Any, layer: Any, model: tuple[Backend, Any]) -> Drawn:
+    """Sort out the inputs of one call.
+
+    Args:
+        given: The inputs.
+        of: Which of them maps are drawn on; see ``Explainer``.
+        layout: See ``Explainer``.
+        layer: See ``Explainer``.
+        model: The model and its backend, which comes first.
+
+    Raises:
+        CamError: A name is no input, or what was said does not fit.
+    """
+    asked = [None] if of is None else list(of) if isinstance(of, list) else [of]
+    paths = tuple(given.path if each is None else path_in(each, given.tree) for each in asked)
+    if len(set(paths)) < len(paths) or not paths:
+        message = "of=[...] holds an input twice, or none. Name each input once."
+        raise InputError(message)
+    layouts = _layouts(given, paths, layout)
+    channel_axis = model[0].channel_axis(model[1])
+    given = given.at(paths[0])
+    short = _cut(given, layouts, channel_axis)
+    _check(short, layouts, channel_axis)
+    kept = {path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()}  # fmt: skip
+    names = tuple("" if each is None else spelt(each if isinstance(each, tuple) else (each,)) for each in asked)  # fmt: skip
+    about = {path: told(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}  # fmt: skip
+    return Drawn(
+        Samples(short, about, model[0].numpy), None if short is given else given, names, paths, kept,
+        _layers(given, paths, layer),
+    )  # fmt: skip
+
+
+def _inputs(given: Inputs) -> list[tuple[Path, Any]]:
+    return [(path, each) for path, each in leaves(given.tree) if is_array(each) or isinstance(each, Items)]  # fmt: skip
+
+
+def _by_input(given: Inputs, value: Mapping[Any, Any]) -> dict[Path, Any]:
+    return {path_in(key, given.tree): each for key, each in value.items()}
+
+
+def _layouts(given: Inputs, paths: Sequence[Path], layout: Any) -> dict[Path, Layout | None]:
+    if isinstance(layout, Mapping):
+        return {path: as_layout(each) for path, each in _by_input(given, layout).items()}
+    if layout is not None and len(paths) > 1:
+        message = "one layout was given for several inputs. Give a dict: layout={'ecg': ..., 'audio': ...}."
+        raise LayoutError(message)
+    return {paths[0]: as_layout(layout)}
+
+
+def _layers(given: Inputs, paths: Sequence[Path], layer: Any) -> tuple[Any, ...]:
+    if isinstance(layer, Mapping):
+        own = _by_input(given, layer)
+        unused = [path for path in own if path not in paths]
+        if unused:
+            message = f"layer names {spelt(unused[0][-1:])!r}, which no map is drawn on. Name it in of=[...] too."
+            raise InputError(message)
+        return tuple(own.get(path) for path in paths)
+    if layer is not None and len(paths) > 1:
+        message = "one layer was given for several inputs. Give a dict: layer={'ecg': 'ecg_net.conv3', 'audio': ...}."
+        raise MethodError(message)
+    return (None if layer is None else several(layer),) * len(paths)
+
+
+def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int) -> Inputs:
+    """Cut padded arrays to the lengths their layouts give."""
+    for path, layout in layouts.items():
+        if layout is None or layout.lengths is None:
+            continue
+        array = given.at(path).explained
+        if isinstance(array, Items):
+            message = "lengths are for padded arrays, and a list of samples was given, which has its own. Leave them out."
+            raise LayoutError(message)
+        check_layout(layout, array.shape)
+        axes = told(layout, len(array.shape), channel_axis)
+        if len(axes) != 1:
+            message = f"lengths need an axis called 'time' in the layout {' '.join(layout.dims)!r}."
+            raise LayoutError(message)
+        check_lengths(layout.lengths, array.shape, axes[0])
+        if min(layout.lengths) < array.shape[axes[0]]:
+            given = cut(given, path, axes[0], layout.lengths)
+    return given
+
+
+def _check(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int) -> None:
+    for path, layout in layouts.items():
+        check_layout(layout, given.at(path).explained.shape)
+    for path, each in _inputs(given):
+        if isinstance(each, Items):
+            check_items(each, layouts.get(path), channel_axis)
+    counts = {each.shape[0] for _, each in _inputs(given) if isinstance(each, Items)}
+    if len(counts | {given.explained.shape[0]} if counts else ()) > 1:
+        message = f"the inputs hold {' and '.join(map(str, sorted(counts | {given.explained.shape[0]})))} samples. Give as many of each."
+        raise InputError(message)

@@ -1,0 +1,209 @@
+"""Decide which samples of unequal length run together: alike, or padded where that changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from signalcam.arrays import Array
+from signalcam.backends.protocol import Inputs, is_array, leaves
+from signalcam.naming import Path, spelt
+from signalcam.native import LayerMaps
+from signalcam.ragged import Group, Samples, by_length
+from signalcam.running import Running
+
+SAME = 1e-5  # of the largest value: the same numbers, added up in another order
+_log = logging.getLogger("signalcam")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which samples run together.
+
+    Attributes:
+        samples: All of them.
+        rows: For each group the numbers of its samples; ``None`` for one group of all.
+        how: What was decided and why, for the result; empty where all are of one shape.
+        whole: The padded arrays to be run as they came.
+    """
+
+    samples: Samples
+    rows: Sequence[np.ndarray] | None
+    how: str = ""
+    whole: Inputs | None = None
+
+    def groups(self) -> Iterator[Group]:
+        """Make the groups, one when the last has run."""
+        if self.whole is not None:
+            yield self.samples.as_given(self.whole)
+        elif self.rows is None:
+            yield self.samples.group()
+        else:
+            yield from map(self.samples.group, self.rows)
+
+
+def planned(
+    running: Running, samples: Samples, whole: Inputs | None, tried: MutableMapping[Any, Any]
+) -> Plan:
+    """Decide, trying the model out where it may be run on padded samples.
+
+    Args:
+        running: Runs the model.
+        samples: What was passed in.
+        whole: The padded arrays it was passed in, if it was.
+        tried: What earlier trials of this model found.
+    """
+    if not samples.uneven:
+        return Plan(samples, None)
+    if whole is not None and (reason := _not_cut(running, samples, whole)):
+        how = f"padded as it came, as {reason}; what lies beyond a sample's end gets no heat, but may have changed the rest"
+        return Plan(samples, None, how, whole)
+    alike = samples.alike()
+    reason = _not_padded(running, samples)
+    if not reason and len(alike) > 1:
+        reason = _tried(running, samples, tried)
+    if reason or len(alike) == 1:
+        more = f", as {reason}" if reason else ""
+        return Plan(samples, alike, f"samples of equal length ran together, {len(alike)} lengths{more}")  # fmt: skip
+    shapes = _shapes(samples)
+    batches = by_length(shapes)
+    room = sum(len(each) * float(shapes[each].max(axis=0).prod()) for each in batches)
+    waste = 1 - float(shapes.prod(axis=1, dtype=float).sum()) / room
+    how = (
+        f"padded and marked, as answers and maps were then those of running alone; {len(alike)} lengths in "
+        f"{len(batches)} batches, {100 * waste:.0f} % of them padding"
+    )
+    return Plan(samples, batches, how)
+
+
+def _shapes(samples: Samples) -> np.ndarray:
+    return np.concatenate([each.shapes for each in samples.uneven.values()], axis=1)
+
+
+# --- padded arrays ---------------------------------------------------------------------------------
+
+
+def _not_cut(running: Running, samples: Samples, whole: Inputs) -> str:
+    """Why padded arrays are not cut to the samples' lengths; nothing where they can be."""
+    beside = _padded_alike(samples, whole)
+    if beside:
+        return f"{beside} is padded beside it"
+    shortest = int(_shapes(samples).prod(axis=1, dtype=float).argmin())
+    one = samples.group(np.asarray([shortest])).inputs
+    try:
+        running.backend.layers(running.model, one)
+    except Exception as error:
+        if running.backend.ran_out_of_memory(error):
+            raise
+        _log.info("the model refuses a sample without its padding: %s", error)
+        return "the model takes no other length"
+    return ""
+
+
+def _padded_alike(samples: Samples, whole: Inputs) -> str:
+    """Another array with a row a sample and an axis as long as the padded one, such as a mask."""
+    lengths = {
+        int(whole.at(path).explained.shape[axis])
+        for path, items in samples.uneven.items()
+        for axis in np.flatnonzero((items.shapes != items.shapes[0]).any(axis=0)) + 1
+    }
+    others = [
+        path
+        for path, each in leaves(samples.given.tree)
+        if is_array(each) and each.shape[0] == samples.count and lengths & {*map(int, each.shape[1:])}
+    ]  # fmt: skip
+    return repr(spelt(others[0][-1:])) if others else ""
+
+
+# --- may they be padded? ---------------------------------------------------------------------------
+
+
+def _not_padded(running: Running, samples: Samples) -> str:
+    """Why samples may not be padded, as far as that is known beforehand; nothing where they may."""
+    if not samples.marks:
+        return "the model is told nothing of lengths (extra={'mask': sc.Mask()}, say), so padding could change its answers"
+    if not running.only_plain:
+        names = [each.name for each in running.methods]
+        return f"a method among {', '.join(names)} asks the model again"
+    marked: dict[Path, set[int]] = {}
+    for _, path in samples.marks.values():
+        marked.setdefault(path, set()).update(samples.axes[path])
+    for path, items in samples.uneven.items():
+        differ = set(map(int, np.flatnonzero((items.shapes != items.shapes[0]).any(axis=0)) + 1))
+        if not differ <= marked.get(path, set()):
+            return "they differ along an axis that no mask or length is about"
+    return ""
+
+
+def _tried(running: Running, samples: Samples, tried: MutableMapping[Any, Any]) -> str:
+    """Why padding changes something, by running a few samples both ways; nothing where it does not."""
+    shapes = _shapes(samples)
+    key = (running.layers, tuple(each.name for each in running.methods), tuple(samples.uneven))
+    low, high, known = tried.get(key, (None, None, ""))
+    reason = str(known)
+    inside = low is not None and bool((shapes >= low).all() and (shapes <= high).all())
+    if not inside:
+        try:
+            reason = _compared(running, samples, _few(shapes))
+        except Exception as error:  # noqa: BLE001 - whatever a model says to padding, it can run without
+            _log.info("the model refuses padded samples: %s", error)
+            reason = f"padded samples made it raise {type(error).__name__}"
+        tried[key] = (shapes.min(axis=0), shapes.max(axis=0), reason)
+    return reason
+
+
+def _few(shapes: np.ndarray) -> np.ndarray:
+    """The shortest and the longest sample, and others whose lengths leave another remainder.
+
+    A layer with a stride may pad even and odd lengths in different ways.
+    """
+    size = shapes.prod(axis=1, dtype=float)
+    chosen = [int(size.argmax()), int(size.argmin())]
+    for step in (2, 4, 8):
+        other = np.flatnonzero((shapes % step != shapes[chosen[0]] % step).any(axis=1))
+        chosen += [int(other[0])] if len(other) and not set(other) & set(chosen) else []
+    return np.asarray(chosen)
+
+
+def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
+    """Run samples alone and padded together; why the two differ, nothing where they do not."""
+    alone = {row: running.pieces(samples.group(np.asarray([row])), _nothing)[0] for row in rows}
+    together = running.pieces(samples.group(rows), _nothing)
+    worst = {"answers": 0.0, "maps": 0.0}
+    for piece in together:
+        for place, row in enumerate(piece.rows):
+            mine, own = piece.said.taken(np.asarray([place])), alone[row].said
+            pairs = [(mine.scores, own.scores), (mine.logits, own.logits)]
+            worst["answers"] = max(worst["answers"], *[_apart(*each) for each in pairs])
+            maps = zip(piece.maps(running.layers), alone[row].maps(running.layers), strict=True)
+            found = [_maps_apart(a.maps.taken([place]), b.maps) for a, b in maps]
+            worst["maps"] = max(worst["maps"], *found)
+    what = [f"{name} by {size:.0e}" for name, size in worst.items() if not size <= SAME]
+    return f"padding changed the model's {' and '.join(what)} of the largest" if what else ""
+
+
+def _nothing(_count: int) -> None:
+    """Show no progress: samples that were only tried have not got on."""
+
+
+def _apart(found: Array | None, wanted: Array | None) -> float:
+    """The largest difference, in units of the largest value."""
+    if found is None or wanted is None:
+        return 0.0
+    if found.shape != wanted.shape:
+        return float("inf")
+    size = float(np.abs(wanted).max(initial=0))
+    return float(np.abs(found - wanted).max(initial=0)) / (size or 1.0)
+
+
+def _maps_apart(found: LayerMaps, wanted: LayerMaps) -> float:
+    if not np.allclose(found.places, wanted.places, rtol=1e-6, atol=1e-6):
+        return float("inf")
+    targets = np.ndindex(wanted.values.shape[1:3])
+    if found.values.shape != wanted.values.shape:
+        return float("inf")
+    return max(_apart(found.values[:, t, m], wanted.values[:, t, m]) for t, m in targets)

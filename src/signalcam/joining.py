@@ -1,0 +1,121 @@
+"""From what each group of samples gave to one result, in the order the samples were given."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from signalcam.align import Axis
+from signalcam.checks import true_classes
+from signalcam.errors import CamWarning
+from signalcam.explanation import Explanation
+from signalcam.grouping import Plan
+from signalcam.layout import named
+from signalcam.modality import Modality
+from signalcam.native import LayerMaps, joined
+from signalcam.parts import Said
+from signalcam.ragged import Items, padded
+from signalcam.running import Piece, Running, Shown
+
+
+def result(
+    running: Running, plan: Plan, pieces: Sequence[Piece], *,
+    about: Mapping[str, Any], labels: Sequence[Any] | None, sample_names: Sequence[Any] | None,
+) -> Explanation:  # fmt: skip
+    """Put everything together.
+
+    Args:
+        running: What was run.
+        plan: The samples, and which of them ran together.
+        pieces: What they gave.
+        about: The provenance.
+        labels: The true classes, by index or name.
+        sample_names: Names of the samples.
+    """
+    columns = zip(*[piece.maps(running.layers) for piece in pieces], strict=True)
+    layers = iter([joined(column) for column in columns])
+    grids = iter([_axes(column) for column in zip(*[each.grids for each in pieces], strict=True)])
+    drawn = [
+        _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers])
+        for each in running.shown
+    ]
+    said = _said(pieces)
+    classes = None if said.probabilities is None else int(said.probabilities.shape[1])
+    first, names = drawn[0], running.class_names
+    count = plan.samples.count
+    return Explanation(
+        layers=first.layers,
+        targets=tuple(running.targets),
+        methods=tuple(method.name for method in running.methods),
+        layout=first.layout,
+        input=first.input,
+        scores=said.scores,
+        target_classes=said.index,
+        logits=said.logits,
+        probabilities=said.probabilities,
+        classes=said.predicted,
+        true_classes=None if labels is None else true_classes(labels, names, classes),
+        class_names=None if names is None else tuple(names),
+        sample_names=tuple(range(count) if sample_names is None else sample_names),
+        provenance=about,
+        of=first.name,
+        modalities=tuple(each.name for each in drawn if each.name),
+        shapes=first.shapes,
+        others=tuple(drawn[1:]),
+    )
+
+
+def _said(pieces: Sequence[Piece]) -> Said:
+    """What the model answered, sample after sample."""
+    order = np.argsort(np.concatenate([each.rows for each in pieces]))
+    every = [each.said for each in pieces]
+    columns = {each.name: [getattr(said, each.name) for said in every] for each in fields(Said)}
+    whole = {name: None if each[0] is None else np.concatenate(each) for name, each in columns.items()}  # fmt: skip
+    return Said(**whole).taken(order)  # type: ignore[arg-type] # scores and classes are always there
+
+
+def _axes(grids: Sequence[dict[int, Axis]]) -> set[int]:
+    """The axes of the input that a layer's positions lie along."""
+    return {axis.input_axis for each in grids for axis in each.values()}
+
+
+def _modality(
+    running: Running, plan: Plan, shown: Shown, found: Sequence[tuple[LayerMaps, set[int]]]
+) -> Modality:
+    """One input that maps are drawn on."""
+    layers = [each for each, _ in found]
+    given = plan.samples.given.at(shown.path).explained
+    shapes = given.shapes if isinstance(given, Items) else None
+    x = _values(given, running)
+    if shapes is not None and plan.whole is not None:
+        layers = [_within(each, shapes) for each in layers]
+    axes = sorted(set().union(*[along for _, along in found]))
+    layout = named(shown.layout, x.ndim, axes)
+    alike = shapes is None or bool((shapes == shapes[0]).all())
+    return Modality(shown.name, tuple(layers), layout, x, None if alike else shapes)
+
+
+def _values(given: Any, running: Running) -> np.ndarray:
+    if not isinstance(given, Items):
+        return running.backend.numpy(given)
+    items = [running.backend.numpy(each) for each in given.arrays]
+    return padded(items, np.nan if items[0].dtype.kind == "f" else 0)
+
+
+def _within(maps: LayerMaps, shapes: np.ndarray) -> LayerMaps:
+    """Take away what was drawn on padding, and warn where nothing is left."""
+    short = maps.shortened(shapes)
+    axes = tuple(range(3, maps.values.ndim))
+    left = np.nan_to_num(short.values).any(axis=axes)
+    lost = int((maps.values.any(axis=axes) & ~left).any(axis=(1, 2)).sum())
+    if lost:
+        message = (
+            f"at layer {maps.name!r} all the heat of {lost} of {len(left)} samples lay on their padding, which is "
+            "not shown. Tell the model about lengths (extra={'mask': signalcam.Mask()}), or pass the samples as a list."
+        )
+        warnings.warn(message, CamWarning, stacklevel=5)
+    return short

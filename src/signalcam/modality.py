@@ -1,0 +1,119 @@
+"""One input that maps are drawn on, with its maps: what a result holds once for each modality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from signalcam import maps as map_operations
+from signalcam.align import Axis
+from signalcam.errors import MethodError
+from signalcam.fusion import Fusion, check, fused, refined
+from signalcam.layout import Layout
+from signalcam.native import LayerMaps, inside
+
+NETWORK_INPUT, RAW_SIGNAL = "network input", "raw signal"  # what ``preprocess=`` draws on
+
+
+@dataclass(frozen=True, eq=False)
+class Modality:
+    """An input and the maps drawn on it.
+
+    Attributes:
+        name: What ``of=`` called it; empty where there is only one.
+        layers: The maps, one entry a layer.
+        layout: Names, rates and units of the input's axes.
+        input: ``(sample, ...)``; NaN, or 0 in whole numbers, beyond a sample's end.
+        shapes: ``(sample, axis)``, how long each sample is along each axis; ``None`` where all are alike.
+    """
+
+    name: str
+    layers: tuple[LayerMaps, ...]
+    layout: Layout
+    input: np.ndarray
+    shapes: np.ndarray | None = None
+
+    @property
+    def map_axes(self) -> tuple[int, ...]:
+        """The axes of the input that the maps have, batch being axis 0."""
+        return tuple(sorted({axis.input_axis for layer in self.layers for axis in layer.grid}))
+
+    @property
+    def maps(self) -> np.ndarray:
+        """At the input's resolution: ``(sample, target, method, layer, *positions)``."""
+        lengths = [self.input.shape[axis] for axis in self.map_axes]
+        return np.stack([each.at_input(self.map_axes, lengths) for each in self.layers], axis=3)
+
+    def taken(self, samples: Sequence[int], targets: Sequence[int], methods: Sequence[int]) -> Modality:  # fmt: skip
+        """Take some samples, cut to the longest of them, some targets and some methods."""
+        layers = [each.taken(samples) for each in self.layers]
+        kept = [replace(each, values=each.values[:, targets][:, :, methods]) for each in layers]
+        some = replace(self, layers=tuple(kept), input=self.input[samples])
+        if self.shapes is None or not len(samples):
+            return replace(some, shapes=None)
+        shapes = self.shapes[samples]
+        most = shapes.max(axis=0)
+        short = some.input[(slice(None), *map(slice, most))]
+        return replace(some, input=short, shapes=None if (shapes == most).all() else shapes)
+
+    def normalized(self, kind: map_operations.Normalisation) -> Modality:
+        """Scale every map by itself; see ``Explanation.normalized``."""
+        layers, full = [], self._filled()
+        for number, layer in enumerate(self.layers):
+            values = full[:, :, :, number]
+            rows = values.reshape(-1, int(np.prod(values.shape[3:])))
+            shift, scale = map_operations.affine(rows, kind)
+            each = (*layer.values.shape[:3], *[1] * len(layer.grid))
+            scaled = (layer.values - shift.reshape(each)) * scale.reshape(each)
+            layers.append(replace(layer, values=scaled.astype(np.float32)))
+        return replace(self, layers=tuple(layers))
+
+    def fused(self, how: Fusion) -> Modality:
+        """Put the maps of all layers together; see ``Explanation.fused``."""
+        check(how, len(self.layers))
+        name = f"{how}({', '.join(each.name for each in self.layers)})"
+        if how == "poly-cam":
+            return replace(self, layers=(self._refined(name),))
+        full = map_operations.rectify(self._filled())
+        shape = (*full.shape[:3], *full.shape[4:])
+        rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]  # fmt: skip
+        values = fused(rows, how).reshape(shape).astype(np.float32)
+        lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
+        grid = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
+        here = self._inside()
+        if here is None:
+            return replace(self, layers=(LayerMaps(name, values, grid),))
+        ends = self.shapes[:, [axis - 1 for axis in self.map_axes]]  # type: ignore[index] # there, or nothing lies outside
+        blank = np.where(here[:, None, None], values, np.float32(np.nan))
+        sizes = np.stack([ends, ends], axis=2)
+        return replace(self, layers=(LayerMaps(name, blank, grid, sizes),))
+
+    def _refined(self, name: str) -> LayerMaps:
+        """What Poly-CAM makes of all layers, at the resolution of the least deep one."""
+        if self.shapes is not None:
+            message = "poly-cam puts layers together for samples of one length. Take those first: exp.isel(sample=...)."
+            raise MethodError(message)
+        raised = [map_operations.rectify(each.values) for each in self.layers]
+        rows = [each.reshape(-1, *each.shape[3:]) for each in raised]
+        values, place = refined(rows, [each.grid for each in self.layers])
+        values = values.reshape(raised[place].shape).astype(np.float32)
+        return LayerMaps(name, values, self.layers[place].grid)
+
+    def _inside(self) -> np.ndarray | None:
+        """``(sample, *positions)``, what lies within each sample; nothing where all does."""
+        if self.shapes is None:
+            return None
+        axes = self.map_axes
+        lengths = [self.input.shape[axis] for axis in axes]
+        return inside(self.shapes[:, [axis - 1 for axis in axes]], lengths)
+
+    def _filled(self) -> np.ndarray:
+        """The maps, with a value of each map's own in place of its padding, so that no extreme changes."""
+        full, here = self.maps, self._inside()
+        if here is None:
+            return full
+        flat = full.reshape(*full.shape[:4], -1)
+        first = flat[..., 0].reshape(*full.shape[:4], *[1] * (full.ndim - 4))
+        return np.where(here[:, None, None, None], full, first)

@@ -1,0 +1,310 @@
+"""Samples of unequal length: which of them run together, and how they are padded where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from signalcam.arrays import Array, namespace
+from signalcam.backends.protocol import Inputs, Made, WithExtra, is_array, leaves, map_leaves
+from signalcam.errors import LayoutError
+from signalcam.layout import DUMMY, Layout
+from signalcam.naming import Path, path_of
+from signalcam.native import inside
+
+WASTE = 0.2  # of a padded batch: more padding than that costs more than another batch
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """The samples of one input, which differ in length; stands where the array would.
+
+    Attributes:
+        arrays: Each without a batch axis.
+    """
+
+    arrays: tuple[Array, ...]
+
+    @cached_property
+    def shapes(self) -> np.ndarray:
+        """``(sample, axis)``, how long each sample is along each of its axes."""
+        return np.asarray([tuple(each.shape) for each in self.arrays], np.int64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an array that would hold them all."""
+        return (len(self.arrays), *map(int, self.shapes.max(axis=0)))
+
+    def together(
+        self, rows: Sequence[int] | np.ndarray, numpy: Callable[[Array], np.ndarray]
+    ) -> Array:
+        """Some of the samples in one array, zeros behind those that are shorter."""
+        some = [self.arrays[row] for row in rows]
+        if len({tuple(each.shape) for each in some}) == 1:
+            return namespace(some[0]).stack(some)
+        return padded([numpy(each) for each in some], 0)
+
+
+def padded(arrays: Sequence[np.ndarray], value: float) -> np.ndarray:
+    """Stack arrays of unequal length, with a value behind those that are shorter."""
+    shape = np.max([each.shape for each in arrays], axis=0)
+    wide = np.full((len(arrays), *shape), value, arrays[0].dtype)
+    for row, each in zip(wide, arrays, strict=True):
+        row[tuple(map(slice, each.shape))] = each
+    return wide
+
+
+# --- what the model is told about lengths ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Stands, among the keywords of ``extra``, for how long each sample is: integers ``(b,)``.
+
+    Where more than one axis may differ in length there is one column for each: ``(b, axis)``.
+
+    Args:
+        of: Which input is meant, as in ``explain``; the one the map is drawn on by default.
+
+    Example:
+        >>> Lengths().filled(np.array([[3], [2]]), [4])
+        array([3, 2])
+    """
+
+    of: Any = None
+
+    def filled(self, sizes: np.ndarray, _whole: Sequence[int]) -> np.ndarray:
+        """Make it from the samples' sizes ``(b, axis)``."""
+        return sizes[:, 0] if sizes.shape[1] == 1 else sizes
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Stands, among the keywords of ``extra``, for what is signal and what padding: ``(b, time)``.
+
+    True where it is real. Where more than one axis may differ in length it has all of them.
+
+    Args:
+        of: Which input is meant, as in ``explain``; the one the map is drawn on by default.
+
+    Example:
+        >>> Mask().filled(np.array([[3], [2]]), [4]).astype(int)
+        array([[1, 1, 1, 0],
+               [1, 1, 0, 0]])
+    """
+
+    of: Any = None
+
+    def filled(self, sizes: np.ndarray, whole: Sequence[int]) -> np.ndarray:
+        """Make it from the samples' sizes ``(b, axis)`` and the padded ones."""
+        return inside(sizes, whole)
+
+
+def may_differ(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int, ...]:
+    """The axes of an input, batch included, along which its samples may be of unequal length."""
+    if layout is not None:
+        return tuple(i for i, dim in enumerate(layout.dims) if i and dim not in (*DUMMY, "channel"))
+    return tuple(i for i in range(1, ndim) if ndim == 2 or i != channel_axis % ndim)
+
+
+def told(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int, ...]:
+    """The axes that ``Lengths`` and ``Mask`` are about: time if there is one, else all that may differ."""
+    if layout is not None and "time" in layout.dims:
+        return (tuple(layout.dims).index("time"),)
+    return may_differ(layout, ndim, channel_axis)
+
+
+# --- groups ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples that run together.
+
+    Attributes:
+        rows: Their numbers.
+        inputs: The arrays, a row for each of them.
+        own: For each input that was padded the shapes of its samples, ``(b, axis)``.
+    """
+
+    rows: np.ndarray
+    inputs: Inputs
+    own: Mapping[Path, np.ndarray]
+
+    def kinds(self) -> list[slice]:
+        """Neighbours of equal shape."""
+        shapes = np.concatenate(list(self.own.values()), axis=1)
+        new = np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1
+        ends = [0, *map(int, new), len(shapes)]
+        return [slice(*pair) for pair in pairwise(ends)]
+
+    def alone(self, row: int) -> Inputs:
+        """One of the samples without its padding."""
+        count = len(self.rows)
+        one = self.inputs.map(lambda each: each[row : row + 1] if each.shape[0] == count else each)
+        for path, shapes in self.own.items():
+            here = one.at(path)
+            short = here.explained[(slice(None), *map(slice, map(int, shapes[row])))]
+            one = here.with_explained(short)
+        return one.at(self.inputs.path)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All samples that were passed in, of equal length or not.
+
+    Attributes:
+        given: A tree in which ``Items``, ``Lengths`` and ``Mask`` may stand for arrays.
+        axes: For each input the axes that lengths and masks are about.
+        numpy: Copies an array to NumPy.
+    """
+
+    given: Inputs
+    axes: Mapping[Path, tuple[int, ...]]
+    numpy: Callable[[Array], np.ndarray]
+
+    @cached_property
+    def uneven(self) -> dict[Path, Items]:
+        """The inputs whose samples differ in length."""
+        return {path: each for path, each in leaves(self.given.tree) if isinstance(each, Items)}
+
+    @cached_property
+    def marks(self) -> dict[str, tuple[Lengths | Mask, Path]]:
+        """The keywords that tell the model about lengths, and of which input."""
+        if not isinstance(self.given.tree, WithExtra):
+            return {}
+        extra, inputs = self.given.tree.extra, self.given.tree.inputs
+        asked = {name: each for name, each in extra.items() if isinstance(each, Lengths | Mask)}
+        return {
+            name: (each, self.given.path if each.of is None else (0, *path_of(each.of, inputs)))
+            for name, each in asked.items()
+        }
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self.given.explained.shape[0])
+
+    def group(self, rows: np.ndarray | None = None) -> Group:
+        """Take some samples, padded to the longest of them; all of them by default."""
+        chosen = np.arange(self.count) if rows is None else rows
+        own = {path: each.shapes[chosen] for path, each in self.uneven.items()}
+        tree = map_leaves(partial(self._rows, rows=rows), self.given.tree)
+        inputs = replace(self.given, tree=tree)
+        padding = {path: each for path, each in own.items() if (each != each[0]).any()}
+        return Group(chosen, self._told(inputs, padding) if self.marks else inputs, padding)
+
+    def _rows(self, _path: Path, each: Any, rows: np.ndarray | None) -> Any:
+        if isinstance(each, Items):
+            return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy)
+        if rows is None or not is_array(each) or each.shape[0] != self.count:
+            return each
+        if isinstance(each, np.ndarray):
+            return each[rows]
+        return namespace(each).concat([each[row : row + 1] for row in rows], axis=0)
+
+    def _told(self, inputs: Inputs, padding: Mapping[Path, np.ndarray]) -> Inputs:
+        """Put lengths and masks where they stand."""
+        made = {}
+        for name, (mark, path) in self.marks.items():
+            shape = inputs.at(path).explained.shape
+            own = padding.get(path, np.tile(shape[1:], (shape[0], 1)))
+            sizes = own[:, [axis - 1 for axis in self.axes[path]]]
+            made[name] = mark.filled(sizes, [int(shape[axis]) for axis in self.axes[path]])
+        anew = tuple(
+            Made(name, path, partial(_whole, mark, self.axes[path]))
+            for name, (mark, path) in self.marks.items()
+        )
+        tree, extra = inputs.tree
+        return replace(inputs, tree=WithExtra(tree, extra | made), made=anew)
+
+    def as_given(self, whole: Inputs) -> Group:
+        """All samples in the padded arrays they came in, with what the model is told about lengths."""
+        own = {path: each.shapes for path, each in self.uneven.items()}
+        inputs = replace(self.given, tree=map_leaves(partial(_silent, own=own, whole=whole, numpy=self.numpy), self.given.tree))  # fmt: skip
+        return Group(np.arange(self.count), self._told(inputs, own) if self.marks else inputs, {})
+
+    def alike(self) -> list[np.ndarray]:
+        """Numbers of samples that are of equal shape, the longest first."""
+        if not self.uneven:
+            return [np.arange(self.count)]
+        shapes = np.concatenate([each.shapes for each in self.uneven.values()], axis=1)
+        kinds, index = np.unique(shapes, axis=0, return_inverse=True)
+        order = np.argsort(-kinds.prod(axis=1, dtype=float), kind="stable")
+        return [np.flatnonzero(index.reshape(-1) == kind) for kind in order]
+
+
+def _silent(path: Path, each: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]) -> Any:  # fmt: skip
+    """A padded array as it came; what is not finite in its padding is no signal, and becomes zero."""
+    if path not in own:
+        return each
+    array = whole.at(path).explained
+    values = numpy(array)
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return array
+    real = inside(own[path], values.shape[1:])
+    return np.where(real | np.isfinite(values), values, 0)
+
+
+def _whole(mark: Lengths | Mask, axes: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    lengths = [int(shape[axis]) for axis in axes]
+    return mark.filled(np.tile(np.asarray(lengths), (int(shape[0]), 1)), lengths)
+
+
+def by_length(shapes: np.ndarray) -> list[np.ndarray]:
+    """Put samples into batches to be padded, the longest first, so that little of each is padding.
+
+    Args:
+        shapes: ``(sample, axis)``.
+
+    Returns:
+        The numbers of each batch's samples; less than ``WASTE`` of it is padding.
+    """
+    order = np.lexsort((*shapes.T, shapes.prod(axis=1, dtype=float)))[::-1]
+    batches: list[list[int]] = []
+    for row in order:
+        if batches and wasted(shapes[[*batches[-1], row]]) < WASTE:
+            batches[-1].append(int(row))
+        else:
+            batches.append([int(row)])
+    return [np.asarray(each) for each in batches]
+
+
+def wasted(shapes: np.ndarray) -> float:
+    """The share of padding when samples of such shapes ``(sample, axis)`` are padded to one batch."""
+    room = len(shapes) * float(shapes.max(axis=0).prod(dtype=float))
+    return 1 - float(shapes.prod(axis=1, dtype=float).sum()) / room
+
+
+def cut(inputs: Inputs, path: Path, axis: int, lengths: Sequence[int]) -> Inputs:
+    """Cut a padded input to its samples' lengths along an axis."""
+
+    def short(here: Path, each: Any) -> Any:
+        return each if here != path else Items(tuple(_cut(each, axis, lengths)))
+
+    return replace(inputs, tree=map_leaves(short, inputs.tree))
+
+
+def _cut(array: Array, axis: int, lengths: Sequence[int]) -> Iterator[Array]:
+    for row, length in enumerate(lengths):
+        yield array[(row, *[slice(None)] * (axis - 1), slice(0, int(length)))]
+
+
+def check_items(items: Items, layout: Layout | None, channel_axis: int) -> None:
+    """Raise a ``LayoutError`` where samples differ along an axis that is no length."""
+    ndim = len(items.shape)
+    fixed = set(range(1, ndim)) - set(may_differ(layout, ndim, channel_axis))
+    for axis in sorted(fixed):
+        found = sorted({int(each) for each in items.shapes[:, axis - 1]})
+        if len(found) > 1:
+            name = layout.dims[axis] if layout is not None else "channel"
+            message = (
+                f"the samples of the list have {found[0]} and {found[1]} entries along axis {axis - 1} of each ({name}), "
+                "along which they must be alike. Name the axes if it is another: layout='batch time channel', say."
+            )
+            raise LayoutError(message)
