@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from inspect import Parameter, signature
 from typing import Any, NoReturn
 
 import keras
@@ -19,6 +17,7 @@ from keras import ops
 from signalcam.arrays import Array
 from signalcam.backends.keras_engines import compiled
 from signalcam.backends.keras_engines.again import Prefix, handing_back, remembering
+from signalcam.backends.keras_engines.calling import build, call, prepare
 from signalcam.backends.keras_engines.protocol import Engine, Ran, Seen, Task, Watch
 from signalcam.backends.keras_engines.read import look, plain, read
 from signalcam.backends.keras_engines.steps import last_steps
@@ -35,10 +34,9 @@ from signalcam.backends.keras_engines.tap import (
 from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, is_array
 from signalcam.backends.refusals import of_engine, of_exported
 from signalcam.case import GradientKind, Rule
-from signalcam.errors import CamError, InputError, MethodError, ModelError
+from signalcam.errors import MethodError, ModelError
 from signalcam.targets import Question
 
-_SWITCHES = ("training", "mask")
 _FULL = (
     "ResourceExhausted",
     "RESOURCE_EXHAUSTED",
@@ -98,9 +96,9 @@ class KerasBackend:
         known = walk(model)
         if inputs is None:
             return [Layer(name, type(each).__name__) for name, each in known.convolutions()]
-        prepared = _prepared(inputs)
-        _build(model, prepared)
-        return known.candidates(lambda: _call(model, prepared.tree))
+        prepared = prepare(inputs)
+        build(model, prepared)
+        return known.candidates(lambda: call(model, prepared.tree))
 
     def resolve(self, model: Any, layer: object) -> str:
         """Return the path of a layer given by path, by the end of its path, or as an object."""
@@ -110,15 +108,15 @@ class KerasBackend:
         """Run the model once, recorded from the layers on, and differentiate each score."""
         if question.kind in _TORCH_ONLY:
             _refuse(_TORCH_ONLY[question.kind])
-        known, prepared = walk(model), _prepared(inputs)
-        _build(model, prepared)
+        known, prepared = walk(model), prepare(inputs)
+        build(model, prepared)
         nodes = {known.find(name) for name in layers}
 
         def forward(tree: Any, watch: Watch) -> Ran:
             calls: list[tuple[Any, int]] = []
             shadows = [Shadow(node, partial(_watched, node, watch, calls)) for node in nodes]
             with shadowing(shadows, known), last_steps() as steps:
-                raw = _call(model, tree)
+                raw = call(model, tree)
             return Ran(raw, steps[-8:], calls)  # the score's own step is among the last
 
         task = Task(model, forward, prepared.tree, int(prepared.explained.shape[0]), question)
@@ -135,13 +133,13 @@ class KerasBackend:
 
     def prepared(self, _model: Any, inputs: Inputs) -> Inputs:
         """Turn every array into one of the engine's, in Keras' own precision."""
-        return _prepared(inputs)
+        return prepare(inputs)
 
     def push(
         self, model: Any, inputs: Inputs, question: Question, edit: Edit | None = None
     ) -> list[Array]:
         """Run the model without recording, and score each target."""
-        known, prepared = walk(model), _prepared(inputs)
+        known, prepared = walk(model), prepare(inputs)
         whole = edit is not None and edit.prefix is None
         shadows = [_exchanged(known, edit)] if edit is not None and whole else []
         back = nullcontext() if edit is None or whole else _handing_back(known, edit)
@@ -153,7 +151,7 @@ class KerasBackend:
 
     def remember(self, model: Any, inputs: Inputs, ran: str) -> Prefix | None:
         """Keep what the outermost layers returned before a layer did."""
-        known, prepared = walk(model), _prepared(inputs)
+        known, prepared = walk(model), prepare(inputs)
         node, rows = known.find(ran), int(prepared.explained.shape[0])
         watched = remembering(known, node, _number(ran) or 0, rows)
         with self.engine.resting(), watched as prefix:
@@ -166,8 +164,8 @@ class KerasBackend:
         """Score each target, and differentiate it with respect to the explained input."""
         if rule is not None:
             _refuse("guided gradients are")
-        known, prepared = walk(model), _prepared(inputs)
-        _build(model, prepared)
+        known, prepared = walk(model), prepare(inputs)
+        build(model, prepared)
         rows = int(prepared.explained.shape[0])
 
         def forward(x: Array) -> Ran:
@@ -185,7 +183,7 @@ class KerasBackend:
 
     def reach(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Reach:
         """Differentiate a layer's output at some positions with respect to the input."""
-        known, prepared = walk(model), _prepared(inputs)
+        known, prepared = walk(model), prepare(inputs)
         node, wanted = known.find(layer), _number(layer) or 0
 
         def forward(x: Array, watch: Watch) -> None:
@@ -200,7 +198,7 @@ class KerasBackend:
 
             with shadowing([Shadow(node, seen)], known), any_length(known):
                 try:
-                    _call(model, prepared.with_explained(x).tree)
+                    call(model, prepared.with_explained(x).tree)
                 except Exception:
                     if count <= wanted:
                         raise
@@ -235,7 +233,7 @@ def _refuse(what: str) -> NoReturn:
 def _bare_run(model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any) -> Ran:
     """Run the model with nothing tapped."""
     with shadowing(shadows, known), last_steps() as steps:
-        raw = _call(model, tree)
+        raw = call(model, tree)
     return Ran(raw, steps[-8:], [])
 
 
@@ -266,90 +264,6 @@ def _as_given(known: Walk, edit: Edit, y: Any) -> Any:
     old = _tensor(y)
     fresh = ops.cast(channels_back(known.find(edit.ran), edit.values, old, known), old.dtype)
     return fresh if y is old else type(y)([fresh if each is old else each for each in y])
-
-
-def _prepared(inputs: Inputs) -> Inputs:
-    """Turn every array into one of the engine's, floating-point ones in Keras' own precision."""
-
-    def tensor_of(array: Any) -> Any:
-        values = array if isinstance(array, np.ndarray) else plain(array)
-        kind = keras.config.floatx() if values.dtype.kind == "f" else None
-        return ops.convert_to_tensor(values, dtype=kind)
-
-    return inputs.map(tensor_of)
-
-
-def _build(model: Any, prepared: Inputs) -> None:
-    """Run a model once that was never run: its first call builds it, and would confuse the taps."""
-    if all(getattr(each, "built", True) for _, each in walk(model).nodes()):
-        return
-    first = prepared.map(lambda array: array[:1])
-    try:
-        _call(model, first.tree)
-    except CamError:
-        raise
-    except (TypeError, ValueError) as error:
-        shape = tuple(first.explained.shape[1:])
-        message = f"{type(model).__name__} was never run, and its first call with samples of shape {shape} failed: {_words(error)} Pass inputs as the model takes them, batch first, or build it before: model(inputs)."
-        raise InputError(message) from error
-
-
-def _words(error: Exception) -> str:
-    """What an error says, without Keras' frame and colours around it."""
-    lines = re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
-    told = (each.strip() for each in lines if not each.startswith("Exception encountered"))
-    return next(filter(None, told), type(error).__name__).rstrip(".:") + "."
-
-
-def _call(model: Any, tree: Any) -> Any:
-    """Call a model as its user would: several inputs as a list, unless its ``call`` names them apart."""
-    _check_number(model, tree)
-    if isinstance(tree, dict) and not _is_graph(model) and _by_name(model, tree):
-        return model(**tree, training=False)
-    if not isinstance(tree, tuple | list):
-        return model(tree, training=False)
-    if not _is_graph(model) and _positional(model) >= len(tree):
-        return model(*tree, training=False)
-    return model(list(tree), training=False)
-
-
-def _is_graph(model: Any) -> bool:
-    """Whether a model was built from symbolic inputs; Keras 2 marks such ones."""
-    return hasattr(model, "_operations") or getattr(model, "_is_graph_network", False)
-
-
-def _check_number(model: Any, tree: Any) -> None:
-    """Refuse another number of inputs than a model was built with: Keras would take the first ones."""
-    wanted = [each.name for each in getattr(model, "inputs", None) or []]
-    given = 1 if is_array(tree) else len(tree)
-    missing = given < len(wanted) or (given > len(wanted) and not isinstance(tree, dict))
-    if wanted and missing:
-        message = f"{type(model).__name__} takes {len(wanted)} input(s) ({', '.join(wanted)}) but {given} were given. Pass one array, or a tuple or dict of as many arrays as it takes."
-        raise InputError(message)
-
-
-def _named(model: Any) -> list[Parameter]:
-    """The inputs a model's own ``call`` names."""
-    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    parameters = signature(getattr(model.call, "python_function", model.call)).parameters.values()
-    return [each for each in parameters if each.kind in kinds and each.name not in _SWITCHES]
-
-
-def _positional(model: Any) -> int:
-    """How many inputs a model's own ``call`` takes in a row."""
-    return sum(each.kind is not Parameter.KEYWORD_ONLY for each in _named(model))
-
-
-def _by_name(model: Any, tree: dict[Any, Any]) -> bool:
-    """Whether a dict is for the parameters of a model's ``call``, and not for one of them."""
-    named, given = {each.name: each.default is Parameter.empty for each in _named(model)}, set(tree)
-    needed = {name for name, required in named.items() if required}
-    if needed <= given <= set(named):
-        return True
-    if len(needed) > 1:
-        message = f"the call of {type(model).__name__} takes {', '.join(named)} but the dict holds {', '.join(map(str, tree))}. Name the dict's entries as call does."
-        raise InputError(message)
-    return False
 
 
 def _tensor(y: Any) -> Any:
