@@ -11,7 +11,7 @@ from typing import Any
 from signalcam.arrays import Array
 from signalcam.backends.keras_engines.protocol import Step
 from signalcam.backends.keras_engines.spellings import held, spelt
-from signalcam.backends.protocol import is_array
+from signalcam.backends.protocol import is_array, map_arrays
 
 _STEPS = ("softmax", "log_softmax", "sigmoid")
 _recorded: ContextVar[Callable[[str, Array, Array], None] | None] = ContextVar(
@@ -20,12 +20,17 @@ _recorded: ContextVar[Callable[[str, Array, Array], None] | None] = ContextVar(
 
 
 @contextmanager
-def last_steps() -> Iterator[list[Step]]:
-    """Record what goes into softmax and sigmoid, in this thread only, however they are spelt."""
+def last_steps(twice: int | None = None) -> Iterator[list[Step]]:
+    """Record what goes into softmax and sigmoid, in this thread only, however they are spelt.
+
+    Args:
+        twice: How many rows the batch has where each sample is run beside a reference; of such arrays the
+            first half is kept, and cut at once: a loop's arrays do not outlive it.
+    """
     steps: list[Step] = []
 
     def record(name: str, y: Array, before: Array) -> None:
-        steps.append(Step(name, y, before))
+        steps.append(Step(name, *first_half((y, before), twice)))
 
     with spelt(_STEPS, _recording):
         token = _recorded.set(record)
@@ -38,6 +43,11 @@ def last_steps() -> Iterator[list[Step]]:
 def held_steps(nodes: Iterable[Any]) -> AbstractContextManager[None]:
     """Record those functions as well that layers hold themselves, until the block ends."""
     return held(_STEPS, _recording, nodes)
+
+
+def first_half(tree: Any, rows: int | None) -> Any:
+    """Take the first half of every array with that many rows, leave the rest."""
+    return map_arrays(lambda y: y[: rows // 2] if rows and y.shape[0] == rows else y, tree)
 
 
 def _recording(name: str, own: Callable[..., Any]) -> Callable[..., Any]:
