@@ -97,6 +97,7 @@ _PASSES: dict[GradientKind, str] = {
     "curved": "2 forward, 2 backward",
     "relevance": "2 forward, 1 backward",
     "rescale": "3 forward, 1 backward",
+    "offset": "2 forward, 1 backward",
 }
 
 

@@ -285,7 +285,7 @@ class Trying:
         held = setting.backend.offsets(setting.model, self.inputs)
         if not held:
             return [[] for _ in self.said]
-        question = replace(self.question, kind="plain")
+        question = replace(self.question, kind="offset")
         pull = setting.backend.pull(setting.model, self.inputs, list(held), question)
         return [list(self._added(row, held)) for row in pull.rows]
 

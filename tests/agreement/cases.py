@@ -18,6 +18,7 @@ import signalcam as sc
 
 EXPECTED = Path(__file__).with_name("expected.npz")
 METHODS = ["grad-cam", "hires-cam"]
+PASSES = ["shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"]  # with passes of their own
 LAYERS = ["relu1", "conv2"]  # one with positive values only, one with both signs
 FIXED_CLASS = 1
 TARGETS = ["predicted", FIXED_CLASS]
@@ -149,14 +150,17 @@ def answers(model: object, x: np.ndarray) -> dict[str, np.ndarray]:
     """Explain a model: its maps at the input's resolution, logits, classes and layers' places.
 
     ``maps`` are ``(sample, target, method, layer, *positions)`` with both signs, ``places``
-    ``(layer, axis, 3)``: start, jump and field, in samples.
+    ``(layer, axis, 3)``: start, jump and field, in samples. ``passes`` are maps of one layer and the
+    predicted class by methods with backward passes of their own, ``(sample, method, *positions)``.
     """
     exp = sc.explain(model, x, method=METHODS, layer=LAYERS, target=TARGETS, signed=True)
     places = [[(a.start, a.jump, a.field) for a in layer.grid] for layer in exp.layers]
     probed = [axis.probed for layer in exp.layers for axis in layer.grid]
     assert all(probed), "a layer's place was not measured"
+    own = sc.explain(model, x, method=PASSES, layer=LAYERS[0], signed=True)
     return {
         "maps": exp.maps.values.astype(np.float32),
+        "passes": own.maps.values[:, 0, :, 0].astype(np.float32),
         "logits": exp.logits.astype(np.float32),
         "classes": exp.classes.astype(np.int32),
         "places": np.asarray(places, np.float32),
@@ -166,7 +170,7 @@ def answers(model: object, x: np.ndarray) -> dict[str, np.ndarray]:
 def expected(case: Case) -> dict[str, np.ndarray]:
     """What PyTorch answered when ``make_expected.py`` was last run."""
     with np.load(EXPECTED) as saved:
-        names = ("maps", "logits", "classes", "places")
+        names = ("maps", "passes", "logits", "classes", "places")
         return {name: saved[f"{case.name}/{name}"] for name in names}
 
 
@@ -186,3 +190,4 @@ def assert_agreement(case: Case, found: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(found["places"], wanted["places"], rtol=0, atol=PLACE_TOLERANCE)
     assert difference(found["logits"], wanted["logits"], 1) < TOLERANCE
     assert difference(found["maps"], wanted["maps"], case.rank) < TOLERANCE
+    assert difference(found["passes"], wanted["passes"], case.rank) < TOLERANCE

@@ -71,6 +71,19 @@ def test_compiled_run_gives_what_the_eager_one_gives(compiling, monkeypatch, sig
     assert compiling == [4]
 
 
+@pytest.mark.parametrize("method", ["lift-cam", "shapley-cam", "full-grad"])
+def test_other_backward_passes_come_out_alike_from_run_to_run(
+    compiling, monkeypatch, signals, method
+):
+    model = network()
+    model.get_layer("two").activation = keras.activations.tanh
+    asked = {"layer": "one", "target": ["predicted", 1], "signed": True, "method": method}
+    for shift in range(3):
+        found = sc.explain(model, signals + shift, **asked)
+        alike(found, eager(model, signals + shift, monkeypatch=monkeypatch, **asked))
+    assert compiling
+
+
 def test_each_batch_brings_its_own_classes_into_the_compiled_run(compiling, monkeypatch, signals):
     model = network()
     for classes in ([0, 1, 2, 0], [2, 2, 1, 1], [1, 0, 0, 2]):

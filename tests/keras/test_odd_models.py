@@ -172,6 +172,26 @@ def test_layers_of_keras_2_are_found_and_placed(x, keras2, build):
     assert exp.provenance["tf_keras"].endswith("on tensorflow")
 
 
+@pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
+def test_other_backward_passes_are_the_same_for_keras_2_and_3(x, keras2):
+    def build(own):
+        return own.Sequential([
+            own.Input((24, 2)), own.layers.Conv1D(4, 3, activation="relu", name="one"), own.layers.BatchNormalization(),
+            own.layers.LeakyReLU(0.1), own.layers.Conv1D(5, 3, activation="tanh"), own.layers.PReLU(), own.layers.ReLU(),
+            own.layers.Flatten(), own.layers.Dense(3, activation="softmax"),
+        ])  # fmt: skip
+
+    two, three = build(keras2), build(keras)
+    rng = np.random.default_rng(2)
+    drawn = [rng.uniform(0.1, 0.6, each.shape) - (each.ndim > 1) * 0.3 for each in two.get_weights()]  # fmt: skip
+    two.set_weights(drawn)
+    three.set_weights(drawn)
+    options = {"layer": "one", "target": 1, "signed": True}
+    for method in ("shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"):
+        found, wanted = (sc.explain(each, x, method=method, **options).maps.values for each in (two, three))  # fmt: skip
+        assert np.abs(found - wanted).max() < TOLERANCE * np.abs(wanted).max(), method
+
+
 def endings2(keras2):
     import tensorflow as tf  # noqa: PLC0415 - one engine a process
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,8 +17,10 @@ from keras import ops
 from signalcam.arrays import Array
 from signalcam.backends.keras_engines import compiled
 from signalcam.backends.keras_engines.again import Prefix, handing_back, remembering
+from signalcam.backends.keras_engines.bend import bent, beside_silence, guided
 from signalcam.backends.keras_engines.calling import build, call, to_engine
-from signalcam.backends.keras_engines.protocol import Engine, Ran, Seen, Task, Watch
+from signalcam.backends.keras_engines.offsets import fits, held_offsets
+from signalcam.backends.keras_engines.protocol import Engine, Ran, Seen, Step, Task, Watch
 from signalcam.backends.keras_engines.read import look, plain, read
 from signalcam.backends.keras_engines.steps import last_steps
 from signalcam.backends.keras_engines.tap import (
@@ -31,18 +33,9 @@ from signalcam.backends.keras_engines.tap import (
     shadowing,
     walk,
 )
-from signalcam.backends.protocol import (
-    Edit,
-    Felt,
-    Inputs,
-    Layer,
-    Pick,
-    Pull,
-    Reach,
-    is_array,
-)
-from signalcam.backends.refusals import of_engine, of_exported
-from signalcam.case import GradientKind, Rule
+from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, is_array
+from signalcam.backends.refusals import of_engine, of_exported, of_no_rectifier
+from signalcam.case import Rule
 from signalcam.errors import MethodError, ModelError
 from signalcam.targets import Question
 
@@ -115,30 +108,31 @@ class KerasBackend:
 
     def pull(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
         """Run the model once, recorded from the layers on, and differentiate each score."""
-        if question.kind in _TORCH_ONLY:
-            _refuse(_TORCH_ONLY[question.kind])
         known, prepared = walk(model), to_engine(inputs)
         build(model, prepared)
         nodes = {known.find(name) for name in layers}
+        rows, twice = int(prepared.explained.shape[0]), question.kind == "rescale"
+        entry = "activation" if question.kind == "offset" else "call"
 
         def forward(tree: Any, watch: Watch) -> Ran:
             calls: list[tuple[Any, int]] = []
-            shadows = [Shadow(node, partial(_watched, node, watch, calls)) for node in nodes]
-            with shadowing(shadows, known), last_steps() as steps:
+            taps = [_tap(node, watch, calls, entry) for node in nodes]
+            with shadowing(taps, known), last_steps(2 * rows if twice else None) as steps:
                 raw = call(model, tree)
             return Ran(raw, steps[-8:], calls, question)  # the score's own step is among the last
 
-        task = Task(model, forward, prepared.tree, int(prepared.explained.shape[0]), question)
+        asked = beside_silence(forward, rows, known) if twice else forward
+        task = Task(model, asked, prepared.tree, rows, question)
         run = compiled.pull(self.engine, task, layers, known)
         chosen = [_chosen(known, name, run.calls, run.kept) for name in layers]
-        rows = (
+        felt = (
             [
                 _felt(known, name, each, run.calls, run.kept, row)
                 for name, each in zip(layers, chosen, strict=True)
             ]
             for row in run.rows
         )
-        return Pull(run.reading, run.asked, rows)
+        return Pull(run.reading, run.asked, felt)
 
     def prepared(self, _model: Any, inputs: Inputs) -> Inputs:
         """Turn every array into one of the engine's, in Keras' own precision."""
@@ -153,7 +147,7 @@ class KerasBackend:
         shadows = [_exchanged(known, edit)] if edit is not None and whole else []
         back = nullcontext() if edit is None or whole else _handing_back(known, edit)
         with self.engine.resting(), back:
-            ran = _bare_run(model, known, shadows, prepared.tree, question)
+            ran = Ran(*_bare_run(model, known, shadows, prepared.tree), [], question)
             rows = int(prepared.explained.shape[0])
             asked = question.ask(read(ran, rows, look(ran, rows)))
             return [ops.reshape(each.value, (-1,)) for each in asked]
@@ -164,31 +158,52 @@ class KerasBackend:
         node, rows = known.find(ran), int(prepared.explained.shape[0])
         watched = remembering(known, node, _number(ran) or 0, rows)
         with self.engine.resting(), watched as prefix:
-            call(model, prepared.tree)
+            _bare_run(model, known, [], prepared.tree)
         return None if prefix.output is None else prefix
 
     def input_gradients(
         self, model: Any, inputs: Inputs, question: Question, rule: Rule | None
     ) -> list[tuple[Array, Array]]:
         """Score each target, and differentiate it with respect to the explained input."""
-        if rule is not None:
-            _refuse("guided gradients are")
         known, prepared = walk(model), to_engine(inputs)
         build(model, prepared)
         rows = int(prepared.explained.shape[0])
 
         def forward(x: Array) -> Ran:
-            return _bare_run(model, known, [], prepared.with_explained(x).tree, question)
+            tree = prepared.with_explained(x).tree
+            return Ran(*_bare_run(model, known, [], tree), [], question)
 
         def ask(ran: Ran, seen: Seen) -> list[Array]:
             asked = question.ask(read(ran, rows, seen))
             return [ops.reshape(each.value, (-1,)) for each in asked]
 
-        return self.engine.input_gradients(model, forward, prepared.explained, ask)
+        bending = guided()
+        with nullcontext() if rule is None else bent(bending, known):
+            found = self.engine.input_gradients(model, forward, prepared.explained, ask)
+        if rule is not None and not bending.count:
+            raise MethodError(of_no_rectifier(model))
+        return found
 
-    def offsets(self, _model: Any, _inputs: Inputs) -> dict[str, Array]:
-        """Refused: layers with an activation inside hide what their offset is multiplied with."""
-        _refuse("full-grad, which needs every layer's offset, is")
+    def offsets(self, model: Any, inputs: Inputs) -> dict[str, Array]:
+        """What each layer with positions adds to every position, by its name and call."""
+        known, prepared = walk(model), to_engine(inputs)
+        build(model, prepared)
+        held = held_offsets(known)
+        outputs: dict[str, list[Any]] = {path: [] for path in held}
+
+        def keep(path: str, y: Any) -> Any:
+            outputs[path].append(y)
+            return y
+
+        shadows = [Shadow(node, partial(keep, path)) for path, (node, _) in held.items()]
+        with self.engine.resting():
+            _bare_run(model, known, shadows, prepared.tree)
+        return {
+            f"{path}[{number}]": held[path][1]
+            for path, seen in outputs.items()
+            for number, y in enumerate(seen)
+            if min(len(each.shape) for each in seen) > 2 and fits(*held[path], y, known)
+        }
 
     def reach(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Reach:
         """Differentiate a layer's output at some positions with respect to the input."""
@@ -226,26 +241,13 @@ class KerasBackend:
         return any(word in f"{type(error).__name__} {error}" for word in _FULL)
 
 
-_TORCH_ONLY: dict[GradientKind | None, str] = {
-    "curved": "shapley-cam, which needs second derivatives, is",
-    "rescale": "lift-cam, which needs a backward pass of its own, is",
-}
-
-
-def _refuse(what: str) -> NoReturn:
-    message = (
-        f"{what} there for PyTorch only so far. On Keras use grad-cam, hires-cam or ablation-cam."
-    )
-    raise MethodError(message)
-
-
 def _bare_run(
-    model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any, question: Question
-) -> Ran:
-    """Run the model with nothing tapped."""
+    model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any
+) -> tuple[Any, Sequence[Step]]:
+    """Run the model with nothing tapped: what it returned, and its last steps."""
     with shadowing(shadows, known), last_steps() as steps:
         raw = call(model, tree)
-    return Ran(raw, steps[-8:], [], question)
+    return raw, steps[-8:]
 
 
 def _exchanged(known: Walk, edit: Edit) -> Shadow:
@@ -281,6 +283,12 @@ def _tensor(y: Any) -> Any:
     """The tensor with positions in what a layer returned."""
     entries = list(y) if isinstance(y, tuple | list) else [y]
     return next((each for each in entries if is_array(each) and len(each.shape) >= 3), None)
+
+
+def _tap(node: Any, watch: Watch, calls: list[tuple[Any, int]], entry: str) -> Shadow:
+    """Hand a layer's output to a watcher, or what goes into the activation it holds, if it does."""
+    own = callable(getattr(node, entry, None)) and not hasattr(type(node), entry)
+    return Shadow(node, partial(_watched, node, watch, calls), entry if own else "call")
 
 
 def _watched(node: Any, watch: Watch, calls: list[tuple[Any, int]], y: Any) -> Any:

@@ -33,3 +33,13 @@ def of_engine(package: str, engine: str) -> str:
     if engine not in ("tensorflow", "jax", "torch"):
         return f"Keras runs on {engine}, which has no gradients: expected tensorflow, jax or torch. Set KERAS_BACKEND to one of these before Python starts, and load the model again."
     return ""
+
+
+def of_no_rectifier(model: object) -> str:
+    """Why guided gradients of a model without rectifiers are none."""
+    return f"guided-grad-cam needs rectifiers (ReLU), and {type(model).__name__} ran none. Use grad-cam or hires-cam."
+
+
+def of_one_derivative(engine: str, error: Exception) -> str:
+    """Why a run that can be differentiated once only will not do for a method that bends with it."""
+    return f"shapley-cam needs second derivatives, and {engine} has none for a step behind the layer ({error}). Use grad-cam or hires-cam."

@@ -40,6 +40,7 @@ from signalcam.backends.pytorch.tap import (
     the_one,
 )
 from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
+from signalcam.backends.refusals import of_no_rectifier
 from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError, ModelError
 from signalcam.targets import Asked, Question
@@ -182,8 +183,7 @@ class TorchBackend:
             steps = stack.enter_context(LastSteps())
             raw = run(module, given.with_explained(x.clone()))
             if bent is not None and not bent.count:
-                message = f"guided-grad-cam needs rectifiers (ReLU), and {type(module).__name__} ran none. Use grad-cam or hires-cam."
-                raise MethodError(message)
+                raise MethodError(of_no_rectifier(module))
             asked = question.ask(read(raw, steps, int(x.shape[0]), question.main))
             return [(each.value.detach().reshape(-1), _at_input(each.value, x)) for each in asked]
 

@@ -67,7 +67,7 @@ def _compiled(engine: Engine, task: Task, seen: Seen) -> Compiled | None:
 def _known(task: Task, layers: Sequence[str], walked: Walk) -> _Known | None:
     """Look runs alike up; ``None`` where nothing tells that they will be alike again."""
     repeated, spec = task.question.repeated, tuple(_spec(task.tree))
-    if repeated is None or None in spec:
+    if repeated is None or None in spec or task.question.kind == "curved":  # has no compiled form
         return None
     ours, key = _remembered.setdefault(task.model, OrderedDict()), (tuple(layers), spec, repeated)
     state = _state(walked)

@@ -20,7 +20,7 @@ from signalcam.backends.protocol import Layer, is_array, map_arrays
 from signalcam.backends.refusals import of_exported
 from signalcam.errors import CamError, ModelError, nearest
 
-_CONVOLUTION = (
+CONVOLUTIONS = (
     "Conv1D",
     "Conv2D",
     "Conv3D",
@@ -80,10 +80,17 @@ _active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar(
 
 @dataclass(frozen=True)
 class Shadow:
-    """A layer, and what to do with each of its outputs."""
+    """A layer, and what to do with each of its outputs.
+
+    Attributes:
+        node: The layer.
+        seen: From an output to what the model goes on with.
+        entry: ``"activation"`` to see what goes into the activation it holds, in place of its output.
+    """
 
     node: Any
     seen: Callable[[Any], Any]
+    entry: str = "call"
 
 
 # --- finding -------------------------------------------------------------------------------------
@@ -106,7 +113,7 @@ class Walk:
     @property
     def channels_first(self) -> bool:
         """Whether the model's convolutions have their channels second."""
-        nodes = [node for node in self.paths.values() if type(node).__name__ in _CONVOLUTION]
+        nodes = [node for node in self.paths.values() if type(node).__name__ in CONVOLUTIONS]
         formats = [getattr(node, "data_format", None) for node in nodes]
         return next(iter(formats), keras.config.image_data_format()) == "channels_first"
 
@@ -241,7 +248,7 @@ def channels_back(node: Any, values: Any, like: Any, known: Walk) -> Any:
 def _convolves(node: Any) -> bool:
     """Whether a layer is a convolution, or runs one step by step."""
     inside = _below(node) if type(node).__name__ == "TimeDistributed" else []
-    return any(type(each).__name__ in _CONVOLUTION for each in (node, *inside))
+    return any(type(each).__name__ in CONVOLUTIONS for each in (node, *inside))
 
 
 @dataclass
@@ -296,7 +303,7 @@ def shadowing(shadows: Sequence[Shadow], known: Walk) -> Iterator[None]:
             stack.enter_context(_opened(node))
         stack.enter_context(held_steps((known.model, *known.paths.values())))
         for shadow in shadows:
-            stack.enter_context(_shadowed(shadow.node))
+            stack.enter_context(_shadowed(shadow))
         token = _active.set({id(shadow.node): shadow.seen for shadow in shadows})
         stack.callback(_active.reset, token)
         yield
@@ -315,26 +322,39 @@ def _opened(node: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _shadowed(node: Any) -> Iterator[None]:
+def _shadowed(shadow: Shadow) -> Iterator[None]:
+    node, names = shadow.node, ("call", "quantized_call")
     with ExitStack() as stack:
-        for name in ("call", "quantized_call"):
+        for name in names if shadow.entry == "call" else (shadow.entry,):
             own = getattr(node, name, None)
             if callable(own):
-                stack.enter_context(attribute(node, name, _seeing(node, own)))
+                around = _seeing if name in names else _seeing_before
+                stack.enter_context(attribute(node, name, around(node, own)))
         yield
 
 
 def _seeing(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:
-        y = own(*args, **kwargs)
-        seen = (_active.get() or {}).get(id(node))
-        if seen is None or is_symbolic(y):
-            return y
-        with _in_our_words():
-            return seen(y)
+        return _seen(node, own(*args, **kwargs))
 
     return call
+
+
+def _seeing_before(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(own)
+    def activation(z: Any, *args: Any, **kwargs: Any) -> Any:
+        return own(_seen(node, z), *args, **kwargs)
+
+    return activation
+
+
+def _seen(node: Any, y: Any) -> Any:
+    seen = (_active.get() or {}).get(id(node))
+    if seen is None or is_symbolic(y):
+        return y
+    with _in_our_words():
+        return seen(y)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from signalcam.arrays import Array
 from signalcam.backends.keras_engines.protocol import Compiled, Ran, Rows, Run, Seen, Task, Watch
 from signalcam.backends.keras_engines.read import Traced, finished, look, read, traced
 from signalcam.backends.protocol import Pick, Reach
+from signalcam.backends.refusals import of_one_derivative
+from signalcam.errors import MethodError
 from signalcam.targets import Asked
 
 _MANY = (
@@ -23,13 +25,19 @@ _MANY = (
 
 def pull(task: Task) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-        kept, watch = _taps(tape)
+    curved = task.question.kind == "curved"
+    tape, second = (
+        tf.GradientTape(persistent=True, watch_accessed_variables=False) for _ in range(2)
+    )
+    with second if curved else nullcontext(), tape:
+        kept, watch = _taps(tape, *([second] if curved else []))
         ran = task.forward(task.tree, watch)
         seen = look(ran, task.batch)
         reading = read(ran, task.batch, seen)
         task.question.check(reading.told)
         asked = task.question.ask(reading)
+    if curved:
+        return Run(reading, asked, kept, _curved(tape, second, asked, kept), ran.calls, seen)
     rows = _rows_of_graph(task, seen) if len(kept) > _MANY else _rows(tape, asked, kept)
     return Run(reading, asked, kept, rows, ran.calls, seen)
 
@@ -62,12 +70,13 @@ def _own(task: Task) -> list[Array]:
     return [tf.constant(each) for each in task.question.own]
 
 
-def _taps(tape: Any) -> tuple[list[Array], Watch]:
+def _taps(*tapes: Any) -> tuple[list[Array], Watch]:
     kept: list[Array] = []
 
     def watch(y: Array) -> Array:
         fresh = tf.identity(y)  # a layer may hand back its very input, which is not to be watched
-        tape.watch(fresh)
+        for tape in tapes:
+            tape.watch(fresh)
         kept.append(fresh)
         return fresh
 
@@ -79,6 +88,23 @@ def _rows(
 ) -> Iterator[Sequence[Array | None]]:
     for each in asked:
         yield tape.gradient(each.value, list(kept))
+
+
+def _curved(
+    first: Any, second: Any, asked: Sequence[Asked], kept: Sequence[Array]
+) -> Iterator[Sequence[Array | None]]:
+    """Each gradient less half of what the Hessian makes of the activations themselves."""
+    try:
+        for each in asked:
+            with second:
+                g = [None if row is None else tf.convert_to_tensor(row) for row in first.gradient(each.value, list(kept))]  # fmt: skip
+                along = [None if row is None else tf.reduce_sum(row * tf.stop_gradient(y)) for row, y in zip(g, kept, strict=True)]  # fmt: skip
+            yield [
+                None if row is None else row - second.gradient(total, y, unconnected_gradients="zero") / 2
+                for row, total, y in zip(g, along, kept, strict=True)
+            ]  # fmt: skip
+    except LookupError as error:
+        raise MethodError(of_one_derivative("TensorFlow", error)) from error
 
 
 def _rows_of_graph(task: Task, seen: Seen) -> Rows:

@@ -14,6 +14,7 @@ from signalcam.arrays import Array
 from signalcam.backends.keras_engines.protocol import Ran, Run, Seen, Task, Watch
 from signalcam.backends.keras_engines.read import look, read
 from signalcam.backends.protocol import Pick, Reach
+from signalcam.backends.pytorch.tap import curved
 from signalcam.targets import Asked
 
 
@@ -44,22 +45,28 @@ def pull(task: Task) -> Run:
         task.question.check(reading.told)
         asked = task.question.ask(reading)
     found = [each.detach() for each in kept]
-    return Run(reading, asked, found, _rows(asked, kept), ran.calls, seen)
+    rows = _rows(asked, kept, curves=task.question.kind == "curved")
+    return Run(reading, asked, found, rows, ran.calls, seen)
 
 
 def compiled(_task: Task, _seen: Seen) -> None:
     """Torch's operations run at once; compiling them is the user's choice."""
 
 
-def _rows(asked: Sequence[Asked], kept: Sequence[Any]) -> Iterator[Sequence[Array | None]]:
+def _rows(
+    asked: Sequence[Asked], kept: Sequence[Any], *, curves: bool
+) -> Iterator[Sequence[Array | None]]:
     for each in asked:
         if not each.value.requires_grad:
             yield [None] * len(kept)
             continue
         last = each is asked[-1]
         with torch.inference_mode(mode=False), torch.enable_grad():
-            yield torch.autograd.grad(
-                each.value.sum(), kept, retain_graph=not last, allow_unused=True
+            total = each.value.sum()
+            yield (
+                [curved(total, y) for y in kept]
+                if curves
+                else torch.autograd.grad(total, kept, retain_graph=not last, allow_unused=True)
             )
 
 

@@ -176,11 +176,11 @@ def gradients(
     with torch.inference_mode(mode=False), torch.enable_grad():
         total = score.sum()
         if kind == "curved":
-            return [_curved(total, each) for each in kept]
+            return [curved(total, each) for each in kept]
         return list(torch.autograd.grad(total, kept, retain_graph=keep, allow_unused=True))
 
 
-def _curved(total: Tensor, kept: Tensor) -> Tensor | None:
+def curved(total: Tensor, kept: Tensor) -> Tensor | None:
     """The gradient less half of what the Hessian makes of the activations themselves."""
     (g,) = torch.autograd.grad(total, kept, create_graph=True, allow_unused=True)
     if g is None or not g.requires_grad:

@@ -1,0 +1,183 @@
+"""Give elementwise steps of a run another backward pass: guided rectifiers, DeepLIFT's rescale rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from signalcam.arrays import Array
+from signalcam.backends.attributes import attribute
+from signalcam.backends.keras_engines.protocol import Forward, Ran, Watch
+from signalcam.backends.keras_engines.spellings import held, spelt
+from signalcam.backends.keras_engines.steps import first_half
+from signalcam.backends.keras_engines.tap import Walk, is_symbolic
+from signalcam.backends.protocol import is_array, map_arrays
+
+_RECTIFIERS = ("relu", "relu_", "relu6", "relu6_")
+_ELEMENTWISE = (
+    *_RECTIFIERS, "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "swish",
+    "mish", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "hard_tanh", "hardtanh", "hardtanh_",
+    "hard_sigmoid", "hardsigmoid", "hard_silu", "hard_swish", "hardswish", "log_sigmoid", "logsigmoid", "tanh_shrink",
+    "tanhshrink", "soft_shrink", "softshrink", "hard_shrink", "hardshrink", "sparse_plus", "sparse_sigmoid",
+    "squareplus", "threshold", "prelu", "exp", "exponential", "square", "pow", "power", "sqrt", "log",
+)  # fmt: skip
+_LEAKY = ("PReLU",)  # layers that compose what is no rectifier of rectifiers
+_NEAR = 1e-6  # inputs nearer than this have a difference quotient of nothing but rounding
+
+
+@dataclass
+class Bending:
+    """Another backward pass for some functions.
+
+    Attributes:
+        names: The functions'.
+        bend: From a function's input and output to the output with another way back.
+        count: How many were bent.
+    """
+
+    names: Sequence[str]
+    bend: Callable[[Array, Array], Array]
+    count: int = 0
+
+
+_bending: ContextVar[Bending | None] = ContextVar("signalcam_bending", default=None)
+
+
+def guided() -> Bending:
+    """Let rectifiers pass back only what is positive; leaky ones are none."""
+    return Bending(_RECTIFIERS, lambda _z, y: ops.custom_gradient(_gate)(y))
+
+
+def rescale(rows: int) -> Bending:
+    """Send back the difference quotient between samples and the references that lie behind them.
+
+    Args:
+        rows: How many samples there are, and as many references.
+    """
+    return Bending(
+        _ELEMENTWISE, lambda z, y: _rescaled(z, y) if z.shape[0] % (2 * rows) == 0 else y
+    )
+
+
+@contextmanager
+def bent(bending: Bending, known: Walk) -> Iterator[None]:
+    """Bend those functions, in this thread only, until the block ends; no layer is replaced."""
+    nodes = [known.model, *known.paths.values()]
+    leaky = [each for each in nodes if bending.names == _RECTIFIERS and _is_leaky(each)]
+    with ExitStack() as stack:
+        stack.enter_context(spelt(bending.names, _bendable, composed=True))
+        stack.enter_context(held(bending.names, _bendable, nodes, composed=True))
+        for each in leaky:
+            stack.enter_context(attribute(each, "call", _straight(each.call)))
+        token = _bending.set(bending)
+        stack.callback(_bending.reset, token)
+        yield
+
+
+def _bendable(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
+    """Stand in for a function; what it is composed of is left alone, and so are leaky rectifiers."""
+    plain = _straight(own)
+
+    @wraps(own)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bending = _bending.get()
+        z: Any = args[0] if args else next(iter(kwargs.values()), None)
+        if bending is None or not _is_number(z):
+            return own(*args, **kwargs)
+        if bending.names == _RECTIFIERS and _leaks(args, kwargs):
+            return plain(*args, **kwargs)
+        kept = z.clone() if hasattr(z, "clone") else z  # torch may go on in place
+        y = plain(*args, **kwargs)
+        if not _is_number(y) or tuple(y.shape) != tuple(kept.shape):
+            return y
+        bending.count += 1
+        return bending.bend(kept, y)
+
+    return call
+
+
+def _straight(own: Callable[..., Any]) -> Callable[..., Any]:
+    """Call a function with nothing inside it bent."""
+
+    @wraps(own)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        token = _bending.set(None)
+        try:
+            return own(*args, **kwargs)
+        finally:
+            _bending.reset(token)
+
+    return call
+
+
+def _is_number(value: Any) -> bool:
+    return is_array(value) and "float" in str(value.dtype) and not is_symbolic(value)
+
+
+def _is_leaky(node: Any) -> bool:
+    return any(each.__name__ in _LEAKY for each in type(node).__mro__)
+
+
+def _leaks(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether a rectifier is called with a slope below zero, by name (Keras 3 and 2) or by place."""
+    slopes = [kwargs.get("negative_slope"), kwargs.get("alpha"), *args[1:2]]
+    numbers = (int, float, np.generic, np.ndarray)
+    return any(
+        isinstance(each, numbers) and not isinstance(each, bool) and bool(each) for each in slopes
+    )
+
+
+def _gate(y: Array) -> tuple[Array, Callable[..., Array]]:
+    """Hand on ``y``, and pass back only what is positive."""
+
+    def back(*arrived: Array, upstream: Array | None = None) -> Array:
+        g = arrived[0] if upstream is None else upstream  # each engine of Keras has its own way
+        return ops.where(g > 0, g, ops.zeros_like(g))
+
+    return ops.copy(y), back
+
+
+def _rescaled(z: Array, y: Array) -> Array:
+    """Hand on ``y``, and send the difference quotient between the halves back to the first.
+
+    Nothing is sent to the second, the reference. ``z`` less itself adds nothing but a way back.
+    """
+    half = z.shape[0] // 2
+    step = z[:half] - z[half:]
+    far = ops.logical_and(ops.abs(step) >= _NEAR, ops.isfinite(step))
+    slope = (y[:half] - y[half:]) / ops.where(far, step, ops.ones_like(step))
+    slope = ops.where(far, slope, ops.zeros_like(slope))
+    both = ops.concatenate([slope, slope], axis=0)
+    sent = (z - ops.stop_gradient(z)) * ops.stop_gradient(both)
+    return ops.where(ops.concatenate([far, far], axis=0), ops.stop_gradient(y) + sent, y)
+
+
+def beside_silence(forward: Forward, rows: int, known: Walk) -> Forward:
+    """Run a model on every sample twice, once with silence at what is watched, by the rescale rule.
+
+    Args:
+        forward: Runs the model once.
+        rows: How many samples the batch holds.
+        known: The model's layers.
+    """
+
+    def twice(each: Array) -> Array:
+        return ops.concatenate([each, each], axis=0) if each.shape[0] == rows else each
+
+    def both(tree: Any, watch: Watch) -> Ran:
+        def seen(y: Array) -> Array:
+            half = y.shape[0] // 2
+            return ops.concatenate([watch(y[:half]), ops.zeros_like(y[half:])], axis=0)
+
+        with bent(rescale(rows), known):
+            ran = forward(map_arrays(twice, tree), seen)
+        return replace(ran, raw=first_half(ran.raw, 2 * rows))
+
+    return both

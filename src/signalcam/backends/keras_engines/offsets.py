@@ -1,0 +1,52 @@
+"""What each layer of a Keras model adds to every position: a bias, a normalisation's shift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from signalcam.backends.keras_engines.read import plain
+from signalcam.backends.keras_engines.tap import CONVOLUTIONS, Walk, channels_second
+
+_LINEAR = (*CONVOLUTIONS, "Dense", "EinsumDense")
+
+
+def held_offsets(known: Walk) -> dict[str, tuple[Any, np.ndarray]]:
+    """By path each layer that adds something, and what; step by step there is no one place for it."""
+    found = {
+        path: (node, _offset(node)) for path, node in known.nodes() if id(node) not in known.looped
+    }
+    return {path: (node, each) for path, (node, each) in found.items() if each is not None}
+
+
+def fits(node: Any, offset: np.ndarray, y: Any, known: Walk) -> bool:
+    """Whether an output has positions, and one entry of the offset for each channel."""
+    turned = channels_second(node, y, known)
+    channel, last = 1 if turned is y else -1, len(y.shape)
+    axis = int(np.ravel(getattr(node, "axis", channel))[0])  # Keras 2 has a list of one
+    matches = axis % last == channel % last and offset.shape == (turned.shape[1],)
+    return bool(matches and np.prod(turned.shape[2:]) > 1)
+
+
+def _offset(node: Any) -> np.ndarray | None:
+    kinds = {each.__name__ for each in type(node).__mro__}
+    if "BatchNormalization" in kinds:
+        return _shift(node)
+    bias = getattr(node, "bias", None) if kinds & set(_LINEAR) else None
+    return None if bias is None else _numbers(bias)
+
+
+def _shift(node: Any) -> np.ndarray:
+    """What a normalisation with fixed statistics adds, behind what it scales."""
+    scale = 1 / np.sqrt(_numbers(node.moving_variance) + node.epsilon)
+    if node.scale:
+        scale = scale * _numbers(node.gamma)
+    moved = -_numbers(node.moving_mean) * scale
+    shift: np.ndarray = moved + _numbers(node.beta) if node.center else moved
+    return shift
+
+
+def _numbers(variable: Any) -> np.ndarray:
+    return plain(ops.convert_to_tensor(variable))
