@@ -53,7 +53,7 @@ def contestants() -> list[Contestant]:
         Contestant("signalcam", _signalcam, _signalcam_maps, _rectified),
         Contestant("torchcam", _torchcam, _stacked, _rectified),
         Contestant("captum", _captum, lambda found: _stacked(found)[:, :, 0], _signed),
-        Contestant("grad-cam", _grad_cam, np.stack, _grad_cam_look),
+        Contestant("grad-cam", _grad_cam, np.stack, grad_cam_look),
         Contestant("signal_grad_cam", _signal_grad_cam, np.asarray, _rectified),
     ]
 
@@ -168,7 +168,7 @@ def _rectified(maps: Maps, _x: Tensor) -> Maps:
     return np.maximum(maps, 0)
 
 
-def _grad_cam_look(maps: Maps, x: Tensor) -> Maps:
+def grad_cam_look(maps: Maps, x: Tensor) -> Maps:
     """Normalise and stretch with grad-cam's own function, as it does: twice, and rectified between."""
     from pytorch_grad_cam.utils.image import scale_cam_image  # noqa: PLC0415 - as above
 

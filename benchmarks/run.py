@@ -26,6 +26,10 @@ ENGINES = ("tensorflow", "jax")
 KERAS_LIBRARIES = ("signalcam", "recipe", "tf-keras-vis", "signal_grad_cam")
 NETWORKS = ("1-D", "2-D", "3-D")
 LIBRARIES = ("signalcam", "torchcam", "captum", "grad-cam", "signal_grad_cam")
+TRIAL_LIBRARIES = ("signalcam", "torchcam", "grad-cam")
+FILLED = (
+    "score-cam, signalcam", "score-cam, torchcam", "score-cam, grad-cam", "ablation-cam, signalcam", "ablation-cam, grad-cam",
+)  # fmt: skip
 
 Row = Mapping[str, Any]
 
@@ -34,15 +38,17 @@ def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=["torch", "keras"])
+    parser.add_argument("--only", choices=["torch", "keras", "trials"])
     asked = parser.parse_args()
-    if asked.only != "torch":
+    if asked.only in (None, "keras"):
         _told(
             keras_report({each: _keras(each, quick=asked.quick) for each in ENGINES}),
             "Keras",
             asked,
         )
-    if asked.only != "keras":
+    if asked.only in (None, "trials"):
+        _told(trials_report(_trials(quick=asked.quick)), "trials", asked)
+    if asked.only in (None, "torch"):
         found = {name: _measured(name, quick=asked.quick) for name in NETWORKS}
         _told(report(found), "PyTorch", asked)
 
@@ -72,6 +78,14 @@ def _measured(network: str, *, quick: bool) -> dict[str, Any]:
         **_worker(network, GIVE_BACK, "memory"),
         **_worker(network, KEEP, "first"),
     }
+
+
+def _trials(*, quick: bool) -> dict[str, Any]:
+    """What the worker found about methods that try many changed samples."""
+    command = [sys.executable, "-m", "benchmarks.trials_worker"]
+    if quick:
+        return dict(_answer([*command, "time", "memory", "--quick"], GIVE_BACK))
+    return {**_answer([*command, "time"], KEEP), **_answer([*command, "memory"], GIVE_BACK)}
 
 
 def _worker(network: str, allocator: Mapping[str, str], *options: str) -> dict[str, Any]:
@@ -131,7 +145,8 @@ def _table(rows: Iterator[Row], unit: Callable[[float], str], *, differences: bo
 def _marked(ratios: Mapping[str, float], among: Sequence[str] = LIBRARIES) -> list[str]:
     best = min(ratios.values())
     texts = {
-        name: f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for name, ratio in ratios.items()
+        name: f"{ratio:.2g}" if ratio < 0.1 else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+        for name, ratio in ratios.items()
     }
     bold = {name: f"**{text}**" if ratios[name] == best else text for name, text in texts.items()}
     return [bold.get(name, "-") for name in among]
@@ -208,6 +223,50 @@ def _mode(row: Row, mode: str) -> list[str]:
     }
     first = _milliseconds(row["first"][f"signalcam{mode}"]) if mode else ""
     return [mode[2:] or "eager", _milliseconds(floor), *_marked(ratios, KERAS_LIBRARIES), first]
+
+
+def trials_report(found: Mapping[str, Any]) -> str:
+    """What was found about methods that try many changed samples, in Markdown."""
+    head = ["network, layer", "method", "trials", "as many forwards", *TRIAL_LIBRARIES, "signalcam's first call"]  # fmt: skip
+    head += [f"difference, {name}" for name in TRIAL_LIBRARIES[1:]]
+    lines = [_line(head), _line(["---"] * len(head)), *map(_trial_line, found["time"])]
+    full = ["rows at a time", "channels", "forward", *FILLED, "ablation-cam, signalcam's first call"]  # fmt: skip
+    memory = [_line(full), _line(["---"] * len(full)), *map(_filled_line, found["memory"])]
+    parts = [
+        _conditions((*TRIAL_LIBRARIES, "torch", "numpy")),
+        "### Time, as a multiple of as many bare forward passes as there are trials",
+        "\n".join(lines),
+        "### Peak extra memory, as a multiple of one bare forward pass of as many rows as are run at a time",
+        "\n".join(memory),
+        "### Who refuses which trials",
+        "\n".join(_refused_trials(found["time"])),
+    ]
+    return "\n\n".join(parts)
+
+
+def _trial_line(row: Row) -> str:
+    least = dict(row["least"])
+    floor = least.pop("forwards")
+    ratios = {name: spent / floor for name, spent in least.items()}
+    told = _marked(ratios, TRIAL_LIBRARIES)
+    told = [f"{each} ({least[name]:.2f} s)" if name in least else "-" for name, each in zip(TRIAL_LIBRARIES, told, strict=True)]  # fmt: skip
+    apart = [f"{row['apart'][name]:.0e}" if name in row["apart"] else "-" for name in TRIAL_LIBRARIES[1:]]  # fmt: skip
+    cells = [row["network"], f"`{row['method']}`", str(row["trials"]), f"{floor:.2f} s", *told, f"{row['first']:.2f} s"]  # fmt: skip
+    return _line([*cells, *apart])
+
+
+def _filled_line(row: Row) -> str:
+    ratios = [f"{row['ratios'][name]:.2f}" for name in FILLED]
+    cells = [str(row["rows"]), str(row["channels"]), _mebibytes(row["forward"]), *ratios]
+    return _line([*cells, f"{row['first'] / row['forward']:.2f}"])
+
+
+def _refused_trials(rows: Sequence[Row]) -> list[str]:
+    return [
+        f"- {row['network']}, {name}, `{row['method']}`: `{error}`"
+        for row in rows
+        for name, error in row["refused"].items()
+    ]
 
 
 def _conditions(names: Sequence[str] = (*LIBRARIES, "torch", "numpy")) -> str:
