@@ -173,13 +173,16 @@ class Explainer:
         about = self._about(parts[0], plan.how)
         return result(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
 
-    def stream(self, loader: Iterable[Any]) -> Iterator[Explanation]:
+    def stream(
+        self, loader: Iterable[Any], *, extra: Mapping[str, Any] | None = None
+    ) -> Iterator[Explanation]:
         """Explain batch after batch without holding more than one.
 
         Args:
             loader: Yields inputs, or pairs of inputs and integer class labels ``(batch,)`` as a
                 ``DataLoader`` does. A list of arrays is taken for several inputs, as a ``DataLoader``
                 yields them, unless a layout, or their shapes, say that they are samples.
+            extra: What the model takes by keyword beside every batch, see ``explain``.
 
         Yields:
             One explanation a batch; samples are numbered on from batch to batch.
@@ -190,7 +193,8 @@ class Explainer:
             signals = self.taken(inputs)
             count = samples_in(as_inputs(inputs if signals is None else signals.array))
             own = None if signals is None else signals.sample_names
-            yield self(inputs, labels=labels, sample_names=own or range(start, start + count))
+            names = own or range(start, start + count)
+            yield self(inputs, extra=extra, labels=labels, sample_names=names)
             start += count
 
     def taken(self, inputs: Any) -> Signals | None:

@@ -52,8 +52,7 @@ class Explanation:
         provenance: Model, score, alignment and versions.
         of: The name of the input the maps are drawn on; empty where there is only one.
         modalities: The names of all inputs that there are maps of, in the order asked for.
-        shapes: ``(sample, axis)``, how long each sample is along each axis of the input; ``None`` where all
-            are alike.
+        shapes: ``(sample, axis)``, how long each sample of the input is; ``None`` where all are alike.
         others: The same of the other inputs, see ``modality``.
     """
 
@@ -199,16 +198,11 @@ class Explanation:
         """
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-        dims = self.layout.dims[1:]
-        shapes = self.shapes if self.shapes is not None else np.asarray([self.input.shape[1:]] * len(self))  # fmt: skip
-        axes = [i for i in range(len(dims)) if len(shapes) and (shapes[:, i] != shapes[0, i]).any()]
-        timed = (
-            [dims.index("time")] if "time" in dims else [axis - 1 for axis in self.map_axes[-1:]]
-        )
-        if len(axes) > 1:
-            coords = {"sample": list(self.sample_names), "axis": [dims[i] for i in axes]}
-            return xr.DataArray(shapes[:, axes], coords, ("sample", "axis"), "length")
-        return self._by_sample(shapes[:, (axes or timed)[0]], "length")
+        values, axes = self._own.lengths()
+        if len(axes) == 1:
+            return self._by_sample(values[:, 0], "length")
+        coords = {"sample": list(self.sample_names), "axis": axes}
+        return xr.DataArray(values, coords, ("sample", "axis"), "length")
 
     @cached_property
     def outputs(self) -> xr.DataArray:
@@ -314,14 +308,11 @@ class Explanation:
             A smaller explanation. Samples of unequal length are cut to the longest one taken.
         """
         known_axes(chosen)
-        lengths = dict(
-            zip(
-                AXES,
-                map(len, (self.sample_names, self.targets, self.methods, self.layers)),
-                strict=True,
-            )
+        every = (self.sample_names, self.targets, self.methods, self.layers)
+        s, t, m, y = (
+            numbers(chosen.get(axis, slice(None)), len(known), axis)
+            for axis, known in zip(AXES, every, strict=True)
         )
-        s, t, m, y = (numbers(chosen.get(axis, slice(None)), lengths[axis], axis) for axis in AXES)
 
         def rows(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[s]
@@ -361,13 +352,8 @@ class Explanation:
             CamError: Nothing has that name; the message lists what has.
         """
         known_axes(chosen)
-        known = dict(
-            zip(
-                AXES,
-                (self.sample_names, self.targets, self.methods, self.layer_names),
-                strict=True,
-            )
-        )
+        every = (self.sample_names, self.targets, self.methods, self.layer_names)
+        known = dict(zip(AXES, every, strict=True))
         return self.isel(
             **{
                 axis: [place(self._spelt(axis, each), known[axis], axis) for each in several(names)]

@@ -117,5 +117,5 @@ def _within(maps: LayerMaps, shapes: np.ndarray) -> LayerMaps:
             f"at layer {maps.name!r} all the heat of {lost} of {len(left)} samples lay on their padding, which is "
             "not shown. Tell the model about lengths (extra={'mask': signalcam.Mask()}), or pass the samples as a list."
         )
-        warnings.warn(message, CamWarning, stacklevel=5)
+        warnings.warn(message, CamWarning, stacklevel=6)
     return short

@@ -46,6 +46,16 @@ class Modality:
         lengths = [self.input.shape[axis] for axis in self.map_axes]
         return np.stack([each.at_input(self.map_axes, lengths) for each in self.layers], axis=3)
 
+    def lengths(self) -> tuple[np.ndarray, list[str]]:
+        """``(sample, axis)``, how long each sample is, and along which axes: time if only it may differ."""
+        dims = self.layout.dims[1:]
+        usual = dims.index("time") if "time" in dims else max(self.map_axes) - 1
+        whole = np.tile(self.input.shape[1:], (len(self.input), 1))
+        shapes = whole if self.shapes is None else self.shapes
+        differ = (shapes != shapes[:1]).any(axis=0).nonzero()[0].tolist()
+        axes = differ or [usual]
+        return shapes[:, axes], [dims[axis] for axis in axes]
+
     def taken(self, samples: Sequence[int], targets: Sequence[int], methods: Sequence[int]) -> Modality:  # fmt: skip
         """Take some samples, cut to the longest of them, some targets and some methods."""
         layers = [each.taken(samples) for each in self.layers]

@@ -14,14 +14,25 @@ def pytest_configure(config):
     )
 
 
-@pytest.fixture(scope="session")
-def framework():
+def _file(what):
     """The file of tiny models named by SIGNALCAM_FRAMEWORK; ``torch`` where nothing is named."""
-    name = os.environ.get("SIGNALCAM_FRAMEWORK", "torch")
-    spec = spec_from_file_location(f"{name}_models", Path(__file__).with_name(f"{name}_models.py"))
+    name = f"{os.environ.get('SIGNALCAM_FRAMEWORK', 'torch')}_{what}"
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def framework():
+    """Models of one input."""
+    return _file("models")
+
+
+@pytest.fixture(scope="session")
+def towers():
+    """A model of several inputs."""
+    return _file("towers")
 
 
 @pytest.fixture(autouse=True)

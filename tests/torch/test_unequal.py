@@ -136,7 +136,7 @@ def test_tensors_in_a_list_are_fine(net):
     assert exp.maps.equals(sc.explain(net, samples, **OPTIONS).maps)
 
 
-def test_one_sample_that_is_too_short_is_named_by_the_models_own_error(net):
+def test_sample_that_is_too_short_gives_the_models_own_error(net):
     with pytest.raises(RuntimeError, match="size"):
         sc.explain(net, [*items(), np.zeros((2, 3), np.float32)], **OPTIONS)
 
@@ -431,6 +431,8 @@ def test_stream_takes_lists_of_unequal_length(net):
         last = found[1].isel(sample=2).maps.values
         np.testing.assert_allclose(last, whole.isel(sample=5).maps, rtol=1e-5, atol=1e-7)
     assert parts[0].labels.values.tolist() == [0, 1, 2]
+    marked = list(sc.Explainer(net, **axes, **OPTIONS).stream(loader, extra={"mask": sc.Mask()}))
+    assert marked[0].provenance["unequal lengths"].startswith("padded and marked")
 
 
 # --- beside other inputs ---------------------------------------------------------------------------
