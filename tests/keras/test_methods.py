@@ -205,6 +205,22 @@ def test_functions_of_the_engine_itself_are_rescaled(number):
     assert_complete(network(1, layers.Conv1D(3, 3, activation=own_functions()[number])), signal())
 
 
+class Powers(layers.Layer):
+    """Raises one half of the channels to the power of the other: a product, and no step of one input."""
+
+    def call(self, a):
+        one, other = ops.split(ops.sigmoid(a) + 0.5, 2, axis=-1)
+        return ops.power(one, other)
+
+
+def test_functions_of_two_inputs_keep_both_gradients():
+    model = keras.Sequential([
+        keras.Input((24, 2)), layers.Conv1D(4, 3, name="one"), Powers(), layers.Flatten(), layers.Dense(3),
+    ])  # fmt: skip
+    _, g, _ = felt(model, signal(), "one", "rescale")
+    assert (np.abs(g).sum((0, 2)) > 0).all()
+
+
 @pytest.mark.parametrize("last", ["softmax", "sigmoid"])
 def test_logits_are_found_beside_the_silent_reference(last):
     model, plain = network(last=last), network()

@@ -95,7 +95,7 @@ def _bendable(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
             return plain(*args, **kwargs)
         kept = z.clone() if hasattr(z, "clone") else z  # torch may go on in place
         y = plain(*args, **kwargs)
-        if not _is_number(y) or tuple(y.shape) != tuple(kept.shape):
+        if not _is_number(y) or tuple(y.shape) != tuple(kept.shape) or _of_two(kept, args[1:]):
             return y
         bending.count += 1
         return bending.bend(kept, y)
@@ -119,6 +119,11 @@ def _straight(own: Callable[..., Any]) -> Callable[..., Any]:
 
 def _is_number(value: Any) -> bool:
     return is_array(value) and "float" in str(value.dtype) and not is_symbolic(value)
+
+
+def _of_two(z: Array, others: Sequence[Any]) -> bool:
+    """Whether a function has a second input with the batch, whose gradient would be lost: a product."""
+    return any(is_array(each) and each.shape[0] == z.shape[0] for each in others)
 
 
 def _is_leaky(node: Any) -> bool:
