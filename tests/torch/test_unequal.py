@@ -416,6 +416,21 @@ def test_figures_draw_the_sample_and_no_padding(exp):
     assert np.isfinite(strip.get_array()).all()
 
 
+@pytest.mark.parametrize("rank", [2, 3])
+def test_pictures_and_volumes_are_drawn_at_their_own_size(rank):
+    pytest.importorskip("matplotlib")
+    conv, pool = (
+        (nn.Conv2d, nn.AdaptiveAvgPool2d) if rank == 2 else (nn.Conv3d, nn.AdaptiveAvgPool3d)
+    )
+    net = nn.Sequential(conv(1, 4, 3), nn.ReLU(), pool(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    sizes, rng = [(12, 10, 9)[:rank], (6, 7, 8)[:rank]], np.random.default_rng(0)
+    samples = [rng.standard_normal((1, *size)).astype(np.float32) for size in sizes]
+    whole = sc.explain(net, samples, layer="1", signed=True)
+    alone = sc.explain(net, samples[1][None], layer="1", signed=True)
+    assert whole.plot(sample=1).get_xlim() == alone.plot(sample=0).get_xlim()
+    assert whole.plot(sample=1).get_ylim() == alone.plot(sample=0).get_ylim()
+
+
 # --- streams ---------------------------------------------------------------------------------------
 
 

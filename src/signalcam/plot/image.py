@@ -42,7 +42,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     picture, _ = view.moved((upright, across))
     heat = view.heat if exp.dims == (upright, across) else view.heat.T
     as_drawn = across != "time"
-    rulers = Ruler.of(exp, across), Ruler.of(exp, upright)
+    rulers = Ruler.of(view.exp, across), Ruler.of(view.exp, upright)
     down = rulers[1].edges
     edges = (*rulers[0].edges, *(down[::-1] if as_drawn else down))
     shape = abs(np.ptp(rulers[0].edges) / np.ptp(down))
@@ -76,7 +76,7 @@ def draw_volume(  # noqa: PLR0913 - the options of a figure
     grey = volume.reshape(-1, *volume.shape[-3:]).mean(axis=0)
     peak = np.unravel_index(int(np.nanargmax(np.abs(view.heat))), view.heat.shape)
     low, high = float(np.nanmin(grey)), float(np.nanmax(grey))
-    scale, places = view.scale(vmin, vmax), _side_by_side(exp)
+    scale, places = view.scale(vmin, vmax), _side_by_side(view.exp)
     tall = max(each[2] for each in places) / places[-1][1]
     ax = ax or new_axes(10, float(np.clip(10 * tall, 4, 8)))
     for here, there, place in zip(_slices(grey, peak), _slices(view.heat, peak), places, strict=True):  # fmt: skip

@@ -46,7 +46,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
         _single(ax, view, dim, lines[0], names[0], line_kws or {})
     else:
         _stacked(ax, view, dim, lines, names, line_kws or {})
-    ruler = Ruler.of(exp, dim)
+    ruler = Ruler.of(view.exp, dim)
     left, right = ruler.edges
     strip = ax.imshow(
         heat if len(exp.dims) == 1 else heat.repeat(_LINES, axis=0), cmap=cmap or (DIVERGING if view.signed else LIGHT_TO_DARK), aspect="auto", zorder=0,
