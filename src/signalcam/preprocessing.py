@@ -19,6 +19,7 @@ from signalcam.explanation import Explanation
 from signalcam.layout import DUMMY, Layout, as_layout, check_layout, named, same_rate
 from signalcam.modality import NETWORK_INPUT, RAW_SIGNAL, Modality
 from signalcam.native import LayerMaps
+from signalcam.ragged import Items
 
 _WAY_OUT = "Say it: signalcam.Preprocessing(function, start=..., jump=...), entry f of the network's input lying at start + jump * f of the raw signal."
 
@@ -105,6 +106,11 @@ class Raw:
         given = as_inputs(inputs)
         if given.path:
             message = "preprocess= takes one raw array, batch first; this input holds several. Prepare them yourself and pass what the network takes."
+            raise InputError(message)
+        if isinstance(given.explained, Items) or (
+            layout is not None and layout.lengths is not None
+        ):
+            message = "preprocess= takes raw signals of equal length, and these differ. Explain those of each length by themselves."
             raise InputError(message)
         check_layout(layout, given.explained.shape)
         check_finite(given, backend, nan)

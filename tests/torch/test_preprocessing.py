@@ -222,3 +222,12 @@ def test_a_declared_line_along_an_unknown_axis_is_told():
 def test_several_raw_arrays_are_told():
     with pytest.raises(sc.InputError, match="takes one raw array"):
         explained(tuple(tones(0.5, 1.3)))
+
+
+def test_raw_signals_of_unequal_length_are_told():
+    x = tones(0.5, 1.3)
+    with pytest.raises(sc.InputError, match="raw signals of equal length, and these differ"):
+        explained([x[0], x[1][..., :-20]])
+    lengths = sc.Layout("batch time", lengths=[x.shape[1], x.shape[1] - 20])
+    with pytest.raises(sc.InputError, match="Explain those of each length by themselves"):
+        explained(x, layout=lengths)
