@@ -226,7 +226,8 @@ class _Recording:
             return axes, None
         last = explainer.shown(replace(here, layers=(None,)))[0].layers[0]
         deepest = self._along(running.measured(few, last, layout))
-        return [each and with_gradient(each, deepest) for each in axes], deepest
+        fine = any(each.at != "layer" for each in explainer.methods)
+        return [each and with_gradient(each, deepest, at_input=fine) for each in axes], deepest
 
     def _drawn(self, windows: np.ndarray) -> Drawn:
         return self.explainer.drawn(as_inputs(windows, None, self.extra))

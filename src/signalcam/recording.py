@@ -100,10 +100,17 @@ def check_options(explainer: Explainer, extra: Mapping[str, Any] | None) -> None
         raise InputError(message)
 
 
-def with_gradient(axis: Axis, last: Axis | None) -> Axis:
-    """How a layer lies, seeing what its gradient depends on, too: all that the last cells it reaches see."""
-    known = last is not None and last.probed and axis.probed and 0 < axis.field < last.field
-    field = 2 * last.field - axis.field if known and last is not None else axis.field
+def with_gradient(axis: Axis, last: Axis | None, *, at_input: bool) -> Axis:
+    """How a layer lies, seeing what its gradient depends on, too: all that the last cells it reaches see.
+
+    Args:
+        axis: The layer's.
+        last: That of the last layer.
+        at_input: Whether a method reads the input's gradient, too.
+    """
+    if last is None or not (last.probed and axis.probed and 0 < axis.field <= last.field):
+        return axis
+    field = 2 * last.field - (1 if at_input else axis.field)
     return replace(axis, field=field if field <= axis.length else axis.field)
 
 

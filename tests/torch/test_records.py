@@ -271,6 +271,62 @@ def test_channels_may_come_last(record):
     assert found.input.shape == (1, LENGTH, 2)
 
 
+@pytest.mark.parametrize("layout", ["batch _ channel time", "batch _ time channel"])
+def test_network_over_channels_too_gets_a_map_with_a_channel_axis(record, layout):
+    turned = layout.endswith("channel")
+    kernel, stride = ((5, 1), (2, 1)) if turned else ((1, 5), (1, 2))
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 3, kernel, stride), nn.ReLU(), nn.Conv2d(3, 2, 1)).eval()
+    image = record.T[None] if turned else record[None]
+    ask = sc.Output(lambda output: output[:, 1].sum((1, 2)))
+    how = {"target": ask, "layer": "0", "method": "hires-cam", "layout": layout, "signed": True}
+    found = sc.explain_record(net, image, window=WINDOW, **how)
+    whole = sc.explain(net, image[None], **how)
+    assert found.maps.dims == whole.maps.dims
+    assert_same(found.maps.values, whole.maps.values)
+    assert found.between(100, 200).maps.sizes["time"] == 101
+
+
+def test_waveform_with_its_rate_is_taken(classifier, record):
+    found = explained(classifier, (record, 100.0), window=2.0, layer="conv")
+    np.testing.assert_array_equal(found.maps, explained(classifier, record, layer="conv").maps)
+    assert found.windows["stop_time"].values[0] == 2
+
+
+def test_several_samples_are_no_record(classifier, record):
+    with pytest.raises(sc.InputError, match="holds 2 samples"):
+        explained(classifier, (np.stack([record, record]), 100.0), window=2.0, layer="conv")
+
+
+def test_map_by_channel_is_that_of_the_whole_record(net, record):
+    how = {"method": sc.PerChannel("layer-cam"), "layer": "relu", "target": 0, "layout": "batch channel time"}  # fmt: skip
+    found, whole = explained(net, record, **how), sc.explain(net, record[None], signed=True, **how)
+    assert found.maps.dims[-2:] == ("channel", "time")
+    assert_same(found.maps.values, whole.maps.values, slice(0, LENGTH - 40))
+
+
+@pytest.mark.parametrize("method", ["recipro-cam", "eigen-cam"])
+def test_methods_that_try_or_draw_elsewhere_are_stitched_too(net, record, method):
+    found = explained(net, record, method=method, layer="second", batch_size=8)
+    assert found.maps.sizes["time"] == LENGTH
+    assert np.isfinite(found.maps).all()
+    assert found.native().values.any()
+
+
+def test_resized_maps_are_stitched_at_the_input_s_resolution(net, record):
+    found = explained(net, record, layer="second", align="resize")
+    assert found.native().shape == (1, 1, 1, LENGTH)
+
+
+def test_layer_is_found_where_nobody_names_one(net, record):
+    assert explained(net, record).layer_names == sc.explain(net, record[None], target=1).layer_names
+
+
+def test_progress_counts_windows(classifier, record, capsys):
+    explained(classifier, record, layer="conv", progress=True)
+    assert "29/29" in capsys.readouterr().err
+
+
 # --- seconds, windows, stretches -----------------------------------------------------------------
 
 
@@ -292,6 +348,19 @@ def test_windows_and_stretches_are_in_seconds_where_there_is_a_rate(classifier, 
     assert stretch.windows["start_time"].values.tolist() == [3, 4, 5, 6]
     again = stretch.between(5.0, 5.5)
     np.testing.assert_allclose(again.maps["time"], np.arange(500, 551) / 100)
+
+
+def test_clock_that_does_not_begin_at_zero_is_kept(classifier, record):
+    layout = sc.Layout("batch channel time", coordinates={"time": 50 + np.arange(LENGTH) / 100})
+    found = explained(classifier, record, window=2.0, layout=layout, layer="conv")
+    assert found.windows["start_time"].values[0] == 50
+    assert found.between(60, 61).maps["time"].values[0] == 60
+
+
+def test_uneven_clock_is_refused(classifier, record):
+    layout = sc.Layout("batch channel time", coordinates={"time": np.arange(LENGTH) ** 1.5})
+    with pytest.raises(sc.LayoutError, match="not evenly spaced"):
+        explained(classifier, record, layout=layout, layer="conv")
 
 
 def test_windows_predict_their_own_class(classifier, record):

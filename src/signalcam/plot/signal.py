@@ -107,6 +107,7 @@ def _single(
     ax.set_ylabel(f"{what} ({layout.units})" if layout.units else what)
     if not line_kws.get("visible", True):
         ax.set_yticks([])
+        ax.set_ylabel(name if layout.channel_names else "")
 
 
 def _stacked(
