@@ -14,6 +14,7 @@ from signalcam.errors import (
     TargetError,
 )  # fmt: skip
 from signalcam.explain import Explainer, explain
+from signalcam.explain_record import explain_record
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, methods
 from signalcam.inputwise import PerChannel
@@ -43,5 +44,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layout", "LayoutError",
     "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
-    "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "layers", "load", "methods",
+    "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "explain_record", "layers", "load", "methods",
 ]  # fmt: skip

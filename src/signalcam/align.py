@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import array_api_compat
@@ -79,6 +79,23 @@ class Axis:
     def centres(self) -> np.ndarray:
         """The place of each position, in samples of the input."""
         return self.start + self.jump * np.arange(self.cells)
+
+    def between(self, start: int, stop: int) -> tuple[Axis, slice]:
+        """The same along a stretch of the input, and which cells are needed to draw it."""
+        low = math.floor((start - self.start) / self.jump)
+        high = math.ceil((stop - 1 - self.start) / self.jump)
+        first, last = (min(max(each, 0), self.cells - 1) for each in (low, high))
+        moved = self.start + self.jump * first - start
+        ends = [None if each is None else each - start for each in (self.first, self.last)]
+        shorter = replace(
+            self,
+            cells=last - first + 1,
+            length=stop - start,
+            start=moved,
+            first=ends[0],
+            last=ends[1],
+        )
+        return shorter, slice(first, last + 1)
 
 
 def evenly(input_axis: int, cells: int, length: int) -> Axis:

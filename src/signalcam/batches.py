@@ -153,22 +153,22 @@ def samples_in(inputs: Inputs) -> int:
 def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
     """Refuse, or warn of, samples that hold NaN or infinity, by their numbers."""
     for _, array in leaves(inputs.tree):
-        bad = _not_finite(array, backend)
+        bad = not_finite(array, backend)
         if bad and policy != "warn":
-            message = f"samples {_listed(bad)} hold NaN or infinite values. Clean or drop them, or pass nan='warn' to go on."
+            message = f"samples {listed(bad)} hold NaN or infinite values. Clean or drop them, or pass nan='warn' to go on."
             raise InputError(message)
         if bad:
             warnings.warn(
-                f"samples {_listed(bad)} hold NaN or infinite values; their maps mean nothing.",
+                f"samples {listed(bad)} hold NaN or infinite values; their maps mean nothing.",
                 CamWarning,
                 stacklevel=4,
             )
 
 
-def _not_finite(array: Any, backend: Backend) -> list[int]:
+def not_finite(array: Any, backend: Backend) -> list[int]:
     """The samples of an array, or the items, that hold NaN or infinity."""
     if isinstance(array, Items):
-        return [i for i, each in enumerate(array.arrays) if _not_finite(each[None], backend)]
+        return [i for i, each in enumerate(array.arrays) if not_finite(each[None], backend)]
     values = backend.numpy(array) if is_array(array) else np.zeros(0, int)
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum()
@@ -178,7 +178,8 @@ def _not_finite(array: Any, backend: Backend) -> list[int]:
     return bad
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def listed(numbers: Sequence[int]) -> str:
+    """The first few of some numbers, for a message."""
     return ", ".join(map(str, numbers[:5])) + (
         f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
     )
@@ -198,11 +199,13 @@ def first_size(inputs: Inputs, backend: Backend, model: object) -> int:
 
 
 @contextmanager
-def progress_bar(count: int, *, shown: bool) -> Iterator[Callable[[int], object]]:
+def progress_bar(
+    count: int | None, *, shown: bool, unit: str = "sample"
+) -> Iterator[Callable[[int], object]]:
     """Show a bar on the terminal; what it yields takes how many samples have got on."""
     from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
 
-    with tqdm(total=count, unit="sample", disable=not shown) as bar:
+    with tqdm(total=count, unit=unit, disable=not shown) as bar:
         yield bar.update
 
 

@@ -162,7 +162,7 @@ class Explainer:
             return settled(inputs, extra=extra, labels=labels, sample_names=sample_names)
         here = self.drawn(as_inputs(inputs, _first(self.of), extra))
         self._check(here, labels=labels, sample_names=sample_names)
-        running = replace(self.running, shown=self._shown(here))
+        running = replace(self.running, shown=self.shown(here))
         plan = planned(running, here.samples, here.whole, self._remembered)
         with progress_bar(here.samples.count, shown=self.progress) as done:
             pieces = [piece for group in plan.groups() for piece in running.pieces(group, done)]
@@ -170,7 +170,7 @@ class Explainer:
         warn_of_score(parts)
         warn_of_flaws(parts, running.layers, tuple(self.targets), self.methods)
         warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)  # fmt: skip
-        about = self._about(parts[0], plan.how)
+        about = self.about(parts[0], plan.how)
         return result(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
 
     def stream(
@@ -251,7 +251,7 @@ class Explainer:
         check_samples(here.samples.count, tuple(self.targets.values()), **per_sample)
         check_finite(here.samples.given, self.backend, self.nan)
 
-    def _shown(self, here: Drawn) -> tuple[Shown, ...]:
+    def shown(self, here: Drawn) -> tuple[Shown, ...]:
         """The inputs that maps are drawn on, with their layers."""
         rows = here.samples.alike()[0][:PROBED_SAMPLES]
         few = here.samples.group(rows).inputs
@@ -285,7 +285,7 @@ class Explainer:
             raise ModelError(message)
         return found
 
-    def _about(self, part: Part, how: str) -> dict[str, Any]:
+    def about(self, part: Part, how: str) -> dict[str, Any]:
         """The provenance of a result."""
         return {
             "model": type(self.model).__name__,

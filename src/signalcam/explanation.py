@@ -54,6 +54,8 @@ class Explanation:
         modalities: The names of all inputs that there are maps of, in the order asked for.
         shapes: ``(sample, axis)``, how long each sample of the input is; ``None`` where all are alike.
         others: The same of the other inputs, see ``modality``.
+        windows: Of a record that was explained window by window what was said of each, see
+            ``explain_record``; ``scores`` are NaN then, and the classes' are not there.
     """
 
     layers: tuple[LayerMaps, ...]
@@ -74,6 +76,7 @@ class Explanation:
     modalities: tuple[str, ...] = ()
     shapes: np.ndarray | None = None
     others: tuple[Modality, ...] = ()
+    windows: xr.Dataset | None = None
 
     # --- what it is about ------------------------------------------------------------------------
 
@@ -281,19 +284,22 @@ class Explanation:
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
         if values is None:
-            message = f"the model's output holds no classes, so there is no {name} class. Read .scores instead."
-            raise TargetError(message)
+            raise TargetError(self._no_classes(f"{name} class"))
         return xr.DataArray(values, {"sample": list(self.sample_names)}, ("sample",), name)
 
     def _by_class(self, values: np.ndarray | None, name: str, **attributes: str) -> xr.DataArray:
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
         if values is None:
-            message = f"the model's output holds no classes, so there is no {name} for each. Read .scores instead."
-            raise TargetError(message)
+            raise TargetError(self._no_classes(f"{name} for each"))
         names = list(self.class_names or range(values.shape[1]))
         coords = {"sample": list(self.sample_names), "class": names}
         return xr.DataArray(values, coords, ("sample", "class"), name, attributes)
+
+    def _no_classes(self, what: str) -> str:
+        if self.windows is not None:
+            return f"the record was explained window by window, so there is no one {what}. Read .windows instead."
+        return f"the model's output holds no classes, so there is no {what}. Read .scores instead."
 
     # --- parts of it -----------------------------------------------------------------------------
 
@@ -328,6 +334,7 @@ class Explanation:
             classes=rows(self.classes),
             true_classes=rows(self.true_classes),
             sample_names=tuple(self.sample_names[i] for i in s),
+            windows=None if self.windows is None else self.windows.isel(target=t),
         )
         return replace(smaller, layers=tuple(smaller.layers[i] for i in y))
 
@@ -335,8 +342,8 @@ class Explanation:
         """Change all modalities alike."""
         own, others = change(self._own), tuple(map(change, self.others))
         return replace(
-            self, layers=own.layers, input=own.input, shapes=own.shapes, others=others, **more
-        )
+            self, layers=own.layers, layout=own.layout, input=own.input, shapes=own.shapes, others=others, **more
+        )  # fmt: skip
 
     def sel(self, **chosen: Any) -> Explanation:
         """Take samples, targets, methods or layers by name.
@@ -367,6 +374,27 @@ class Explanation:
         if axis == "target" and isinstance(name, int | np.integer):
             return self.class_name(int(name))
         return name
+
+    def between(self, begin: float, end: float, dim: str = "time") -> Explanation:
+        """Take a stretch, of which alone the input is read and the maps are worked out.
+
+        Args:
+            begin: Where it begins, in the units of the axis (seconds where there is a sampling rate).
+            end: Where it ends.
+            dim: The axis.
+
+        Returns:
+            A shorter explanation, at the same places of the axis, with the windows that reach into it.
+
+        Raises:
+            LayoutError: There is no such axis, nothing of it lies there, or samples are of unequal length.
+        """
+        start, stop = self._own.stretch(dim, begin, end)
+        shorter = self._changed(lambda each: each.between(dim, begin, end))
+        if self.windows is None:
+            return shorter
+        reach = (self.windows["start"] < stop) & (self.windows["stop"] > start)
+        return replace(shorter, windows=self.windows.isel(window=np.flatnonzero(reach.values)))
 
     @np.errstate(invalid="ignore")  # maps that are not finite were warned of when they were made
     def normalized(self, kind: map_operations.Normalisation = "max") -> Explanation:

@@ -15,6 +15,7 @@ from signalcam.layout import DUMMY, Layout
 from signalcam.modality import Modality
 from signalcam.native import LayerMaps
 from signalcam.picking import AXES
+from signalcam.record import windows_table
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -61,7 +62,12 @@ def to_store(exp: Explanation) -> store.Contents:
     own = Modality(exp.of, exp.layers, exp.layout, exp.input, exp.shapes)
     for number, each in enumerate((own, *exp.others)):
         arrays |= _stored(each, number)
+    units = ""
+    if exp.windows is not None:
+        units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")  # fmt: skip
+        arrays |= {f"window_{name}": store.Stored(each.values, tuple(map(str, each.dims))) for name, each in exp.windows.items()}  # fmt: skip
     about = {
+        "window_units": units,
         **_about(own),
         "others": [_about(each) for each in exp.others],
         "provenance": dict(exp.provenance),
@@ -112,6 +118,8 @@ def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Ex
     own = _modality(arrays, about, 0)
     others = [_modality(arrays, each, number) for number, each in enumerate(about.get("others", ()), 1)]  # fmt: skip
     names = {name: about.get(name, ()) for name in _NAMES}
+    told = {name.removeprefix("window_"): each for name, each in arrays.items() if name.startswith("window_")}  # fmt: skip
+    windows = windows_table(told, names["targets"], names["class_names"], about["window_units"]) if told else None  # fmt: skip
     return Explanation(
         layers=own.layers,
         layout=own.layout,
@@ -119,6 +127,7 @@ def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Ex
         of=own.name,
         shapes=own.shapes,
         others=tuple(others),
+        windows=windows,
         provenance=about["provenance"],
         **{name: None if each is None else tuple(each) for name, each in names.items()},  # type: ignore[arg-type] # only class names may be missing
         **{name: arrays.get(name) for name in _ARRAYS},  # type: ignore[arg-type] # those required are always saved

@@ -125,6 +125,27 @@ class Layout:
         known = _UNITS.get(dim, "") if self._is_placed(dim) else ""
         return (self.axis_units or {}).get(dim, known)
 
+    def stretch(self, dim: str, length: int, begin: float, end: float) -> tuple[int, int]:
+        """From which to before which entry of an axis its places lie between two values."""
+        if dim in (self.coordinates or {}):
+            places = np.asarray((self.coordinates or {})[dim])
+            inside = np.flatnonzero((places >= begin) & (places <= end))
+            return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
+        step = float(self.coordinate(dim, np.asarray([1.0]))[0])  # a day's places are not listed
+        start, last = np.ceil(begin / step - _EVEN), np.floor(end / step + _EVEN)
+        return max(int(start), 0), min(int(last) + 1, length)
+
+    def between(self, dim: str, start: int, stop: int) -> Layout:
+        """The layout of a stretch, whose entries keep their places."""
+        rest = {name: each for name, each in (self.spacing or {}).items() if name != dim}
+        places = self.coordinate(dim, np.arange(start, stop))
+        return replace(
+            self,
+            coordinates={**(self.coordinates or {}), dim: tuple(places.tolist())},
+            spacing=rest,
+            axis_units={**(self.axis_units or {}), dim: self.unit(dim)},
+        )
+
     def line(self, dim: str, length: int) -> tuple[float, float] | None:
         """Where an axis begins and its step; ``None`` where its entries are not evenly spaced."""
         places = self.coordinate(dim, np.arange(length))

@@ -9,7 +9,7 @@ import numpy as np
 
 from signalcam import maps as map_operations
 from signalcam.align import Axis
-from signalcam.errors import MethodError
+from signalcam.errors import LayoutError, MethodError
 from signalcam.fusion import Fusion, check, fused, refined
 from signalcam.layout import Layout
 from signalcam.native import LayerMaps, inside
@@ -60,13 +60,42 @@ class Modality:
         """Take some samples, cut to the longest of them, some targets and some methods."""
         layers = [each.taken(samples) for each in self.layers]
         kept = [replace(each, values=each.values[:, targets][:, :, methods]) for each in layers]
-        some = replace(self, layers=tuple(kept), input=self.input[samples])
+        every = list(samples) == list(
+            range(len(self.input))
+        )  # a record is not read, nor copied, for that
+        some = replace(self, layers=tuple(kept), input=self.input if every else self.input[samples])
         if self.shapes is None or not len(samples):
             return replace(some, shapes=None)
         shapes = self.shapes[samples]
         most = shapes.max(axis=0)
         short = some.input[(slice(None), *map(slice, most))]
         return replace(some, input=short, shapes=None if (shapes == most).all() else shapes)
+
+    def stretch(self, dim: str, begin: float, end: float) -> tuple[int, int]:
+        """From which to before which entry of an axis its places lie between two values."""
+        if dim not in self.layout.dims[1:] or dim == "channel" or self.shapes is not None:
+            message = f"no stretch of {dim!r} can be taken: it must be an axis of positions ({', '.join(self.layout.dims[1:])}), and samples of one length. Take one first (exp.isel(sample=0)) where lengths differ."
+            raise LayoutError(message)
+        length = self.input.shape[self.layout.dims.index(dim)]
+        start, stop = self.layout.stretch(dim, length, begin, end)
+        if stop - start < 2:
+            ends = self.layout.coordinate(dim, np.asarray([0, length - 1]))
+            message = f"fewer than 2 entries of {dim!r} lie between {begin} and {end}: it runs from {ends[0]} to {ends[1]}."
+            raise LayoutError(message)
+        return start, stop
+
+    def between(self, dim: str, begin: float, end: float) -> Modality:
+        """Take a stretch along an axis; see ``Explanation.between``."""
+        if dim not in self.layout.dims:
+            return self
+        start, stop = self.stretch(dim, begin, end)
+        axis = self.layout.dims.index(dim)
+        return replace(
+            self,
+            layers=tuple(each.between(axis, start, stop) for each in self.layers),
+            layout=self.layout.between(dim, start, stop),
+            input=self.input[(*[slice(None)] * axis, slice(start, stop))],
+        )
 
     def normalized(self, kind: map_operations.Normalisation) -> Modality:
         """Scale every map by itself; see ``Explanation.normalized``."""

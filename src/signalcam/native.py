@@ -86,6 +86,30 @@ class LayerMaps:
         alike = bool((sizes == most).all())
         return replace(self, values=short, grid=grid, sizes=None if alike else sizes)
 
+    def between(self, input_axis: int, start: int, stop: int) -> LayerMaps:
+        """Take what lies along a stretch of an axis of the input, with the cells on either side of it."""
+        values, grid = self.values, list(self.grid)
+        for number, axis in enumerate(self.grid):
+            if axis.input_axis == input_axis:
+                grid[number], cells = axis.between(start, stop)
+                values = values[(*[slice(None)] * (3 + number), cells)]
+        return replace(self, values=values, grid=tuple(grid))
+
+    def along(self, input_axis: int, length: int) -> LayerMaps:
+        """The same maps with a cell for each value along one axis of the input, which they may not have yet."""
+        grid = [axis for axis in self.grid if axis.input_axis != input_axis]
+        place = sum(axis.input_axis < input_axis for axis in grid)
+        own = [
+            (number, axis) for number, axis in enumerate(self.grid) if axis.input_axis == input_axis
+        ]
+        if own:
+            values = np.moveaxis(self.values, 3 + own[0][0], -1)
+            values = np.moveaxis(resample(values, [own[0][1]]), -1, 3 + place)
+        else:
+            values = np.repeat(np.expand_dims(self.values, 3 + place), length, axis=3 + place)
+        line = Axis(input_axis, length, length, 0.0, 1.0, 1.0, probed=True)
+        return replace(self, values=values, grid=(*grid[:place], line, *grid[place:]))
+
     @property
     def places(self) -> tuple[tuple[int, float, float], ...]:
         """Where positions lie along each axis, however many there are."""

@@ -359,8 +359,8 @@ def warn_of_score(parts: Sequence[Part]) -> None:
 
 
 def warn_of_flaws(
-    parts: Sequence[Part], layers: Sequence[str], targets: Sequence[str], methods: Sequence[Method]
-) -> None:
+    parts: Sequence[Part], layers: Sequence[str], targets: Sequence[str], methods: Sequence[Method], what: str = "samples"
+) -> None:  # fmt: skip
     """Warn, once for each layer, target and method, of maps that are blank or show no place."""
     for place, layer in enumerate(layers):
         flaws = np.concatenate([part.layers[place].flaws for part in parts])
@@ -372,6 +372,6 @@ def warn_of_flaws(
                 count = int((flaws[:, t, m] == number).sum())
                 message = (
                     f"{methods[m].name} at layer {layer!r} for target {targets[t]!r} is, for "
-                    f"{count} of {len(flaws)} samples, {reason}."
+                    f"{count} of {len(flaws)} {what}, {reason}."
                 )
                 warnings.warn(message, CamWarning, stacklevel=4)

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import numpy as np
 from signalcam.errors import StoreError
 
 FORMAT = 1  # raised when an older SignalCAM could no longer read what is written
+_BLOCK = 2**18  # entries along the longest axis that are held at a time
 _MARK = "signalcam"
 _SUMS = "crc32"  # without them a chunk that was lost would be read as zeros
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An array and the names of its axes."""
+    """An array, or what is read like one, and the names of its axes."""
 
     values: np.ndarray
     dims: tuple[str, ...]
@@ -75,15 +76,38 @@ def _fill(place: Path, contents: Contents) -> None:
     import zarr  # noqa: PLC0415 - not needed to import signalcam
 
     about = json.loads(json.dumps(contents.about, default=_plain))
-    arrays = {name: np.ascontiguousarray(each.values) for name, each in contents.arrays.items()}
+    arrays = {name: each.values for name, each in contents.arrays.items()}
     attributes = {_MARK: FORMAT, "about": about, _SUMS: _sums(arrays)}
     group = zarr.create_group(place, zarr_format=3, attributes=attributes)
     for name, values in arrays.items():
-        group.create_array(name, data=values, dimension_names=contents.arrays[name].dims)
+        dims = contents.arrays[name].dims
+        if isinstance(values, np.ndarray):
+            group.create_array(name, data=np.ascontiguousarray(values), dimension_names=dims)
+            continue
+        parts = {"chunks": next(_blocks(values))[1].shape, "dimension_names": dims}
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype, **parts)
+        for where, block in _blocks(values):
+            array[where] = block
 
 
 def _sums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
-    return {name: zlib.crc32(np.ascontiguousarray(values).data) for name, values in arrays.items()}
+    sums = dict.fromkeys(arrays, 0)
+    for name, values in arrays.items():
+        for _, block in _blocks(values):
+            sums[name] = zlib.crc32(block.data, sums[name])
+    return sums
+
+
+def _blocks(values: Any) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+    """An array from its first value to its last; one that is read when indexed, a stretch at a time."""
+    if isinstance(values, np.ndarray):
+        yield (), np.ascontiguousarray(values)
+        return
+    long = int(np.argmax(values.shape))
+    for row in np.ndindex(*values.shape[:long]):
+        for start in range(0, values.shape[long], _BLOCK):
+            where = (*(slice(i, i + 1) for i in row), slice(start, start + _BLOCK))
+            yield where, np.ascontiguousarray(values[where])
 
 
 def _plain(value: object) -> object:

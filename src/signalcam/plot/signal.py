@@ -41,6 +41,8 @@ def draw(  # noqa: PLR0913 - the options of a figure
     heat = _strips(view, dim, len(lines))
     shown = _chosen(channels, names)
     lines, heat, names = lines[shown], heat[shown], [names[i] for i in shown]
+    if np.isnan(lines).all():  # of a record that came in chunks only the heat is left
+        lines, line_kws = np.zeros_like(lines), {**(line_kws or {}), "visible": False}
     ax = ax or new_axes(9, 1.6 + max(1.4, 0.55 * len(lines)))
     if len(lines) == 1:
         _single(ax, view, dim, lines[0], names[0], line_kws or {})
@@ -103,6 +105,9 @@ def _single(
     layout = view.exp.layout
     what = name if layout.channel_names else "amplitude"
     ax.set_ylabel(f"{what} ({layout.units})" if layout.units else what)
+    if not line_kws.get("visible", True):
+        ax.set_yticks([])
+        ax.set_ylabel(name if layout.channel_names else "")
 
 
 def _stacked(
@@ -120,7 +125,8 @@ def _stacked(
     ax.tick_params(axis="y", length=0)
     for row in rows[1:]:
         ax.axhline(row + 0.5, color="white", linewidth=1.2, zorder=0.5)
-    _scale_bar(ax, view, gain)
+    if line_kws.get("visible", True):
+        _scale_bar(ax, view, gain)
 
 
 def _scale_bar(ax: Axes, view: View, gain: float) -> None:

@@ -1,0 +1,349 @@
+"""A record that is longer than what a network takes: explained window by window, in bounded memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from signalcam.align import Axis
+from signalcam.batches import as_inputs, first_size, listed, not_finite, progress_bar
+from signalcam.checks import true_classes
+from signalcam.drawn import Drawn
+from signalcam.errors import CamError, CamWarning, InputError, LayoutError, ModelError
+from signalcam.explain import Explainer
+from signalcam.explanation import Explanation
+from signalcam.layout import Layout, as_layout, named
+from signalcam.native import LayerMaps
+from signalcam.parts import Part, Said, said_by_all, warn_of_flaws, warn_of_score
+from signalcam.placing import warn_of_spread
+from signalcam.ragged import Group
+from signalcam.record import Record, windows_table
+from signalcam.recording import (
+    check_counted,
+    check_options,
+    check_uncounted,
+    samples_of,
+    time_axis,
+    warn_of_edges,
+    with_gradient,
+    without_places,
+)
+from signalcam.running import Piece, Running
+from signalcam.stitching import Steps, Stitch
+from signalcam.targets import NO_CLASS
+from signalcam.windows import Tape, chunks, count
+
+_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)
+
+
+def explain_record(
+    model: Any, record: Any, *, window: float, overlap: float = 0.5,
+    labels: Sequence[int | str] | None = None, extra: Mapping[str, Any] | None = None, **options: Any,
+) -> Explanation:  # fmt: skip
+    """Explain a record of any length window by window, as one map without seams.
+
+    The record is read once, from its begin to its end, and never copied: beside a few windows, only the
+    layer's own map of the whole is held.
+
+    Args:
+        model: See ``Explainer``.
+        record: One sample without its batch axis, ``(channel, time)``, say: an array, a memmap, a Zarr array
+            or what else has a ``shape`` and slices; an iterable of chunks, one after another; or an object
+            as ``explain`` takes it, such as an MNE ``Raw``.
+        window: Length of a window, in seconds where the layout has a rate, else in samples.
+        overlap: The share of a window, from 0 to below 1, that the next one has too. For a map that is the one
+            of the whole record at once it must be at least the layer's receptive field less its stride.
+        labels: The true class of each window.
+        extra: What the model takes by keyword beside every batch of windows, see ``explain``.
+        options: Every parameter of ``Explainer``, but ``of`` and ``preprocess``. ``layout`` names the axes of
+            a batch of windows, ``"batch channel time"``.
+
+    Returns:
+        An explanation of one sample. ``windows`` holds each window's place, scores and predicted class;
+        ``between(begin, end)`` takes a stretch.
+
+    Raises:
+        CamError: Something does not fit; the message says what to do.
+
+    Example:
+        >>> exp = explain_record(network, np.zeros((2, 100_000), "float32"), window=1000)
+        >>> exp.between(0, 5000).maps.dims
+        ('sample', 'target', 'method', 'layer', 'time')
+    """
+    return _Recording.of(Explainer(model, **options), record, extra).explained(window, overlap, labels)  # fmt: skip
+
+
+@dataclass
+class _Gathered:
+    """What windows gave so far.
+
+    Attributes:
+        seen: For each layer how its cells lie along the time, and what they depend on.
+        starts: Where the windows began.
+        parts: What the model answered; the maps are taken out.
+        broken: Windows that hold NaN.
+        layers: For each layer what a window's maps are like, where their time axis is, and the record's.
+        grids: For each layer where its positions lie in a window.
+    """
+
+    seen: Sequence[Axis | None]
+    starts: list[int] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    broken: list[int] = field(default_factory=list)
+    layers: list[tuple[LayerMaps, int, Stitch]] = field(default_factory=list)
+    grids: Sequence[dict[int, Axis]] = ()
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A record, and how its windows are explained.
+
+    Attributes:
+        explainer: Explains windows.
+        record: See ``explain_record``.
+        axis: Of the record, along which it is long.
+        layout: Of the record, with the axis of samples.
+        name: The record's.
+        extra: See ``explain``.
+    """
+
+    explainer: Explainer
+    record: Any
+    axis: int
+    layout: Layout | None
+    name: Any
+    extra: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, explainer: Explainer, record: Any, extra: Mapping[str, Any] | None) -> _Recording:
+        """Look at what was given, before anything is read."""
+        check_options(explainer, extra)
+        name: Any = 0
+        if (signals := explainer.taken(record)) is not None:
+            explainer = explainer.told_by(signals)
+            if len(signals.array) != 1:
+                message = f"the object holds {len(signals.array)} samples; a record is one. Pass one, or use explain for all of them."
+                raise InputError(message)
+            record = signals.array[0]
+            name = signals.sample_names[0] if signals.sample_names else 0
+        layout = as_layout(explainer.layout)  # type: ignore[arg-type] # a dict was refused
+        shape = getattr(record, "shape", None)
+        ndim = len(layout.dims) if layout else 3 if shape is None else len(shape) + 1
+        if shape is not None and len(shape) + 1 != ndim and layout:
+            message = f"the record has shape {tuple(shape)}, but layout {' '.join(layout.dims)!r} leaves {ndim - 1} axes beside the batch. Give one record, without a batch axis."
+            raise LayoutError(message)
+        axis = time_axis(layout, ndim, explainer.backend.channel_axis(explainer.model))
+        own = replace(explainer, layout=without_places(layout))
+        return cls(own, record, axis - 1, layout, name, extra)
+
+    @property
+    def total(self) -> int | None:
+        """How many samples it has, if that is known before it is read."""
+        shape = getattr(self.record, "shape", None)
+        return None if shape is None else int(shape[self.axis])
+
+    # --- window by window ------------------------------------------------------------------------
+
+    def explained(
+        self, window: float, overlap: float, labels: Sequence[int | str] | None
+    ) -> Explanation:
+        """Explain every window, and stitch."""
+        length = samples_of(self.layout, self.axis + 1, window)
+        if not 0 <= overlap < 1:
+            message = f"overlap is {overlap!r}; give the share of a window that the next one has too, from 0 to below 1."
+            raise InputError(message)
+        tape = Tape(chunks(self.record, self.axis, length, self.explainer.backend.numpy), self.axis)
+        if not tape.reaches(length):
+            message = f"the record has {tape.read} samples, fewer than a window of {length}. Use explain(model, record[None]), or a shorter window."
+            raise InputError(message)
+        if self.total is None:
+            check_uncounted(self.explainer, labels)
+        first = tape.at(0, length)
+        running, steps, seen = self._planned(first, overlap, labels)
+        found = _Gathered(seen)
+        self._gather(found, running, steps, tape, labels)
+        if found.broken:
+            message = f"windows {listed(found.broken)} hold NaN or infinite values; their maps mean nothing, and are left out where another window has the place."
+            warnings.warn(message, CamWarning, stacklevel=3)
+        warn_of_score(found.parts)
+        warn_of_flaws(found.parts, running.layers, tuple(running.targets), running.methods, "windows")  # fmt: skip
+        ran = [each.ran for each in found.parts[0].layers]
+        warn_of_spread([found.grids], ran, self.explainer.align)
+        return self._result(found, running, steps, tape.read, first, labels)
+
+    def _gather(
+        self, found: _Gathered, running: Running, steps: Steps, tape: Tape,
+        labels: Sequence[int | str] | None,
+    ) -> None:  # fmt: skip
+        """Run window after window, in batches that fit."""
+        expected = self.total and count(self.total, steps.window, steps.stride, steps.unit)
+        if expected:
+            check_counted(self.explainer, labels, expected)
+        one = as_inputs(tape.at(0, steps.window)[None])
+        size = self.explainer.batch_size or first_size(one, running.backend, running.model)
+        with progress_bar(expected, shown=self.explainer.progress, unit="window") as done:
+            windows = tape.windows(steps.window, steps.stride, steps.unit)
+            while batch := list(islice(windows, size)):
+                for piece in self._run(running, batch, found, done):
+                    self._fold(found, running, piece, batch, steps)
+                found.starts += [start for start, _ in batch]
+
+    def _planned(
+        self, first: np.ndarray, overlap: float, labels: Sequence[int | str] | None
+    ) -> tuple[Running, Steps, list[Axis | None]]:
+        """Look at one window: which layers there are, where they look, and what follows for the stride."""
+        known = [each.labelled(labels) for each in self.explainer.targets.values()]
+        explainer = replace(self.explainer, target=known)
+        try:
+            here = self._drawn(first[None])
+            running = replace(explainer.running, shown=explainer.shown(here))
+            axes, deepest = self._axes(explainer, running, here)
+        except _REFUSALS as error:
+            if isinstance(error, CamError) or self.explainer.backend.ran_out_of_memory(error):
+                raise
+            length = first.shape[self.axis]
+            message = f"the model does not take a window of {length} samples: {error}. Give a longer window; it must be at least what one cell of the layer sees."
+            raise ModelError(message) from error
+        steps = Steps.of(first.shape[self.axis], overlap, [*axes, deepest])
+        if self.total != steps.window:
+            warn_of_edges(running.layers, axes, steps)
+        return running, steps, axes
+
+    def _axes(
+        self, explainer: Explainer, running: Running, here: Drawn
+    ) -> tuple[list[Axis | None], Axis | None]:
+        """How each layer lies along the time, with all that its maps depend on for a field; and the last layer."""
+        if explainer.align == "resize":
+            return [None] * len(running.layers), None
+        few, layout = here.samples.group().inputs, running.shown[0].layout
+        axes = [self._along(running.measured(few, each, layout)) for each in running.layers]
+        if not any(each.needs_gradients for each in explainer.methods):
+            return axes, None
+        last = explainer.shown(replace(here, layers=(None,)))[0].layers[0]
+        deepest = self._along(running.measured(few, last, layout))
+        fine = any(each.at != "layer" for each in explainer.methods)
+        return [each and with_gradient(each, deepest, at_input=fine) for each in axes], deepest
+
+    def _drawn(self, windows: np.ndarray) -> Drawn:
+        return self.explainer.drawn(as_inputs(windows, None, self.extra))
+
+    def _along(self, measured: Mapping[int, Axis]) -> Axis | None:
+        """How a layer lies along the time."""
+        return next((each for each in measured.values() if each.input_axis == self.axis + 1), None)
+
+    def _run(
+        self, running: Running, batch: Sequence[tuple[int, np.ndarray]], found: _Gathered, done: Any
+    ) -> Iterator[Piece]:
+        """Run some windows."""
+        windows = np.stack([each for _, each in batch])
+        before = len(found.starts)
+        bad = [before + i for i in not_finite(windows, running.backend)]
+        if bad and self.explainer.nan == "raise":
+            message = f"windows {listed(bad)} hold NaN or infinite values (the first one begins at sample {batch[bad[0] - before][0]}). Clean the record, or pass nan='warn' to go on."
+            raise InputError(message)
+        found.broken += bad
+        group = self._drawn(windows).samples.group()
+        yield from running.pieces(Group(group.rows + before, group.inputs, group.own), done)
+
+    def _fold(
+        self, found: _Gathered, running: Running, piece: Piece, batch: Sequence[Any], steps: Steps
+    ) -> None:
+        """Fold the maps of some windows into those of the record."""
+        columns = [each.maps for each in piece.maps(running.layers)]
+        if not found.layers:
+            found.grids = piece.grids
+            found.layers = [
+                self._begun(each, seen, steps) for each, seen in zip(columns, found.seen, strict=True)
+            ]  # fmt: skip
+        for maps, (like, place, stitch) in zip(columns, found.layers, strict=True):
+            fits = like.grid == maps.grid
+            values = maps.values if fits else maps.along(self.axis + 1, steps.window).values
+            along = np.moveaxis(values, 3 + place, -1)
+            for (start, _), each in zip(batch, along, strict=True):
+                stitch.add(start, each)
+        empty = np.zeros(0, np.float32)
+        found.parts += [
+            replace(part, layers=tuple(replace(each, values=empty) for each in part.layers))
+            for part in piece.parts
+        ]
+
+    def _begun(
+        self, maps: LayerMaps, seen: Axis | None, steps: Steps
+    ) -> tuple[LayerMaps, int, Stitch]:
+        """Decide at which resolution a layer's map is stitched, and begin."""
+        dim = self.axis + 1
+        along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
+        if dim not in along or not steps.fits(along[dim][1]):
+            maps = maps.along(dim, steps.window)
+            along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
+        place, own = along[dim]
+        return maps, place, Stitch(own, seen, steps, self.total or 0)
+
+    # --- afterwards ------------------------------------------------------------------------------
+
+    def _result(
+        self, found: _Gathered, running: Running, steps: Steps, total: int, first: np.ndarray,
+        labels: Sequence[int | str] | None,
+    ) -> Explanation:  # fmt: skip
+        said = said_by_all(found.parts)
+        layers = tuple(_whole(*each, total) for each in found.layers)
+        x = self._kept(total, first)
+        axes = sorted({axis.input_axis for each in layers for axis in each.grid})
+        layout = named(self.layout, x.ndim, axes)
+        targets, names = tuple(running.targets), running.class_names
+        same = (said.index == said.index[:1]).all(axis=0)
+        about = self.explainer.about(found.parts[0], "")
+        told = f"{len(found.starts)} of {steps.window} samples, every {steps.stride}"
+        table = _table(said, np.asarray(found.starts), steps.window, layout, layout.dims[self.axis + 1])  # fmt: skip
+        if labels is not None:
+            classes = None if said.probabilities is None else said.probabilities.shape[1]
+            table["label"] = true_classes(labels, names, classes)
+        unit = layout.unit(layout.dims[self.axis + 1])
+        return Explanation(
+            layers=layers,
+            targets=targets,
+            methods=tuple(method.name for method in running.methods),
+            layout=layout,
+            input=x,
+            scores=np.full((1, len(targets)), np.nan, said.scores.dtype),
+            target_classes=np.where(same, said.index[:1], NO_CLASS),
+            class_names=None if names is None else tuple(names),
+            sample_names=(self.name,),
+            provenance={**about, "windows": told},
+            windows=windows_table(table, targets, names, unit),
+        )
+
+    def _kept(self, total: int, first: np.ndarray) -> np.ndarray:
+        """The record as the result's input, neither read nor copied."""
+        if isinstance(self.record, np.ndarray):
+            return self.record[None]
+        shape = [*first.shape]
+        shape[self.axis] = total
+        gone = self.total is None
+        real = first.dtype.kind == "f" or not gone  # only these can say that a value is not there
+        dtype = first.dtype if real else np.dtype(np.float32)
+        source = None if gone else self.record
+        return Record(source, (1, *shape), dtype, self.explainer.backend.numpy)  # type: ignore[return-value] # is read as one
+
+
+def _whole(maps: LayerMaps, place: int, stitch: Stitch, total: int) -> LayerMaps:
+    """The map of the whole record."""
+    values, axis = stitch.result(total)
+    grid = (*maps.grid[:place], axis, *maps.grid[place + 1 :])
+    return LayerMaps(maps.name, np.moveaxis(values, -1, 2 + place)[None], grid)
+
+
+def _table(
+    said: Said, starts: np.ndarray, window: int, layout: Layout, dim: str
+) -> dict[str, np.ndarray | None]:
+    """What was said of each window, by the names of the table."""
+    ends = {"start": starts, "stop": starts + window}
+    timed = {f"{name}_time": layout.coordinate(dim, at) for name, at in ends.items()}
+    spelt = {"scores": "score", "index": "target_class", "logits": "logit", "probabilities": "probability"}  # fmt: skip
+    answers = {spelt.get(each.name, each.name): getattr(said, each.name) for each in fields(said)}
+    return {**ends, **(timed if layout.unit(dim) else {}), **answers}
