@@ -242,6 +242,27 @@ def test_each_call_of_a_shared_layer_is_explained_by_its_number(kit, x):
         sc.explain(model, x, layer="shared")
 
 
+def test_pattern_takes_every_layer_with_positions_of_such_a_name(x):
+    model, _ = nested_twice(*parts())
+    names = [each.name for each in sc.layers(model, x)]
+    inside = [each for each in reversed(names) if each.startswith("backbone/")]
+    exp = sc.explain(model, x, layer="backbone/*", target=1, signed=True)
+    assert exp.layer_names == tuple(inside)
+    assert sc.explain(model, x, layer="conv?", target=1, signed=True).layer_names == tuple(
+        each for each in reversed(names) if each.rpartition("/")[2].startswith("conv")
+    )
+    with pytest.raises(sc.ModelError, match=r"called 'backbon/\*'.*List all with"):
+        sc.explain(model, x, layer="backbon/*")
+
+
+def test_pattern_takes_each_call_of_a_shared_layer(x):
+    shared = layers.Conv1D(2, 3, padding="same", name="shared")
+    inputs = keras.Input((24, 2))
+    outputs = layers.Dense(3)(layers.Flatten()(ops.tanh(shared(ops.tanh(shared(inputs))))))
+    exp = sc.explain(keras.Model(inputs, outputs), x, layer="shared*", target=1, signed=True)
+    assert exp.layer_names == ("shared[0]", "shared[1]")
+
+
 # --- exact logits --------------------------------------------------------------------------------
 
 
