@@ -14,7 +14,7 @@ import numpy as np
 
 from signalcam import scores
 from signalcam.arrays import Array
-from signalcam.backends import backend_of
+from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Inputs, Layer
 from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
 from signalcam.checks import check_options, check_samples, several, unpaired
@@ -46,7 +46,8 @@ class Explainer:
     """Explains one model in one way, as often as you like.
 
     Args:
-        model: A ``torch.nn.Module``. It is borrowed: it comes back exactly as it was.
+        model: A ``torch.nn.Module`` or a Keras model, or a fitted estimator or learner that holds one (skorch,
+            braindecode, aeon, tsai). It is borrowed: it comes back exactly as it was.
         method: One or several: names from ``signalcam.methods()``, or ``Method`` objects.
         layer: One or several: names or layer objects. ``"conv[1]"`` is the second call of a layer that
             runs twice, ``"stage4.*"`` every layer with positions of such a name. ``None`` takes the last
@@ -100,6 +101,7 @@ class Explainer:
     _remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "model", network_of(self.model))
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         check_options(self.align, self.nan, self.batch_size, self.class_names)
