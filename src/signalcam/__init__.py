@@ -20,7 +20,7 @@ from signalcam.formulas import Method, methods
 from signalcam.inputwise import PerChannel
 from signalcam.keeping import load
 from signalcam.layout import Layout
-from signalcam.listing import LayerInfo, layers
+from signalcam.listing import LayerInfo, Layers, layers
 from signalcam.preprocessing import Preprocessing
 from signalcam.ragged import Lengths, Mask
 from signalcam.reference import FromReference
@@ -42,7 +42,7 @@ from signalcam.targets import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layout", "LayoutError",
+    "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layers", "Layout", "LayoutError",
     "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
     "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "explain_record", "layers", "load", "methods",
 ]  # fmt: skip

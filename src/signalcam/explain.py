@@ -14,8 +14,8 @@ import numpy as np
 
 from signalcam import scores
 from signalcam.arrays import Array
-from signalcam.backends import backend_of
-from signalcam.backends.protocol import Backend, Inputs
+from signalcam.backends import backend_of, network_of
+from signalcam.backends.protocol import Backend, Inputs, Layer
 from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
 from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
@@ -27,6 +27,7 @@ from signalcam.friendly import Signals, taken
 from signalcam.grouping import planned
 from signalcam.joining import result
 from signalcam.layout import Layout, as_layout
+from signalcam.matching import is_pattern, matching
 from signalcam.naming import spelt
 from signalcam.parts import Part, warn_of_flaws, warn_of_score
 from signalcam.placing import PROBED_SAMPLES, Alignment, warn_of_spread
@@ -45,10 +46,12 @@ class Explainer:
     """Explains one model in one way, as often as you like.
 
     Args:
-        model: A ``torch.nn.Module``. It is borrowed: it comes back exactly as it was.
+        model: A ``torch.nn.Module`` or a Keras model, or a fitted estimator or learner that holds one (skorch,
+            braindecode, aeon, tsai). It is borrowed: it comes back exactly as it was.
         method: One or several: names from ``signalcam.methods()``, or ``Method`` objects.
         layer: One or several: names or layer objects. ``"conv[1]"`` is the second call of a layer that
-            runs twice. ``None`` takes the last layer with positions that the score depends on.
+            runs twice, ``"stage4.*"`` every layer with positions of such a name. ``None`` takes the last
+            layer with positions that the score depends on.
         target: One or several questions, each asked of every sample: ``"predicted"``, a class index or
             name, a function of the model's output, or one of ``Predicted(rank)``, ``TrueLabel()``,
             ``PerSample([...])``, ``Contrast(c, foil=f)``, ``Finer``, ``Counterfactual``, ``Regression``, ``Region``,
@@ -98,6 +101,7 @@ class Explainer:
     _remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "model", network_of(self.model))
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         check_options(self.align, self.nan, self.batch_size, self.class_names)
@@ -262,7 +266,7 @@ class Explainer:
 
     def _layers(self, few: Inputs, rows: np.ndarray, asked: OneOrMore) -> tuple[str, ...]:
         if asked is not None:
-            names = [self.backend.resolve(self.model, each) for each in several(asked)]
+            names = [name for each in several(asked) for name in self._meant(few, rows, each)]
             return tuple(dict.fromkeys(names))
         if few.path not in self._remembered:
             self._remembered[few.path] = (self._last_layer(few, rows),)
@@ -270,10 +274,25 @@ class Explainer:
         found: tuple[str, ...] = self._remembered[few.path]
         return found
 
+    def _meant(self, few: Inputs, rows: np.ndarray, layer: Any) -> Sequence[str]:
+        """The layers meant by a name, an object or a pattern."""
+        if not is_pattern(layer):
+            return [self.backend.resolve(self.model, layer)]
+        key = ("pattern", few.path, layer)
+        if key not in self._remembered:
+            _, own = self._listed(few, rows)
+            self._remembered[key] = matching(layer, [each.name for each in own])
+        found: Sequence[str] = self._remembered[key]
+        return found
+
+    def _listed(self, few: Inputs, rows: np.ndarray) -> tuple[list[Layer], list[Layer]]:
+        """The layers with positions that ran, and those of them that see the explained input."""
+        listed = self.backend.layers(self.model, few)
+        return listed, layers_of(self.backend, self.model, few, listed, self.running.ask(rows))
+
     def _last_layer(self, few: Inputs, rows: np.ndarray) -> str:
         """The last layer that the explained input and every target have to do with."""
-        asked, listed = self.running.ask(rows), self.backend.layers(self.model, few)
-        own = layers_of(self.backend, self.model, few, listed, asked)
+        asked, (listed, own) = self.running.ask(rows), self._listed(few, rows)
         found = last_felt(self.backend, self.model, few, own, asked)
         if found is None:
             of_it = f" that depends on {spelt(few.path[-1:])!r}" if len(own) < len(listed) else ""

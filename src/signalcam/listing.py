@@ -1,10 +1,12 @@
-"""Which layers of a model can be explained, and what each of them sees."""
+"""Which layers of a model can be explained, what each of them sees, and why to choose it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from math import prod
+from typing import Any, overload
 
 from signalcam.align import Axis
 from signalcam.backends.protocol import Layer
@@ -13,6 +15,11 @@ from signalcam.choosing import strengths
 from signalcam.explain import Explainer
 from signalcam.layout import Layout
 from signalcam.placing import PROBED_SAMPLES
+
+_FEW = 4  # positions: fewer do not show a place
+_TEXTURE = 8  # samples along every axis: less is no event
+_NEARLY_ALL = 0.9  # of the input
+_HEAD = ("layer", "class", "channels x positions", "stride", "sees", "gradient", "why")
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class LayerInfo:
         receptive_field: Input samples that one position sees, for each axis; 0 where unknown.
         seconds: ``(stride, receptive field)`` along time, where the layout has a sampling rate.
         gradient: How strongly the predicted class depends on it (root mean square).
+        why: What makes it a good or a poor choice.
     """
 
     name: str
@@ -36,12 +44,67 @@ class LayerInfo:
     receptive_field: tuple[float, ...] = ()
     seconds: tuple[float, float] | None = None
     gradient: float | None = None
+    why: str = ""
+
+    @property
+    def sees(self) -> str:
+        """How much of the input one position sees, in words."""
+        if self.seconds:
+            return f"{self.seconds[1]:.3g} s"
+        return f"{_times(self.receptive_field)} samples"
+
+
+@dataclass(frozen=True, repr=False)
+class Layers:
+    """Layers, best first; a sequence that prints as a table."""
+
+    rows: tuple[LayerInfo, ...]
+
+    @overload
+    def __getitem__(self, place: int) -> LayerInfo: ...
+    @overload
+    def __getitem__(self, place: slice) -> Layers: ...
+    def __getitem__(self, place: int | slice) -> LayerInfo | Layers:
+        return Layers(self.rows[place]) if isinstance(place, slice) else self.rows[place]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[LayerInfo]:
+        return iter(self.rows)
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "no layer with positions"
+        cells = [_HEAD, *map(_cells, self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        rows = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+        return "\n".join(rows)
+
+    def _repr_html_(self) -> str:
+        def line(cells: Sequence[str], tag: str) -> str:
+            return f"<tr>{''.join(f'<{tag}>{escape(each)}</{tag}>' for each in cells)}</tr>"
+
+        rows = "".join(line(_cells(each), "td") for each in self.rows)
+        return f"<table>{line(_HEAD, 'th')}{rows}</table>"
+
+
+def _cells(row: LayerInfo) -> tuple[str, ...]:
+    stride, sees = _times(row.stride), _times(row.receptive_field)
+    if row.seconds:
+        stride, sees = f"{stride} ({row.seconds[0]:.3g} s)", f"{sees} ({row.seconds[1]:.3g} s)"
+    gradient = "" if row.gradient is None else f"{row.gradient:.3g}"
+    return row.name, row.kind, _times(row.shape), stride, sees, gradient, row.why
+
+
+def _times(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{each:.4g}" if each else "?" for each in numbers)
 
 
 def layers(
     model: Any, example: Any = None, *,
     layout: Layout | str | Sequence[str] | None = None, of: Any = None, extra: Mapping[str, Any] | None = None,
-) -> list[LayerInfo]:  # fmt: skip
+) -> Layers:  # fmt: skip
     """List the layers a map can be drawn at, best first.
 
     Args:
@@ -53,7 +116,8 @@ def layers(
         extra: As for ``explain``.
 
     Returns:
-        The layers the predicted class depends on, the last first, then the others.
+        The layer that is taken where none is named, then others the predicted class depends on, the
+        last first; behind these the ones that show little, and those it does not depend on.
 
     Example:
         >>> import signalcam as sc
@@ -63,21 +127,22 @@ def layers(
     explainer = Explainer(model, layout=layout, of=of)
     backend = explainer.backend
     if example is None:
-        return [LayerInfo(each.name, each.kind) for each in reversed(backend.layers(model, None))]
+        known = reversed(backend.layers(explainer.model, None))
+        why = "a convolution; pass an example to see what it sees"
+        return Layers(tuple(LayerInfo(each.name, each.kind, why=why) for each in known))
     if (signals := explainer.taken(example)) is not None:
         explainer, example = explainer.told_by(signals), signals.array
     here = explainer.drawn(as_inputs(example, of, extra))
     rows = here.samples.alike()[0][:PROBED_SAMPLES]
     few = here.samples.group(rows).inputs
-    found, asked = backend.layers(model, few), explainer.running.ask(rows)
-    felt = strengths(backend, model, few, found, asked) if found else []
-    last_first = list(zip(found, felt, strict=True))[::-1]
-    best_first = sorted(last_first, key=lambda each: each[1] == 0)
-    layout = here.layouts.get(few.path)
-    return [
-        _info(layer, strength, explainer.running.measured(few, layer.name, layout), layout)
-        for layer, strength in best_first
+    found, asked = backend.layers(explainer.model, few), explainer.running.ask(rows)
+    felt = strengths(backend, explainer.model, few, found, asked) if found else []
+    layout, last_first = here.layouts.get(few.path), list(zip(found, felt, strict=True))[::-1]
+    seen = [
+        (layer, strength, explainer.running.measured(few, layer.name, layout))
+        for layer, strength in sorted(last_first, key=lambda each: each[1] == 0)
     ]
+    return _ranked([(_info(*each, layout), each[2]) for each in seen])
 
 
 def _info(
@@ -95,3 +160,43 @@ def _info(
         (timed[0].jump / rate, timed[0].field / rate) if timed and rate else None,
         strength,
     )
+
+
+# --- why -----------------------------------------------------------------------------------------
+
+
+def _ranked(last_first: Sequence[tuple[LayerInfo, Mapping[int, Axis]]]) -> Layers:
+    """Say why each layer is a good or a poor choice; the poor ones go behind the default and the good ones."""
+    rows: list[tuple[int, LayerInfo]] = []
+    for place, (row, measured) in enumerate(last_first):
+        flaw = _flaw(row, measured)
+        good = _praise(row, [earlier for earlier, _ in last_first[:place]])
+        first = "last with positions" if place == 0 and row.gradient else ""
+        why = ", but ".join(filter(None, (first, flaw))) if flaw else good
+        rank = 3 if not row.gradient else 0 if first else 2 if flaw else 1
+        rows.append((rank, replace(row, why=why)))
+    return Layers(tuple(row for _, row in sorted(rows, key=lambda each: each[0])))
+
+
+def _flaw(row: LayerInfo, measured: Mapping[int, Axis]) -> str:
+    """What makes a layer a poor choice; nothing if nothing does."""
+    count, field = prod(row.shape[1:]), row.receptive_field
+    shares = [axis.field / axis.length for axis in measured.values()]
+    flaws = {
+        "no gradient from the predicted class": not row.gradient,
+        f"only {count} positions: too few to show a place": count < _FEW,
+        "where it looks could not be measured, as where each position sees everything": not any(field),
+        "one position sees nearly the whole input": min(shares, default=0) >= _NEARLY_ALL,
+        f"each position sees only {_times(field)} samples: texture, not events": max(field, default=0) < _TEXTURE,
+    }  # fmt: skip
+    return next((flaw for flaw, there in flaws.items() if there), "")
+
+
+def _praise(row: LayerInfo, later: Sequence[LayerInfo]) -> str:
+    """What speaks for a layer, beside those that come later."""
+    if not later:
+        return f"last with positions; sees {row.sees}"
+    same = [each.name for each in later if (each.stride, each.receptive_field) == (row.stride, row.receptive_field)]  # fmt: skip
+    if same:
+        return f"sees the same as {same[-1]!r}, which comes later"
+    return f"earlier: finer, less about the class; sees {row.sees}"

@@ -242,6 +242,27 @@ def test_each_call_of_a_shared_layer_is_explained_by_its_number(kit, x):
         sc.explain(model, x, layer="shared")
 
 
+def test_pattern_takes_every_layer_with_positions_of_such_a_name(x):
+    model, _ = nested_twice(*parts())
+    names = [each.name for each in sc.layers(model, x)]
+    inside = [each for each in reversed(names) if each.startswith("backbone/")]
+    exp = sc.explain(model, x, layer="backbone/*", target=1, signed=True)
+    assert exp.layer_names == tuple(inside)
+    assert sc.explain(model, x, layer="conv?", target=1, signed=True).layer_names == tuple(
+        each for each in reversed(names) if each.rpartition("/")[2].startswith("conv")
+    )
+    with pytest.raises(sc.ModelError, match=r"called 'backbon/\*'.*List all with"):
+        sc.explain(model, x, layer="backbon/*")
+
+
+def test_pattern_takes_each_call_of_a_shared_layer(x):
+    shared = layers.Conv1D(2, 3, padding="same", name="shared")
+    inputs = keras.Input((24, 2))
+    outputs = layers.Dense(3)(layers.Flatten()(ops.tanh(shared(ops.tanh(shared(inputs))))))
+    exp = sc.explain(keras.Model(inputs, outputs), x, layer="shared*", target=1, signed=True)
+    assert exp.layer_names == ("shared[0]", "shared[1]")
+
+
 # --- exact logits --------------------------------------------------------------------------------
 
 
@@ -349,3 +370,37 @@ def test_framework_s_own_softmax_in_call_is_undone_exactly(kit, x):
     module = {"tensorflow": "tensorflow.nn", "jax": "jax.nn", "torch": "torch"}[ENGINE]
     softmax = lambda z: _found(module).softmax(z, -1)  # noqa: E731 - looked up when called, as users do
     assert_as_if_it_ended_in_logits(kit, x, _in_call(softmax), 3, 1e4)
+
+
+# --- estimators ----------------------------------------------------------------------------------
+
+
+class Fitted:
+    """Shaped as aeon's deep classifiers are, whose package is not installed with what it needs."""
+
+    __module__ = "aeon.classification.deep_learning"
+
+    def __init__(self, model=None):
+        self.model_ = model
+
+    def fit(self):
+        """Stand in for training."""
+
+
+def test_network_of_a_fitted_estimator_is_explained(kit, x):
+    stem, conv, tail = parts()
+    model, layer = functional(stem, conv, tail)
+    assert kit.difference(kit.maps(Fitted(model), x, layer), kit.maps(model, x, layer)) == 0
+    assert sc.layers(Fitted(model), x)[0].name == sc.layers(model, x)[0].name
+
+
+def test_estimator_that_is_not_fitted_says_so(x):
+    with pytest.raises(sc.ModelError, match=r"Fitted holds no network yet.*Call fit first"):
+        sc.explain(Fitted(), x)
+
+
+def test_ensemble_names_its_networks(x):
+    ensemble = Fitted()
+    ensemble.classifiers_ = [Fitted(functional(*parts())[0])]
+    with pytest.raises(sc.ModelError, match=r"several networks.*model\.classifiers_\[0\]"):
+        sc.explain(ensemble, x)

@@ -211,6 +211,86 @@ def test_layer_named_twice_is_explained_once(kit):
     assert exp.layer_names == ("conv",)
 
 
+def test_list_says_why_each_layer_is_a_good_or_a_poor_choice():
+    x = np.random.default_rng(0).standard_normal((2, 2, 400), dtype=np.float32)
+    net = pooled(
+        nn.Conv1d(2, 4, 3, padding=1), nn.Conv1d(4, 4, 9, padding=4), nn.ReLU(),
+        nn.Conv1d(4, 4, 30, stride=4), nn.ReLU(),
+    )  # fmt: skip
+    found = sc.layers(net, x, layout=sc.Layout("batch channel time", sampling_rate=200))
+    assert [(each.name, each.why) for each in found] == [
+        ("4", "last with positions; sees 0.2 s"),
+        ("3", "sees the same as '4', which comes later"),
+        ("2", "earlier: finer, less about the class; sees 0.055 s"),
+        ("1", "sees the same as '2', which comes later"),
+        ("0", "each position sees only 3 samples: texture, not events"),
+    ]
+
+
+def test_list_says_why_a_layer_shows_little():
+    x = np.random.default_rng(0).standard_normal((2, 2, 48), dtype=np.float32)
+    net = pooled(
+        nn.Conv1d(2, 4, 9, padding=4), nn.MaxPool1d(2), nn.Conv1d(4, 4, 19, padding=9), nn.MaxPool1d(16)
+    )  # fmt: skip
+    why = {each.name: each.why for each in sc.layers(net, x)}
+    assert why["2"] == "last with positions, but one position sees nearly the whole input"
+    assert sc.layers(Cut("lost").eval(), x)[-1].why == "no gradient from the predicted class"
+
+
+def test_layers_that_show_little_come_behind_those_that_show_more():
+    x = np.random.default_rng(0).standard_normal((2, 2, 64), dtype=np.float32)
+    net = pooled(
+        nn.Conv1d(2, 4, 9, padding=4), nn.ReLU(), nn.MaxPool1d(24), nn.Conv1d(4, 4, 1), nn.ReLU()
+    )
+    assert [each.name for each in sc.layers(net, x)] == ["4", "1", "0", "3", "2"]
+
+
+def test_list_prints_as_a_table(kit):
+    found = sc.layers(kit.network(2), kit.signal(rank=2))
+    head, first, *_ = str(found).splitlines()
+    assert head.split("  ")[0] == "layer"
+    assert "5 x 6 x 5" in first
+    assert "2 x 2" in first
+    assert first.endswith(found[0].why)
+    assert found._repr_html_().count("<tr>") == 1 + len(found)
+    assert repr(found[:1]).count("\n") == 1
+    assert len(str(sc.layers(kit.network())).splitlines()) == 3
+    assert str(sc.layers(nn.Linear(2, 2))) == "no layer with positions"
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+
+def test_pattern_takes_every_layer_with_positions_of_such_a_name(kit):
+    net, x = pooled(stem(), Block(), nn.MaxPool1d(2), Block()), kit.signal()
+    options = {"signed": True, "method": "hires-cam"}
+    exp = sc.explain(net, x, layer="1.*", **options)
+    assert exp.layer_names == ("1.conv1", "1.norm1", "1.relu[0]", "1.conv2", "1.norm2")
+    wanted = sc.explain(net, x, layer="1.norm2", **options)
+    np.testing.assert_array_equal(exp.maps.values[..., 4, :], wanted.maps.values[..., 0, :])
+    assert sc.explain(net, x, layer="?.conv2", **options).layer_names == ("1.conv2", "3.conv2")
+    both = sc.explain(net, x, layer=["3.relu[*]", "0"], **options)
+    assert both.layer_names == ("3.relu[0]", "0")
+
+
+def test_group_of_several_resolutions_is_fused_on_request(kit):
+    net, x = pooled(stem(), Block(), nn.MaxPool1d(2), Block()), kit.signal()
+    exp = sc.explain(net, x, layer="?", method="layer-cam")
+    assert exp.layer_names == ("0", "1", "2", "3")
+    assert [exp.native(layer=each).shape[-1] for each in "0123"] == [24, 24, 12, 12]
+    fused = exp.fused("max")
+    assert fused.maps.shape == (4, 1, 1, 1, 24)
+    scaled = exp.maps / exp.maps.max("time")
+    np.testing.assert_allclose(fused.maps.values[:, :, :, 0], scaled.max("layer").values, rtol=1e-5)
+
+
+def test_pattern_that_fits_nothing_names_its_neighbours(kit):
+    with pytest.raises(
+        sc.ModelError, match=r"called 'bodi\.\*'.*Nearest: .*'body\.0'.*List all with"
+    ):
+        sc.explain(kit.network(), kit.signal(), layer="bodi.*")
+
+
 # --- layers that cannot be explained -------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from signalcam.backends.refusals import of_tensorflow
+from signalcam.backends.wrapped import unwrapped_network
 from signalcam.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,6 +27,23 @@ def backend_of(model: object) -> Backend:
     Raises:
         ModelError: The model belongs to no framework that is imported, or cannot be looked into.
     """
+    owner, unusable = _owner(model)
+    if owner is None:
+        raise ModelError(_why_nobody(model, unusable)) from next(iter(unusable), None)
+    return owner
+
+
+def network_of(model: object) -> object:
+    """Return the network in an estimator or learner that holds one; anything else as it is.
+
+    Raises:
+        ModelError: An estimator holds no network yet, or several.
+    """
+    return unwrapped_network(model, lambda each: _owner(each)[0] is not None)
+
+
+def _owner(model: object) -> tuple[Backend | None, list[ImportError]]:
+    """The backend that owns a model, and why frameworks that were tried could not be used."""
     unusable: list[ImportError] = []
     for framework in (each for each in _BACKENDS if each in sys.modules):
         try:
@@ -34,8 +52,8 @@ def backend_of(model: object) -> Backend:
             unusable.append(error)
             continue
         if backend.owns(model):
-            return backend
-    raise ModelError(_why_nobody(model, unusable)) from next(iter(unusable), None)
+            return backend, unusable
+    return None, unusable
 
 
 def _why_nobody(model: object, unusable: list[ImportError]) -> str:
