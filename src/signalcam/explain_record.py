@@ -71,8 +71,9 @@ def explain_record(
         CamError: Something does not fit; the message says what to do.
 
     Example:
-        >>> exp = explain_record(network, np.zeros((2, 100_000), "float32"), window=1000)
-        >>> exp.between(0, 5000).maps.dims
+        >>> record = np.random.default_rng(0).normal(size=(2, 10_000)).astype("float32")
+        >>> exp = explain_record(network, record, window=1000, signed=True)
+        >>> exp.between(3000, 5000).maps.dims
         ('sample', 'target', 'method', 'layer', 'time')
     """
     return _Recording.of(Explainer(model, **options), record, extra).explained(window, overlap, labels)  # fmt: skip
@@ -201,6 +202,7 @@ class _Recording:
         explainer = replace(self.explainer, target=known)
         try:
             here = self._drawn(first[None])
+            explainer.backend.layers(explainer.model, here.samples.group().inputs)  # it must run
             running = replace(explainer.running, shown=explainer.shown(here))
             axes, deepest = self._axes(explainer, running, here)
         except _REFUSALS as error:

@@ -32,7 +32,7 @@ def samples_of(layout: Layout | None, axis: int, window: float) -> int:
             message = f"{name!r} is not evenly spaced, so windows of {window} would be of unequal length. Resample the record."
             raise LayoutError(message)
         step = abs(line[1])
-    length = round(float(window) / step)
+    length = round(window / step) if 0 < window < float("inf") else 0
     if length < 1:
         unit = "samples" if step == 1 else f"the units of time, at least {step:g}"
         message = f"window is {window!r}; give its length in {unit}."

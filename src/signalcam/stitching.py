@@ -16,7 +16,7 @@ import numpy as np
 
 from signalcam.align import Axis
 
-_PARTS = 64  # of a sample: jumps of other fractions are not taken for exact
+_PARTS = 16  # of a sample: jumps of other fractions are not taken for exact
 _EXACT = 0.01  # samples by which a measured place may be off
 
 
@@ -24,9 +24,14 @@ def unit_of(axis: Axis | None) -> int:
     """After how many samples a layer's cells lie the same way again; 0 where that is not known."""
     if axis is None or not axis.probed:
         return 0
-    jump = Fraction(axis.jump).limit_denominator(_PARTS)
+    jump = _exact(axis)
     exact = abs(float(jump) - axis.jump) * axis.cells < _EXACT
     return jump.numerator if exact else 0
+
+
+def _exact(axis: Axis) -> Fraction:
+    """The jump without the error of its measurement, which would add up over a day."""
+    return Fraction(axis.jump).limit_denominator(_PARTS)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Stitch:
     """
 
     def __init__(self, own: Axis, seen: Axis | None, steps: Steps, samples: int) -> None:
-        self.own = own
+        self.own = replace(own, jump=float(_exact(own)))
         self._weights = _weights(own, seen, steps.window)
         self._room = math.ceil(samples / own.jump) + own.cells
         self._done = 0  # cells that no later window changes

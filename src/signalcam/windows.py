@@ -24,6 +24,9 @@ def chunks(
         numpy: From what a slice gives to NumPy.
     """
     if not hasattr(record, "shape"):
+        if isinstance(record, str | bytes | dict) or not hasattr(record, "__iter__"):
+            message = f"the record is {type(record).__name__}; expected an array, what has a shape and slices, or an iterable of chunks."
+            raise InputError(message)
         yield from _checked(map(numpy, iter(record)), axis)
         return
     own = getattr(record, "chunks", None)  # of a file: a part of one would be read twice

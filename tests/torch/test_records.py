@@ -423,6 +423,18 @@ def test_iterator_takes_no_labels(classifier, record):
         explained(classifier, pieces(record), target=sc.PerSample([0, 1]), layer="conv")
 
 
+@pytest.mark.parametrize("given", ["day.npy", None, {"ecg": np.zeros((2, 300))}])
+def test_what_is_no_record_is_refused(classifier, given):
+    with pytest.raises(sc.InputError, match="the record is"):
+        explained(classifier, given, layer="conv")
+
+
+@pytest.mark.parametrize("method", ["hires-cam", "eigen-cam"])
+def test_window_that_the_network_does_not_take_is_told(net, record, method):
+    with pytest.raises(sc.ModelError, match=r"a window of 8 samples.*Give a longer window"):
+        explained(net, record, window=8, layer="second", method=method)
+
+
 def test_chunks_must_be_alike(classifier, record):
     with pytest.raises(sc.LayoutError, match="like those before"):
         explained(classifier, [record, record[:1]], window=3100, layer="conv")
