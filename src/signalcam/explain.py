@@ -16,6 +16,7 @@ from signalcam import scores
 from signalcam.arrays import Array
 from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Inputs, Layer
+from signalcam.backends.refusals import WITHOUT_GRADIENT
 from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
 from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
@@ -294,12 +295,14 @@ class Explainer:
         """The last layer that the explained input and every target have to do with."""
         asked, (listed, own) = self.running.ask(rows), self._listed(few, rows)
         found = last_felt(self.backend, self.model, few, own, asked)
+        if found is None and own and not any(map(_differentiates, self.methods)):
+            return own[-1].name
         if found is None:
             of_it = f" that depends on {spelt(few.path[-1:])!r}" if len(own) < len(listed) else ""
             message = (
                 f"no layer of {type(self.model).__name__}{of_it} has both positions and a gradient for "
                 f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
-                "signalcam.layers(model, example)."
+                f"signalcam.layers(model, example). {WITHOUT_GRADIENT if own else ''}".rstrip()
             )
             raise ModelError(message)
         return found
@@ -371,6 +374,10 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         progress=progress, signed=signed, score=score, align=align, nan=nan, of=of, output=output, preprocess=preprocess,
     )  # fmt: skip
     return explainer(inputs, extra=extra, labels=labels, sample_names=sample_names)
+
+
+def _differentiates(method: Method) -> bool:
+    return method.needs_gradients or method.family == "gradient"
 
 
 @cache

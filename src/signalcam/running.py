@@ -12,6 +12,7 @@ import numpy as np
 from signalcam.align import Axis
 from signalcam.arrays import Array
 from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
+from signalcam.backends.refusals import WITHOUT_GRADIENT
 from signalcam.batches import first_size, in_batches, sliced
 from signalcam.errors import ModelError
 from signalcam.formulas import Method
@@ -219,7 +220,8 @@ class Running:
                     message = (
                         f"layer {name!r} gave no gradient for target {label!r}: its output does "
                         "not reach the score, or a step between them has no gradient (quantised, "
-                        "detached, rounded). Choose another: signalcam.layers(model, example)."
+                        "detached, rounded). Choose another: signalcam.layers(model, example). "
+                        f"{WITHOUT_GRADIENT}"
                     )
                     raise ModelError(message)
             yield row

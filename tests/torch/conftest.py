@@ -1,5 +1,6 @@
 """Tiny networks that come apart at the explained layer, and their maps worked out by hand."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +89,19 @@ def assert_maps(exp, wanted, tolerance=TOLERANCE, target=0, method=0):
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def compiler():
+    """PyTorch's compiler, forgetting what other tests compiled."""
+    with warnings.catch_warnings():
+        # importing the compiler touches modules that PyTorch itself has deprecated
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
+        import torch._dynamo  # noqa: PLC0415
+
+        yield torch._dynamo
+        torch._dynamo.reset()
 
 
 @pytest.fixture(scope="session")

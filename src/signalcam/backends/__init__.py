@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from signalcam.backends.refusals import of_tensorflow
+from signalcam.backends.refusals import of_onnx, of_tensorflow
 from signalcam.backends.wrapped import unwrapped_network
 from signalcam.errors import ModelError
 
@@ -34,12 +34,24 @@ def backend_of(model: object) -> Backend:
 
 
 def network_of(model: object) -> object:
-    """Return the network in an estimator or learner that holds one; anything else as it is.
+    """Return the network in an estimator, learner or exported program; anything else as it is.
 
     Raises:
-        ModelError: An estimator holds no network yet, or several.
+        ModelError: An estimator holds no network yet, or several; a program cannot be unflattened.
     """
-    return unwrapped_network(model, lambda each: _owner(each)[0] is not None)
+    found = unwrapped_network(model, lambda each: _is_exported(each) or _owner(each)[0] is not None)
+    if _is_exported(found):
+        unflattened: object = import_module("signalcam.backends.pytorch.exported").unflattened(
+            found
+        )
+        return unflattened
+    return found
+
+
+def _is_exported(model: object) -> bool:
+    """Whether a model is a program of ``torch.export``."""
+    kind = type(model)
+    return kind.__name__ == "ExportedProgram" and kind.__module__.startswith("torch.export")
 
 
 def _owner(model: object) -> tuple[Backend | None, list[ImportError]]:
@@ -61,4 +73,4 @@ def _why_nobody(model: object, unusable: list[ImportError]) -> str:
     said = f"no backend owns {type(model).__name__!r}: expected a model of {known}. Pass the network itself."
     if unusable:
         return f"{said} A framework could not be used, so its models are not known: {unusable[0]}. Install what is missing (SignalCAM needs Keras 3)."
-    return of_tensorflow(model) or said
+    return of_tensorflow(model) or of_onnx(model) or said

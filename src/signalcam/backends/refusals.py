@@ -14,6 +14,22 @@ _EXPORTED = (
 )
 
 
+WITHOUT_GRADIENT = (
+    "Methods that need none take it: eigen-cam, ablation-cam, recipro-cam, score-cam."
+)
+_ONNX = (
+    "an ONNX model, which has neither gradients nor layers to look into: expected the network it was "
+    "exported from. Pass that, or convert it to an nn.Module first, as onnx2torch does"
+)
+
+
+def of_onnx(model: object) -> str:
+    """Why an ONNX model or session will not do; nothing where it is none."""
+    packages = {each.__module__.partition(".")[0] for each in type(model).__mro__}
+    known = packages.intersection(("onnx", "onnxruntime"))
+    return f"{type(model).__name__} is {_ONNX}." if known else ""
+
+
 def of_tensorflow(model: object) -> str:
     """Why an object of TensorFlow will not do; nothing where it is none."""
     packages = {each.__module__.partition(".")[0] for each in type(model).__mro__}

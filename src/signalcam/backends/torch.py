@@ -24,7 +24,7 @@ from signalcam.backends.pytorch.borrow import (
     to_numpy,
     unwrapped,
 )
-from signalcam.backends.pytorch.probe import AllPaths
+from signalcam.backends.pytorch.probe import AllPaths, any_length
 from signalcam.backends.pytorch.read import LastSteps, read
 from signalcam.backends.pytorch.tap import (
     SEES_EVERYTHING,
@@ -220,7 +220,7 @@ class TorchBackend:
 
             target = module_called(module, layer)
             handle = target.register_forward_hook(stop)
-            with hooked([handle]), AllPaths(), suppress(Stop):
+            with hooked([handle]), any_length(module), AllPaths(), suppress(Stop):
                 run(module, prepared.with_explained(x.clone()))
             cells = tuple(outputs[-1].shape[2:])
             picked = pick(cells)

@@ -19,6 +19,11 @@ Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 _NEAR = 1e-6  # inputs nearer than this have a difference quotient of nothing but rounding
 
 
+def plain_name(func: Any) -> str:
+    """What a function is called; steps of exported programs have a variant behind a dot."""
+    return str(getattr(func, "__name__", "")).partition(".")[0]
+
+
 class Bent(TorchFunctionMode):
     """Sends gradients through elementwise steps by another rule; no module is touched.
 
@@ -35,7 +40,7 @@ class Bent(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         z = args[0] if args else kwargs.get("input")
-        known = getattr(func, "__name__", "") in self.names
+        known = plain_name(func) in self.names
         if not known or not isinstance(z, Tensor) or not z.requires_grad:
             return func(*args, **kwargs)
         self.count += 1

@@ -31,7 +31,7 @@ def unwrapped(model: object) -> nn.Module:
     if isinstance(inner, nn.Module):
         return unwrapped(inner)
     if isinstance(model, torch.jit.ScriptModule):
-        message = f"{type(model).__name__} is a scripted or traced module, which takes no hooks. Pass the nn.Module it was made from."
+        message = f"{type(model).__name__} is a scripted or traced module, which takes no hooks, so no layer can be seen or changed. Pass the nn.Module it was made from, or what torch.export.export makes of that."
         raise ModelError(message)
     if not isinstance(model, nn.Module):
         message = f"{type(model).__name__} is no nn.Module. Pass the network itself."

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from signalcam.backends.attributes import attribute
+from signalcam.backends.pytorch.bend import plain_name
 
 _LEAK = 0.2  # of a rectifier
 
@@ -22,7 +26,7 @@ class AllPaths(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        stand_in = _STAND_INS.get(getattr(func, "__name__", ""))
+        stand_in = _STAND_INS.get(plain_name(func))
         with torch.enable_grad():
             return (
                 stand_in(func, *args, **(kwargs or {}))
@@ -31,8 +35,14 @@ class AllPaths(TorchFunctionMode):
             )
 
 
+def any_length(module: nn.Module) -> AbstractContextManager[None]:
+    """Let an exported module take inputs of other lengths than the one it was exported with."""
+    checks = getattr(module, "check_input_constraints", None) is True
+    return attribute(module, "check_input_constraints", False) if checks else nullcontext()  # noqa: FBT003 - its value
+
+
 def _leaky(func: Any, input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002, FBT001, FBT002 - as torch has it
-    return functional.leaky_relu(input, _LEAK, inplace=inplace or func.__name__.endswith("_"))
+    return functional.leaky_relu(input, _LEAK, inplace=inplace or plain_name(func).endswith("_"))
 
 
 def _average(
@@ -41,7 +51,7 @@ def _average(
 ) -> Any:  # fmt: skip
     if return_indices or np.any(np.asarray(dilation) != 1):
         return func(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-    pool = getattr(functional, func.__name__.replace("max", "avg"))
+    pool = getattr(functional, plain_name(func).replace("max", "avg"))
     return pool(input, kernel_size, stride or kernel_size, padding, ceil_mode)
 
 

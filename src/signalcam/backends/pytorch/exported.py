@@ -1,0 +1,131 @@
+"""Exported programs as modules again: the layers they had, each of the class it had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+from torch.export.unflatten import InterpreterModule
+
+from signalcam.errors import ModelError
+
+_known: WeakKeyDictionary[ExportedProgram, nn.Module] = WeakKeyDictionary()
+
+# what the rest of the house reads off a layer, by what the layer does; from the step's arguments
+_READ: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "conv": lambda each, _args: {"out_channels": len(each.weight)},
+    "conv_transpose": lambda each, args: {"out_channels": each.weight.shape[1] * _groups(args)},
+    "layer_norm": lambda _each, args: {"normalized_shape": tuple(args[1])},
+    "batch_norm": lambda _each, args: {"eps": args[7]},
+    "recurrent": lambda _each, args: {"batch_first": args[-1]},
+}
+_STEPS = {"lstm": "recurrent", "gru": "recurrent", "rnn_tanh": "recurrent", "rnn_relu": "recurrent"}
+
+
+def unflattened(program: ExportedProgram) -> nn.Module:
+    """Return the module an exported program was made from, as far as the program tells.
+
+    Raises:
+        ModelError: It cannot be unflattened, takes one size of batch only, or was exported while training.
+    """
+    if program not in _known:
+        _check(program)
+        _known[program] = _module(program)
+    return _known[program]
+
+
+def _check(program: ExportedProgram) -> None:
+    nodes = list(program.graph.nodes)
+    given = [each for each in nodes if each.name in program.graph_signature.user_inputs]
+    values = [each.meta.get("val") for each in given]
+    sizes = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim]
+    if sizes and all(isinstance(each, int) for each in sizes):
+        message = (
+            f"the exported program takes batches of exactly {sizes[0]}, as it was exported, and batches of other sizes "
+            "are run here. Export it with a batch of any size: torch.export.export(model, (x,), "
+            'dynamic_shapes=({0: torch.export.Dim("batch")},)), with at least 2 samples in x.'
+        )
+        raise ModelError(message)
+    if any(_trains(each) for each in nodes):
+        message = "the program was exported while training, so it drops activations at random or adapts its statistics in every run. Export model.eval()."
+        raise ModelError(message)
+
+
+def _trains(node: Any) -> bool:
+    place = {"dropout": 2, "batch_norm": 5}.get(_step(node))
+    return place is not None and len(node.args) > place and node.args[place] is True
+
+
+def _step(node: Any) -> str:
+    """The name of what a node of a graph does, without its variant: ``"conv1d"``."""
+    return str(getattr(node.target, "overloadpacket", "")).rpartition(".")[2]
+
+
+def _module(program: ExportedProgram) -> nn.Module:
+    try:
+        module = torch.export.unflatten(program)
+    except Exception as error:
+        message = f"the exported program cannot be unflattened into its layers ({error}). Pass the nn.Module it was made from."
+        raise ModelError(message) from error
+    module.range_constraints = {}  # bounds the user gave the compiler; the steps run for any
+    for parent in list(module.modules()):
+        for name, each in list(parent._modules.items()):  # noqa: SLF001 - a name may hold what setattr would refuse
+            if isinstance(each, InterpreterModule):
+                parent._modules[name] = _as_it_was(each)  # noqa: SLF001 - as above
+    return module
+
+
+def _as_it_was(each: InterpreterModule) -> nn.Module:
+    """A layer of PyTorch's own under its own class; it runs the exported steps."""
+    kind = _kind(each.type_name() or "")
+    if kind is None:
+        return each
+    layer: nn.Module = kind.__new__(kind)
+    nn.Module.__init__(layer)
+    for name in ("_parameters", "_buffers", "_modules"):
+        layer.__dict__[name] = getattr(each, name)
+    layer.__dict__.update(_read(each), exported=each)
+    return layer
+
+
+@cache
+def _kind(path: str) -> type[nn.Module] | None:
+    """The class of PyTorch's own at a path, made to run what was exported; nothing for others."""
+    where, _, name = path.rpartition(".")
+    kind = getattr(nn, name, None)
+    if not where.startswith("torch.nn.modules.") or not isinstance(kind, type):
+        return None
+    told: dict[str, Any] = {
+        "forward": _forward,
+        "extra_repr": lambda _self: "",
+        "__setattr__": nn.Module.__setattr__,
+    }
+    return type(name, (kind,), told)
+
+
+def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+    return self.exported(*args, **kwargs)
+
+
+def _read(each: InterpreterModule) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for what, args in _done(each):
+        if what in _READ:
+            found |= _READ[what](each, args)
+    return found
+
+
+def _done(each: InterpreterModule) -> Iterator[tuple[str, Any]]:
+    """What a layer does, by kind of step, with the arguments."""
+    for node in each.graph.nodes:
+        step = _step(node)
+        yield _STEPS.get(step, step.rstrip("123d")), node.args
+
+
+def _groups(args: Any) -> int:
+    return int(args[6]) if len(args) > 6 else 1

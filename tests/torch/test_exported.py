@@ -1,0 +1,167 @@
+"""Exported programs get the maps of the module they were made from; quantised models those they can have."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import signalcam as sc
+
+SAME = 1e-6  # of a map's largest value: the same steps, so only the last digit may differ
+QUANTISED = 0.05  # of a map's largest value: weights of eight bits in the head
+
+pytestmark = [  # torch.export's own, about itself and about recurrent layers
+    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:The tensor attributes self.lstm:UserWarning"),
+]
+
+
+def exported(net, x, **options):
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    return torch.export.export(net, (torch.as_tensor(x),), dynamic_shapes=(batch,), **options)
+
+
+@pytest.mark.parametrize("last", [None, nn.Softmax(1)], ids=["logits", "softmax"])
+def test_exported_and_unflattened_model_is_explained(kit, compiler, last):
+    net, x = kit.network(last=last), kit.signal()
+    exp = kit.explain(torch.export.unflatten(exported(net, x)), x, target=1)
+    kit.assert_maps(exp, kit.maps_of(net, x, [1] * 4))
+
+
+class Hybrid(nn.Module):
+    """Convolutions, one of which runs twice, a recurrent layer and tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.BatchNorm1d(4), nn.ReLU())
+        self.conv = nn.Conv1d(4, 5, 3, stride=2, padding=1)
+        self.again = nn.Conv1d(5, 5, 3, padding="same")
+        self.lstm = nn.LSTM(5, 6, batch_first=True, bidirectional=True)
+        self.norm, self.drop, self.head = nn.LayerNorm(12), nn.Dropout(), nn.Linear(12, 4)
+
+    def forward(self, x):
+        y = self.again(self.again(self.conv(self.body(x)).relu()).tanh())
+        states, _ = self.lstm(y.transpose(1, 2))
+        return self.head(self.drop(self.norm(states)).mean(1))
+
+
+# guided gradients of two samples are blank, those of the module too
+@pytest.mark.filterwarnings("ignore:guided-grad-cam at layer:signalcam.CamWarning")
+@pytest.mark.parametrize(
+    "method", ["grad-cam", "lift-cam", "score-cam", "full-grad", "ablation-cam", "guided-grad-cam"]
+)
+def test_exported_program_gets_the_maps_of_its_module(kit, compiler, method):
+    net, x = Hybrid().eval(), kit.signal()
+    options = {"method": method, "layer": ["conv", "again[1]"], "target": [1, 2], "signed": True}
+    found, wanted = (sc.explain(each, x, **options) for each in (exported(net, x), net))
+    np.testing.assert_array_equal(found.predicted, wanted.predicted)
+    size = np.abs(wanted.maps.values).max()
+    assert size > 0
+    assert np.abs(found.maps.values - wanted.maps.values).max() <= SAME * size
+
+
+def test_layers_of_an_exported_program_are_those_of_its_module(kit, compiler):
+    net, x = Hybrid().eval(), kit.signal()
+    program = exported(net, x)
+    found, wanted = sc.layers(program, x), sc.layers(net, x)
+    assert [(each.name, each.kind) for each in found] == [(each.name, each.kind) for each in wanted]
+    assert [each.receptive_field for each in found] == [each.receptive_field for each in wanted]
+    assert found[0].name == kit.explain(program, x, layer=None).layer_names[0] == "again[1]"
+
+
+@pytest.mark.parametrize("layer", ["lstm", "norm"])
+def test_channels_of_an_exported_layer_lie_where_the_module_has_them(kit, compiler, layer):
+    net, x = Hybrid().eval(), kit.signal()
+    options = {"layer": layer, "align": "resize", "target": 1}
+    found, wanted = (kit.explain(each, x, **options) for each in (exported(net, x), net))
+    kit.assert_maps(found, wanted.native().values[:, 0, 0], SAME)
+
+
+def test_program_saved_and_loaded_is_explained(kit, compiler, tmp_path):
+    net, x = kit.network(2), kit.signal(rank=2)
+    torch.export.save(exported(net, x), tmp_path / "net.pt2")
+    exp = kit.explain(torch.export.load(tmp_path / "net.pt2"), x, target=1)
+    kit.assert_maps(exp, kit.maps_of(net, x, [1] * 4))
+
+
+def test_program_exported_for_one_size_of_batch_says_which(kit, compiler):
+    net, x = kit.network(), torch.as_tensor(kit.signal())
+    with pytest.raises(sc.ModelError, match=r"batches of exactly 4.*dynamic_shapes"):
+        kit.explain(torch.export.export(net, (x,)), x)
+
+
+def test_program_exported_while_training_says_so(kit, compiler):
+    net, x = Hybrid().train(), kit.signal()
+    with pytest.raises(sc.ModelError, match=r"exported while training.*Export model.eval"):
+        kit.explain(exported(net, x), x)
+
+
+def test_program_that_cannot_be_unflattened_says_so(kit, compiler, monkeypatch):
+    def broken(_program):
+        raise NotImplementedError("no signature")
+
+    program = exported(kit.network(), kit.signal())
+    monkeypatch.setattr(torch.export, "unflatten", broken)
+    with pytest.raises(sc.ModelError, match=r"cannot be unflattened .*no signature.*nn.Module"):
+        kit.explain(program, kit.signal())
+
+
+def test_onnx_models_name_the_way_out(kit):
+    for module, name in (
+        ("onnx.onnx_ml_pb2", "ModelProto"),
+        ("onnxruntime.capi", "InferenceSession"),
+    ):
+        model = type(name, (), {"__module__": module})()
+        with pytest.raises(sc.ModelError, match=rf"{name} is an ONNX model.*exported from"):
+            sc.explain(model, kit.signal())
+
+
+# --- quantised -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quantised(kit):
+    """A network whose linear layer holds weights of eight bits, and the one it was made from."""
+    net = kit.network()
+    return torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, torch.qint8), net
+
+
+def _retired(test):
+    """PyTorch retires its own quantisation, and says so at every step of it."""
+    for said in (
+        "torch.ao.quantization is deprecated:DeprecationWarning",
+        "torch.quantize_per_tensor:UserWarning",
+        "quantized..linear_dynamic. an autograd kernel:UserWarning",
+    ):
+        test = pytest.mark.filterwarnings(f"ignore:{said}")(test)
+    return test
+
+
+@_retired
+def test_quantised_linear_layer_names_the_reason_and_what_works(kit, quantised):
+    with pytest.raises(
+        sc.ModelError, match=r"layer 'conv' gave no gradient.*quantised.*eigen-cam, ablation-cam"
+    ):
+        kit.explain(quantised[0], kit.signal())
+    with pytest.raises(sc.ModelError, match=r"no layer of Net.*Methods that need none.*eigen-cam"):
+        kit.explain(quantised[0], kit.signal(), layer=None)
+
+
+@_retired
+@pytest.mark.parametrize("method", ["eigen-cam", "ablation-cam", "recipro-cam", "score-cam"])
+def test_quantised_model_gets_nearly_the_maps_of_its_float_model(kit, quantised, method):
+    found, wanted = (kit.explain(net, kit.signal(), method=method, target=1) for net in quantised)
+    kit.assert_maps(found, wanted.native().values[:, 0, 0], QUANTISED)
+
+
+@_retired
+def test_last_layer_of_a_quantised_model_is_taken_without_a_gradient(kit, quantised, caplog):
+    with caplog.at_level(logging.INFO, "signalcam"):
+        exp = kit.explain(quantised[0], kit.signal(), layer=None, method="ablation-cam")
+    assert exp.layer_names == ("head.0",)
+    assert "explaining layer 'head.0'" in caplog.text
+    assert {each.why for each in sc.layers(quantised[0], kit.signal())} == {
+        "no gradient from the predicted class"
+    }
