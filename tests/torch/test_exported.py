@@ -165,3 +165,30 @@ def test_last_layer_of_a_quantised_model_is_taken_without_a_gradient(kit, quanti
     assert {each.why for each in sc.layers(quantised[0], kit.signal())} == {
         "no gradient from the predicted class"
     }
+
+
+class Recurrent(nn.Module):
+    """A convolution, then a recurrent layer and a linear one, both of which are quantised."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.lstm = nn.Conv1d(2, 8, 5), nn.LSTM(8, 6, batch_first=True)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        states, _ = self.lstm(self.conv(x).relu().transpose(1, 2))
+        return self.head(states)[:, -1]
+
+
+@_retired
+@pytest.mark.filterwarnings("ignore:aten..quantized_lstm. an autograd kernel:UserWarning")
+def test_quantised_layer_is_passed_over_and_refused_by_name(kit):
+    net, x = Recurrent().eval(), kit.signal()
+    small = torch.ao.quantization.quantize_dynamic(net, {nn.LSTM, nn.Linear}, torch.qint8)
+    exp = kit.explain(small, x, layer=None, method="eigen-cam")
+    assert exp.layer_names == ("conv",)
+    wanted = kit.explain(net, x, method="eigen-cam").native().values[:, 0, 0]
+    kit.assert_maps(exp, wanted)
+    for layer in ("lstm", "head"):
+        with pytest.raises(sc.ModelError, match=rf"layer '{layer}' is quantised.*before it"):
+            kit.explain(small, x, layer=layer, method="eigen-cam")

@@ -108,6 +108,11 @@ def takes_hooks(module: nn.Module) -> bool:
     return not isinstance(module, torch.jit.ScriptModule)
 
 
+def is_quantised(module: nn.Module) -> bool:
+    """Whether a layer computes with whole numbers, whatever it returns."""
+    return type(module).__module__.startswith("torch.ao.nn.quantized")
+
+
 @contextmanager
 def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
     """Remove hooks when the block ends, however it ends."""
@@ -141,6 +146,9 @@ def module_called(module: nn.Module, name: str) -> nn.Module:
             f"layer {name!r} belongs to a scripted or traced part, which takes no hooks. Choose a layer "
             "outside it, or pass a model made of nn.Modules."
         )
+        raise ModelError(message)
+    if is_quantised(found[plain]):
+        message = f"layer {name!r} is quantised, so nothing in it can be followed. Choose a layer before it: signalcam.layers(model, example)."
         raise ModelError(message)
     return found[plain]
 

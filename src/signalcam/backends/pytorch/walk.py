@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from signalcam.backends.protocol import Layer, map_arrays
-from signalcam.backends.pytorch.tap import CHANNELS_LAST, positions, split
+from signalcam.backends.pytorch.tap import CHANNELS_LAST, is_quantised, positions, split
 
 CONVOLUTIONS = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -33,6 +33,9 @@ class Walk:
         tensor, _ = positions(module, output)
         if isinstance(module, (*CHANNELS_LAST, nn.RNNBase)) and tensor is not None:
             self.live = None
+        if is_quantised(module):
+            self.live = None
+            return
         if isinstance(module, CONVOLUTIONS) and tensor is not None:
             self.live = (tensor.ndim, tensor.shape[1])
         if tensor is None or not self._fits(module, tensor) or tensor[0, 0].numel() < 2:
