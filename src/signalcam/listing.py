@@ -13,6 +13,7 @@ from signalcam.choosing import strengths
 from signalcam.explain import Explainer
 from signalcam.layout import Layout
 from signalcam.placing import PROBED_SAMPLES
+from signalcam.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class LayerInfo:
 def layers(
     model: Any, example: Any = None, *,
     layout: Layout | str | Sequence[str] | None = None, of: Any = None, extra: Mapping[str, Any] | None = None,
+    tokens: Tokens | int | None = None,
 ) -> list[LayerInfo]:  # fmt: skip
     """List the layers a map can be drawn at, best first.
 
@@ -51,6 +53,7 @@ def layers(
         layout: As for ``explain``.
         of: As for ``explain``: strides and receptive fields are those in this input.
         extra: As for ``explain``.
+        tokens: As for ``explain``.
 
     Returns:
         The layers the predicted class depends on, the last first, then the others.
@@ -60,7 +63,7 @@ def layers(
         >>> [each.name for each in sc.layers(network, ecg)][:2]
         ['relu2', 'conv2']
     """
-    explainer = Explainer(model, layout=layout, of=of)
+    explainer = Explainer(model, layout=layout, of=of, tokens=tokens)
     backend = explainer.backend
     if example is None:
         return [LayerInfo(each.name, each.kind) for each in reversed(backend.layers(model, None))]
@@ -75,7 +78,12 @@ def layers(
     best_first = sorted(last_first, key=lambda each: each[1] == 0)
     layout = here.layouts.get(few.path)
     return [
-        _info(layer, strength, explainer.running.measured(few, layer.name, layout), layout)
+        _info(
+            layer,
+            strength,
+            explainer.running.measured(few, layer.name, layout, layer.shape[1:]),
+            layout,
+        )
         for layer, strength in best_first
     ]
 

@@ -27,6 +27,7 @@ from signalcam.backends.pytorch.borrow import (
 from signalcam.backends.pytorch.probe import AllPaths
 from signalcam.backends.pytorch.read import LastSteps, read
 from signalcam.backends.pytorch.tap import (
+    CONVOLUTIONS,
     SEES_EVERYTHING,
     Call,
     chosen,
@@ -39,7 +40,7 @@ from signalcam.backends.pytorch.tap import (
     tap,
     the_one,
 )
-from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
+from signalcam.backends.pytorch.walk import Walk
 from signalcam.backends.refusals import of_no_rectifier
 from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError, ModelError
@@ -88,7 +89,8 @@ class TorchBackend:
                 if isinstance(each, CONVOLUTIONS)
             ]
             return [Layer(name, type(each).__name__) for name, each in named]
-        walk = Walk()
+        given = prepare(module, inputs)
+        walk = Walk(int(given.explained.shape[0]))
 
         def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
             return lambda each, _inputs, output: walk.note(name, each, output)
@@ -99,7 +101,7 @@ class TorchBackend:
             if name and takes_hooks(each)
         ]
         with hooked(handles), borrowed(module), torch.no_grad():
-            raw = run(module, prepare(module, inputs))
+            raw = run(module, given)
         return walk.layers(raw)
 
     def resolve(self, model: object, layer: object) -> str:
