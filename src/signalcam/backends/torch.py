@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, map_arrays
 from signalcam.backends.pytorch.again import Prefix, edited, held_offsets, remembered
@@ -134,6 +135,8 @@ class TorchBackend:
             with ExitStack() as stack:
                 if twice:
                     stack.enter_context(Bent(ELEMENTWISE, rescale))
+                if question.kind == "curved":  # fused attention cannot be differentiated twice
+                    stack.enter_context(sdpa_kernel(SDPBackend.MATH))
                 steps = stack.enter_context(LastSteps())
                 taps = [
                     tap(each, calls, count if twice else None) for each, calls in caught.items()
