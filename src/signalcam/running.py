@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from signalcam.align import Axis
-from signalcam.arrays import Array, namespace
+from signalcam.arrays import Array
 from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
 from signalcam.batches import first_size, in_batches, sliced
 from signalcam.choosing import last_felt
@@ -88,14 +88,6 @@ class Piece:
 
 def _maps(name: str, column: Sequence[Any], each: dict[int, Axis], shape: Sequence[int]) -> LayerMaps:  # fmt: skip
     return layer_maps(name, column, fine_grid(each, shape, column[0].at))
-
-
-def _only_before(felt: Felt) -> bool:
-    """Whether a gradient arrives at prefix tokens and at no other."""
-    if felt.dropped is None or felt.gradient is None:
-        return False
-    xp = namespace(felt.gradient)
-    return not bool(xp.any(felt.gradient != 0)) and bool(xp.any(felt.dropped != 0))
 
 
 @dataclass(frozen=True)
@@ -234,7 +226,7 @@ class Running:
         """Pass on each target's gradients, or say which layer has none."""
         for label, row in zip(self.targets, pull.rows, strict=True):
             for name, felt in zip(self.layers, row, strict=True):
-                if _only_before(felt):
+                if self._only_before(felt):
                     raise ModelError(self._of_tokens(name, label, batch, asked))
                 if felt.gradient is None:
                     message = (
@@ -244,6 +236,13 @@ class Running:
                     )
                     raise ModelError(message)
             yield row
+
+    def _only_before(self, felt: Felt) -> bool:
+        """Whether a gradient arrives at prefix tokens and at no other."""
+        if felt.dropped is None:
+            return False
+        here, before = self.backend.numpy(felt.gradient), self.backend.numpy(felt.dropped)
+        return bool(before.any() and not here.any())
 
     def _of_tokens(self, name: str, label: str, batch: Inputs, asked: Question) -> str:
         """Say that the gradient reaches no token with a place, and which layer it does reach."""

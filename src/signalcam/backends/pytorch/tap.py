@@ -83,8 +83,12 @@ def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:
     sizes = torch.empty(*range(2, 2 + tensor.ndim), device="meta")  # each axis known by its length
     order = [length - 2 for length in channels_second(sizes).shape]
     back = [order.index(axis) for axis in range(tensor.ndim)]
-    laid = torch.contiguous_format if tensor.is_contiguous() else torch.preserve_format  # for view()
-    fresh = values.permute(back).to(tensor.dtype, copy=True, memory_format=laid)  # edited in place, maybe
+    laid = (
+        torch.contiguous_format if tensor.is_contiguous() else torch.preserve_format
+    )  # for view()
+    fresh = values.permute(back).to(
+        tensor.dtype, copy=True, memory_format=laid
+    )  # edited in place, maybe
     return replaced(output, tensor, fresh)
 
 

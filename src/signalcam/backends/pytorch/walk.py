@@ -48,7 +48,11 @@ class Walk:
         if role is None or turned[0, 0].numel() < 2:
             return
         layer = Layer(f"{name}[{call}]", type(module).__name__, tuple(turned.shape[1:]), role)
-        self.found = [_beside(each, name, tensor, role) for each in self.found]
+        self.found = [
+            _offered_once(each, name, tensor)
+            for each in self.found
+            if not (each[0].role == "grid" and _same(each, name, tensor))
+        ]
         self.found.append((layer, tensor))
 
     def _role(self, module: nn.Module, tensor: Tensor) -> Role | None:
@@ -98,10 +102,11 @@ class Walk:
         return name if self.counts[bare] else bare
 
 
-def _beside(
-    found: tuple[Layer, Tensor], name: str, tensor: Tensor, role: Role
-) -> tuple[Layer, Tensor]:
-    """An earlier layer beside one that returns the very same: it is not offered twice."""
-    layer, own = found
-    same = own is tensor and layer.name.startswith(f"{name}.")
-    return (replace(layer, role="inner"), own) if same and role != "inner" else found
+def _same(found: tuple[Layer, Tensor], name: str, tensor: Tensor) -> bool:
+    """Whether a layer inside another returned the very same."""
+    return found[1] is tensor and found[0].name.startswith(f"{name}.")
+
+
+def _offered_once(found: tuple[Layer, Tensor], name: str, tensor: Tensor) -> tuple[Layer, Tensor]:
+    """Tokens of a layer beside one around it that returns the very same."""
+    return (replace(found[0], role="inner"), found[1]) if _same(found, name, tensor) else found
