@@ -38,11 +38,12 @@ from signalcam.targets import (
     Similarity,
     TrueLabel,
 )
+from signalcam.tokens import Tokens
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layers", "Layout", "LayoutError",
     "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
-    "Similarity", "Smooth", "StoreError", "TargetError", "TrueLabel", "explain", "explain_record", "layers", "load", "methods",
+    "Similarity", "Smooth", "StoreError", "TargetError", "Tokens", "TrueLabel", "explain", "explain_record", "layers", "load", "methods",
 ]  # fmt: skip

@@ -49,13 +49,26 @@ def strengths(
 def last_felt(
     backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
 ) -> str | None:
-    """The last layer that every target depends on, in each of some samples; nothing if none is."""
-    found = (
-        each.name
-        for each in reversed(layers)
-        if strengths(backend, model, few, [each], asked, np.min)[0] > 0
-    )
-    return next(found, None)
+    """The last layer that every target depends on, in each of some samples; nothing if none is.
+
+    Of tokens at more than one place: behind the last attention only the one that is read out counts.
+    """
+
+    def felt(layer: Layer) -> bool:
+        least = 1 if layer.role == "grid" else 2
+        pull = backend.pull(model, few, [layer.name], asked)
+        return min(_places(backend, row[0]) for row in pull.rows) >= least
+
+    return next((each.name for each in reversed(layers) if felt(each)), None)
+
+
+def _places(backend: Backend, arrived: Felt) -> int:
+    """At how many positions the gradient arrives, in the sample where it does at the fewest."""
+    if arrived.gradient is None:
+        return 0
+    g = backend.numpy(arrived.gradient)
+    places = g.reshape(*g.shape[:2], -1).any(axis=1).sum(axis=1)
+    return int(places.min())
 
 
 def _strength(backend: Backend, arrived: Felt) -> np.ndarray:

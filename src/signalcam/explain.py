@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from signalcam.choosing import last_felt, layers_of
 from signalcam.drawn import Drawn, drawn
 from signalcam.errors import InputError, ModelError
 from signalcam.explanation import Explanation
+from signalcam.folding import Folding
 from signalcam.formulas import Method, find
 from signalcam.friendly import Signals, taken
 from signalcam.grouping import planned
@@ -35,6 +36,7 @@ from signalcam.placing import PROBED_SAMPLES, Alignment, warn_of_spread
 from signalcam.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
 from signalcam.running import Running, Shown
 from signalcam.targets import Selector, Target, as_target
+from signalcam.tokens import Tokens, as_tokens
 
 _log = logging.getLogger("signalcam")
 
@@ -74,6 +76,8 @@ class Explainer:
             returned to an array. ``None`` takes logits by their name, else the first array.
         preprocess: Turns the raw batch that is passed in into what the network takes: a function, or a
             ``Preprocessing``. The maps lie on the raw signal, whose axes ``layout`` names.
+        tokens: How a transformer's tokens lie where that is not found: how many stand before the first one
+            that has a place, or ``Tokens(prefix=1, grid=(14, 14))``.
 
     Raises:
         CamError: An option names something that does not exist.
@@ -99,6 +103,7 @@ class Explainer:
     of: Any = None
     output: Selector = None
     preprocess: Callable[[Any], Any] | Preprocessing | None = None
+    tokens: Tokens | int | None = None
     _remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -118,9 +123,14 @@ class Explainer:
         as_preprocessing(self.preprocess)
 
     @cached_property
+    def folding(self) -> Folding:
+        """The backend that owns the model, its tokens folded."""
+        return Folding(backend_of(self.model), as_tokens(self.tokens))
+
+    @property
     def backend(self) -> Backend:
-        """The backend that owns the model."""
-        return backend_of(self.model)
+        """The same, as one of the backends."""
+        return cast("Backend", self.folding)
 
     @cached_property
     def methods(self) -> tuple[Method, ...]:
@@ -243,7 +253,7 @@ class Explainer:
     def running(self) -> Running:
         """What stays the same for all inputs."""
         return Running(
-            self.backend, self.model, self.methods, self.targets, self.score, self.class_names, self.output,
+            self.folding, self.model, self.methods, self.targets, self.score, self.class_names, self.output,
             self.signed, self.align, self.batch_size, self.progress,
         )  # fmt: skip
 
@@ -330,7 +340,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     labels: Sequence[int | str] | None = None, sample_names: Sequence[Any] | None = None,
     batch_size: int | None = None, progress: bool = False, signed: bool = False,
     score: str | Callable[[Array], Array] = "logit", align: Alignment = "receptive-field", nan: NotFinite = "raise",
-    output: Selector = None, preprocess: Callable[[Any], Any] | Preprocessing | None = None,
+    output: Selector = None, preprocess: Callable[[Any], Any] | Preprocessing | None = None, tokens: Tokens | int | None = None,
 ) -> Explanation:  # fmt: skip
     """Show which part of each input made the model answer as it did.
 
@@ -356,6 +366,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         nan: See ``Explainer``.
         output: See ``Explainer``.
         preprocess: See ``Explainer``.
+        tokens: See ``Explainer``.
 
     Returns:
         Maps for every sample, target, method and layer, from one forward pass and one backward pass a
@@ -372,6 +383,7 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
     explainer = Explainer(
         model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,
         progress=progress, signed=signed, score=score, align=align, nan=nan, of=of, output=output, preprocess=preprocess,
+        tokens=tokens,
     )  # fmt: skip
     return explainer(inputs, extra=extra, labels=labels, sample_names=sample_names)
 

@@ -15,6 +15,7 @@ from signalcam.choosing import strengths
 from signalcam.explain import Explainer
 from signalcam.layout import Layout
 from signalcam.placing import PROBED_SAMPLES
+from signalcam.tokens import Tokens
 
 _FEW = 4  # positions: fewer do not show a place
 _TEXTURE = 8  # samples along every axis: less is no event
@@ -104,6 +105,7 @@ def _times(numbers: Sequence[float]) -> str:
 def layers(
     model: Any, example: Any = None, *,
     layout: Layout | str | Sequence[str] | None = None, of: Any = None, extra: Mapping[str, Any] | None = None,
+    tokens: Tokens | int | None = None,
 ) -> Layers:  # fmt: skip
     """List the layers a map can be drawn at, best first.
 
@@ -114,6 +116,7 @@ def layers(
         layout: As for ``explain``.
         of: As for ``explain``: strides and receptive fields are those in this input.
         extra: As for ``explain``.
+        tokens: As for ``explain``.
 
     Returns:
         The layer that is taken where none is named, then others the predicted class depends on, the
@@ -124,7 +127,7 @@ def layers(
         >>> [each.name for each in sc.layers(network, ecg)][:2]
         ['relu2', 'conv2']
     """
-    explainer = Explainer(model, layout=layout, of=of)
+    explainer = Explainer(model, layout=layout, of=of, tokens=tokens)
     backend = explainer.backend
     if example is None:
         known = reversed(backend.layers(explainer.model, None))
@@ -139,7 +142,7 @@ def layers(
     felt = strengths(backend, explainer.model, few, found, asked) if found else []
     layout, last_first = here.layouts.get(few.path), list(zip(found, felt, strict=True))[::-1]
     seen = [
-        (layer, strength, explainer.running.measured(few, layer.name, layout))
+        (layer, strength, explainer.running.measured(few, layer.name, layout, layer.shape[1:]))
         for layer, strength in sorted(last_first, key=lambda each: each[1] == 0)
     ]
     return _ranked([(_info(*each, layout), each[2]) for each in seen])

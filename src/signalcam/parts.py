@@ -107,7 +107,9 @@ def part_of(
         rows, felt = [], list[Sequence[Felt]]()
         for row in pull.rows:
             rows.append([_plain_maps(each, methods, backend) for each in row])
-            felt.append(row if keep else [replace(each, gradient=None) for each in row])
+            felt.append(
+                row if keep else [replace(each, gradient=None, dropped=None) for each in row]
+            )
         columns, kept = list(zip(*rows, strict=True)), list(zip(*felt, strict=True))
         layers = []
         for setting, column, own in zip(settings, columns, kept, strict=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +14,7 @@ from signalcam.align import Axis, Pick, Probe, evenly, measure, placed
 from signalcam.backends.protocol import Backend, Inputs
 from signalcam.batches import samples_in
 from signalcam.errors import CamWarning
+from signalcam.folding import Folding
 from signalcam.layout import DUMMY, Layout
 
 PROBED_SAMPLES = 2  # two real samples with noise on top keep every path of a network alive
@@ -81,18 +83,62 @@ def warn_of_spread(
             warnings.warn(message, CamWarning, stacklevel=4)
 
 
+def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...], axes: Sequence[int]) -> dict[int, Axis]:  # fmt: skip
+    """Find where a layer looks: measured there, or where an earlier layer of the same grid looks.
+
+    Behind attention or a recurrence every position sees the whole input, and lies where it came from.
+
+    Args:
+        folding: The model's backend, tokens folded.
+        model: The model.
+        inputs: Some samples.
+        ran: The layer's name.
+        cells: Its positions, folded.
+        axes: From ``candidates``.
+    """
+    backend = cast("Backend", folding)
+    role, source = folding.role(model, inputs, ran), folding.source(model, inputs, ran, cells)
+    if role != "grid" and cells == tuple(inputs.explained.shape[1:]) and not _is_real(inputs):
+        return {i: Axis(i + 1, n, n, 0.0, 1.0, probed=True) for i, n in enumerate(cells)}
+    if role == "recurrent":
+        own = measured_axes(backend, model, inputs, ran, axes)
+        if own:
+            return own
+    if source is None:
+        return measured_axes(backend, model, inputs, ran, axes)
+    found = measured_axes(backend, model, inputs, source.layer, axes)
+    return {
+        i: _merged(found[axis], cells[i], source.halved)
+        for i, axis in enumerate(source.axes)
+        if axis in found
+    }
+
+
+def _merged(axis: Axis, cells: int, halved: int) -> Axis:
+    """The same axis once neighbours were merged two by two, so many times."""
+    step = 2**halved
+    start = axis.start + axis.jump * (step - 1) / 2
+    return replace(axis, cells=cells, start=start, jump=axis.jump * step, field=0.0)
+
+
 def measured_axes(
     backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int]
 ) -> dict[int, Axis]:
     """Measure where a layer looks; remembered for as long as the model lives."""
     array = inputs.explained
     known = _remembered.setdefault(model, {})
-    key = (layer, inputs.path, tuple(array.shape[1:]), tuple(axes))
+    told = getattr(backend, "declared", None)
+    key = (layer, inputs.path, tuple(array.shape[1:]), tuple(axes), told)
     if key not in known:
-        real = "float" in getattr(array.dtype, "name", str(array.dtype))
         lengths = [array.shape[axis] for axis in axes]
-        known[key] = measure(_probe(backend, model, inputs, layer), axes, lengths) if real else {}
+        probe = _probe(backend, model, inputs, layer)
+        known[key] = measure(probe, axes, lengths) if _is_real(inputs) else {}
     return known[key]
+
+
+def _is_real(inputs: Inputs) -> bool:
+    dtype = inputs.explained.dtype
+    return "float" in getattr(dtype, "name", str(dtype))
 
 
 def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str) -> Probe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from signalcam.arrays import Array
 from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
 from signalcam.backends.refusals import WITHOUT_GRADIENT
 from signalcam.batches import first_size, in_batches, sliced
+from signalcam.choosing import last_felt
 from signalcam.errors import ModelError
+from signalcam.folding import Folding
 from signalcam.formulas import Method
 from signalcam.layout import Layout
 from signalcam.naming import Path
@@ -32,7 +34,7 @@ from signalcam.parts import (
     parts_of_padded,
     said_by_all,
 )
-from signalcam.placing import Alignment, candidates, grid, measured_axes
+from signalcam.placing import Alignment, candidates, grid, places
 from signalcam.ragged import Group
 from signalcam.targets import Question, Selector, Target, question
 from signalcam.trying import Setting
@@ -94,7 +96,7 @@ class Running:
     """What stays the same for all groups; see ``Explainer``.
 
     Attributes:
-        backend: The model's.
+        folding: The model's backend, tokens folded.
         model: The model.
         methods: What is computed.
         targets: What is asked, by name.
@@ -108,7 +110,7 @@ class Running:
         shown: The inputs that maps are drawn on, with their layers.
     """
 
-    backend: Backend
+    folding: Folding
     model: Any
     methods: Sequence[Method]
     targets: Mapping[str, Target]
@@ -120,6 +122,11 @@ class Running:
     batch_size: int | None
     progress: bool
     shown: Sequence[Shown] = ()
+
+    @property
+    def backend(self) -> Backend:
+        """The model's."""
+        return cast("Backend", self.folding)
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
@@ -142,10 +149,13 @@ class Running:
 
     # --- where layers look -----------------------------------------------------------------------
 
-    def measured(self, given: Inputs, layer: str, layout: Layout | None) -> dict[int, Axis]:
+    def measured(
+        self, given: Inputs, layer: str, layout: Layout | None, cells: Sequence[int] | None = None
+    ) -> dict[int, Axis]:
         """Where a layer looks, by layer axis; only the axes that could be measured."""
         axes = self._candidates(given, layout)
-        return measured_axes(self.backend, self.model, given, layer, axes)
+        known = self.folding.cells_of(self.model, given, layer) if cells is None else tuple(cells)
+        return places(self.folding, self.model, given, layer, known, axes)
 
     def _candidates(self, given: Inputs, layout: Layout | None) -> list[int]:
         return candidates(layout, given.explained.ndim, self.backend.channel_axis(self.model))
@@ -156,7 +166,7 @@ class Running:
         """Where a layer's positions lie in an input of some shape, as measured on the one given."""
         measured = {
             i: replace(axis, cells=cells[i], length=int(shape[axis.input_axis]))
-            for i, axis in self.measured(given, layer, shown.layout).items()
+            for i, axis in self.measured(given, layer, shown.layout, cells).items()
         }
         axes = self._candidates(given, shown.layout)
         return grid(measured, cells, shape, axes, self.align, layer)
@@ -209,13 +219,17 @@ class Running:
         if not self._reads_gradients:
             asked = replace(asked, kind=None)
         pull = self.backend.pull(self.model, batch, self.layers, asked)
-        felt = replace(pull, rows=self._reached(pull)) if self._reads_gradients else pull
+        felt = (
+            replace(pull, rows=self._reached(pull, batch, asked)) if self._reads_gradients else pull
+        )
         return asked, felt, asked.provenance(pull.reading)
 
-    def _reached(self, pull: Pull) -> Iterator[Sequence[Felt]]:
+    def _reached(self, pull: Pull, batch: Inputs, asked: Question) -> Iterator[Sequence[Felt]]:
         """Pass on each target's gradients, or say which layer has none."""
         for label, row in zip(self.targets, pull.rows, strict=True):
             for name, felt in zip(self.layers, row, strict=True):
+                if self._only_before(felt):
+                    raise ModelError(self._of_tokens(name, label, batch, asked))
                 if felt.gradient is None:
                     message = (
                         f"layer {name!r} gave no gradient for target {label!r}: its output does "
@@ -225,6 +239,21 @@ class Running:
                     )
                     raise ModelError(message)
             yield row
+
+    def _only_before(self, felt: Felt) -> bool:
+        """Whether a gradient arrives at prefix tokens and at no other."""
+        if felt.dropped is None:
+            return False
+        here, before = self.backend.numpy(felt.gradient), self.backend.numpy(felt.dropped)
+        return bool(before.any() and not here.any())
+
+    def _of_tokens(self, name: str, label: str, batch: Inputs, asked: Question) -> str:
+        """Say that the gradient reaches no token with a place, and which layer it does reach."""
+        here = batch.at(next(each.path for each in self.shown if name in each.layers))
+        earlier = self.folding.before(self.model, here, name)
+        usable = last_felt(self.backend, self.model, here, earlier, asked)
+        way = f"Choose the layer before: {usable!r}." if usable else "Choose an earlier layer."
+        return f"layer {name!r} gave no gradient on its tokens for target {label!r}: it reaches only the class token there, or another that has no place in the input. {way}"
 
     # --- padded groups ---------------------------------------------------------------------------
 

@@ -167,9 +167,13 @@ class Trying:
         return found
 
     def _push_layer(self, values: Array, samples: slice, times: int, prefix: Any) -> list[Array]:
-        xp, like = namespace(values), self.felt[0].activation
-        shaped = xp.reshape(values, (-1, *like.shape[1:]))
-        edit = Edit(self.felt[0].ran, _as(shaped, like), prefix, samples, times)
+        xp, felt = namespace(values), self.felt[0]
+        shaped = xp.reshape(values, (-1, *felt.activation.shape[1:]))
+        edited = _as(shaped, felt.activation)
+        if felt.tokens is not None:
+            count = samples_in(self.inputs)
+            edited = felt.tokens.put(edited, repeated(felt.whole, count, samples, times))
+        edit = Edit(felt.ran, edited, prefix, samples, times)
         return self._push(self._rows(samples, times), samples, times, edit)
 
     def _push(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from signalcam.case import Rule
 from signalcam.errors import InputError, nearest
 from signalcam.scores import Reading
 from signalcam.targets import Asked, Question
+from signalcam.tokens import Tokens
+
+Role: TypeAlias = Literal["grid", "tokens", "inner", "recurrent"]
 
 
 def is_array(value: object) -> bool:
@@ -151,11 +154,14 @@ class Layer:
         name: What ``layer=`` takes; ``"conv[1]"`` is the second call of ``conv``.
         kind: The name of its class.
         shape: ``(channel, *positions)`` of its output for one sample; empty before a run.
+        role: ``"grid"`` for what a convolution put out; ``"tokens"`` for tokens of a transformer that a map
+            can be drawn at, ``"inner"`` for other tokens, and ``"recurrent"``: these two are not offered.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...] = ()
+    role: Role = "grid"
 
 
 @dataclass(frozen=True)
@@ -166,11 +172,17 @@ class Felt:
         ran: The layer's name, with the number of the call that reached the score.
         activation: ``(b, c, *positions)``.
         gradient: Of the score, shaped like the activation; ``None`` where it does not reach the score.
+        tokens: How tokens were folded to these positions; ``None`` where nothing was.
+        whole: The activation before that, ``(b, c, *others, n)``.
+        dropped: The gradient at the prefix tokens.
     """
 
     ran: str
     activation: Array
     gradient: Array | None
+    tokens: Tokens | None = None
+    whole: Array | None = None
+    dropped: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, map_arrays
 from signalcam.backends.pytorch.again import Prefix, edited, held_offsets, remembered
@@ -27,6 +28,7 @@ from signalcam.backends.pytorch.borrow import (
 from signalcam.backends.pytorch.probe import AllPaths, any_length
 from signalcam.backends.pytorch.read import LastSteps, read
 from signalcam.backends.pytorch.tap import (
+    CONVOLUTIONS,
     SEES_EVERYTHING,
     Call,
     chosen,
@@ -39,7 +41,7 @@ from signalcam.backends.pytorch.tap import (
     tap,
     the_one,
 )
-from signalcam.backends.pytorch.walk import CONVOLUTIONS, Walk
+from signalcam.backends.pytorch.walk import Walk
 from signalcam.backends.refusals import of_no_rectifier
 from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError, ModelError
@@ -88,7 +90,8 @@ class TorchBackend:
                 if isinstance(each, CONVOLUTIONS)
             ]
             return [Layer(name, type(each).__name__) for name, each in named]
-        walk = Walk()
+        given = prepare(module, inputs)
+        walk = Walk(int(given.explained.shape[0]))
 
         def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
             return lambda each, _inputs, output: walk.note(name, each, output)
@@ -99,7 +102,7 @@ class TorchBackend:
             if name and takes_hooks(each)
         ]
         with hooked(handles), borrowed(module), torch.no_grad():
-            raw = run(module, prepare(module, inputs))
+            raw = run(module, given)
         return walk.layers(raw)
 
     def resolve(self, model: object, layer: object) -> str:
@@ -132,6 +135,8 @@ class TorchBackend:
             with ExitStack() as stack:
                 if twice:
                     stack.enter_context(Bent(ELEMENTWISE, rescale))
+                if question.kind == "curved":  # fused attention cannot be differentiated twice
+                    stack.enter_context(sdpa_kernel(SDPBackend.MATH))
                 steps = stack.enter_context(LastSteps())
                 taps = [
                     tap(each, calls, count if twice else None) for each, calls in caught.items()

@@ -16,63 +16,31 @@ from keras import ops
 
 from signalcam.backends.attributes import attribute
 from signalcam.backends.keras_engines.steps import held_steps
-from signalcam.backends.protocol import Layer, is_array, map_arrays
+from signalcam.backends.protocol import Layer, Role, is_array, map_arrays
 from signalcam.backends.refusals import of_exported
 from signalcam.errors import CamError, ModelError, nearest
 
 CONVOLUTIONS = (
-    "Conv1D",
-    "Conv2D",
-    "Conv3D",
-    "Conv1DTranspose",
-    "Conv2DTranspose",
-    "Conv3DTranspose",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "SeparableConv1D",
-    "SeparableConv2D",
-)
+    "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D",
+    "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
+)  # fmt: skip
 _TOKENS = (
-    "Dense",
-    "EinsumDense",
-    "Embedding",
-    "LayerNormalization",
-    "MultiHeadAttention",
-    "LSTM",
-    "GRU",
-    "SimpleRNN",
-    "RNN",
-    "Bidirectional",
-    "Attention",
-    "AdditiveAttention",
-    "GroupQueryAttention",
-    "ConvLSTM1D",
-    "ConvLSTM2D",
-    "ConvLSTM3D",
-    "TimeDistributed",
-)
+    "Dense", "EinsumDense", "Embedding", "LayerNormalization", "MultiHeadAttention", "LSTM", "GRU", "SimpleRNN",
+    "RNN", "Bidirectional", "Attention", "AdditiveAttention", "GroupQueryAttention", "ConvLSTM1D", "ConvLSTM2D",
+    "ConvLSTM3D", "TimeDistributed",
+)  # fmt: skip
 SEES_EVERYTHING = (
     "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHeadAttention", "Attention", "AdditiveAttention",
 )  # fmt: skip
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")  # fmt: skip
+_BLOCKS = ("LayerNormalization", "MultiHeadAttention", "GroupQueryAttention")
 _STEP_BY_STEP = (
-    "TimeDistributed",
-    "RNN",
-    "LSTM",
-    "GRU",
-    "SimpleRNN",
-    "ConvLSTM1D",
-    "ConvLSTM2D",
-    "ConvLSTM3D",
-)
+    "TimeDistributed", "RNN", "LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D",
+)  # fmt: skip
 _IDLE = (
-    "Dropout",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-    "GaussianNoise",
-    "GaussianDropout",
+    "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
     "Identity",
-)
+)  # fmt: skip
 _active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar(
     "signalcam_taps", default=None
 )
@@ -259,6 +227,7 @@ class _Notes:
     found: list[tuple[str, Layer, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     live: int | None = None  # axes of the latest convolution's output, until tokens take over
+    convolved: int = 0  # runs of convolutions
 
     def note(self, path: str, node: Any, y: Any) -> Any:
         """See one layer finish."""
@@ -268,28 +237,46 @@ class _Notes:
             return y
         if _convolves(node):
             self.live = len(y.shape)
+            self.convolved += 1
         elif kind in _TOKENS:
             self.live = None
         turned = channels_second(node, y, self.known)
-        cells = tuple(turned.shape[2:])
-        if len(y.shape) == self.live and kind not in _IDLE and np.prod(cells) > 1:
-            self.found = [
-                each for each in self.found if not (each[2] is y and each[0].startswith(f"{path}/"))
-            ]
-            self.found.append(
-                (path, Layer(f"{path}[{self.counts[path]}]", kind, tuple(turned.shape[1:])), y)
-            )
+        if kind in _IDLE or np.prod(tuple(turned.shape[2:])) < 2:
+            return y
+        name, shape = f"{path}[{self.counts[path]}]", tuple(turned.shape[1:])
+        self.found = [
+            each for each in self.found if not (each[2] is y and each[0].startswith(f"{path}/"))
+        ]
+        self.found.append((path, Layer(name, kind, shape, self._role(node, y)), y))
         return y
+
+    def _role(self, node: Any, y: Any) -> Role:
+        """What an output is: as the convolutions' before it, or tokens."""
+        kind = type(node).__name__
+        if len(y.shape) == self.live:
+            return "grid"
+        if kind in _RECURRENT:
+            return "recurrent"
+        normed = kind == "LayerNormalization" or (kind == "Add" and self.live is None)
+        around = any(type(each).__name__ in _BLOCKS for each in _below(node))
+        return "tokens" if normed or (around and kind not in _TOKENS) else "inner"
 
     def layers(self, raw: Any) -> list[Layer]:
         """The candidates in the order they finished, the model's own output left out."""
         returned: list[Any] = []
         map_arrays(returned.append, raw)
-        kept = [each for each in self.found if not any(each[2] is output for output in returned)]
-        return [
-            Layer(layer.name if self.counts[path] else path, layer.kind, layer.shape)
-            for path, layer, _ in kept
-        ]
+        roles = [layer.role for _, layer, _ in self.found]
+        offered = self.convolved < 2 and "recurrent" not in roles
+        kept = []
+        for path, layer, y in self.found:
+            last = any(y is output for output in returned)
+            if layer.role == "grid" and last:
+                continue
+            inner = layer.role == "tokens" and (last or not offered)
+            role: Role = "inner" if inner else layer.role
+            name = layer.name if self.counts[path] else path
+            kept.append(Layer(name, layer.kind, layer.shape, role))
+        return kept
 
 
 # --- tapping -------------------------------------------------------------------------------------

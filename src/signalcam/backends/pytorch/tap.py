@@ -24,6 +24,10 @@ CHANNELS_LAST = (
     nn.Linear, nn.Embedding, nn.LayerNorm, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer,
 )  # fmt: skip
 
+CONVOLUTIONS = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Call:
@@ -50,10 +54,24 @@ def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[
     tensor = next((each for each in tensors if each.ndim >= 3 and each.is_floating_point()), None)
     if isinstance(module, nn.RNNBase):
         return tensor, lambda t: t.movedim(-1, 1) if module.batch_first else t.permute(1, 2, 0)
-    over_all = isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1
-    if isinstance(module, CHANNELS_LAST) and not over_all:
+    if tensor is not None and channels_last(module, tensor):
         return tensor, lambda t: t.movedim(-1, 1)
     return tensor, lambda t: t
+
+
+def channels_last(module: nn.Module, tensor: Tensor) -> bool:
+    """Whether a layer put the channels of ``(b, *positions, c)`` last: by its class, or by what is in it."""
+    if isinstance(module, nn.LayerNorm):
+        return len(module.normalized_shape) == 1
+    if isinstance(module, CHANNELS_LAST):
+        return True
+    inside = list(module.modules())[1:]
+    second, last = tensor.shape[1], tensor.shape[-1]
+    if second in [each.out_channels for each in inside if isinstance(each, CONVOLUTIONS)]:
+        return False
+    norms = [each.normalized_shape for each in inside if isinstance(each, nn.LayerNorm)]
+    linear = [each.out_features for each in inside if isinstance(each, nn.Linear)]
+    return (last,) in norms or (last in linear and second not in linear)
 
 
 def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:
@@ -65,7 +83,12 @@ def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:
     sizes = torch.empty(*range(2, 2 + tensor.ndim), device="meta")  # each axis known by its length
     order = [length - 2 for length in channels_second(sizes).shape]
     back = [order.index(axis) for axis in range(tensor.ndim)]
-    fresh = values.permute(back).to(tensor.dtype, copy=True)  # the model may go on in place
+    laid = (
+        torch.contiguous_format if tensor.is_contiguous() else torch.preserve_format
+    )  # for view()
+    fresh = values.permute(back).to(
+        tensor.dtype, copy=True, memory_format=laid
+    )  # edited in place, maybe
     return replaced(output, tensor, fresh)
 
 

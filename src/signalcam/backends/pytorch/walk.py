@@ -8,50 +8,68 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from signalcam.backends.protocol import Layer, map_arrays
-from signalcam.backends.pytorch.tap import CHANNELS_LAST, is_quantised, positions, split
+from signalcam.backends.protocol import Layer, Role, map_arrays
+from signalcam.backends.pytorch.tap import (
+    CHANNELS_LAST,
+    CONVOLUTIONS,
+    channels_last,
+    positions,
+    split,
+)
 
-CONVOLUTIONS = (
-    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-)  # fmt: skip
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_INNER = (nn.Linear, nn.Embedding, nn.MultiheadAttention)
 
 
 @dataclass
 class Walk:
     """Notes, while the model runs, which layers put out positions that a map can be drawn on."""
 
+    rows: int
     found: list[tuple[Layer, Tensor]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     live: tuple[int, int] | None = (
         None  # axes and channels of the latest convolution, until tokens take over
     )
+    convolved: int = 0  # runs of convolutions
 
     def note(self, name: str, module: nn.Module, output: Any) -> None:
         """See one layer finish."""
         call = self.counts[name] = self.counts.get(name, -1) + 1
-        tensor, _ = positions(module, output)
-        if isinstance(module, (*CHANNELS_LAST, nn.RNNBase)) and tensor is not None:
-            self.live = None
-        if is_quantised(module):
-            self.live = None
+        tensor, channels_second = positions(module, output)
+        if tensor is None:
             return
-        if isinstance(module, CONVOLUTIONS) and tensor is not None:
+        if isinstance(module, (*CHANNELS_LAST, nn.RNNBase)):
+            self.live = None
+        if isinstance(module, CONVOLUTIONS):
             self.live = (tensor.ndim, tensor.shape[1])
-        if tensor is None or not self._fits(module, tensor) or tensor[0, 0].numel() < 2:
+            self.convolved += 1
+        role, turned = self._role(module, tensor), channels_second(tensor)
+        if role is None or turned[0, 0].numel() < 2:
             return
+        layer = Layer(f"{name}[{call}]", type(module).__name__, tuple(turned.shape[1:]), role)
         self.found = [
-            each
+            _offered_once(each, name, tensor)
             for each in self.found
-            if not (each[1] is tensor and each[0].name.startswith(f"{name}."))
+            if not (each[0].role == "grid" and _same(each, name, tensor))
         ]
-        self.found.append(
-            (Layer(f"{name}[{call}]", type(module).__name__, tuple(tensor.shape[1:])), tensor)
-        )
+        self.found.append((layer, tensor))
+
+    def _role(self, module: nn.Module, tensor: Tensor) -> Role | None:
+        """What a layer's output is: tokens, or channel first as the convolutions before it were."""
+        if isinstance(module, _IDLE):
+            return None
+        if isinstance(module, nn.RNNBase):
+            return "recurrent"
+        if isinstance(module, _INNER):
+            return "inner"
+        if channels_last(module, tensor):
+            return "tokens" if len(tensor) == self.rows else "inner"
+        return "grid" if self._fits(module, tensor) else None
 
     def _fits(self, module: nn.Module, tensor: Tensor) -> bool:
         """Whether the output is channel first, as the convolutions before it were."""
-        if isinstance(module, (*_IDLE, *CHANNELS_LAST, nn.RNNBase)):
+        if isinstance(module, CHANNELS_LAST):
             return False
         if self.live is not None:
             return tensor.ndim == self.live[0]
@@ -61,14 +79,34 @@ class Walk:
         return not recurrent and tensor.shape[1] in widths
 
     def layers(self, raw: Any) -> list[Layer]:
-        """The candidates in the order they finished, the model's own output left out."""
+        """The candidates in the order they finished, the model's own output left out.
+
+        Tokens are offered only where no network of convolutions or recurrent layers does better.
+        """
         returned: list[Any] = []
         map_arrays(returned.append, dict(raw) if isinstance(raw, Mapping) else raw)
-        kept = [
-            layer for layer, tensor in self.found if not any(tensor is each for each in returned)
-        ]
-        return [replace(each, name=self._plain(each.name)) for each in kept]
+        roles = [layer.role for layer, _ in self.found]
+        offered = self.convolved < 2 and "recurrent" not in roles
+        kept = []
+        for layer, tensor in self.found:
+            last = any(tensor is each for each in returned)
+            if layer.role == "grid" and last:
+                continue
+            inner = layer.role == "tokens" and (last or not offered)
+            role: Role = "inner" if inner else layer.role
+            kept.append(replace(layer, name=self._plain(layer.name), role=role))
+        return kept
 
     def _plain(self, name: str) -> str:
         bare = split(name)[0]
         return name if self.counts[bare] else bare
+
+
+def _same(found: tuple[Layer, Tensor], name: str, tensor: Tensor) -> bool:
+    """Whether a layer inside another returned the very same."""
+    return found[1] is tensor and found[0].name.startswith(f"{name}.")
+
+
+def _offered_once(found: tuple[Layer, Tensor], name: str, tensor: Tensor) -> tuple[Layer, Tensor]:
+    """Tokens of a layer beside one around it that returns the very same."""
+    return (replace(found[0], role="inner"), found[1]) if _same(found, name, tensor) else found

@@ -1,0 +1,226 @@
+"""A backend whose tokens lie on grids: prefix tokens are dropped, the others folded, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from signalcam.arrays import Array
+from signalcam.backends.protocol import (
+    Backend,
+    Felt,
+    Inputs,
+    Layer,
+    Pick,
+    Pull,
+    Reach,
+    is_array,
+    leaves,
+)
+from signalcam.batches import sliced
+from signalcam.errors import ModelError
+from signalcam.targets import Question
+from signalcam.tokens import MOST_BEFORE, Tokens, half, halvings
+
+_seen: WeakKeyDictionary[Any, dict[Any, list[Layer]]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Source:
+    """An earlier layer that has the same grid, and can be measured where attention sees everything.
+
+    Attributes:
+        layer: Its name.
+        halved: How often neighbours were merged two by two since.
+        axes: For each axis of the grid that of the earlier layer.
+    """
+
+    layer: str
+    halved: int
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Folding:
+    """A backend, with tokens folded to the grid that was declared, or that an earlier layer has.
+
+    Attributes:
+        inner: The backend itself, whose verbs are these where nothing else is said.
+        declared: How tokens lie, if the user said so.
+    """
+
+    inner: Backend
+    declared: Tokens | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """The backend's own."""
+        return getattr(self.inner, name)
+
+    def layers(self, model: Any, inputs: Inputs | None) -> list[Layer]:
+        """List the layers that are offered, with tokens on their grids."""
+        found = self.inner.layers(model, inputs)
+        if inputs is None:
+            return found
+        _seen.setdefault(model, {})[_shapes(inputs)] = found
+        offered = [each for each in found if each.role in ("grid", "tokens")]
+        return [
+            replace(each, shape=(each.shape[0], *self.cells(model, inputs, each.name, each.shape[1:])))
+            for each in offered
+        ]  # fmt: skip
+
+    def pull(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+        """Run the model once, and fold what came up."""
+        pull = self.inner.pull(model, inputs, layers, question)
+        return replace(pull, rows=self._folded(model, inputs, pull))
+
+    def _folded(self, model: Any, inputs: Inputs, pull: Pull) -> Iterator[Sequence[Felt]]:
+        for row in pull.rows:
+            yield [self._fold(model, inputs, each) for each in row]
+
+    def _fold(self, model: Any, inputs: Inputs, felt: Felt) -> Felt:
+        a, g = felt.activation, felt.gradient
+        _check_rows(felt.ran, a, inputs)
+        tokens = self.tokens(model, inputs, felt.ran, tuple(map(int, a.shape[2:])))
+        if tokens is None:
+            return felt
+        dropped = None if g is None or not tokens.prefix else g[..., : tokens.prefix]
+        gradient = None if g is None else tokens.take(g)
+        return Felt(felt.ran, tokens.take(a), gradient, tokens, a, dropped)
+
+    def reach(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+        """See which inputs some positions depend on, positions counted on a declared grid."""
+        if self.declared is None or not self.declared.grid:
+            return self.inner.reach(model, inputs, layer, pick)
+        cells: tuple[int, ...] = ()
+        picked: Sequence[tuple[int, ...]] = ()
+
+        def numbered(shape: tuple[int, ...]) -> Sequence[tuple[int, ...]]:
+            nonlocal cells, picked
+            tokens = self._told(layer, shape)
+            if tokens is None:
+                cells, picked = shape, list(pick(shape))
+                return picked
+            cells = (*shape[:-1], *tokens.grid)
+            picked = list(pick(cells))
+            return [(*at[: len(shape) - 1], tokens.number(at[len(shape) - 1 :])) for at in picked]
+
+        found = self.inner.reach(model, inputs, layer, numbered)
+        return Reach(cells, picked, found.support)
+
+    # --- how tokens lie ----------------------------------------------------------------------------
+
+    def cells(self, model: Any, inputs: Inputs, ran: str, cells: Sequence[int]) -> tuple[int, ...]:
+        """The positions of a layer once its tokens are folded."""
+        tokens = self.tokens(model, inputs, ran, tuple(cells))
+        return tuple(cells) if tokens is None else (*cells[:-1], *tokens.grid)
+
+    def cells_of(self, model: Any, inputs: Inputs, ran: str) -> tuple[int, ...]:
+        """The positions of a layer as it was seen to run, folded; nothing where it was not."""
+        layer = self._until(model, inputs, ran)[1]
+        return () if layer is None else self.cells(model, inputs, ran, layer.shape[1:])
+
+    def tokens(self, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...]) -> Tokens | None:
+        """How the tokens of a layer lie on a grid; ``None`` where they are positions as they come."""
+        earlier, layer = self._until(model, inputs, ran)
+        if layer is None or layer.role not in ("tokens", "inner"):
+            return None
+        if self.declared is not None and self.declared.grid:
+            return _unless_same(self._told(ran, cells), cells)
+        found = _found(_sources(earlier), cells, self.declared)
+        if found is None and self.declared is not None and self.declared.prefix < cells[-1]:
+            found = Tokens(self.declared.prefix, (cells[-1] - self.declared.prefix,))
+        return _unless_same(found, cells)
+
+    def _told(self, ran: str, cells: tuple[int, ...]) -> Tokens | None:
+        """The declared grid, for a layer whose tokens lie along its last axis."""
+        if self.declared is None or len(cells) == len(self.declared.grid) > 1:
+            return None
+        return self.declared.fitted(cells[-1], ran)
+
+    def source(self, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...]) -> Source | None:
+        """The layer from which the places of another one's positions follow; ``None`` for itself."""
+        earlier, layer = self._until(model, inputs, ran)
+        if layer is None or layer.role == "grid":
+            return None
+        for each in _sources(earlier):
+            own = self.cells(model, inputs, each.name, each.shape[1:])
+            long = tuple(i for i, count in enumerate(own) if count > 1)
+            if tuple(own[i] for i in long) == cells:
+                return Source(each.name, 0, long)
+            halved = halvings(own, prod(cells))
+            if halved and half(own, halved) == cells:
+                return Source(each.name, halved, tuple(range(len(own))))
+            if own == cells:
+                return Source(each.name, 0, tuple(range(len(own))))
+        return None
+
+    def role(self, model: Any, inputs: Inputs, ran: str) -> str:
+        """What a layer's positions are; see ``Layer``."""
+        layer = self._until(model, inputs, ran)[1]
+        return "grid" if layer is None else layer.role
+
+    def before(self, model: Any, inputs: Inputs, ran: str) -> list[Layer]:
+        """The layers that are offered and finish before another."""
+        earlier, _ = self._until(model, inputs, ran)
+        return [each for each in earlier if each.role in ("grid", "tokens")]
+
+    def _until(self, model: Any, inputs: Inputs, ran: str) -> tuple[Sequence[Layer], Layer | None]:
+        """The layers that finished before a call of one, and that one, if it was seen."""
+        known = _seen.setdefault(model, {})
+        key = _shapes(inputs)
+        if key not in known:
+            known[key] = self.inner.layers(model, sliced(inputs, slice(0, 2)))
+        every = known[key]
+        place = next((i for i, each in enumerate(every) if _is(each, ran)), None)
+        return ([], None) if place is None else (every[:place], every[place])
+
+
+def _check_rows(ran: str, a: Array, inputs: Inputs) -> None:
+    """Raise a ``ModelError`` where a layer does not have a row a sample."""
+    rows, wanted = int(a.shape[0]), int(inputs.explained.shape[0])
+    if rows != wanted:
+        message = f"layer {ran!r} returned {rows} rows for {wanted} samples: it runs on windows, channels or steps one by one. Choose the block around it: signalcam.layers(model, example)."
+        raise ModelError(message)
+
+
+def _shapes(inputs: Inputs) -> Any:
+    arrays = [(path, each) for path, each in leaves(inputs.tree) if is_array(each)]
+    return tuple((path, tuple(map(int, each.shape[1:]))) for path, each in arrays)
+
+
+def _is(layer: Layer, ran: str) -> bool:
+    """Whether a listed layer is the one of that name, which may be shortened or have a wrapper's prefix."""
+    own, asked = [each if each.endswith("]") else f"{each}[0]" for each in (layer.name, ran)]
+    return own == asked or asked.endswith(f".{own}") or own.endswith(f"/{asked}")
+
+
+def _sources(earlier: Sequence[Layer]) -> list[Layer]:
+    """Layers whose positions have places of their own: convolutions', or else the first tokens."""
+    return [each for each in earlier if each.role == "grid"] or list(earlier[:1])
+
+
+def _found(
+    sources: Sequence[Layer], cells: tuple[int, ...], declared: Tokens | None
+) -> Tokens | None:
+    """The grid of an earlier layer that the tokens fill, behind as few prefix tokens as may be."""
+    *others, count = cells
+    most = MOST_BEFORE if declared is None else declared.prefix
+    grids = [
+        each.shape[1 + len(others) :]
+        for each in sources
+        if list(each.shape[1 : 1 + len(others)]) == others and len(each.shape) > 1 + len(others)
+    ]
+    fits = [(count - prod(grid), number) for number, grid in enumerate(grids)]
+    best = min((each for each in fits if 0 <= each[0] <= most), default=None)
+    if best is not None:
+        return Tokens(best[0], grids[best[1]])
+    merged = [(grid, halvings(grid, count)) for grid in grids if len(grid) > 1]
+    return next((Tokens(0, half(grid, times)) for grid, times in merged if times), None)
+
+
+def _unless_same(tokens: Tokens | None, cells: tuple[int, ...]) -> Tokens | None:
+    same = tokens is not None and not tokens.prefix and tokens.grid == cells[-1:]
+    return None if same else tokens

@@ -1,0 +1,91 @@
+"""Tokens as positions: which of them stand before the grid, and how the others fill it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from signalcam.arrays import Array, namespace
+from signalcam.errors import LayoutError, is_count
+
+MOST_BEFORE = (
+    8  # tokens that may stand before a grid nobody declared: class, distillation, registers
+)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How the tokens of a transformer lie: ``Tokens(prefix=1, grid=(14, 14))``.
+
+    Attributes:
+        prefix: Tokens before the first one that has a place in the input (class, registers); they get no
+            heat, and keep their own activations where a method edits the layer.
+        grid: Positions along each axis, the last one running fastest; a stage that merges two by two is
+            recognised. Empty where tokens lie along one axis, or where the grid is to be found.
+
+    Raises:
+        LayoutError: These are no whole numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> Tokens(prefix=1, grid=(2, 3)).take(np.zeros((4, 8, 7))).shape
+        (4, 8, 2, 3)
+    """
+
+    prefix: int = 0
+    grid: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grid", tuple(self.grid))
+        if not is_count(self.prefix, 0) or not all(map(is_count, self.grid)):
+            message = f"{self} does not say where tokens lie. Pass Tokens(prefix=1, grid=(14, 14)), say: whole numbers, the grid's 1 or more."
+            raise LayoutError(message)
+
+    def take(self, array: Array) -> Array:
+        """Fold ``(b, c, *others, n)`` to ``(b, c, *others, *grid)`` without the prefix."""
+        rest = array[..., self.prefix :]
+        return namespace(array).reshape(rest, (*rest.shape[:-1], *self.grid))
+
+    def put(self, values: Array, whole: Array) -> Array:
+        """Undo ``take``, with the prefix tokens of another array ``(b, c, *others, n)``."""
+        xp = namespace(whole)
+        flat = xp.reshape(values, (*whole.shape[:-1], -1))
+        return xp.concat([whole[..., : self.prefix], flat], axis=-1) if self.prefix else flat
+
+    def number(self, at: Sequence[int]) -> int:
+        """Which token lies at a place of the grid."""
+        number = 0
+        for place, cells in zip(at, self.grid, strict=True):
+            number = number * cells + place
+        return self.prefix + number
+
+    def fitted(self, count: int, layer: str) -> Tokens:
+        """The same for a layer of so many tokens: before the prefix came, or once merged."""
+        for prefix in (self.prefix, 0):
+            halved = halvings(self.grid, count - prefix)
+            if halved is not None:
+                return Tokens(prefix, half(self.grid, halved))
+        message = f"layer {layer!r} has {count} tokens, and {self} says {self.prefix + math.prod(self.grid)}. Pass a prefix and a grid that add up to its tokens."
+        raise LayoutError(message)
+
+
+def as_tokens(given: Tokens | int | None) -> Tokens | None:
+    """Turn what ``tokens=`` takes into a ``Tokens``."""
+    if given is None or isinstance(given, Tokens):
+        return given
+    if is_count(given, 0):
+        return Tokens(int(given))
+    message = f"tokens={given!r} says not where tokens lie. Pass how many stand before the first one that has a place (1 for a class token), or signalcam.Tokens(prefix=1, grid=(14, 14))."
+    raise LayoutError(message)
+
+
+def half(grid: Sequence[int], times: int) -> tuple[int, ...]:
+    """A grid whose neighbours were merged two by two along each axis, so many times."""
+    return tuple(-(-cells // 2**times) for cells in grid)
+
+
+def halvings(grid: Sequence[int], count: int) -> int | None:
+    """How often a grid was merged two by two to leave so many positions; ``None`` for never."""
+    most = max(grid, default=1).bit_length()
+    return next((n for n in range(most) if math.prod(half(grid, n)) == count > 1), None)

@@ -1,0 +1,78 @@
+"""Attention models of Keras: tokens on the grid of the patch embedding, without the class token."""
+
+import keras
+import numpy as np
+import pytest
+from backends.keras_gradients import gradient
+from keras import layers, ops
+
+import signalcam as sc
+
+TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order
+
+
+class ClassToken(layers.Layer):
+    """A learned token in front."""
+
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="ones")
+
+    def call(self, x):
+        token = ops.broadcast_to(self.token, (ops.shape(x)[0], 1, x.shape[-1]))
+        return ops.concatenate([token, x], 1)
+
+
+def block(x, number):
+    normed = layers.LayerNormalization(name=f"norm{number}")(x)
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 6)(normed, normed)])
+    dense = layers.Dense(12, activation="gelu")(layers.LayerNormalization(name=f"post{number}")(x))
+    return layers.Add(name=f"out{number}")([x, dense])
+
+
+def parts():
+    """A patch transformer for images, and what lies behind its last norm before attention."""
+    inputs = keras.Input((16, 24, 3))
+    patches = layers.Conv2D(12, 4, strides=4, data_format="channels_last")(inputs)
+    x = block(ClassToken()(layers.Reshape((24, 12))(patches)), 0)
+    outputs = layers.Dense(4)(block(x, 1)[:, 0])
+    return keras.Model(inputs, outputs), np.random.default_rng(0).normal(
+        size=(2, 16, 24, 3)
+    ).astype("float32")
+
+
+def test_tokens_fold_to_the_grid_of_the_patches():
+    model, x = parts()
+    exp = sc.explain(model, x, layer="norm1", target=1, signed=True)
+    norm = model.get_layer("norm1")
+    before = keras.Model(model.inputs, norm.output)
+    residual = keras.Model(model.inputs, norm.input)
+    names = [each.name for each in model.layers]
+    attention = model.layers[names.index("norm1") + 1]
+    added, last = model.layers[names.index("norm1") + 2], model.layers[-1]
+    post, out = model.get_layer("post1"), model.get_layer("out1")
+    dense = model.layers[names.index("post1") + 1]
+    skip = residual(ops.convert_to_tensor(x))
+
+    def score(a):
+        y = added([skip, attention(a, a)])
+        return ops.sum(last(out([y, dense(post(y))])[:, 0])[:, 1])
+
+    a = ops.convert_to_numpy(before(ops.convert_to_tensor(x)))
+    g = ops.convert_to_numpy(gradient(score, a))[:, 1:]
+    wanted = (a[:, 1:] * g.mean(1, keepdims=True)).sum(-1).reshape(2, 4, 6)
+    found = exp.native().values[:, 0, 0]
+    assert np.abs(found - wanted).max() < TOLERANCE * np.abs(wanted).max()
+    assert [(each.start, each.jump) for each in exp.layers[0].grid] == [(1.5, 4), (1.5, 4)]
+
+
+def test_last_tokens_that_the_score_depends_on_are_chosen():
+    model, x = parts()
+    exp = sc.explain(model, x, method=["eigen-cam", "ablation-cam"], signed=True)
+    assert exp.layers[0].name == "norm1"
+    assert exp.native().shape[3:] == (4, 6)
+
+
+def test_layer_behind_the_last_attention_names_the_one_before():
+    model, x = parts()
+    with pytest.raises(sc.ModelError, match=r"only the class token.*'norm1'"):
+        sc.explain(model, x, layer="out1")

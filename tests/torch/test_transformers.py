@@ -1,0 +1,337 @@
+"""Transformers at random weights: tokens fold to their grid, without the class token, where they came from."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import signalcam as sc
+
+TOLERANCE = (
+    1e-4  # of the largest value: single precision, the same numbers added up in another order
+)
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of a library that warns about its own dependencies
+    import transformers as hf
+
+
+def vit(**more):
+    config = hf.ViTConfig(
+        hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=32, image_size=32, patch_size=8,
+        num_labels=5, **more,
+    )  # fmt: skip
+    return hf.ViTForImageClassification(config), torch.randn(2, 3, 32, 32)
+
+
+def swin():
+    config = hf.SwinConfig(
+        image_size=32, patch_size=4, embed_dim=12, depths=[2, 2], num_heads=[2, 2], window_size=4, num_labels=5
+    )  # fmt: skip
+    return hf.SwinForImageClassification(config), torch.randn(2, 3, 32, 32)
+
+
+def ast():
+    config = hf.ASTConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32, patch_size=8,
+        frequency_stride=6, time_stride=6, max_length=50, num_mel_bins=32, num_labels=4,
+    )  # fmt: skip
+    return hf.ASTForAudioClassification(config), torch.randn(2, 50, 32)
+
+
+def patch_tst(*, cls=True):
+    config = hf.PatchTSTConfig(
+        num_input_channels=3, context_length=64, patch_length=8, patch_stride=8, d_model=16, num_hidden_layers=2,
+        num_attention_heads=2, ffn_dim=20, num_targets=4, use_cls_token=cls, pooling_type=None if cls else "mean",
+        scaling="std" if cls else None,
+    )  # fmt: skip
+    return hf.PatchTSTForClassification(config), torch.randn(2, 64, 3)
+
+
+def bert():
+    config = hf.DistilBertConfig(
+        vocab_size=50, dim=24, n_layers=3, n_heads=3, hidden_dim=32, max_position_embeddings=32, num_labels=3
+    )  # fmt: skip
+    return hf.DistilBertForSequenceClassification(config), torch.randint(0, 50, (2, 11))
+
+
+class Encoder(nn.Module):
+    """A signal cut into patches, a class token in front, torch's own encoder, a head on the mean or on the class token."""
+
+    def __init__(self, prefix=1, *, mean=True, patches="conv", depth=2, first=False):
+        super().__init__()
+        self.patches = nn.Conv1d(2, 16, 8, stride=8) if patches == "conv" else nn.Linear(16, 16)
+        self.kind, self.prefix, self.mean = patches, nn.Parameter(torch.randn(1, prefix, 16)), mean
+        layer = nn.TransformerEncoderLayer(
+            16, 2, 24, dropout=0.0, batch_first=True, norm_first=first
+        )
+        self.encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        if self.kind == "conv":
+            tokens = self.patches(x).transpose(1, 2)
+        else:
+            tokens = self.patches(x.unfold(2, 8, 8).transpose(1, 2).flatten(2))
+        tokens = self.encoder(torch.cat([self.prefix.expand(len(x), -1, -1), tokens], 1))
+        return self.head(tokens.mean(1) if self.mean else tokens[:, 0])
+
+
+class Squares(nn.Module):
+    """Square patches made without a convolution: nothing in the network says what the grid is."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.cls, self.head = (
+            nn.Linear(48, 16),
+            nn.Parameter(torch.randn(1, 1, 16)),
+            nn.Linear(16, 4),
+        )
+        self.block = nn.TransformerEncoderLayer(16, 2, 24, dropout=0.0, batch_first=True)
+        self.norm = nn.LayerNorm(16)
+
+    def forward(self, x):
+        cut = x.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).flatten(1, 2).flatten(2)
+        tokens = torch.cat([self.cls.expand(len(x), -1, -1), self.embed(cut)], 1)
+        return self.head(self.norm(self.block(tokens)).mean(1))
+
+
+CASES = {  # layer, prefix, grid behind it, input axis of each grid axis, start and jump of each
+    "vit": (vit, "vit.layers.0", 1, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
+    "vit norm": (vit, "vit.layers.2.layernorm_before", 1, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
+    "swin": (swin, "swin.encoder.layers.0.blocks.1", 0, (8, 8), (2, 3), ((1.5, 4), (1.5, 4))),
+    "swin late": (swin, "swin.encoder.layers.1.blocks.0", 0, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
+    "audio": (ast, "audio_spectrogram_transformer.layers.1.layernorm_before", 2, (5, 8), (2, 1), ((3.5, 6), (3.5, 6))),
+    "patches in time": (patch_tst, "model.encoder.layers.0", 1, (3, 8), (2, 1), ((0, 1), (3.5, 8))),
+    "no class token": (lambda: patch_tst(cls=False), "model.encoder.layers.1", 0, (3, 8), (2, 1), ((0, 1), (3.5, 8))),
+    "text": (bert, "distilbert.transformer.layer.1", 0, (11,), (1,), ((0, 1),)),
+    "signal": (lambda: (Encoder(), torch.randn(2, 2, 80)), "encoder.layers.0", 1, (10,), (2,), ((3.5, 8),)),
+    "linear patches": (
+        lambda: (Encoder(2, patches="linear"), torch.randn(2, 2, 80)), "encoder.layers.1", 2, (10,), (2,), ((3.5, 8),),
+    ),
+}  # fmt: skip
+
+
+def made(name):
+    torch.manual_seed(0)
+    build, *rest = CASES[name]
+    net, x = build()
+    for each in net.modules():
+        if isinstance(each, nn.Linear | nn.Conv2d | nn.Conv1d):
+            nn.init.normal_(each.weight, std=0.3)
+    return net.eval(), x, *rest
+
+
+def logits_of(net, x):
+    out = net(x)
+    if torch.is_tensor(out):
+        return out
+    return out["logits"] if "logits" in out else out["prediction_logits"]
+
+
+def pulled(net, x, layer, target):
+    """What a layer returned and the gradient there, by a hook and autograd, and the score's making."""
+    kept = []
+
+    def hook(_module, _inputs, output):
+        first = output if torch.is_tensor(output) else output[0]
+        kept.append(first.detach().requires_grad_())
+        return kept[0] if torch.is_tensor(output) else (kept[0], *output[1:])
+
+    handle = net.get_submodule(layer).register_forward_hook(hook)
+    score = logits_of(net, x)[:, target].sum()
+    handle.remove()
+    (g,) = torch.autograd.grad(score, kept[0])
+    return kept[0].detach(), g
+
+
+def score_with(net, x, layer, values, target):
+    """Scores with other activations."""
+
+    def hook(_module, _inputs, output):
+        return values if torch.is_tensor(output) else (values, *output[1:])
+
+    handle = net.get_submodule(layer).register_forward_hook(hook)
+    with torch.no_grad():
+        score = logits_of(net, x)[:, target]
+    handle.remove()
+    return score
+
+
+def folded(array, prefix, grid, input_axes):
+    """``(b, *others, n, d)`` to ``(b, d, *axes in the order of the input)``."""
+    kept = array[..., prefix:, :].movedim(-1, 1)
+    kept = kept.reshape(*kept.shape[:2], *grid)
+    return kept.permute(0, 1, *[2 + i for i in np.argsort(input_axes)]).numpy()
+
+
+def by_hand(a, g, method):
+    axes = tuple(range(2, a.ndim))
+    weight = g if method == "hires-cam" else g.mean(axes, keepdims=True)
+    return (weight * a).sum(1)
+
+
+def assert_close(found, wanted):
+    assert found.shape == wanted.shape
+    assert np.abs(wanted).max() > 0
+    assert np.abs(found - wanted).max() < TOLERANCE * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "hires-cam"])
+@pytest.mark.parametrize("name", list(CASES))
+def test_maps_are_those_by_hand_prefix_dropped_and_folded(name, method):
+    net, x, layer, prefix, grid, axes, _ = made(name)
+    exp = sc.explain(net, x, layer=layer, method=method, target=1, signed=True)
+    a, g = (folded(each, prefix, grid, axes) for each in pulled(net, x, layer, 1))
+    assert_close(exp.native().values[:, 0, 0], by_hand(a, g, method))
+    assert exp.maps.ndim == 4 + len(grid)
+    assert exp.maps.shape[4:] == tuple(x.shape[axis] for axis in sorted(axes))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_tokens_lie_where_they_came_from(name):
+    net, x, layer, _, grid, axes, places = made(name)
+    exp = sc.explain(net, x, layer=layer, method="eigen-cam", signed=True)
+    found = {each.input_axis: (each.cells, each.start, each.jump) for each in exp.layers[0].grid}
+    wanted = {axis: (cells, *place) for axis, cells, place in zip(axes, grid, places, strict=True)}
+    assert found == wanted
+    assert all(each.probed for each in exp.layers[0].grid)
+
+
+@pytest.mark.parametrize("name", ["vit", "swin", "audio", "patches in time", "text", "signal"])
+def test_ablation_keeps_the_prefix_tokens(name):
+    net, x, layer, prefix, grid, axes, _ = made(name)
+    exp = sc.explain(net, x, layer=layer, method="ablation-cam", target=1, signed=True)
+    a, _ = pulled(net, x, layer, 1)
+    whole = score_with(net, x, layer, a, 1)
+    drops = []
+    for channel in range(a.shape[-1]):
+        without = a.clone()
+        without[..., prefix:, channel] = 0
+        drops.append(whole - score_with(net, x, layer, without, 1))
+    weights = torch.stack(drops, 1).numpy()
+    channels = folded(a, prefix, grid, axes)
+    wanted = np.einsum("bc,bc...->b...", weights, channels)
+    assert_close(exp.native().values[:, 0, 0], wanted)
+
+
+@pytest.mark.parametrize("name", ["vit", "swin late", "patches in time", "text", "signal"])
+def test_every_method_draws_on_the_grid(name):
+    net, x, layer, _, grid, axes, _ = made(name)
+    skip = {"cam", "opti-cam", "smooth-grad-cam++", "full-grad", "guided-grad-cam"}
+    names = [each.name for each in sc.methods() if each.name not in skip and each.plan is None]
+    assert {"grad-cam++", "shapley-cam", "lift-cam", "eigen-cam", "fem"} <= set(names)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", sc.CamWarning
+        )  # some methods keep nothing of random weights
+        exp = sc.explain(net, x, layer=layer, method=names)
+    assert exp.native().shape[3:] == tuple(np.asarray(grid)[np.argsort(axes)])
+    assert np.isfinite(exp.maps.values).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("vit", "vit.layers.2.layernorm_before"), ("swin", "swin.layernorm"),
+        ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before"), ("text", "distilbert.transformer.layer.1"),
+        ("patches in time", "model.encoder.layers.0"), ("no class token", "model.encoder.layers.1"), ("signal", "encoder"),
+    ],
+)  # fmt: skip
+def test_last_tokens_that_the_score_depends_on_are_chosen(name, layer):
+    net, x, *_ = made(name)
+    assert sc.explain(net, x, method="eigen-cam", signed=True).layers[0].name == layer
+    assert sc.layers(net, x)[0].gradient > 0
+
+
+def test_layer_behind_the_last_attention_names_the_one_before():
+    net, x, *_ = made("vit")
+    with pytest.raises(
+        sc.ModelError, match=r"only the class token.*'vit.layers.2.layernorm_before'"
+    ):
+        sc.explain(net, x, layer="vit.layers.2")
+    exp = sc.explain(net, x, layer="vit.layers.2", method="eigen-cam", signed=True)
+    assert exp.native().shape[3:] == (4, 4)
+
+
+def test_layer_that_runs_on_windows_names_the_way_out():
+    net, x, *_ = made("swin")
+    with pytest.raises(sc.ModelError, match=r"8 rows for 2 samples.*the block around it"):
+        sc.explain(net, x, layer="swin.encoder.layers.0.blocks.0.attention")
+
+
+# --- declared --------------------------------------------------------------------------------------
+
+
+def test_declared_grid_folds_and_places_tokens_nothing_tells_of():
+    net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
+    exp = sc.explain(net, x, layer="block", target=1, signed=True, tokens=sc.Tokens(1, (4, 6)))
+    a, g = (folded(each, 1, (4, 6), (2, 3)) for each in pulled(net, x, "block", 1))
+    assert_close(exp.native().values[:, 0, 0], by_hand(a, g, "grad-cam"))
+    assert [(each.start, each.jump) for each in exp.layers[0].grid] == [(1.5, 4), (1.5, 4)]
+    before = sc.explain(net, x, layer="embed", signed=True, tokens=sc.Tokens(1, (4, 6)))
+    assert before.native().shape[3:] == (4, 6)
+
+
+def test_declared_prefix_alone_finds_the_grid():
+    net, x, layer, *_ = made("vit")
+    one = sc.explain(net, x, layer=layer, tokens=1, signed=True)
+    assert np.array_equal(one.maps.values, sc.explain(net, x, layer=layer, signed=True).maps.values)
+
+
+def test_tokens_that_form_no_grid_say_so():
+    net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
+    with pytest.raises(sc.LayoutError, match=r"has 25 tokens.*says 36"):
+        sc.explain(net, x, layer="block", tokens=sc.Tokens(1, (5, 7)))
+
+
+@pytest.mark.parametrize("given", [-1, "1", 1.5, True])
+def test_tokens_that_are_no_numbers_are_refused(given):
+    with pytest.raises(sc.LayoutError, match="where tokens lie"):
+        sc.Explainer(nn.Linear(1, 1), tokens=given)
+
+
+def test_negative_grid_is_refused():
+    with pytest.raises(sc.LayoutError, match="whole numbers"):
+        sc.Tokens(1, (0, 4))
+
+
+@pytest.mark.parametrize("name", ["vit", "swin", "patches in time", "signal"])
+def test_network_comes_back_as_it_was(name):
+    net, x, layer, *_ = made(name)
+    before, answer = copy.deepcopy(net.state_dict()), logits_of(net, x).detach()
+    sc.explain(net, x, layer=layer, method=["grad-cam", "ablation-cam"], signed=True)
+    assert all(torch.equal(each, before[key]) for key, each in net.state_dict().items())
+    assert torch.equal(logits_of(net, x).detach(), answer)
+    assert not any(each._forward_hooks for each in net.modules())
+    assert all(each.grad is None for each in net.parameters())
+
+
+# --- trained ---------------------------------------------------------------------------------------
+
+
+def test_heat_lies_where_the_event_was_planted():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(128, 2, 80, generator=generator) * 0.3, torch.arange(128) % 2
+    starts = torch.randint(0, 8, (128,), generator=generator) * 8
+    wave = torch.sin(torch.arange(16) * torch.tensor([0.4, 1.2])[:, None]) * 2
+    for row, (kind, start) in enumerate(zip(y, starts, strict=True)):
+        x[row, :, start : start + 16] += wave[kind]
+    net = Encoder(mean=False, depth=1, first=True)
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(60):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimiser.step()
+    net = net.eval()
+    assert (net(x).argmax(1) == y).float().mean() > 0.95
+    exp = sc.explain(net, x, method="hires-cam")
+    assert exp.layers[0].name == "encoder.layers.0.norm1"  # behind it only the class token counts
+    inside = [
+        patches[start // 8 : start // 8 + 2].sum() / patches.sum()
+        for patches, start in zip(exp.native().values[:, 0, 0], starts.tolist(), strict=True)
+    ]
+    assert np.mean(inside) > 0.5  # 0.2 by chance
