@@ -13,6 +13,7 @@ from signalcam.backends.pytorch.tap import (
     CHANNELS_LAST,
     CONVOLUTIONS,
     channels_last,
+    is_quantised,
     positions,
     split,
 )
@@ -37,6 +38,9 @@ class Walk:
         """See one layer finish."""
         call = self.counts[name] = self.counts.get(name, -1) + 1
         tensor, channels_second = positions(module, output)
+        if is_quantised(module):
+            self.live = None
+            return
         if tensor is None:
             return
         if isinstance(module, (*CHANNELS_LAST, nn.RNNBase)):
