@@ -50,10 +50,20 @@ def test_map_of_a_causal_network_is_not_pushed_out_of_the_input():
     assert len(np.unique(exp.maps.values[0])) > 50
 
 
-def test_recurrent_layer_sees_everything_and_is_spread_evenly_with_a_warning():
+def test_recurrent_layer_sees_everything_and_lies_where_its_convolution_looks():
     torch.manual_seed(0)
+    exp = sc.explain(Recurrent(), signal(2, 2, 300), layer="lstm", signed=True)
+    axis = exp.layers[0].grid[0]
+    assert (axis.start, axis.jump, axis.field) == (3.0, 4.0, 0.0)  # a kernel of 7 at steps of 4
+
+
+def test_recurrent_layer_without_a_convolution_is_spread_evenly_with_a_warning():
+    torch.manual_seed(0)
+    network = Recurrent()
+    network.conv = nn.AvgPool1d(2)  # no layer that a place could be taken from
+    network.lstm = nn.LSTM(2, 8, batch_first=True, bidirectional=True)
     with pytest.warns(sc.CamWarning, match="could not be measured"):
-        exp = sc.explain(Recurrent(), signal(2, 2, 300), layer="lstm", signed=True)
+        exp = sc.explain(network, signal(2, 2, 300), layer="lstm", signed=True)
     axis = exp.layers[0].grid[0]
     assert not axis.probed
     assert axis.start == pytest.approx(axis.jump / 2 - 0.5)
