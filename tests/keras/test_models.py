@@ -370,37 +370,3 @@ def test_framework_s_own_softmax_in_call_is_undone_exactly(kit, x):
     module = {"tensorflow": "tensorflow.nn", "jax": "jax.nn", "torch": "torch"}[ENGINE]
     softmax = lambda z: _found(module).softmax(z, -1)  # noqa: E731 - looked up when called, as users do
     assert_as_if_it_ended_in_logits(kit, x, _in_call(softmax), 3, 1e4)
-
-
-# --- estimators ----------------------------------------------------------------------------------
-
-
-class Fitted:
-    """Shaped as aeon's deep classifiers are, whose package is not installed with what it needs."""
-
-    __module__ = "aeon.classification.deep_learning"
-
-    def __init__(self, model=None):
-        self.model_ = model
-
-    def fit(self):
-        """Stand in for training."""
-
-
-def test_network_of_a_fitted_estimator_is_explained(kit, x):
-    stem, conv, tail = parts()
-    model, layer = functional(stem, conv, tail)
-    assert kit.difference(kit.maps(Fitted(model), x, layer), kit.maps(model, x, layer)) == 0
-    assert sc.layers(Fitted(model), x)[0].name == sc.layers(model, x)[0].name
-
-
-def test_estimator_that_is_not_fitted_says_so(x):
-    with pytest.raises(sc.ModelError, match=r"Fitted holds no network yet.*Call fit first"):
-        sc.explain(Fitted(), x)
-
-
-def test_ensemble_names_its_networks(x):
-    ensemble = Fitted()
-    ensemble.classifiers_ = [Fitted(functional(*parts())[0])]
-    with pytest.raises(sc.ModelError, match=r"several networks.*model\.classifiers_\[0\]"):
-        sc.explain(ensemble, x)
