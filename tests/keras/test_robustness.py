@@ -7,6 +7,7 @@ from keras import layers, ops
 
 import signalcam as sc
 from signalcam.batches import as_inputs
+from signalcam.choosing import strengths
 
 ENGINE = keras.backend.backend()
 TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order
@@ -218,9 +219,10 @@ def test_softmax_behind_a_loop_is_found_from_many_layers_at_once(x):
     deep = [layers.Conv1D(4, 3, padding="same", name=f"conv{i}") for i in range(9)]
     ending = [layers.LSTM(4), layers.Dense(3, activation="softmax")]
     explainer = sc.Explainer(keras.Sequential([keras.Input((24, 2)), *deep, *ending]))
-    listed = explainer.listed(as_inputs(x))
+    given, asked = as_inputs(x), explainer.running.ask(range(len(x)))
+    listed = explainer.backend.layers(explainer.model, given)
     assert [each.name for each in listed] == [f"conv{i}" for i in range(9)]
-    assert min(explainer.felt(as_inputs(x), listed)) > 0
+    assert min(strengths(explainer.backend, explainer.model, given, listed, asked)) > 0
 
 
 def test_attention_behind_a_convolution_gets_the_map_by_hand(kit, x):
