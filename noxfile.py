@@ -59,7 +59,9 @@ ENGINES = {
 @nox.parametrize("engine", list(ENGINES))
 def keras(session: nox.Session, engine: str) -> None:
     """Test Keras 3 on one engine, with no other framework installed."""
-    session.install(*PINNED, *TESTING, *SHAPES, *ENGINES[engine], "--editable", ".[plot]")
+    session.install(
+        *PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot]"
+    )
     # aeon for its recordings alone, as what its code needs clashes with our pins; Keras 2 asks for
     # all of TensorFlow although the part for processors will do
     keras2 = ("tf_keras",) if engine == "tensorflow" else ()
@@ -67,5 +69,8 @@ def keras(session: nox.Session, engine: str) -> None:
     session.env.update(KERAS_BACKEND=engine, SIGNALCAM_FRAMEWORK="keras", TF_CPP_MIN_LOG_LEVEL="3")
     real = ("tests/real/test_real_keras.py",) if engine == "tensorflow" else ()
     agreement = "tests/agreement/test_keras.py"
-    session.run("pytest", "tests/backends", "tests/keras", agreement, *real, *session.posargs)
+    # two at a time: most of it is spent compiling, on one core
+    session.run(
+        "pytest", "-n", "2", "tests/backends", "tests/keras", agreement, *real, *session.posargs
+    )
     session.run("pytest", "docs/keras", *session.posargs)
