@@ -133,25 +133,29 @@ def _checked(samples: int, space: int | Sequence[int]) -> tuple[int, ...]:
 def _event(box: Sequence[int], label: int) -> np.ndarray:
     """Begin suddenly and fade; or, for class 1, the other way round."""
     line = np.exp(-np.arange(box[-1]) / (box[-1] / 4)) * 2
-    return _across(box) * (line if label == 0 else line[::-1])
+    found: np.ndarray = _across(box) * (line if label == 0 else line[::-1])
+    return found
 
 
 def _burst(box: Sequence[int], label: int) -> np.ndarray:
     """Oscillate a few times, or more often."""
     phase = np.arange(box[-1]) / box[-1]
     window = np.sin(np.pi * (np.arange(box[-1]) + 0.5) / box[-1])
-    return _across(box) * (2 * window * np.sin(2 * np.pi * _CYCLES[label] * phase))
+    found: np.ndarray = 2 * _across(box) * window * np.sin(2 * np.pi * _CYCLES[label] * phase)
+    return found
 
 
 def _bump(box: Sequence[int], height: float) -> np.ndarray:
     """Rise and fall smoothly, alike in every direction of time."""
-    return height * _across((*box, 1))[..., 0]
+    found: np.ndarray = height * _across((*box, 1))[..., 0]
+    return found
 
 
-def _across(box: Sequence[int]) -> Any:
+def _across(box: Sequence[int]) -> np.ndarray:
     """A smooth window over every axis but the last."""
     windows = [np.sin(np.pi * (np.arange(each) + 0.5) / each) for each in box[:-1]]
-    return reduce(np.multiply.outer, windows, np.ones(()))[..., None] if windows else np.ones(1)
+    product: np.ndarray = reduce(np.multiply.outer, windows, np.ones(()))
+    return product[..., None]
 
 
 def _boxes(x: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[Any, ...]]:
