@@ -69,7 +69,9 @@ def _table(cause: str, space: Sequence[int], seeds: Sequence[int]) -> None:
 
 
 def _alignment(seeds: Sequence[int]) -> None:
-    print("| method | alignment | onset error | offset error | mean of both, without sign |\n|---|---|---|---|---|")
+    print(
+        "| method | alignment | onset error | offset error | mean of both, without sign |\n|---|---|---|---|---|"
+    )
     trained = [each[:2] for each in _trials("burst", SPACES[1], seeds)]
     for method in METHODS:
         for align in ("receptive-field", "resize"):

@@ -1,4 +1,4 @@
-"""Localisation and shape against counts by hand and slow textbook loops."""
+"""Localisation against counts by hand and slow textbook loops."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from signalcam import Explanation, Layout
 from signalcam.align import Axis
 from signalcam.errors import CamWarning, InputError, MethodError
-from signalcam.metrics import entropy, gini, localisation, shape
+from signalcam.metrics import localisation
 from signalcam.native import LayerMaps
 
 
@@ -113,7 +113,6 @@ def test_what_lies_behind_a_samples_end_counts_nowhere():
     found = localisation(exp, truth)
     assert found["chance"][1].item() == pytest.approx(1 / 3)
     assert found["mass-accuracy"][1].item() == pytest.approx(5 / 6)
-    np.testing.assert_allclose(shape(exp)["gini"][1].values.ravel(), gini(short[:3]))
 
 
 def test_maps_without_any_aim_score_as_chance_and_are_told_of():
@@ -149,26 +148,3 @@ def test_a_metric_that_is_not_there_or_does_not_fit_is_refused():
 def test_maps_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="not finite"):
         localisation(explained([[0, np.inf, 1, 2]]), [[(1, 2)]])
-
-
-def test_gini_and_entropy_know_one_position_from_all_alike():
-    single, even = np.eye(8)[3], np.ones(8)
-    assert gini(single) == pytest.approx(1 - 1 / 8)
-    assert entropy(single) == 0
-    assert gini(even) == pytest.approx(0)
-    assert entropy(even) == pytest.approx(1)
-    assert gini(np.zeros(8)) == 0
-    assert entropy(np.zeros(8)) == pytest.approx(1)
-
-
-def test_gini_is_half_the_mean_difference_over_the_mean():
-    e = np.abs(np.random.default_rng(0).normal(size=(3, 15)))
-    slow = np.abs(e[:, :, None] - e[:, None, :]).mean(axis=(1, 2)) / (2 * e.mean(axis=1))
-    np.testing.assert_allclose(gini(-e), slow)
-
-
-def test_entropy_is_that_of_the_shares():
-    e = np.random.default_rng(0).normal(size=15)
-    share = [abs(each) / np.abs(e).sum() for each in e]
-    slow = -sum(p * np.log(p) for p in share) / np.log(15)
-    assert entropy(e) == pytest.approx(slow)

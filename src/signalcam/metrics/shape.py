@@ -2,70 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from signalcam.explanation import Explanation
-from signalcam.picking import AXES
-
-if TYPE_CHECKING:
-    import xarray as xr
+from signalcam.metrics.registry import metric
+from signalcam.metrics.removal import Study
 
 
-def gini(e: np.ndarray) -> np.ndarray:
-    """The Gini index of ``(..., n)`` magnitudes: 0 where all are alike, 1 - 1/n where only one is not 0.
+@metric("gini", better="higher", paper="Chalasani et al. 2018, arXiv:1810.06583")
+def gini(study: Study) -> np.ndarray:
+    """Measure how unevenly a map is spread: 0 where all windows are alike, 1 - 1/n where one holds everything.
 
-    A map of zeros, in which all are alike, has 0. Source: Chalasani et al. 2018, arXiv:1810.06583, section 3.
-    """
-    sizes = np.sort(np.abs(np.asarray(e, float)), axis=-1)
-    n = sizes.shape[-1]
-    rank = 2 * np.arange(1, n + 1) - n - 1
-    total = n * sizes.sum(axis=-1)
-    found: np.ndarray = np.divide((sizes * rank).sum(axis=-1), total, out=np.zeros_like(total), where=total > 0)  # fmt: skip
-    return found
-
-
-def entropy(e: np.ndarray) -> np.ndarray:
-    """The entropy of ``(..., n)`` magnitudes as shares of their sum, divided by ln n: 0 for one position, 1 for all alike.
-
-    A map of zeros, in which all are alike, has 1. Source: Bhatt et al. 2020, arXiv:2005.00631, section 3.3, where
-    it is not divided by ln n.
-    """
-    sizes = np.abs(np.asarray(e, float))
-    total, n = sizes.sum(axis=-1, keepdims=True), sizes.shape[-1]
-    share = np.divide(sizes, total, out=np.full_like(sizes, 1 / n), where=total > 0)
-    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
-    found: np.ndarray = -(share * logs).sum(axis=-1) / np.log(max(n, 2))
-    return found
-
-
-def shape(exp: Explanation) -> xr.Dataset:
-    """How concentrated each map is, at the layer's own resolution: interpolated maps are smooth whatever they show.
+    ``sum (2 i - n - 1) |e_i| / (n sum |e_i|)``, the windows in rising order; section 3. A map of zeros has 0.
+    Windows are as wide as the layer's stride: interpolated maps are smooth whatever they show.
 
     Args:
-        exp: What was explained.
-
-    Returns:
-        ``gini`` (higher: fewer positions) and ``entropy`` (lower: fewer positions), ``(sample, target, method,
-        layer)``. Layers of different resolution are comparable only roughly.
-
-    Example:
-        >>> import signalcam as sc
-        >>> scores = sc.metrics.shape(exp)
-        >>> float(scores["gini"].mean()) > 0
-        True
+        study: The maps.
     """
-    import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+    sizes = np.sort(_sizes(study), axis=1)
+    n, total = sizes.shape[1], sizes.sum(axis=1)
+    uneven = sizes @ (2 * np.arange(1, n + 1) - n - 1)
+    return np.divide(uneven, n * total, out=np.zeros_like(total), where=total > 0)
 
-    if exp.shapes is not None:  # each sample to its own end
-        parts = [shape(exp.isel(sample=i)) for i in range(len(exp.sample_names))]
-        return xr.concat(parts, "sample")
-    native = [exp.native(name).values for name in exp.layer_names]
-    flat = [each.reshape(*each.shape[:3], -1) for each in native]
-    coords = {axis: exp.maps[axis].values for axis in AXES}
-    both = {
-        each.__name__: (AXES, np.stack([each(maps) for maps in flat], axis=-1))
-        for each in (gini, entropy)
-    }
-    return xr.Dataset(both, coords, dict(exp.provenance))
+
+@metric("entropy", better="lower", paper="Bhatt et al. 2020, arXiv:2005.00631")
+def entropy(study: Study) -> np.ndarray:
+    """Measure how widely a map is spread: 0 where one window holds everything, 1 where all are alike.
+
+    ``-sum p ln p / ln n`` of the windows' shares of the map; section 3.3, where it is not divided by ``ln n``.
+    A map of zeros, in which all are alike, has 1.
+
+    Args:
+        study: The maps.
+    """
+    sizes = _sizes(study)
+    total, n = sizes.sum(axis=1, keepdims=True), sizes.shape[1]
+    share = np.divide(sizes, total, out=np.full_like(sizes, 1 / n), where=total > 0)
+    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
+    found: np.ndarray = -(share * logs).sum(axis=1) / np.log(max(n, 2))
+    return found
+
+
+def _sizes(study: Study) -> np.ndarray:
+    """``(sample, window)``, without sign."""
+    return np.abs(study.units.means(study.maps.astype(np.float64)))
