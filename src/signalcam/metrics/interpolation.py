@@ -47,7 +47,8 @@ def interpolated(x: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _mean(x: np.ndarray) -> np.ndarray:
-    return x.mean(axis=tuple(range(1, x.ndim)), keepdims=True)
+    found: np.ndarray = x.mean(axis=tuple(range(1, x.ndim)), keepdims=True)
+    return found
 
 
 def _along_a_line(x: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -76,7 +77,9 @@ def _system(known: np.ndarray) -> tuple[Any, Any]:
     here, there, weight = (np.concatenate(each) for each in zip(*_pairs(known), strict=True))
     rows, inner = number[here], missing[there]
     count, others = int(missing.sum()), int(known.sum())
-    between = sparse.csc_matrix((weight[inner], (rows[inner], number[there[inner]])), (count, count))
+    between = sparse.csc_matrix(
+        (weight[inner], (rows[inner], number[there[inner]])), (count, count)
+    )
     rest = sparse.csr_matrix((weight[~inner], (rows[~inner], number[there[~inner]])), (count, others))  # fmt: skip
     total = np.bincount(rows, weight, count)
     return sparse.diags(total, format="csc") - between, rest

@@ -133,4 +133,8 @@ def dataset(
     return xr.Dataset(variables, coords, dict(about))
 
 
-SHARES = (0.0, 0.1, 1.0)  # of the units, that are taken away at random to see how sure the model stays
+SHARES = (
+    0.0,
+    0.1,
+    1.0,
+)  # of the units, that are taken away at random to see how sure the model stays
