@@ -173,7 +173,7 @@ class Study:
         """``(sample,)``, the measured score of the samples as they are."""
         if self.original is not None:
             return self.original
-        return self.asker.about(self.question, np.arange(self.count), lambda rows: self.asker.x[rows])  # fmt: skip
+        return self.asker.about(self.question, np.arange(self.count), self.asker.x.__getitem__)
 
     @cached_property
     def relevance(self) -> np.ndarray:
@@ -276,7 +276,7 @@ class Study:
 
     def scored(self, x: np.ndarray) -> np.ndarray:
         """Score other inputs, one for every sample: ``(sample,)``."""
-        return self.asker.about(self.question, np.arange(self.count), lambda rows: x[rows])
+        return self.asker.about(self.question, np.arange(self.count), x.__getitem__)
 
     def explained(self, x: np.ndarray) -> np.ndarray:
         """Explain other inputs as the samples were: ``(sample, *axes of the map)``.

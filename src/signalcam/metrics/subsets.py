@@ -145,11 +145,13 @@ def r_fidelity(
         def pick(sample: int) -> np.ndarray:
             rng = np.random.default_rng((study.seed, TRIALS, _KEPT + number, sample))
             top = study.ranks[sample] < size
-            gone: np.ndarray = rng.random((trials, count)) < likely
-            return gone & (top if side == "map" else ~top)
+            gone: np.ndarray = (rng.random((trials, count)) < likely) & (
+                top if side == "map" else ~top
+            )
+            return gone
 
-        left: np.ndarray = study.removed(trials, pick, imputer).mean(axis=1)
-        return study.score - left
+        found: np.ndarray = study.score - study.removed(trials, pick, imputer).mean(axis=1)
+        return found
 
     found: np.ndarray = np.mean([lost(*each) for each in enumerate(sizes)], axis=0)
     return found
