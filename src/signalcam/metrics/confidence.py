@@ -26,12 +26,12 @@ def confidence(study: Study, imputer: Imputer) -> np.ndarray:
     """
     question = Question((Confidence(),), "probability", None, (np.zeros(0),), kind=None, output=study.question.output)  # fmt: skip
     asker, samples, units = study.asker, np.arange(study.count), study.units
-    columns = [asker.about(question, samples, lambda rows: asker.x[rows])]
+    columns = [asker.about(question, samples, asker.x.__getitem__)]
     for share in SHARES[1:]:
         pick = study.subsets(share * units.count, 1, _STREAM)
         gone = np.concatenate([pick(int(i)) for i in samples])
         x = study.filled(samples, units.spread(~gone), imputer)
-        columns.append(asker.about(question, samples, lambda rows, x=x: x[rows]))
+        columns.append(asker.about(question, samples, x.__getitem__))
     return np.stack(columns, axis=1)
 
 

@@ -47,7 +47,8 @@ def interpolated(x: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _mean(x: np.ndarray) -> np.ndarray:
-    return x.mean(axis=tuple(range(1, x.ndim)), keepdims=True)
+    found: np.ndarray = x.mean(axis=tuple(range(1, x.ndim)), keepdims=True)
+    return found
 
 
 def _along_a_line(x: np.ndarray, known: np.ndarray) -> np.ndarray:

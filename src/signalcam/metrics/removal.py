@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from signalcam.errors import MethodError
 from signalcam.metrics.asking import Asker
 from signalcam.metrics.imputers import Drawn, Imputer, as_imputer
 from signalcam.targets import Question
@@ -27,14 +28,11 @@ def ranks(values: np.ndarray, seed: int) -> np.ndarray:
     """Rank ``(sample, unit)`` from 0, the most important, on; equal values in an order drawn by chance.
 
     The order in which a sample's ties fall is the same for every map of that sample.
-
-    Raises:
-        ValueError: Never; what is not finite ranks last.
     """
     chance = np.stack(
         [np.random.default_rng((seed, TIES, i)).random(values.shape[1]) for i in range(len(values))]
     )
-    order = np.lexsort((chance, -np.nan_to_num(values, nan=-np.inf)), axis=1)
+    order = np.lexsort((chance, -values), axis=1)
     return np.argsort(order, axis=1)
 
 
@@ -175,7 +173,7 @@ class Study:
         """``(sample,)``, the measured score of the samples as they are."""
         if self.original is not None:
             return self.original
-        return self.asker.about(self.question, np.arange(self.count), lambda rows: self.asker.x[rows])  # fmt: skip
+        return self.asker.about(self.question, np.arange(self.count), self.asker.x.__getitem__)
 
     @cached_property
     def relevance(self) -> np.ndarray:
@@ -278,9 +276,20 @@ class Study:
 
     def scored(self, x: np.ndarray) -> np.ndarray:
         """Score other inputs, one for every sample: ``(sample,)``."""
-        return self.asker.about(self.question, np.arange(self.count), lambda rows: x[rows])
+        return self.asker.about(self.question, np.arange(self.count), x.__getitem__)
 
-    def subsets(self, size: int | float, trials: int, stream: int) -> Picker:
+    def explained(self, x: np.ndarray) -> np.ndarray:
+        """Explain other inputs as the samples were: ``(sample, *axes of the map)``.
+
+        Raises:
+            MethodError: It is not known how.
+        """
+        if self.explain is None:
+            message = "this metric explains changed samples, and it is not known how the maps were made. Pass explainer=Explainer(...)."
+            raise MethodError(message)
+        return self.explain(x)
+
+    def subsets(self, size: float, trials: int, stream: int) -> Picker:
         """Draw random sets of units, each sample its own.
 
         Args:
