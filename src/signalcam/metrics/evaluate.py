@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     )  # fmt: skip
     how.check()
     drawn = exp.at_network_input
-    exp = exp if drawn is None else drawn
+    exp = exp if drawn is None else replace(drawn, of="")
     _check(exp, inputs)
     found, methods = how.found(exp, exp.input if inputs is None else inputs)
     warn_of_confidence(found.confidence)
