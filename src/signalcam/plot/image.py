@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from signalcam.errors import LayoutError, MethodError
-from signalcam.plot.picture import Heat, Picture, caption, spread
+from signalcam.plot.picture import Heat, Picture, caption
 from signalcam.plot.view import Ruler, View, axis_label, colour_bar, new_axes
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
 _SPAN = 80.0  # dB below the loudest that a spectrogram of power or amplitude shows
-_BEYOND = 2.0  # of 100 values, at either end of the greys of a spectrogram that is shown as given
+_BELOW = 2  # of 100 values of a spectrogram shown as given: black, so that a silent band does not hide the rest
 _ROWS = 400  # of a spectrogram whose even frequencies are shown on a logarithmic axis
 
 Loudness = Literal["power", "amplitude", "given"]
@@ -116,8 +116,9 @@ def _in_decibels(
         raise MethodError(message)
     top = float(finite.max(initial=0))
     if kind == "given" or not top:
-        ends, how = spread(finite, _BEYOND)
-        return x, ends, f"grey: the input as given{f', {units},' if units else ''} {how}"
+        low, high = np.percentile(finite, [_BELOW, 100]).tolist() if finite.size else (0.0, 0.0)
+        given = f"the input as given, {units}," if units else "the input as given"
+        return x, (low, high), f"grey: {given} from {low:.3g} (black, with {_BELOW} % below) to {high:.3g} (white)"  # fmt: skip
     decibels = _PER_TEN[kind] * np.log10(np.maximum(x / top, 10 ** (-_SPAN / _PER_TEN[kind])))
     return decibels, (-_SPAN, 0.0), f"grey: the input taken as {kind}, from {_SPAN:g} dB below the loudest (black) to that (white)"  # fmt: skip
 

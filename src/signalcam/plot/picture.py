@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _OPACITY = 0.85  # of the strongest heat: the picture stays visible below it
 _LEVELS = 256
-_BEYOND = 0.5  # of 100 values, at either end of the greys, where a picture has to be scaled
 _COLOURS = ("r", "g", "b"), ("red", "green", "blue")
 # what most image networks were trained with: taken away from red, green and blue, and divided by
 _IMAGENET = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -72,24 +71,8 @@ def _scaled(shown: np.ndarray, *, coloured: bool) -> tuple[np.ndarray, str]:
         restored = shown * _IMAGENET[1] + _IMAGENET[0]
         if restored.min() >= -_ROUNDED and restored.max() <= 1 + _ROUNDED:
             return np.clip(restored, 0, 1), "with ImageNet's mean and deviation put back"
-    ends, how = spread(finite, _BEYOND)
-    scaled: np.ndarray = np.clip((shown - ends[0]) / ((ends[1] - ends[0]) or 1), 0, 1)
-    return scaled, how
-
-
-def spread(finite: np.ndarray, beyond: float) -> tuple[tuple[float, float], str]:
-    """Which values are black and white, so that a few that stand out do not hide the rest; and a sentence of it.
-
-    Args:
-        finite: Values that are numbers.
-        beyond: How many of 100 may lie beyond each end.
-    """
-    if not finite.size:
-        return (0.0, 0.0), "without any number"
-    low, high = (float(each) for each in np.percentile(finite, [beyond, 100 - beyond]))
-    if low == high:
-        low, high = float(finite.min()), float(finite.max())
-    return (low, high), f"from {low:.3g} (black) to {high:.3g} (white)"
+    scaled: np.ndarray = (shown - low) / ((high - low) or 1)
+    return scaled, f"from {low:.3g} (black) to {high:.3g} (white)"
 
 
 @dataclass(frozen=True)
