@@ -18,7 +18,7 @@ class Plotter:
     """Draws one map of an explanation; ``exp.plot()`` picks the figure that fits its axes.
 
     Every figure takes ``sample=`` (a number), ``target=``, ``method=`` and ``layer=`` (names; the first
-    by default), ``ax=`` (a new figure by default), ``cmap=``, ``vmin=`` and ``vmax=``, and returns the
+    by default), ``ax=`` (a new figure by default; pictures and volumes take ``fig=``, too), ``cmap=``, ``vmin=`` and ``vmax=``, and returns the
     ``Axes`` it drew on. The colour scale is the map's own and is never squared or clipped unasked.
 
     Raises:

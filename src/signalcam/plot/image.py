@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from signalcam.errors import LayoutError, MethodError
-from signalcam.plot.picture import Heat, Picture, caption
-from signalcam.plot.view import Ruler, View, axis_label, colour_bar, new_axes
+from signalcam.plot.picture import Heat, Picture, axes_for, caption
+from signalcam.plot.view import Ruler, View, axis_label, colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
     from signalcam.explanation import Explanation
 
@@ -26,7 +27,7 @@ _PER_TEN = {"power": 10, "amplitude": 20}  # dB for each power of ten
 
 def draw(  # noqa: PLR0913 - the options of a figure
     exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, colorbar: bool = True,
+    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None, colorbar: bool = True,
     image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
 ) -> Axes:  # fmt: skip
     """Draw one sample's picture under its heat; see ``Plotter.image``."""
@@ -37,7 +38,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     shape = abs(np.ptp(rulers[0].edges) / np.ptp(rulers[1].edges))
     alike = exp.layout.unit(across) == exp.layout.unit(upright)
     square = alike and 1 / _SLENDER < shape < _SLENDER
-    ax = ax or new_axes(float(np.clip(4.5 * shape, 3, 10)) + 1.5, 4.5)
+    ax = axes_for(ax, fig, float(np.clip(4.5 * shape, 3, 10)) + 1.5, 4.5)
     heat = view.heat if exp.dims == (upright, across) else view.heat.T
     drawn: dict[str, Any] = {
         "extent": (*rulers[0].edges, *rulers[1].edges[::-1]), "origin": "upper", "aspect": "equal" if square else "auto",
@@ -54,7 +55,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
 
 def draw_spectrogram(  # noqa: PLR0913 - the options of a figure
     exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, colorbar: bool = True,
+    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None, colorbar: bool = True,
     loudness: Loudness | None = None, frequency: Literal["given", "log"] = "given",
     image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
 ) -> Axes:  # fmt: skip
@@ -76,7 +77,7 @@ def draw_spectrogram(  # noqa: PLR0913 - the options of a figure
     elif frequency != "given":
         message = f"frequency is {frequency!r}; expected 'given' or 'log'."
         raise MethodError(message)
-    ax = ax or new_axes(9.5, 4.5)
+    ax = axes_for(ax, fig, 9.5, 4.5)
     drawn: dict[str, Any] = {
         "extent": (*rulers[0].edges, *rulers[1].edges),
         "origin": "lower",

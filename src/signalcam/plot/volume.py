@@ -10,11 +10,12 @@ import numpy as np
 from matplotlib.patheffects import withStroke
 
 from signalcam.errors import LayoutError, MethodError, is_count, nearest
-from signalcam.plot.picture import Heat, Picture, caption
-from signalcam.plot.view import View, colour_bar, new_axes
+from signalcam.plot.picture import Heat, Picture, axes_for, caption
+from signalcam.plot.view import View, colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
     from signalcam.explanation import Explanation
 
@@ -84,7 +85,7 @@ class Plane:
 
 def draw(  # noqa: PLR0913 - the options of a figure
     exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, colorbar: bool = True,
+    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None, colorbar: bool = True,
     style: str | None = None, at: Sequence[float] | None = None, axis: str | None = None, count: int = 12,
     image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
 ) -> Axes:  # fmt: skip
@@ -95,7 +96,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     picture, heat = Picture.of(view, exp.dims), Heat.of(view, **look)
     planes = _slices(view, picture, _chosen(view, at)) if style == "slices" else _montage(view, picture, axis, count)  # fmt: skip
     places, width, height = _placed(planes, 3 if style == "slices" else None)
-    ax = ax or new_axes(_WIDE, min(1.0 + (_WIDE - 1.4) * height / width, _TALLEST))
+    ax = axes_for(ax, fig, _WIDE, min(1.0 + (_WIDE - 1.4) * height / width, _TALLEST))
     for plane, (left, top) in zip(planes, places, strict=True):
         drawn: dict[str, Any] = {"extent": (left, left + plane.size[1], top + plane.size[0], top), "aspect": "equal"}  # fmt: skip
         base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})
