@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from signalcam.carrying import line
 from signalcam.layout import DUMMY
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class View:
             said.append(f"predicted: {exp.class_name(index)} ({sure})")
         lines += [" · ".join(said)] if said else []
         lines.append(f"{exp.methods[0]} at {exp.layer_names[0]}, for {self.question()}")
+        lines += [line(exp.metrics)] if exp.metrics is not None else []
         return "\n".join(lines)
 
     def question(self) -> str:
