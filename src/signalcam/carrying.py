@@ -65,9 +65,9 @@ def line(scores: xr.Dataset) -> str:
     return f"{own} ({beside} {', '.join(map(two_digits, others))})"
 
 
-def two_digits(value: float) -> str:
+def two_digits(value: Any) -> str:
     """A score as it is told: two digits, no sign before zero, and a dash where there is none."""
-    return f"{round(float(value), 2) + 0.0:.2f}" if np.isfinite(value) else "–"
+    return f"{round(float(value), 2) + 0.0:.2f}" if np.isfinite(value) else "-"
 
 
 def to_arrays(scores: xr.Dataset) -> tuple[dict[str, tuple[np.ndarray, tuple[str, ...]]], dict[str, Any]]:  # fmt: skip

@@ -103,4 +103,4 @@ def test_line_has_no_sign_before_zero_and_a_dash_for_nothing(exp):
     some = scores("road", "iou")
     some["mean"][:] = -0.001
     some["mean"][1, :, 2] = np.nan
-    assert line(some) == "road 0.00, iou 0.00 (random-cam 0.00, –)"
+    assert line(some) == "road 0.00, iou 0.00 (random-cam 0.00, -)"

@@ -1,0 +1,144 @@
+"""What follows from a comparison, in a table for the terminal and in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signalcam.carrying import two_digits
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FEWEST = 10  # samples, below which an interval of their mean is worth little
+_ARROWS = {"lower": "↓", "higher": "↑", "nearer to 0": "→0"}
+Cell = dict[str, Any]
+
+
+def verdict(table: xr.Dataset) -> str:
+    """Say which methods beat all baselines, metric by metric, and whether to read the maps at all.
+
+    A method beats a baseline where the 95 % interval of the difference on the same samples lies above 0.
+    """
+    count = int(table["count"].max())
+    if count < FEWEST:
+        return f"{count} samples are too few to tell a difference from none: give {FEWEST} at least, better a hundred. No verdict."
+    winners = {name: _winners(table.sel({"metric": name})) for name in table["metric"].values.tolist()}  # fmt: skip
+    return "\n".join([_whole(table, winners), *(_one(table.sel({"metric": name}), won) for name, won in winners.items())])  # fmt: skip
+
+
+def _whole(table: xr.Dataset, winners: dict[str, list[str]]) -> str:
+    """The sentence to act upon."""
+    beaten, names = _and(table["baseline"].values.tolist()), list(winners)
+    always = [each for each in _names(table) if all(each in won for won in winners.values())]
+    if not any(winners.values()):
+        return f"No method beats {beaten} on {_or(names)}: do not read these maps."
+    if always:
+        return f"{_beat(always)} {beaten} on {_and(names)}: there, {'their' if len(always) > 1 else 'its'} maps tell more than these baselines."
+    lost = [name for name, won in winners.items() if not won]
+    but = f"no method does on {_or(lost)}" if lost else "on each another one"
+    return f"No method beats {beaten} on every metric ({but}): read these maps with care."
+
+
+def _one(row: xr.Dataset, won: Sequence[str]) -> str:
+    """The sentence of one metric."""
+    name, better = str(row["metric"].item()), str(row["better"].item())
+    own = {_name(row, cell): row.sel(cell) for cell in _cells(row)}
+    ranks = {each: float(one["rank"]) for each, one in own.items() if np.isfinite(one["rank"])}
+    if not ranks:
+        return f"{name}: defined for no sample."
+    best = min(ranks, key=lambda each: ranks[each])
+    start = f"{name} ({better} is better): best is {best} with {two_digits(own[best]['mean'])}; "
+    every = row["baseline"].values.tolist()
+    gains = ", ".join(f"{_gain(own[best].sel(baseline=each))} than {each}" for each in every)
+    rest = [each for each in own if each not in won]
+    if not won:
+        return f"{start}{gains}. No method beats {_unbeaten(row, own)}."
+    told = f" Not {_or(rest)}." if rest else ""
+    return f"{start}{gains}. {_beat(won)} all baselines.{told}"
+
+
+def _beat(words: Sequence[str]) -> str:
+    return f"{_and(words)} {'beat' if len(words) > 1 else 'beats'}"
+
+
+def _gain(one: xr.Dataset) -> str:
+    gain, low, high = (float(one[each]) for each in ("gain", "gain_low", "gain_high"))
+    if gain < 0:
+        gain, low, high = -gain, -high, -low
+    word = "better" if float(one["gain"]) >= 0 else "worse"
+    return f"{two_digits(gain)} ({two_digits(low)} to {two_digits(high)}) {word}"
+
+
+def _unbeaten(row: xr.Dataset, own: dict[str, xr.Dataset]) -> str:
+    """The baselines that no method beats; all of them where each is beaten, but by other methods."""
+    every = row["baseline"].values.tolist()
+    free = [each for each in every if not any(one["gain_low"].sel(baseline=each) > 0 for one in own.values())]  # fmt: skip
+    return _or(free) if free else f"both {_and(every)}"
+
+
+def _winners(row: xr.Dataset) -> list[str]:
+    return [_name(row, cell) for cell in _cells(row) if bool((row.sel(cell)["gain_low"] > 0).all())]
+
+
+def _names(table: xr.Dataset) -> list[str]:
+    return [_name(table, cell) for cell in _cells(table)]
+
+
+def _cells(table: xr.Dataset, *, baselines: bool = False) -> Iterator[Cell]:
+    beside = set(table["baseline"].values.tolist())
+    for target in table["target"].values.tolist():
+        for method in table["method"].values.tolist():
+            for layer in table["layer"].values.tolist():
+                if (method in beside) == baselines:
+                    yield {"target": target, "method": method, "layer": layer}
+
+
+def _name(table: xr.Dataset, cell: Cell) -> str:
+    """A method, and what else must be said to tell it from others."""
+    layer = f" at {cell['layer']}" if table["layer"].size > 1 else ""
+    target = f" for {cell['target']}" if table["target"].size > 1 else ""
+    return f"{cell['method']}{layer}{target}"
+
+
+def as_text(table: xr.Dataset) -> str:
+    """The table: a row a method, a column a metric: mean, interval, rank; a star where all baselines are beaten."""
+    names = table["metric"].values.tolist()
+    arrows = [_ARROWS[each] for each in table["better"].values.tolist()]
+    head = ["", *(f"{name} {arrow}" for name, arrow in zip(names, arrows, strict=True)), "ms/sample"]  # fmt: skip
+    rows = [[_name(table, cell), *_row(table.sel(cell))] for cell in _cells(table)]
+    beside = [[_name(table, cell), *_row(table.sel(cell))] for cell in _cells(table, baselines=True)]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(head, *rows, *beside, strict=True)]
+    line = "  ".join("-" * width for width in widths)
+    lines = [_aligned(head, widths), line, *(_aligned(each, widths) for each in rows), line, *(_aligned(each, widths) for each in beside)]  # fmt: skip
+    count = int(table["count"].max())
+    return "\n".join([*lines, f"{count} samples: mean (95 % interval) #rank; * beats every baseline on the same samples"])  # fmt: skip
+
+
+def _row(one: xr.Dataset) -> list[str]:
+    cells = []
+    for name in one["metric"].values.tolist():
+        here = one.sel({"metric": name})
+        star = "*" if bool((here["gain_low"] > 0).all()) else " "
+        low, high = two_digits(here["low"]), two_digits(here["high"])
+        rank = f"{float(here['rank']):.0f}" if np.isfinite(here["rank"]) else "-"
+        cells.append(f"{two_digits(here['mean'])} ({low} to {high}) #{rank}{star}")
+    return [*cells, f"{1000 * float(one['seconds']):.2g}"]
+
+
+def _aligned(words: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(word.ljust(width) for word, width in zip(words, widths, strict=True)).rstrip()
+
+
+def _and(words: Sequence[str]) -> str:
+    return _listed(words, "and")
+
+
+def _or(words: Sequence[str]) -> str:
+    return _listed(words, "or")
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
