@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import signalcam as sc
+from signalcam.cli import app
+from signalcam.demo.network import load
 from signalcam.metrics import compare
 
 METHODS = ["grad-cam", "guided-grad-cam", "score-cam"]
@@ -86,3 +89,57 @@ def test_raw_signals_are_compared_on_what_the_network_is_given(network, data):
 def test_what_cannot_be_compared_is_refused_in_a_sentence(network, data, options, said):
     with pytest.raises(sc.CamError, match=said):
         compare(network, data.inputs, **options)
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+MODEL = "signalcam.demo.network:load"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    inputs = np.random.default_rng(0).standard_normal((12, 1, 240)).astype(np.float32)
+    sc.explain(load(), inputs, target=1, signed=True).save(tmp_path / "maps.zarr")
+    return tmp_path / "maps.zarr"
+
+
+def command(*words):
+    return CliRunner().invoke(app, ["evaluate", *map(str, words)])
+
+
+def test_saved_maps_are_scored_and_the_scores_kept_beside_them(saved):
+    done = command(saved, "--model", MODEL, "--metric", "deletion", "--metric", "road")
+    assert done.exit_code == 0, done.output
+    assert "deletion (lower is better): best is grad-cam" in done.stdout
+    scores = sc.load(saved).metrics
+    assert scores["metric"].values.tolist() == ["deletion", "road"]
+    alone = sc.metrics.evaluate(sc.load(saved), load(), ["deletion", "road"])
+    np.testing.assert_allclose(scores["value"], alone["value"])
+    command(saved, "--model", MODEL, "--metric", "insertion", "--measure", "logit")
+    assert sc.load(saved).metrics["measure"].values.tolist() == ["probability", "probability", "logit"]  # fmt: skip
+
+
+def test_scores_are_only_printed_where_they_shall_not_be_saved(saved):
+    assert command(saved, "--model", MODEL, "--metric", "deletion", "--no-save").exit_code == 0
+    assert sc.load(saved).metrics is None
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--model", "nothing_there:load"], "no model came from 'nothing_there:load': ModuleNotFoundError"),
+    (["--model", "signalcam.demo.network"], "names no model. Write module:function"),
+    (["--model", "signalcam:__version__"], "str"),
+    (["--model", MODEL, "--metric", "deletoin"], "there is no metric 'deletoin'"),
+    (["--model", MODEL, "--measure", "sureness"], "sureness"),
+])  # fmt: skip
+def test_bad_input_ends_with_2_and_one_sentence(saved, words, said):
+    done = command(saved, *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert done.stderr.startswith("signalcam: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sc.load(saved).metrics is None
+
+
+def test_store_that_is_not_there_is_told(tmp_path):
+    done = command(tmp_path / "none", "--model", MODEL)
+    assert (done.exit_code, done.stderr.startswith("signalcam: there is nothing at ")) == (2, True)

@@ -1,15 +1,12 @@
 """What follows from a comparison: gains on the same samples, ranks, and sentences."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import xarray as xr
 
 from signalcam.formulas import find
-from signalcam.metrics.compare import _table
 from signalcam.metrics.summary import interval
-from signalcam.metrics.verdict import as_text, verdict
+from signalcam.metrics.verdict import as_text, judged, verdict
 
 METHODS = ("grad-cam", "hires-cam", "random-cam", "input-energy")
 DEEP = ("target", "method", "layer")
@@ -32,7 +29,7 @@ def table(levels, better=("lower",), samples=40, layers=("conv",), targets=("pre
     every = {"mean": average, "low": low, "high": high, "count": np.full(average.shape, samples)}
     scores = xr.Dataset({"value": (("metric", "sample", *DEEP), value), **{name: (("metric", *DEEP), each) for name, each in every.items()}}, coords)  # fmt: skip
     methods = [find(each) for each in METHODS]
-    return _table(SimpleNamespace(metrics=scores), methods, list(METHODS[2:]), dict.fromkeys(METHODS, 0.01))  # fmt: skip
+    return judged(scores, methods, METHODS[2:])
 
 
 def test_gain_is_the_mean_difference_on_the_same_samples_and_positive_where_better():

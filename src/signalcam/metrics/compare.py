@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from signalcam.carrying import CELL
 from signalcam.checks import several
 from signalcam.errors import InputError, MethodError, nearest
 from signalcam.explain import Explainer
@@ -18,8 +17,7 @@ from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.localisation import MEASURES, localisation
-from signalcam.metrics.summary import interval, mean
-from signalcam.metrics.verdict import as_text, verdict
+from signalcam.metrics.verdict import as_text, judged, verdict
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -118,7 +116,8 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
             batch_size=options.get("batch_size"),
         )  # fmt: skip
         exp = exp.with_scores(scores)
-    table = _table(exp, (*own, *beside), [each.name for each in beside], seconds)
+    table = judged(cast("xr.Dataset", exp.metrics), (*own, *beside), [each.name for each in beside])
+    table = table.assign_coords(seconds=("method", list(seconds.values())))
     return Comparison(table, verdict(table), exp)
 
 
@@ -185,39 +184,3 @@ def _placed(parts: Sequence[Explanation], truth: Any, names: Sequence[str], tole
 
     found = [localisation(each, truth, names, tolerance=tolerance) for each in parts]
     return xr.concat(found, "method", data_vars="minimal", coords="minimal", compat="override", join="exact")  # fmt: skip
-
-
-def _table(exp: Explanation, methods: Sequence[Method], beside: list[str], seconds: Mapping[str, float]) -> xr.Dataset:  # fmt: skip
-    """The scores, with ranks, gains and costs."""
-    scores = cast("xr.Dataset", exp.metrics).sel({"method": [each.name for each in methods]})
-    value = oriented(scores)
-    place = [scores["method"].values.tolist().index(each) for each in beside]
-    gain = np.stack([value - value[:, :, :, [i]] for i in place])  # (b, metric, sample, *cell)
-    rows = np.moveaxis(gain, 2, 0)
-    average, _ = mean(rows)
-    low, high = interval(rows, int(scores.attrs.get("seed", 0)))
-    dims = ("baseline", "metric", *CELL)
-    best, _ = mean(np.moveaxis(value, 1, 0))
-    flat = best.reshape(*best.shape[:2], -1)
-    ahead = (flat[..., None, :] > flat[..., :, None]).sum(axis=-1)
-    rank = np.where(np.isfinite(flat), 1 + ahead, np.nan).reshape(best.shape)
-    coords: dict[str, Any] = {
-        "baseline": beside,
-        "seconds": ("method", [seconds[each.name] for each in methods]),
-        "passes": ("method", [each.passes for each in methods]),
-    }
-    gains: dict[str, Any] = {
-        "gain": (dims, average),
-        "gain_low": (dims, low),
-        "gain_high": (dims, high),
-    }
-    return scores.assign_coords(coords).assign(rank=(("metric", *CELL), rank), **gains)
-
-
-def oriented(scores: xr.Dataset) -> np.ndarray:
-    """``(metric, sample, target, method, layer)``, of which more is better whichever way a metric runs."""
-    value = scores["value"].transpose("metric", "sample", *CELL).values
-    better = scores["better"].values.reshape(-1, 1, 1, 1, 1)
-    signed = np.where(better == "lower", -value, value)
-    found: np.ndarray = np.where(better == "nearer to 0", -np.abs(value), signed)
-    return found

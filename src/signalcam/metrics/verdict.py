@@ -1,4 +1,4 @@
-"""What follows from a comparison, in a table for the terminal and in sentences."""
+"""What follows from scores: gains over baselines on the same samples, a table for the terminal, and sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.carrying import two_digits
+from signalcam.carrying import CELL, two_digits
+from signalcam.formulas import Method
+from signalcam.metrics.summary import interval, mean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -15,6 +17,44 @@ if TYPE_CHECKING:
 FEWEST = 10  # samples, below which an interval of their mean is worth little
 _ARROWS = {"lower": "↓", "higher": "↑", "nearer to 0": "→0"}
 Cell = dict[str, Any]
+
+
+def judged(
+    scores: xr.Dataset, methods: Sequence[Method | str], beside: Sequence[str]
+) -> xr.Dataset:
+    """Add ranks, and what each method gains over each baseline; see ``Comparison``.
+
+    Args:
+        scores: What a result carries, see ``Explanation.metrics``.
+        methods: All of them, in the order wanted.
+        beside: Names of those that are baselines.
+    """
+    names = [each.name if isinstance(each, Method) else each for each in methods]
+    scores = scores.sel({"method": names})
+    value = _oriented(scores)
+    gain = np.stack([value - value[:, :, :, [names.index(each)]] for each in beside])
+    rows = np.moveaxis(gain, 2, 0)
+    low, high = interval(rows, int(scores.attrs.get("seed", 0)))
+    best, _ = mean(np.moveaxis(value, 1, 0))
+    flat = best.reshape(*best.shape[:2], -1)
+    ahead = (flat[..., None, :] > flat[..., :, None]).sum(axis=-1)
+    rank = np.where(np.isfinite(flat), 1 + ahead, np.nan).reshape(best.shape)
+    dims = ("baseline", "metric", *CELL)
+    found = {"gain": mean(rows)[0], "gain_low": low, "gain_high": high}
+    gains: dict[str, Any] = {name: (dims, each) for name, each in found.items()}
+    coords: dict[str, Any] = {"baseline": list(beside)}
+    if all(isinstance(each, Method) for each in methods):
+        coords["passes"] = ("method", [each.passes for each in methods if isinstance(each, Method)])
+    return scores.assign_coords(coords).assign(rank=(("metric", *CELL), rank), **gains)
+
+
+def _oriented(scores: xr.Dataset) -> np.ndarray:
+    """``(metric, sample, target, method, layer)``, of which more is better whichever way a metric runs."""
+    value = scores["value"].transpose("metric", "sample", *CELL).values
+    better = scores["better"].values.reshape(-1, 1, 1, 1, 1)
+    signed = np.where(better == "lower", -value, value)
+    found: np.ndarray = np.where(better == "nearer to 0", -np.abs(value), signed)
+    return found
 
 
 def verdict(table: xr.Dataset) -> str:
@@ -107,7 +147,7 @@ def as_text(table: xr.Dataset) -> str:
     """The table: a row a method, a column a metric: mean, interval, rank; a star where all baselines are beaten."""
     names = table["metric"].values.tolist()
     arrows = [_ARROWS[each] for each in table["better"].values.tolist()]
-    head = ["", *(f"{name} {arrow}" for name, arrow in zip(names, arrows, strict=True)), "ms/sample"]  # fmt: skip
+    head = ["", *(f"{name} {arrow}" for name, arrow in zip(names, arrows, strict=True)), *(["ms/sample"] if "seconds" in table.coords else [])]  # fmt: skip
     rows = [[_name(table, cell), *_row(table.sel(cell))] for cell in _cells(table)]
     beside = [[_name(table, cell), *_row(table.sel(cell))] for cell in _cells(table, baselines=True)]  # fmt: skip
     widths = [max(map(len, column)) for column in zip(head, *rows, *beside, strict=True)]
@@ -125,7 +165,7 @@ def _row(one: xr.Dataset) -> list[str]:
         low, high = two_digits(here["low"]), two_digits(here["high"])
         rank = f"{float(here['rank']):.0f}" if np.isfinite(here["rank"]) else "-"
         cells.append(f"{two_digits(here['mean'])} ({low} to {high}) #{rank}{star}")
-    return [*cells, f"{1000 * float(one['seconds']):.2g}"]
+    return [*cells, f"{1000 * float(one['seconds']):.2g}"] if "seconds" in one.coords else cells
 
 
 def _aligned(words: Sequence[str], widths: Sequence[int]) -> str:
