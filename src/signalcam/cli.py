@@ -40,7 +40,9 @@ def demo(
     except (CamError, OSError) as error:
         typer.echo(f"signalcam: {error}", err=True)
         raise typer.Exit(2) from error
-    print(f"Written to {folder}/: ventricular.png, normal.png, explanation.zarr, summary.txt.")
+    print(
+        f"Written to {folder}/: ventricular.png, normal.png, scores.png, explanation.zarr, summary.txt."
+    )
 
 
 @app.command()

@@ -17,10 +17,11 @@ from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.localisation import MEASURES, localisation
-from signalcam.metrics.verdict import as_text, judged, verdict
+from signalcam.metrics.verdict import as_text, judged, rows, verdict
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
 METHODS = ("grad-cam", "hires-cam", "grad-cam++", "layer-cam", "eigen-cam")
 _PLACED = ("pointing-game", "mass-accuracy")
@@ -45,6 +46,17 @@ class Comparison:
     table: xr.Dataset
     verdict: str
     exp: Explanation
+
+    def plot(self) -> Figure:
+        """Draw the scores: a panel a metric, a dot a method, a line as long as its 95 % interval.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        _ = self.exp.plot  # says so where matplotlib is missing
+        from signalcam.plot.scores import draw_scores  # noqa: PLC0415 - loads matplotlib
+
+        return draw_scores(self.table, rows(self.table), rows(self.table, baselines=True))
 
     def __repr__(self) -> str:
         return f"{as_text(self.table)}\n\n{self.verdict}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def verdict(table: xr.Dataset) -> str:
 def _whole(table: xr.Dataset, winners: dict[str, list[str]]) -> str:
     """The sentence to act upon."""
     beaten, names = _and(table["baseline"].values.tolist()), list(winners)
-    always = [each for each in _names(table) if all(each in won for won in winners.values())]
+    always = [each for each in rows(table) if all(each in won for won in winners.values())]
     if not any(winners.values()):
         return f"No method beats {beaten} on {_or(names)}: do not read these maps."
     if always:
@@ -85,7 +85,7 @@ def _whole(table: xr.Dataset, winners: dict[str, list[str]]) -> str:
 def _one(row: xr.Dataset, won: Sequence[str]) -> str:
     """The sentence of one metric."""
     name, better = str(row["metric"].item()), str(row["better"].item())
-    own = {_name(row, cell): row.sel(cell) for cell in _cells(row)}
+    own = {each: row.sel(cell) for each, cell in rows(row).items()}
     ranks = {each: float(one["rank"]) for each, one in own.items() if np.isfinite(one["rank"])}
     if not ranks:
         return f"{name}: defined for no sample."
@@ -120,20 +120,20 @@ def _unbeaten(row: xr.Dataset, own: dict[str, xr.Dataset]) -> str:
 
 
 def _winners(row: xr.Dataset) -> list[str]:
-    return [_name(row, cell) for cell in _cells(row) if bool((row.sel(cell)["gain_low"] > 0).all())]
+    return [name for name, cell in rows(row).items() if bool((row.sel(cell)["gain_low"] > 0).all())]
 
 
-def _names(table: xr.Dataset) -> list[str]:
-    return [_name(table, cell) for cell in _cells(table)]
-
-
-def _cells(table: xr.Dataset, *, baselines: bool = False) -> Iterator[Cell]:
+def rows(table: xr.Dataset, *, baselines: bool = False) -> dict[str, Cell]:
+    """Where in a table each method is, at each layer and for each target, by what tells it from the others."""
     beside = set(table["baseline"].values.tolist())
-    for target in table["target"].values.tolist():
-        for method in table["method"].values.tolist():
-            for layer in table["layer"].values.tolist():
-                if (method in beside) == baselines:
-                    yield {"target": target, "method": method, "layer": layer}
+    cells = [
+        {"target": target, "method": method, "layer": layer}
+        for target in table["target"].values.tolist()
+        for method in table["method"].values.tolist()
+        for layer in table["layer"].values.tolist()
+        if (method in beside) == baselines
+    ]
+    return {_name(table, cell): cell for cell in cells}
 
 
 def _name(table: xr.Dataset, cell: Cell) -> str:
@@ -148,11 +148,11 @@ def as_text(table: xr.Dataset) -> str:
     names = table["metric"].values.tolist()
     arrows = [_ARROWS[each] for each in table["better"].values.tolist()]
     head = ["", *(f"{name} {arrow}" for name, arrow in zip(names, arrows, strict=True)), *(["ms/sample"] if "seconds" in table.coords else [])]  # fmt: skip
-    rows = [[_name(table, cell), *_row(table.sel(cell))] for cell in _cells(table)]
-    beside = [[_name(table, cell), *_row(table.sel(cell))] for cell in _cells(table, baselines=True)]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(head, *rows, *beside, strict=True)]
+    own = [[name, *_row(table.sel(cell))] for name, cell in rows(table).items()]
+    beside = [[name, *_row(table.sel(cell))] for name, cell in rows(table, baselines=True).items()]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(head, *own, *beside, strict=True)]
     line = "  ".join("-" * width for width in widths)
-    lines = [_aligned(head, widths), line, *(_aligned(each, widths) for each in rows), line, *(_aligned(each, widths) for each in beside)]  # fmt: skip
+    lines = [_aligned(head, widths), line, *(_aligned(each, widths) for each in own), line, *(_aligned(each, widths) for each in beside)]  # fmt: skip
     count = int(table["count"].max())
     return "\n".join([*lines, f"{count} samples: mean (95 % interval) #rank; * beats every baseline on the same samples"])  # fmt: skip
 
