@@ -53,11 +53,27 @@ def test_ranks_count_those_that_are_better_and_errors_rank_by_size():
     np.testing.assert_array_equal(errors["rank"].squeeze()[2], [2, 1, 4, 3])
 
 
+def test_baseline_counts_at_the_layer_where_it_does_best():
+    found = table([[0.2, 0.3, 0.5, 0.25]], layers=("a", "b"))
+    found["value"].loc[{"method": "random-cam", "layer": "b"}] -= 0.4
+    again = judged(found[["value", "mean", "low", "high", "count"]], METHODS, ["random-cam"])
+    value = found["value"].squeeze()
+    for layer in ("a", "b"):
+        wanted = value.sel({"method": "random-cam", "layer": "b"}) - value.sel({"method": "grad-cam", "layer": layer})  # fmt: skip
+        here = again["gain"].sel({"method": "grad-cam", "layer": layer}).item()
+        np.testing.assert_allclose(here, wanted.mean())
+
+
+def test_many_winners_are_counted():
+    said = verdict(table([[0.1, 0.2, 0.5, 0.4]], layers=("a", "b", "c")))
+    assert said.startswith("6 of 6 beat random-cam and input-energy on deletion")
+
+
 def test_verdict_names_methods_that_beat_every_baseline():
     said = verdict(table([[0.2, 0.45, 0.5, 0.4], [0.4, 0.3, 0.1, 0.2]], ("lower", "higher")))
     assert said.startswith("grad-cam beats random-cam and input-energy on deletion and road: ")
     assert "deletion (lower is better): best is grad-cam with " in said
-    assert "Not hires-cam." in said
+    assert "grad-cam beats all baselines." in said
 
 
 def test_verdict_warns_where_no_method_beats_a_baseline():

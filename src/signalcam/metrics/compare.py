@@ -37,7 +37,7 @@ class Comparison:
         table: What ``evaluate`` returns (and ``localisation``, in the same form) for all methods, the baselines
             last, with ``rank (metric, target, method, layer)``, 1 for the best (errors rank by their size); ``gain (baseline, ...)``, by how
             much a method is better than a baseline on the same samples (positive is better, whichever
-            way the metric runs), its 95 % interval ``gain_low`` and ``gain_high``; and for each method
+            way the metric runs; the baseline at the layer where it does best), its 95 % interval ``gain_low`` and ``gain_high``; and for each method
             ``seconds`` a sample and ``passes``.
         verdict: What follows from it, in sentences.
         exp: The maps, carrying their scores, for figures and reports.

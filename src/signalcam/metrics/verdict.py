@@ -14,6 +14,7 @@ from signalcam.metrics.summary import interval, mean
 if TYPE_CHECKING:
     import xarray as xr
 
+_NAMED = 4  # methods in a sentence
 FEWEST = 10  # samples, below which an interval of their mean is worth little
 _ARROWS = {"lower": "↓", "higher": "↑", "nearer to 0": "→0"}
 Cell = dict[str, Any]
@@ -32,20 +33,30 @@ def judged(
     names = [each.name if isinstance(each, Method) else each for each in methods]
     scores = scores.sel({"method": names})
     value = _oriented(scores)
-    gain = np.stack([value - value[:, :, :, [names.index(each)]] for each in beside])
-    rows = np.moveaxis(gain, 2, 0)
-    low, high = interval(rows, int(scores.attrs.get("seed", 0)))
     best, _ = mean(np.moveaxis(value, 1, 0))
+    gain = np.stack([value - _at_its_best(value, best, names.index(each)) for each in beside])
+    differences = np.moveaxis(gain, 2, 0)
+    low, high = interval(differences, int(scores.attrs.get("seed", 0)))
     flat = best.reshape(*best.shape[:2], -1)
     ahead = (flat[..., None, :] > flat[..., :, None]).sum(axis=-1)
     rank = np.where(np.isfinite(flat), 1 + ahead, np.nan).reshape(best.shape)
     dims = ("baseline", "metric", *CELL)
-    found = {"gain": mean(rows)[0], "gain_low": low, "gain_high": high}
+    found = {"gain": mean(differences)[0], "gain_low": low, "gain_high": high}
     gains: dict[str, Any] = {name: (dims, each) for name, each in found.items()}
     coords: dict[str, Any] = {"baseline": list(beside)}
     if all(isinstance(each, Method) for each in methods):
         coords["passes"] = ("method", [each.passes for each in methods if isinstance(each, Method)])
     return scores.assign_coords(coords).assign(rank=(("metric", *CELL), rank), **gains)
+
+
+def _at_its_best(value: np.ndarray, best: np.ndarray, method: int) -> np.ndarray:
+    """A baseline's values at the layer where it does best, ``(metric, sample, target, 1, 1)``.
+
+    At a poor layer it would be easily beaten, and nobody has to take it from there.
+    """
+    ranked = np.where(np.isfinite(best), best, -np.inf)[:, :, method]
+    layer = ranked.argmax(axis=-1)[:, None, :, None]
+    return np.take_along_axis(value[:, :, :, method], layer, axis=-1)[..., None]
 
 
 def _oriented(scores: xr.Dataset) -> np.ndarray:
@@ -76,7 +87,7 @@ def _whole(table: xr.Dataset, winners: dict[str, list[str]]) -> str:
     if not any(winners.values()):
         return f"No method beats {beaten} on {_or(names)}: do not read these maps."
     if always:
-        return f"{_beat(always)} {beaten} on {_and(names)}: there, {'their' if len(always) > 1 else 'its'} maps tell more than these baselines."
+        return f"{_beat(always, rows(table))} {beaten} on {_and(names)}: there, {'their' if len(always) > 1 else 'its'} maps tell more than these baselines."
     lost = [name for name, won in winners.items() if not won]
     but = f"no method does on {_or(lost)}" if lost else "on each another one"
     return f"No method beats {beaten} on every metric ({but}): read these maps with care."
@@ -93,14 +104,14 @@ def _one(row: xr.Dataset, won: Sequence[str]) -> str:
     start = f"{name} ({better} is better): best is {best} with {two_digits(own[best]['mean'])}; "
     every = row["baseline"].values.tolist()
     gains = ", ".join(f"{_gain(own[best].sel(baseline=each))} than {each}" for each in every)
-    rest = [each for each in own if each not in won]
-    if not won:
-        return f"{start}{gains}. No method beats {_unbeaten(row, own)}."
-    told = f" Not {_or(rest)}." if rest else ""
-    return f"{start}{gains}. {_beat(won)} all baselines.{told}"
+    end = f"{_beat(won, own)} all baselines." if won else f"No method beats {_unbeaten(row, own)}."
+    return f"{start}{gains}. {end}"
 
 
-def _beat(words: Sequence[str]) -> str:
+def _beat(words: Sequence[str], every: Sequence[str] | dict[str, Any]) -> str:
+    """Who beats; a number where there are many, as the table has the stars."""
+    if len(words) > _NAMED:
+        return f"{len(words)} of {len(every)} beat"
     return f"{_and(words)} {'beat' if len(words) > 1 else 'beats'}"
 
 
