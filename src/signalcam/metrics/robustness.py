@@ -24,7 +24,8 @@ def max_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) -> n
         radius: Of the change, as a share of the range of each sample's values.
         draws: How many changes are tried.
     """
-    return _changes(study, radius, draws).max(axis=0)
+    found: np.ndarray = _changes(study, radius, draws).max(axis=0)
+    return found
 
 
 @metric("average-sensitivity", better="lower", paper=_YEH)
@@ -36,7 +37,8 @@ def average_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) 
         radius: See ``max_sensitivity``.
         draws: How many changes are tried.
     """
-    return _changes(study, radius, draws).mean(axis=0)
+    found: np.ndarray = _changes(study, radius, draws).mean(axis=0)
+    return found
 
 
 def _changes(study: Study, radius: float, draws: int) -> np.ndarray:
