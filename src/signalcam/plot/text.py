@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from signalcam.errors import LayoutError, nearest
@@ -34,7 +32,6 @@ _BAR, _BELOW = (
     (16.0, 7.0),
     32.0,
 )  # where the colour bar begins, its height, and the room it takes, in points
-_HINTED = 1.03  # of a text's true width: on the screen letters are widened to whole points
 _MARGIN = 1.03  # of the scale, so that the longest bar does not touch the frame
 _READABLE = 0.179  # of full luminance: black letters have more contrast above it, white ones below
 _LONGEST = 24  # letters of a bar's name
@@ -91,31 +88,25 @@ class _Page:
         ax: The axes.
         tallest: How high its figure may grow, in inches; ``None`` for a figure that is not ours.
         text_kws: For the letters.
-        widths: Of texts that were measured.
     """
 
     ax: Axes
     tallest: float | None
     text_kws: dict[str, Any]
-    widths: dict[str, float] = field(default_factory=dict)
 
     def size(self) -> tuple[float, float]:
         """Width and height of the axes in points."""
         box = self.ax.get_window_extent()
         return box.width / self.ax.figure.dpi * 72, box.height / self.ax.figure.dpi * 72
 
-    def room(self) -> tuple[float, float]:
-        """The same once everything around them has found its place."""
-        self.ax.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr] # axes are in a figure
-        return self.size()
-
-    def grow(self, needed: float) -> None:
-        """Make a figure of ours so high that its axes have the points they need."""
-        figure, (_, height) = self.ax.figure, self.room()
-        if self.tallest is not None and isinstance(figure, Figure):
-            inches = figure.get_figheight() + (min(needed, self.tallest * 72) - height) / 72
-            figure.set_size_inches(figure.get_figwidth(), inches)
-            self.room()
+    def grow(self, needed: Callable[[], float]) -> None:
+        """Let the axes find their place, in a figure of ours as high as they need, in points."""
+        figure = self.ax.get_figure(root=True)
+        for _ in range(1 if self.tallest is None else 3):  # what is around them moves with them
+            figure.draw_without_rendering()  # type: ignore[union-attr] # axes are in a figure
+            if self.tallest is not None:
+                more = min(needed(), self.tallest * 72) - self.size()[1]
+                figure.set_figheight(figure.get_figheight() + more / 72)  # type: ignore[union-attr] # the same
 
     def points(self, size: float = 1.0) -> Transform:
         """From points, or letters of a size, right of and above the upper left corner to the screen."""
@@ -127,29 +118,6 @@ class _Page:
         corner = ScaledTranslation(0, 0, self.ax.transAxes)  # type: ignore[arg-type] # the same
         rising = Affine2D().scale(1 / 72) + self.ax.figure.dpi_scale_trans + corner
         return blended_transform_factory(self.ax.transAxes, rising)
-
-    @cached_property
-    def font(self) -> FontProperties:
-        """What letters are asked for."""
-        return Text(0, 0, "", **{"fontsize": _SIZE, **self.text_kws}).get_fontproperties()
-
-    def wide(self, text: str) -> float:
-        """How wide a text is with its margins, in letter sizes."""
-        if text not in self.widths:
-            ink = text_to_path.get_text_width_height_descent(text, self.font, ismath=False)[0]
-            least = _BLANK if text.isspace() else 0.0
-            wide = _HINTED * ink / self.font.get_size_in_points()
-            self.widths[text] = max(wide, least) + 2 * _SIDE
-        return self.widths[text]
-
-    def fitted(self, found: Sequence[Word], width: float, height: float) -> tuple[float, list[_Placed]]:  # fmt: skip
-        """Lines of letters as large as asked for, or as large as fits."""
-        size = self.font.get_size_in_points()
-        placed = _wrapped(found, self.wide, width / size)
-        while _LINE * size * (placed[-1].line + 1) > max(height, _SIZE):
-            size *= 0.95
-            placed = _wrapped(found, self.wide, width / size)
-        return size, placed
 
 
 # --- written out -----------------------------------------------------------------------------------
@@ -172,6 +140,7 @@ class _Written(Artist):
     Attributes:
         strips: The backgrounds, which hold the heat.
         texts: The letters, as they were drawn last.
+        needed: How high the lines would be, in points, with letters of the size asked for.
     """
 
     def __init__(self, page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, below: float) -> None:  # fmt: skip
@@ -181,6 +150,7 @@ class _Written(Artist):
         self.strips = PolyCollection([], norm=colours.norm, cmap=colours.cmap, linewidths=0)
         self.strips.set_array(np.ma.masked_invalid(view.heat))
         self.texts: list[Text] = []
+        self.needed, self.widths = 0.0, dict[tuple[float, str], float]()
         page.ax.add_artist(self)
 
     def get_children(self) -> list[Artist]:
@@ -195,39 +165,62 @@ class _Written(Artist):
         """Break it into lines and draw them."""
         if not self.get_visible():
             return
-        width, height = self.page.size()
-        size, placed = self.page.fitted(self.found, width, height - self.below)
-        if self.leftwards:
-            placed = [replace(each, left=width / size - each.left - each.width) for each in placed]
+        size, placed = self._fitted(renderer)
         heat = self.heat[[each.number for each in placed]]
         self.strips.set_verts([_corners(each) for each in placed])
         self.strips.set_array(np.ma.masked_invalid(heat))
         colours = [_legible(each) for each in self.strips.to_rgba(heat)]
-        pairs = zip(placed, colours, strict=True)
-        self.texts = [Text(each.left + _SIDE, _baseline(each), each.text, **{"color": colour, **self.page.text_kws, "fontsize": size}, parse_math=False) for each, colour in pairs]  # fmt: skip
+        self.texts = [self._letters(*pair, size) for pair in zip(placed, colours, strict=True)]
         for each in self.get_children():
             each.set_figure(self.page.ax.figure)
             each.set_transform(self.page.points(size))
             each.draw(renderer)
         self.stale = False
 
+    def _fitted(self, renderer: Any) -> tuple[float, list[_Placed]]:
+        """Lines of letters as large as asked for, or as large as fits."""
+        width, height = self.page.size()
+        height = max(height - self.below, _SIZE)
+        font = Text(0, 0, "", **{"fontsize": _SIZE, **self.page.text_kws}).get_fontproperties()
+
+        def wrapped(size: float) -> list[_Placed]:
+            font.set_size(size)
+            found = _wrapped(self.found, partial(self._wide, renderer, font), width / size)
+            turned = [replace(each, left=width / size - each.left - each.width) for each in found]
+            return turned if self.leftwards else found
+
+        size = font.get_size_in_points()
+        placed = wrapped(size)
+        high = self.needed = _LINE * size * (placed[-1].line + 1)
+        while high > height:
+            size *= min(0.95, (height / high) ** 0.5)  # half the size needs a quarter of the height
+            placed = wrapped(size)
+            high = _LINE * size * (placed[-1].line + 1)
+        return size, placed
+
+    def _wide(self, renderer: Any, font: FontProperties, text: str) -> float:
+        """How wide a text is with its margins, in letter sizes."""
+        size = renderer.points_to_pixels(font.get_size_in_points())
+        if (size, text) not in self.widths:
+            ink = renderer.get_text_width_height_descent(text, font, ismath=False)[0] / size
+            least = _BLANK if text.isspace() else 0.0
+            self.widths[size, text] = max(float(ink), least) + 2 * _SIDE
+        return self.widths[size, text]
+
+    def _letters(self, placed: _Placed, colour: str, size: float) -> Text:
+        looks = {"color": colour, **self.page.text_kws, "fontsize": size}
+        return Text(placed.left + _SIDE, _baseline(placed), placed.text, parse_math=False, **looks)
+
 
 def _inline(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:  # fmt: skip
     page.ax.set_axis_off()
-    below = _BELOW if colorbar else 0.0
-    written = _Written(page, view, found, colours, below)
+    written = _Written(page, view, found, colours, _BELOW if colorbar else 0.0)
     if colorbar:
         bottom = page.ax.inset_axes((0, _BAR[0], 0.25, _BAR[1]), transform=page.above())
         colour_bar(page.ax, written.strips, view, cax=bottom, orientation="horizontal")
         bottom.xaxis.label.set(horizontalalignment="left", verticalalignment="center")
         bottom.xaxis.set_label_coords(1.04, 0.5)
-    if page.tallest is not None:
-        for _ in range(
-            2
-        ):  # the bar's words settle once the figure has its height, and with them the width
-            width = page.room()[0]
-            size, placed = page.fitted(found, width, page.tallest * 72 - below)
-            page.grow(_LINE * size * (placed[-1].line + 1) + below)
+    page.grow(lambda: written.needed + written.below)
 
 
 def _wrapped(found: Sequence[Word], wide: Callable[[str], float], most: float) -> list[_Placed]:
@@ -300,7 +293,7 @@ def _bars(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappabl
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(rows, [_short(word.text) for word in found], parse_math=False, **page.text_kws)
     ax.tick_params(axis="y", length=0)
-    page.grow(1.7 * _SIZE * len(found))
+    page.grow(lambda: 1.7 * _SIZE * len(found))
     row = page.size()[1] / len(found)
     for label in ax.get_yticklabels():
         label.set_fontsize(min(label.get_fontsize(), 0.8 * row))
