@@ -45,7 +45,7 @@ def words(names: Sequence[str]) -> list[Word]:
         >>> [(word.text, word.glued) for word in words(["", "play", "##ing", "well"])]
         [('play', False), ('ing', True), ('well', False)]
         >>> [(word.text, word.glued) for word in words(["ĠcafÃ©", "s", "Ġopen"])]
-        [('cafés', False), ...]
+        [('café', False), ('s', True), ('open', False)]
     """
     kept = [(token, name) for token, name in enumerate(names) if name]
     texts = _spelt([name for _, name in kept])
