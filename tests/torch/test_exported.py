@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from backends.torch_transformers import logits_of, made
 from torch import nn
 
 import signalcam as sc
@@ -77,6 +78,30 @@ def test_channels_of_an_exported_layer_lie_where_the_module_has_them(kit, compil
     options = {"layer": layer, "align": "resize", "target": 1}
     found, wanted = (kit.explain(each, x, **options) for each in (exported(net, x), net))
     kit.assert_maps(found, wanted.native().values[:, 0, 0], SAME)
+
+
+class Answer(nn.Module):
+    """A transformer of another library, whose answer is an array."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return logits_of(self.net, x)
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "le-grad"])
+@pytest.mark.parametrize("name", ["vit norm", "swin late", "audio", "text", "signal"])
+def test_exported_transformer_gets_the_maps_of_its_module(compiler, name, method):
+    net, x, *_ = made(name)
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(Answer(net), (x,), dynamic_shapes=(batch,))
+    options = {"method": method, "target": 1, "signed": True}
+    found, wanted = (sc.explain(each, x, **options) for each in (program, Answer(net)))
+    assert found.layer_names == wanted.layer_names
+    assert np.abs(wanted.maps.values).max() > 0
+    np.testing.assert_allclose(found.maps.values, wanted.maps.values, atol=SAME)
 
 
 def test_program_saved_and_loaded_is_explained(kit, compiler, tmp_path):

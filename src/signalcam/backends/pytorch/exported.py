@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -90,6 +91,9 @@ def _as_it_was(each: InterpreterModule) -> nn.Module:
     for name in ("_parameters", "_buffers", "_modules"):
         layer.__dict__[name] = getattr(each, name)
     layer.__dict__.update(_read(each), exported=each)
+    if isinstance(layer, nn.Linear):
+        weight = layer._parameters.get("weight")  # noqa: SLF001 - none where another layer runs for it
+        layer.out_features = 0 if weight is None else len(weight)
     return layer
 
 
@@ -97,8 +101,9 @@ def _as_it_was(each: InterpreterModule) -> nn.Module:
 def _kind(path: str) -> type[nn.Module] | None:
     """The class of PyTorch's own at a path, made to run what was exported; nothing for others."""
     where, _, name = path.rpartition(".")
-    kind = getattr(nn, name, None)
-    if not where.startswith("torch.nn.modules.") or not isinstance(kind, type):
+    own = where.startswith("torch.nn.modules.")
+    kind = getattr(import_module(where), name, None) if own else None
+    if not isinstance(kind, type):
         return None
     told: dict[str, Any] = {
         "forward": _forward,
