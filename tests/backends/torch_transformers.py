@@ -76,6 +76,60 @@ class Encoder(nn.Module):
         return self.head(tokens.mean(1) if self.mean else tokens[:, 0])
 
 
+class Shifted(nn.Module):
+    """Attention within windows that are shifted round, on tokens ``(b, *grid, d)`` as torchvision's Swin has them."""
+
+    def __init__(self, width, shift):
+        super().__init__()
+        self.norm, self.shift = nn.LayerNorm(width), shift
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+
+    def forward(self, x):
+        axes, grid = tuple(range(1, x.ndim - 1)), x.shape[1:-1]
+        y = self.norm(x).roll([-self.shift] * len(axes), axes)
+        for axis in axes:  # (b, t, h, w, d) to (b, t / 2, 2, h / 2, 2, w / 2, 2, d)
+            y = y.unflatten(2 * axis - 1, (grid[axis - 1] // 2, 2))
+        coarse, fine = [2 * axis - 1 for axis in axes], [2 * axis for axis in axes]
+        y = y.permute(0, *coarse, *fine, -1)
+        tokens = y.reshape(-1, 2 ** len(axes), x.shape[-1])
+        y = self.attention(tokens, tokens, tokens)[0].reshape(y.shape)
+        places = [place for pair in zip(range(1, len(axes) + 1), range(len(axes) + 1, 2 * len(axes) + 1), strict=True) for place in pair]  # fmt: skip
+        return x + y.permute(0, *places, -1).reshape(x.shape).roll([self.shift] * len(axes), axes)
+
+
+class Windows(nn.Module):
+    """Patches, channels last, two blocks of which the second is shifted, and their merging, for images and video."""
+
+    def __init__(self, axes):
+        super().__init__()
+        self.patches = (nn.Conv2d, nn.Conv3d)[axes - 2](2, 8, 4, stride=4)
+        self.blocks = nn.ModuleList([Shifted(8, 0), Shifted(8, 1)])
+        self.merge, self.late = nn.Linear(8 * 2**axes, 12), Shifted(12, 1)
+        self.norm, self.head = nn.LayerNorm(12), nn.Linear(12, 4)
+
+    def forward(self, x):
+        y = self.patches(x).movedim(1, -1)
+        for block in self.blocks:
+            y = block(y)
+        for axis in range(1, y.ndim - 1):
+            y = torch.cat([y.index_select(axis, torch.arange(start, y.shape[axis], 2)) for start in (0, 1)], -1)  # fmt: skip
+        return self.head(self.norm(self.late(self.merge(y))).flatten(1, -2).mean(1))
+
+
+class Video(nn.Module):
+    """Tubelets of a video in one row behind a class token, as ViViT and VideoMAE have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv3d(2, 16, (2, 4, 4), stride=(2, 4, 4))
+        self.cls, self.head = nn.Parameter(torch.randn(1, 1, 16)), nn.Linear(16, 4)
+        self.block = nn.TransformerEncoderLayer(16, 2, 24, dropout=0.0, batch_first=True)
+
+    def forward(self, x):
+        y = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.block(torch.cat([self.cls.expand(x.shape[0], -1, -1), y], 1)).mean(1))
+
+
 CASES = {  # layer, prefix, grid behind it, input axis of each grid axis, start and jump of each
     "vit": (vit, "vit.layers.0", 1, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
     "vit norm": (vit, "vit.layers.2.layernorm_before", 1, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
@@ -86,6 +140,21 @@ CASES = {  # layer, prefix, grid behind it, input axis of each grid axis, start 
     "no class token": (lambda: patch_tst(cls=False), "model.encoder.layers.1", 0, (3, 8), (2, 1), ((0, 1), (3.5, 8))),
     "text": (bert, "distilbert.transformer.layer.1", 0, (11,), (1,), ((0, 1),)),
     "signal": (lambda: (Encoder(), torch.randn(2, 2, 80)), "encoder.layers.0", 1, (10,), (2,), ((3.5, 8),)),
+    "shifted windows": (
+        lambda: (Windows(2), torch.randn(2, 2, 16, 32)), "blocks.1", 0, (4, 8), (2, 3), ((1.5, 4), (1.5, 4)),
+    ),
+    "shifted windows, merged": (
+        lambda: (Windows(2), torch.randn(2, 2, 16, 32)), "late.norm", 0, (2, 4), (2, 3), ((3.5, 8), (3.5, 8)),
+    ),
+    "shifted windows of a volume": (
+        lambda: (Windows(3), torch.randn(2, 2, 16, 16, 32)), "blocks.1", 0, (4, 4, 8), (2, 3, 4), ((1.5, 4),) * 3,
+    ),
+    "volume merged": (
+        lambda: (Windows(3), torch.randn(2, 2, 16, 16, 32)), "norm", 0, (2, 2, 4), (2, 3, 4), ((3.5, 8),) * 3,
+    ),
+    "video": (
+        lambda: (Video(), torch.randn(2, 2, 6, 16, 12)), "block", 1, (3, 4, 3), (2, 3, 4), ((0.5, 2), (1.5, 4), (1.5, 4)),
+    ),
     "linear patches": (
         lambda: (Encoder(2, patches="linear"), torch.randn(2, 2, 80)), "encoder.layers.1", 2, (10,), (2,), ((3.5, 8),),
     ),
@@ -97,7 +166,7 @@ def made(name):
     build, *rest = CASES[name]
     net, x = build()
     for each in net.modules():
-        if isinstance(each, nn.Linear | nn.Conv2d | nn.Conv1d):
+        if isinstance(each, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             nn.init.normal_(each.weight, std=0.3)
     return net.eval(), x, *rest
 

@@ -94,7 +94,19 @@ def test_tokens_lie_where_they_came_from(name):
     assert all(each.probed for each in exp.layers[0].grid)
 
 
-@pytest.mark.parametrize("name", ["vit", "swin", "audio", "patches in time", "text", "signal"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit",
+        "swin",
+        "audio",
+        "patches in time",
+        "text",
+        "signal",
+        "shifted windows of a volume",
+        "video",
+    ],
+)
 def test_ablation_keeps_the_prefix_tokens(name):
     net, x, layer, prefix, grid, axes, _ = made(name)
     exp = sc.explain(net, x, layer=layer, method="ablation-cam", target=1, signed=True)
@@ -111,7 +123,9 @@ def test_ablation_keeps_the_prefix_tokens(name):
     assert_close(exp.native().values[:, 0, 0], wanted)
 
 
-@pytest.mark.parametrize("name", ["vit", "swin late", "patches in time", "text", "signal"])
+@pytest.mark.parametrize(
+    "name", ["vit", "swin late", "patches in time", "text", "signal", "shifted windows", "video"]
+)
 def test_every_method_draws_on_the_grid(name):
     net, x, layer, _, grid, axes, _ = made(name)
     skip = {"cam", "opti-cam", "smooth-grad-cam++", "full-grad", "guided-grad-cam"}
@@ -132,6 +146,7 @@ def test_every_method_draws_on_the_grid(name):
         ("vit", "vit.layers.2.layernorm_before"), ("swin", "swin.layernorm"),
         ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before"), ("text", "distilbert.transformer.layer.1"),
         ("patches in time", "model.encoder.layers.0"), ("no class token", "model.encoder.layers.1"), ("signal", "encoder"),
+        ("shifted windows", "norm"), ("volume merged", "norm"), ("video", "block"),
     ],
 )  # fmt: skip
 def test_last_tokens_that_the_score_depends_on_are_chosen(name, layer):
