@@ -319,11 +319,13 @@ class Explainer:
 
     def about(self, part: Part, how: str) -> dict[str, Any]:
         """The provenance of a result."""
+        folded = [f"{each.ran}: {each.tokens.told}" for each in part.layers if each.tokens]
         return {
             "model": type(self.model).__name__,
             "score": part.score,
             **({"trials run": part.ran_again} if part.ran_again else {}),
             **({"unequal lengths": how} if how else {}),
+            **({"tokens": "; ".join(folded)} if folded else {}),
             "signed": str(self.signed),
             "align": self.align,
             "signalcam": _version(),

@@ -42,6 +42,12 @@ class Tokens:
             message = f"{self} does not say where tokens lie. Pass Tokens(prefix=1, grid=(14, 14)), say: whole numbers, the grid's 1 or more."
             raise LayoutError(message)
 
+    @property
+    def told(self) -> str:
+        """The same in words: ``"4 x 6 behind 1 without a place"``."""
+        grid = " x ".join(map(str, self.grid))
+        return f"{grid} behind {self.prefix} without a place" if self.prefix else grid
+
     def take(self, array: Array) -> Array:
         """Fold ``(b, c, *others, n)`` to ``(b, c, *others, *grid)`` without the prefix."""
         rest = array[..., self.prefix :]

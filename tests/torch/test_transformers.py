@@ -95,6 +95,22 @@ def test_tokens_lie_where_they_came_from(name):
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("vit", "vit.layers.0[0]: 4 x 4 behind 1 without a place"), ("swin late", "swin.encoder.layers.1.blocks.0[0]: 4 x 4"),
+        ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before[0]: 5 x 8 behind 2 without a place"),
+        ("signal", "encoder.layers.0[0]: 10 behind 1 without a place"), ("text", None), ("shifted windows", None),
+    ],
+)  # fmt: skip
+def test_result_tells_how_its_tokens_were_folded(name, told, tmp_path):
+    net, x, layer, *_ = made(name)
+    exp = sc.explain(net, x, layer=layer, method="eigen-cam", signed=True)
+    assert exp.provenance.get("tokens") == told
+    exp.save(tmp_path / "run")
+    assert sc.load(tmp_path / "run").provenance.get("tokens") == told
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "vit",
