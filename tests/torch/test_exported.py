@@ -111,10 +111,33 @@ def test_program_saved_and_loaded_is_explained(kit, compiler, tmp_path):
     kit.assert_maps(exp, kit.maps_of(net, x, [1] * 4))
 
 
-def test_program_exported_for_one_size_of_batch_says_which(kit, compiler):
-    net, x = kit.network(), torch.as_tensor(kit.signal())
+@pytest.mark.parametrize("rows", [1, 3])
+def test_program_of_convolutions_exported_for_one_size_of_batch_takes_any(kit, compiler, rows):
+    net, x = kit.network(), kit.signal()
+    program = torch.export.export(net, (torch.as_tensor(x[:rows]),))
+    kit.assert_maps(kit.explain(program, x, target=1), kit.maps_of(net, x, [1] * 4))
+    exp = kit.explain(program, x, target=1, method="score-cam")
+    wanted = kit.explain(net, x, target=1, method="score-cam")
+    kit.assert_maps(exp, wanted.native().values[:, 0, 0])
+
+
+class AcrossTheBatch(nn.Module):
+    """What no answer of one batch may be taken for: each sample sees the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(2, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        y = self.conv(x).relu()
+        return self.head((y - y.mean(0)).square().mean(-1))
+
+
+@pytest.mark.parametrize("kind", [Hybrid, AcrossTheBatch])
+def test_program_with_a_size_of_batch_written_in_says_which(kit, compiler, kind):
+    x = torch.as_tensor(kit.signal())
     with pytest.raises(sc.ModelError, match=r"batches of exactly 4.*dynamic_shapes"):
-        kit.explain(torch.export.export(net, (x,)), x)
+        kit.explain(torch.export.export(kind().eval(), (x,)), x)
 
 
 def test_program_exported_while_training_says_so(kit, compiler):
