@@ -10,6 +10,8 @@ from backends.torch_transformers import CASES, Encoder, assert_close, logits_of,
 from torch import nn
 
 import signalcam as sc
+from signalcam.demo import train
+from signalcam.demo.heartbeats import RATE
 
 
 class Squares(nn.Module):
@@ -259,3 +261,50 @@ def test_heat_lies_where_the_event_was_planted():
         for patches, start in zip(exp.native().values[:, 0, 0], starts.tolist(), strict=True)
     ]
     assert np.mean(inside) > 0.5  # 0.2 by chance
+
+
+class BeatTransformer(nn.Module):
+    """Overlapping patches of 0.2 s, a class token, one block, the answer from the class token."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv1d(1, 16, 24, stride=12, padding=6)
+        self.cls, self.places = nn.Parameter(torch.zeros(1, 1, 16)), nn.Parameter(torch.zeros(1, 20, 16))  # fmt: skip
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, norm_first=True, batch_first=True)  # fmt: skip
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x):
+        tokens = self.patches(x).transpose(1, 2) + self.places
+        tokens = torch.cat([self.cls.expand(len(x), -1, -1), tokens], 1)
+        return self.head(self.block(tokens)[:, 0])
+
+
+@pytest.fixture(scope="module")
+def beats():
+    """A transformer taught on a real electrocardiogram to find ventricular beats, and windows it never saw."""
+    learnt, unseen = train.training_windows(), train.held_out_windows()
+    with train.one_thread(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = BeatTransformer()
+        train.fit(net, torch.as_tensor(learnt.network_input), torch.as_tensor(learnt.label))
+    return net.eval(), unseen
+
+
+def test_transformer_of_heartbeats_answers_well(beats):
+    net, unseen = beats
+    assert (train.predict(net, unseen).numpy() == unseen.label).mean() > 0.9
+
+
+@pytest.mark.parametrize(("method", "least"), [("hires-cam", 0.8), ("grad-cam", 0.6), ("le-grad", 0.5)])  # fmt: skip
+def test_heat_of_tokens_lies_on_the_ventricular_beat(beats, method, least):
+    net, unseen = beats
+    chosen = np.flatnonzero(unseen.label)
+    exp = sc.explain(net, unseen.network_input[chosen], method=method, target=1)
+    assert exp.layers[0].name == "block.norm1"
+    seconds = np.arange(exp.maps.shape[-1]) / RATE
+    shares, chances = [], []
+    for heat, window in zip(exp.maps.values.reshape(len(chosen), -1), chosen, strict=True):
+        near = np.abs(seconds[:, None] - unseen.ventricular[window]).min(1) < 0.25
+        shares.append(heat[near].sum() / heat.sum())
+        chances.append(near.mean())
+    assert np.mean(shares) > least > 1.5 * np.mean(chances)
