@@ -66,6 +66,12 @@ class Tokens:
             number = number * cells + place
         return self.prefix + number
 
+    def check(self, count: int, layer: str) -> None:
+        """Raise a ``LayoutError`` where a layer has no more tokens than stand before the first place."""
+        if self.prefix >= count:
+            message = f"layer {layer!r} has {count} tokens, and tokens={self.prefix} says that {self.prefix} stand before the first one with a place. Pass fewer."
+            raise LayoutError(message)
+
     def fitted(self, count: int, layer: str) -> Tokens:
         """The same for a layer of so many tokens: before the prefix came, or once merged."""
         for prefix in (self.prefix, 0):

@@ -189,6 +189,24 @@ def test_layer_that_runs_on_windows_names_the_way_out():
         sc.explain(net, x, layer="swin.encoder.layers.0.blocks.0.attention")
 
 
+class Columns(nn.Module):
+    """Every column of a spectrogram is a token."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(16, 16)
+
+    def forward(self, x):
+        return self.embed(x.transpose(1, 2))
+
+
+class Mean(nn.Module):
+    """The mean of the tokens."""
+
+    def forward(self, x):
+        return x.mean(1)
+
+
 # --- declared --------------------------------------------------------------------------------------
 
 
@@ -212,6 +230,25 @@ def test_tokens_that_form_no_grid_say_so():
     net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
     with pytest.raises(sc.LayoutError, match=r"has 25 tokens.*says 36"):
         sc.explain(net, x, layer="block", tokens=sc.Tokens(1, (5, 7)))
+
+
+@pytest.mark.parametrize("align", ["receptive-field", "resize"])
+def test_tokens_of_an_image_whose_grid_nothing_tells_are_not_laid_in_a_row(align):
+    net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
+    with pytest.raises(sc.LayoutError, match=r"cut from 2 axes.*lie in one row.*Say it: tokens="):
+        sc.explain(net, x, layer="block", align=align)
+
+
+def test_tokens_that_each_see_a_whole_column_are_a_row():
+    net = nn.Sequential(nn.Flatten(1, 2), Columns(), nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), Mean())  # fmt: skip
+    exp = sc.explain(net.eval(), torch.randn(2, 1, 16, 24), layer="2", signed=True)
+    assert exp.native().shape[3:] == (24,)
+
+
+def test_more_tokens_in_front_than_there_are_say_so():
+    net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
+    with pytest.raises(sc.LayoutError, match=r"tokens=30 says that 30 stand before.*Pass fewer"):
+        sc.explain(net, x, layer="block", tokens=30)
 
 
 @pytest.mark.parametrize("given", [-1, "1", 1.5, True])

@@ -69,3 +69,8 @@ def of_no_attention(layer: str, model: str, *, any_seen: bool) -> str:
         else "was seen"
     )
     return f"le-grad reads attention weights, and at layer {layer!r} of {model} no softmax attention {seen}. Choose a block of tokens with attention in or behind it, or use grad-cam or hires-cam."
+
+
+def of_no_positions(model: object) -> str:
+    """Why a model none of whose layers has positions has no map."""
+    return f"no layer of {type(model).__name__} has positions: every output is one vector a sample, so there is no place to draw heat at. Expected a convolution, a recurrent layer or tokens; explain a network that has one before it flattens its input."

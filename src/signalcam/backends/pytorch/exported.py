@@ -60,7 +60,7 @@ def _check_batch(program: ExportedProgram, module: nn.Module) -> None:
     sizes = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim]
     if not sizes or not all(isinstance(each, int) for each in sizes):
         return
-    module.check_input_constraints = False  # it would ask for that size
+    module.check_input_constraints = False  # type: ignore[assignment] # torch's own switch: it would ask for that size
     if any(map(_writes_sizes, nodes)) or not _takes_two_batches(program, module, sizes[0]):
         message = (
             f"the exported program takes batches of exactly {sizes[0]}, as it was exported, and batches of other sizes "
