@@ -123,7 +123,7 @@ def test_network_without_positions_says_what_is_missing(kit):
     net(torch.as_tensor(kit.signal()))
     for method in ("grad-cam", "eigen-cam"):
         with pytest.raises(
-            sc.ModelError, match=r"no layer of Sequential has positions.*Expected a convolution"
+            sc.ModelError, match=r"no layer of Sequential has positions.*expected a convolution"
         ):
             sc.explain(net, kit.signal(), method=method)
 

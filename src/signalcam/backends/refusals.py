@@ -73,4 +73,4 @@ def of_no_attention(layer: str, model: str, *, any_seen: bool) -> str:
 
 def of_no_positions(model: object) -> str:
     """Why a model none of whose layers has positions has no map."""
-    return f"no layer of {type(model).__name__} has positions: every output is one vector a sample, so there is no place to draw heat at. Expected a convolution, a recurrent layer or tokens; explain a network that has one before it flattens its input."
+    return f"no layer of {type(model).__name__} has positions that were recognised, so there is no place to draw heat at: expected a convolution, a recurrent layer or tokens. Explain a network that has one before it flattens its input, or name one with layer=... (signalcam.layers(model) lists convolutions)."

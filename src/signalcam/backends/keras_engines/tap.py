@@ -243,11 +243,11 @@ class _Notes:
         self.counts[path] = self.counts.get(path, -1) + 1
         if not is_array(y) or len(y.shape) < 3:
             return y
+        turned = channels_second(node, y, self.known)
         if _convolves(node):
             self.live = len(y.shape)
             self.convolved += 1
-        turned = channels_second(node, y, self.known)
-        if kind in _TOKENS or self._prepends(node, turned):
+        elif kind in _TOKENS or self._prepends(kind, turned):
             self.live = None
         if kind in _IDLE or np.prod(tuple(turned.shape[2:])) < 2:
             return y
@@ -258,11 +258,10 @@ class _Notes:
         self.found.append((path, Layer(name, kind, shape, self._role(node, y)), y))
         return y
 
-    def _prepends(self, node: Any, turned: Any) -> bool:
+    def _prepends(self, kind: str, turned: Any) -> bool:
         """Whether a layer along one axis put a few tokens to the positions, as one of a class token does."""
-        own = _convolves(node) or type(node).__name__.startswith(_LENGTHENING)
         before = [each for _, each, _ in self.found if each.role == "grid"]
-        if self.live != 3 or own or not before:
+        if self.live != 3 or kind.startswith(_LENGTHENING) or not before:
             return False
         return 0 < int(turned.shape[2]) - before[-1].shape[1] <= MOST_BEFORE
 
