@@ -68,8 +68,29 @@ def test_network_comes_back_as_it_was_and_nothing_global_is_drawn(net, exp):
 
 
 def test_numbers_do_not_depend_on_the_batch_size(net, exp):
-    one, other = (sc.metrics.evaluate(exp, net, sc.metrics.names(), steps=3, batch_size=size, fine_tuned=net) for size in (1, 64))  # fmt: skip
-    np.testing.assert_allclose(one["value"], other["value"], atol=1e-5)
+    few = [sc.metrics.find("infidelity", trials=5), sc.metrics.find("r-fidelity-plus", trials=3)]
+    wanted = [
+        *few,
+        "road",
+        "insertion",
+        "average-drop",
+        "coherency",
+        "schlegel-swap",
+        "interpret-time-top",
+    ]
+    one, other = (
+        sc.metrics.evaluate(exp.isel(sample=[0, 1]), net, wanted, steps=3, batch_size=size) for size in (1, 64)
+    )  # fmt: skip
+    np.testing.assert_allclose(one["value"], other["value"], rtol=1e-4, atol=1e-6)
+
+
+def test_every_metric_has_a_value_on_a_network(kit, net):
+    exp = sc.explain(net, kit.signal(2), layer="conv", signed=True)
+    scores = sc.metrics.evaluate(
+        exp, net, sc.metrics.names(), steps=3, fine_tuned=net, baselines=[]
+    )
+    assert list(scores.metric.values) == list(sc.metrics.names())
+    assert np.isfinite(scores["value"]).all()
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_others(net, exp):
