@@ -1,5 +1,7 @@
 """Scoring maps of Keras models, from the front door, on every engine."""
 
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ def test_deletion_is_that_of_a_loop_over_the_model(model, x):
             changed[ranked[: 3 * step]] = 0
             p = keras.ops.convert_to_numpy(model(changed.reshape(1, 24, 2)))
             curve.append(p[0, exp.classes[sample]])
-        wanted = sum((a + b) / 8 for a, b in zip(curve, curve[1:], strict=False))
+        wanted = sum((a + b) / 8 for a, b in pairwise(curve))
         assert float(scores["value"][0, sample, 0, 0, 0]) == pytest.approx(wanted, abs=1e-5)
 
 

@@ -1,6 +1,7 @@
 """Scoring maps of PyTorch networks, from the front door."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_deletion_is_that_of_a_loop_over_the_network(net, exp, kit):
             with torch.no_grad():
                 p = net(torch.as_tensor(changed.reshape(1, 2, 24))).softmax(1)
             curve.append(float(p[0, exp.classes[sample]]))
-        wanted = sum((a + b) / 8 for a, b in zip(curve, curve[1:], strict=False))
+        wanted = sum((a + b) / 8 for a, b in pairwise(curve))
         assert float(scores["value"][0, sample, 0, 0, 0]) == pytest.approx(wanted, abs=1e-6)
 
 
@@ -187,7 +188,7 @@ def test_several_targets_methods_and_layers_are_each_scored(kit, net):
 def test_a_question_about_no_class_needs_to_be_asked_again(kit, net):
     question = sc.Regression(1)
     exp = sc.explain(net, kit.signal(), layer="conv", target=question, signed=True)
-    with pytest.raises(sc.TargetError, match="not about a class.*target="):
+    with pytest.raises(sc.TargetError, match=r"not about a class.*target="):
         sc.metrics.evaluate(exp, net, "deletion")
     scores = sc.metrics.evaluate(exp, net, "deletion", target=question, steps=2, baselines=[])
     np.testing.assert_allclose(scores["score"], exp.scores, atol=1e-5)

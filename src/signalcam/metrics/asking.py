@@ -12,7 +12,8 @@ from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Backend, Inputs
 from signalcam.batches import in_batches, samples_in
 from signalcam.scores import Reading, Score, beside
-from signalcam.targets import NO_CLASS, Asked, PerSample, Question, Target
+from signalcam.targets import Asked, PerSample, Question, Target
+from signalcam.targets.asking import no_class
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class Confidence(Target):
     ) -> Asked:
         """Take the largest probability of each sample."""
         p = reading.probabilities()
-        xp = namespace(p)
-        return Asked(xp.max(p, axis=1), xp.full((reading.batch, 1), NO_CLASS))
+        return Asked(namespace(p).max(p, axis=1), no_class(reading.batch))
 
 
 @dataclass
