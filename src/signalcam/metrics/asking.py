@@ -25,8 +25,9 @@ class StillNamed(PerSample):
     ) -> Asked:
         """Compare the predicted class with the sample's own."""
         predicted = reading.predicted()
-        xp, wanted = namespace(predicted), beside(predicted, own)
-        same = xp.astype(xp.astype(predicted, xp.int32) == xp.astype(wanted, xp.int32), xp.float32)
+        xp = namespace(predicted)
+        one, other = (xp.astype(each, xp.float32) for each in (predicted, beside(predicted, own)))
+        same = xp.astype(one == other, xp.float32)  # class numbers are exact in float32
         return Asked(same, predicted[:, None])
 
 
