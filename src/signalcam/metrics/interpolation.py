@@ -78,7 +78,11 @@ def _offsets(axes: int) -> tuple[tuple[tuple[int, ...], float], ...]:
 
 def _shifted(padded: np.ndarray, offset: Sequence[int]) -> np.ndarray:
     """From ``(c, *positions)`` with a rim of one around each, each place's neighbour."""
-    return padded[(..., *[slice(1 + o, length - 1 + o) for o, length in zip(offset, padded.shape[1:], strict=True)])]  # fmt: skip
+    pairs = zip(offset, padded.shape[1:], strict=True)
+    found: np.ndarray = padded[
+        (slice(None), *(slice(1 + o, length - 1 + o) for o, length in pairs))
+    ]
+    return found
 
 
 def _rimmed(values: np.ndarray, rim: float) -> np.ndarray:
@@ -109,14 +113,15 @@ def _system(x: np.ndarray, known: np.ndarray) -> tuple[Any, np.ndarray]:
 
 def _coarse(known: np.ndarray) -> Any:
     """From values on a coarser grid to the missing ones, linearly along every axis."""
-    sparse, whole = scipy_part("sparse"), None
+    sparse = scipy_part("sparse")
+    whole = sparse.eye(1, format="csr")
     for length in known.shape:
         place = np.arange(length) / _COARSER
         low = place.astype(int)
         entries = np.concatenate([1 - (place - low), place - low])
         rows, columns = np.tile(np.arange(length), 2), np.concatenate([low, low + 1])
         line = sparse.csr_matrix((entries, (rows, columns)), (length, int(low[-1]) + 2))
-        whole = line if whole is None else sparse.kron(whole, line, format="csr")
+        whole = sparse.kron(whole, line, format="csr")
     own = whole[~known.reshape(-1)]
     own.eliminate_zeros()
     return own[:, np.flatnonzero(own.getnnz(axis=0))]
@@ -155,7 +160,8 @@ def _solved(matrix: Any, right: np.ndarray, coarse: Any) -> np.ndarray:
 
 
 def _ratio(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.divide(one, other, out=np.zeros_like(one), where=other != 0)
+    found: np.ndarray = np.divide(one, other, out=np.zeros_like(one), where=other != 0)
+    return found
 
 
 def scipy_part(name: str) -> Any:

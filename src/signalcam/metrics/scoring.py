@@ -187,7 +187,9 @@ class Scoring:
     def _explained(self, tree: Any, methods: Sequence[Any], layers: Sequence[str] | None = None) -> Explanation:  # fmt: skip
         try:
             again = replace(self.explainer, method=list(methods), layer=list(layers or self.exp.layer_names))  # fmt: skip
-            with warnings.catch_warnings():  # a blank map ranks by chance, or is counted as not defined
+            with (
+                warnings.catch_warnings()
+            ):  # a blank map ranks by chance, or is counted as not defined
                 warnings.simplefilter("ignore", CamWarning)
                 found = again(self._bare(tree), extra=self.how.extra)
         except (ModelError, MethodError) as error:
