@@ -296,3 +296,15 @@ def test_road_of_an_image_agrees_with_the_curve_by_hand(kit):
                 p = net(torch.as_tensor(changed[None].astype(np.float32))).softmax(1)
             found.append(float(p[0, exp.classes[sample]]))
         assert float(scores["value"][0, sample, 0, 0, 0]) == pytest.approx(np.mean(found), abs=1e-5)
+
+
+def test_another_model_or_another_order_is_noticed(kit, net, exp):
+    other = kit.network()
+    with torch.no_grad():
+        other.head[-1].bias[:] += torch.tensor([5.0, 0, 0, 0])
+    with pytest.warns(sc.CamWarning, match="than when they were explained"):
+        sc.metrics.evaluate(exp, other, "deletion", steps=2, baselines=[])
+    with pytest.warns(sc.CamWarning, match="in the same order"):
+        sc.metrics.evaluate(
+            exp, net, "deletion", steps=2, baselines=[], inputs=5 * kit.signal()[::-1].copy()
+        )
