@@ -1,6 +1,7 @@
 """Scoring maps of PyTorch networks, from the front door."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_deletion_is_that_of_a_loop_over_the_network(net, exp, kit):
             with torch.no_grad():
                 p = net(torch.as_tensor(changed.reshape(1, 2, 24))).softmax(1)
             curve.append(float(p[0, exp.classes[sample]]))
-        wanted = sum((a + b) / 8 for a, b in zip(curve, curve[1:], strict=False))
+        wanted = sum((a + b) / 8 for a, b in pairwise(curve))
         assert float(scores["value"][0, sample, 0, 0, 0]) == pytest.approx(wanted, abs=1e-6)
 
 
@@ -68,8 +69,29 @@ def test_network_comes_back_as_it_was_and_nothing_global_is_drawn(net, exp):
 
 
 def test_numbers_do_not_depend_on_the_batch_size(net, exp):
-    one, other = (sc.metrics.evaluate(exp, net, sc.metrics.names(), steps=3, batch_size=size, fine_tuned=net) for size in (1, 64))  # fmt: skip
-    np.testing.assert_allclose(one["value"], other["value"], atol=1e-5)
+    few = [sc.metrics.find("infidelity", trials=5), sc.metrics.find("r-fidelity-plus", trials=3)]
+    wanted = [
+        *few,
+        "road",
+        "insertion",
+        "average-drop",
+        "coherency",
+        "schlegel-swap",
+        "interpret-time-top",
+    ]
+    one, other = (
+        sc.metrics.evaluate(exp.isel(sample=[0, 1]), net, wanted, steps=3, batch_size=size) for size in (1, 64)
+    )  # fmt: skip
+    np.testing.assert_allclose(one["value"], other["value"], rtol=1e-4, atol=1e-6)
+
+
+def test_every_metric_has_a_value_on_a_network(kit, net):
+    exp = sc.explain(net, kit.signal(2), layer="conv", signed=True)
+    scores = sc.metrics.evaluate(
+        exp, net, sc.metrics.names(), steps=3, fine_tuned=net, baselines=[]
+    )
+    assert list(scores.metric.values) == list(sc.metrics.names())
+    assert np.isfinite(scores["value"]).all()
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_others(net, exp):
@@ -166,7 +188,7 @@ def test_several_targets_methods_and_layers_are_each_scored(kit, net):
 def test_a_question_about_no_class_needs_to_be_asked_again(kit, net):
     question = sc.Regression(1)
     exp = sc.explain(net, kit.signal(), layer="conv", target=question, signed=True)
-    with pytest.raises(sc.TargetError, match="not about a class.*target="):
+    with pytest.raises(sc.TargetError, match=r"not about a class.*target="):
         sc.metrics.evaluate(exp, net, "deletion")
     scores = sc.metrics.evaluate(exp, net, "deletion", target=question, steps=2, baselines=[])
     np.testing.assert_allclose(scores["score"], exp.scores, atol=1e-5)
@@ -274,3 +296,15 @@ def test_road_of_an_image_agrees_with_the_curve_by_hand(kit):
                 p = net(torch.as_tensor(changed[None].astype(np.float32))).softmax(1)
             found.append(float(p[0, exp.classes[sample]]))
         assert float(scores["value"][0, sample, 0, 0, 0]) == pytest.approx(np.mean(found), abs=1e-5)
+
+
+def test_another_model_or_another_order_is_noticed(kit, net, exp):
+    other = kit.network()
+    with torch.no_grad():
+        other.head[-1].bias[:] += torch.tensor([5.0, 0, 0, 0])
+    with pytest.warns(sc.CamWarning, match="than when they were explained"):
+        sc.metrics.evaluate(exp, other, "deletion", steps=2, baselines=[])
+    with pytest.warns(sc.CamWarning, match="in the same order"):
+        sc.metrics.evaluate(
+            exp, net, "deletion", steps=2, baselines=[], inputs=5 * kit.signal()[::-1].copy()
+        )

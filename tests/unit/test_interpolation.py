@@ -1,10 +1,12 @@
 """What ROAD puts in place of what is removed, against dense systems and plain interpolation."""
 
+import sys
 from itertools import product
 
 import numpy as np
 import pytest
 
+import signalcam as sc
 from signalcam.metrics.interpolation import interpolated
 
 SHAPES = [(9,), (6, 7), (4, 5, 3), (1, 8), (1, 5, 6)]
@@ -83,3 +85,20 @@ def test_a_ramp_is_restored(rng):
     x, known = np.arange(20.0)[None], rng.random(20) > 0.6
     known[[0, -1]] = True
     np.testing.assert_allclose(interpolated(x, known), x, atol=1e-12)
+
+
+def test_two_axes_without_scipy_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(sc.MissingExtra, match=r"signalcam\[metrics\]"):
+        interpolated(np.ones((1, 3, 3)), np.eye(3, dtype=bool))
+
+
+@pytest.mark.parametrize("shape", [(40, 33), (9, 11, 10)])
+@pytest.mark.parametrize("known", [1, 2, 30])
+def test_one_value_left_in_a_large_hole_fills_it(shape, known, rng):
+    x, mask = rng.standard_normal((1, *shape)), np.zeros(shape, bool)
+    mask.reshape(-1)[rng.choice(mask.size, known, replace=False)] = True
+    filled = interpolated(x, mask)
+    inside = x[0][mask]
+    assert filled.min() >= inside.min() - 1e-3
+    assert filled.max() <= inside.max() + 1e-3

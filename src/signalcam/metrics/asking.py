@@ -12,7 +12,8 @@ from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Backend, Inputs
 from signalcam.batches import in_batches, samples_in
 from signalcam.scores import Reading, Score, beside
-from signalcam.targets import NO_CLASS, Asked, PerSample, Question, Target
+from signalcam.targets import Asked, PerSample, Question, Target
+from signalcam.targets.asking import no_class
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class StillNamed(PerSample):
     ) -> Asked:
         """Compare the predicted class with the sample's own."""
         predicted = reading.predicted()
-        xp, wanted = namespace(predicted), beside(predicted, own)
-        same = xp.astype(xp.astype(predicted, xp.int32) == xp.astype(wanted, xp.int32), xp.float32)
+        xp = namespace(predicted)
+        one, other = (xp.astype(each, xp.float32) for each in (predicted, beside(predicted, own)))
+        same = xp.astype(one == other, xp.float32)  # class numbers are exact in float32
         return Asked(same, predicted[:, None])
 
 
@@ -42,8 +44,7 @@ class Confidence(Target):
     ) -> Asked:
         """Take the largest probability of each sample."""
         p = reading.probabilities()
-        xp = namespace(p)
-        return Asked(xp.max(p, axis=1), xp.full((reading.batch, 1), NO_CLASS))
+        return Asked(namespace(p).max(p, axis=1), no_class(reading.batch))
 
 
 @dataclass

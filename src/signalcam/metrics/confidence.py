@@ -54,4 +54,4 @@ def warn_of_confidence(found: Mapping[str, np.ndarray]) -> None:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, CamWarning, stacklevel=5)
+    warnings.warn(message, CamWarning, stacklevel=4)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DEFAULT = ("deletion", "insertion", "road")
 BASELINES = ("random-cam", "input-energy")
+_SAME = 0.02  # of a probability: what half precision and another batch may change
 
 
 def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question users ask
@@ -95,6 +96,8 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     exp = exp if drawn is None else replace(drawn, of="")
     _check(exp, inputs)
     found, methods = how.found(exp, exp.input if inputs is None else inputs)
+    if measure == "probability" and target is None:
+        _warn_of_another(exp, found.score)
     warn_of_confidence(found.confidence)
     _warn_of_undefined(wanted, found.values)
     about = {**exp.provenance, "measure": how.measure_name, "seed": seed, "baselines": ", ".join(methods[len(exp.methods) :])}  # fmt: skip
@@ -117,6 +120,17 @@ def _check(exp: Explanation, inputs: Any) -> None:
     if not all(np.isfinite(layer.values).all() for layer in exp.layers) and exp.shapes is None:
         message = "a map holds NaN or infinite values, which have no rank. Take the samples without: exp.isel(sample=...)."
         raise InputError(message)
+
+
+def _warn_of_another(exp: Explanation, score: np.ndarray) -> None:
+    """Warn where the model does not say of the samples what it said when they were explained."""
+    if exp.probabilities is None:
+        return
+    then = np.take_along_axis(exp.probabilities, exp.target_classes, axis=1)
+    apart = np.abs(score - then).max(axis=1)
+    if (apart > _SAME).any():
+        message = f"the model gives {int((apart > _SAME).sum())} of {len(apart)} samples another probability (by up to {apart.max():.2f}) than when they were explained. Pass the same model and the same inputs, in the same order."
+        warnings.warn(message, CamWarning, stacklevel=3)
 
 
 def _warn_of_undefined(wanted: Sequence[Metric], values: np.ndarray) -> None:

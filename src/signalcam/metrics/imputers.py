@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -55,7 +55,11 @@ class Drawn:
 
 @runtime_checkable
 class Imputer(Protocol):
-    """Fills in what is taken away."""
+    """Fills in what is taken away.
+
+    One that sets ``anywhere = True`` puts the same value at a place whatever else is missing, and is asked
+    once a sample.
+    """
 
     @property
     def name(self) -> str:
@@ -98,6 +102,8 @@ class Constant:
         """Its value; ``zero`` for nothing."""
         return f"{self.value:g}" if self.value else "zero"
 
+    anywhere: ClassVar[bool] = True
+
     def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
         """Put the number."""
         return _put(x, known, self.value)
@@ -108,6 +114,8 @@ class Mean:
     """Puts each channel's own mean over the whole sample."""
 
     name: str = field(default="mean", init=False)
+
+    anywhere: ClassVar[bool] = True
 
     def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
         """Put the mean."""
@@ -122,6 +130,8 @@ class Inverse:
     """
 
     name: str = field(default="inverse", init=False)
+
+    anywhere: ClassVar[bool] = True
 
     def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
         """Put the mirrored values."""
@@ -143,6 +153,8 @@ class Noise:
         """How it is called."""
         return "noise" if self.own else "standard noise"
 
+    anywhere: ClassVar[bool] = True
+
     def fill(self, x: np.ndarray, known: np.ndarray, drawn: Drawn) -> np.ndarray:
         """Put noise."""
         noise = drawn.normal(x.shape[1:])
@@ -154,6 +166,8 @@ class OtherSample:
     """Swaps in the values of another sample, the same one throughout."""
 
     name: str = field(default="sample", init=False)
+
+    anywhere: ClassVar[bool] = True
 
     def fill(self, x: np.ndarray, known: np.ndarray, drawn: Drawn) -> np.ndarray:
         """Put the other sample's values."""
@@ -174,6 +188,8 @@ class Blur:
     def name(self) -> str:
         """How it is called."""
         return "blur" if self.sigma is None else f"blur {self.sigma:g}"
+
+    anywhere: ClassVar[bool] = True
 
     def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
         """Put the blurred values."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from signalcam.errors import MissingExtra
 
-_ITERATE_FROM = 3  # axes: a factorisation of so many fills up, while conjugate gradients stay cheap
-_PRECISE = 1e-6  # of a right-hand side, where the system is solved by iteration
+_PRECISE = 1e-6  # of a right-hand side, at which iterations end
+_COARSER = 3  # positions of the finer grid from one of the coarser grid to the next
+_DAMPED = 0.7  # of a Jacobi step
 
 
 def interpolated(x: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -62,59 +63,105 @@ def _along_a_line(x: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _on_a_grid(x: np.ndarray, known: np.ndarray) -> np.ndarray:
-    matrix, rest = _system(known)
-    right = rest @ x.reshape(len(x), -1)[:, known.reshape(-1)].T.astype(np.float64)
+    matrix, right = _system(x.astype(np.float64), known)
     filled = x.copy()
-    filled[:, ~known] = _solved(matrix, right, known.ndim).T
+    filled[:, ~known] = _solved(matrix, right, _coarse(known)).T
     return filled
 
 
-def _system(known: np.ndarray) -> tuple[Any, Any]:
-    """Return the matrix of the missing values, and that which the known ones are multiplied with."""
-    sparse = scipy_part("sparse")
-    missing, number = ~known.reshape(-1), np.empty(known.size, np.int64)
-    number[missing], number[~missing] = np.arange(missing.sum()), np.arange((~missing).sum())
-    here, there, weight = (np.concatenate(each) for each in zip(*_pairs(known), strict=True))
-    rows, inner = number[here], missing[there]
-    count, others = int(missing.sum()), int(known.sum())
-    between = sparse.csc_matrix(
-        (weight[inner], (rows[inner], number[there[inner]])), (count, count)
-    )
-    rest = sparse.csr_matrix((weight[~inner], (rows[~inner], number[there[~inner]])), (count, others))  # fmt: skip
-    total = np.bincount(rows, weight, count)
-    return sparse.diags(total, format="csc") - between, rest
+@cache
+def _offsets(axes: int) -> tuple[tuple[tuple[int, ...], float], ...]:
+    """Every neighbour, by its offset, and what it weighs."""
+    every = [each for each in product((-1, 0, 1), repeat=axes) if any(each)]
+    return tuple((each, 2.0 ** -sum(map(abs, each)) / (2**axes - 1)) for each in every)
 
 
-def _pairs(known: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For every direction: missing places, their neighbours there, and what these weigh."""
-    places, found = np.arange(known.size).reshape(known.shape), []
-    for offset in _offsets(known.ndim):
-        here = places[tuple(slice(max(-o, 0), min(-o, 0) or None) for o in offset)]
-        there = places[tuple(slice(max(o, 0), min(o, 0) or None) for o in offset)]
-        wanted = ~known.reshape(-1)[here]
-        weight = 2.0 ** -np.abs(offset).sum() / (2**known.ndim - 1)
-        found.append((here[wanted], there[wanted], np.full(int(wanted.sum()), weight)))
+def _shifted(padded: np.ndarray, offset: Sequence[int]) -> np.ndarray:
+    """From ``(c, *positions)`` with a rim of one around each, each place's neighbour."""
+    pairs = zip(offset, padded.shape[1:], strict=True)
+    found: np.ndarray = padded[
+        (slice(None), *(slice(1 + o, length - 1 + o) for o, length in pairs))
+    ]
     return found
 
 
-@cache
-def _offsets(axes: int) -> tuple[tuple[int, ...], ...]:
-    return tuple(each for each in product((-1, 0, 1), repeat=axes) if any(each))
+def _rimmed(values: np.ndarray, rim: float) -> np.ndarray:
+    return np.pad(values, [(0, 0)] + [(1, 1)] * (values.ndim - 1), constant_values=rim)
 
 
-def _solved(matrix: Any, right: np.ndarray, axes: int) -> np.ndarray:
-    linalg = scipy_part("sparse.linalg")
-    if axes < _ITERATE_FROM:
-        options = {"SymmetricMode": True, "DiagPivotThresh": 0.0}
-        solver = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options=options)
-        exact: np.ndarray = solver.solve(right)
-        return exact
-    inverse = scipy_part("sparse").diags(1 / matrix.diagonal())
-    columns = [
-        linalg.cg(matrix, each, rtol=_PRECISE, maxiter=10 * prod(matrix.shape[:1]), M=inverse)[0]
-        for each in right.T
-    ]
-    return np.stack(columns, axis=1)
+def _weighed(values: np.ndarray) -> np.ndarray:
+    """Add up each place's neighbours, weighted: ``(c, *positions)``."""
+    padded = _rimmed(values, 0)
+    return sum((w * _shifted(padded, o) for o, w in _offsets(values.ndim - 1)), np.zeros_like(values))  # fmt: skip
+
+
+def _system(x: np.ndarray, known: np.ndarray) -> tuple[Any, np.ndarray]:
+    """The equations of the missing values: their matrix, and a right-hand side for each channel."""
+    offsets, missing = _offsets(known.ndim), ~known
+    count = int(missing.sum())
+    number = np.full(known.shape, -1)
+    number[missing] = np.arange(count)
+    padded = _rimmed(number[None], -1)
+    columns = np.stack([number[missing], *[_shifted(padded, o)[0][missing] for o, _ in offsets]], axis=1)  # fmt: skip
+    weights = np.tile([0.0, *[-w for _, w in offsets]], (count, 1))
+    weights[:, 0] = _weighed(np.ones((1, *known.shape)))[0][missing]
+    there = columns >= 0
+    ends = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    matrix = scipy_part("sparse").csr_matrix((weights[there], columns[there], ends), (count, count))
+    return matrix, _weighed(np.where(known, x, 0))[:, missing].T
+
+
+def _coarse(known: np.ndarray) -> Any:
+    """From values on a coarser grid to the missing ones, linearly along every axis."""
+    sparse = scipy_part("sparse")
+    whole = sparse.eye(1, format="csr")
+    for length in known.shape:
+        place = np.arange(length) / _COARSER
+        low = place.astype(int)
+        entries = np.concatenate([1 - (place - low), place - low])
+        rows, columns = np.tile(np.arange(length), 2), np.concatenate([low, low + 1])
+        line = sparse.csr_matrix((entries, (rows, columns)), (length, int(low[-1]) + 2))
+        whole = sparse.kron(whole, line, format="csr")
+    own = whole[~known.reshape(-1)]
+    own.eliminate_zeros()
+    return own[:, np.flatnonzero(own.getnnz(axis=0))]
+
+
+def _solved(matrix: Any, right: np.ndarray, coarse: Any) -> np.ndarray:
+    """Solve by conjugate gradients, all channels at once, on two grids.
+
+    Before and after each solution on the coarser grid a damped Jacobi step is made, so that a few rounds do
+    for holes of any size.
+    """
+    back = coarse.T.tocsr()
+    small = (back @ matrix @ coarse).tocsc()
+    small.setdiag(small.diagonal() * (1 + _PRECISE))  # where coarse places cannot be told apart
+    inner = scipy_part("sparse.linalg").splu(small, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})  # fmt: skip
+    step = (_DAMPED / matrix.diagonal())[:, None]
+
+    def prepared(rest: np.ndarray) -> np.ndarray:
+        z = step * rest
+        z = z + coarse @ inner.solve(back @ (rest - matrix @ z))
+        found: np.ndarray = z + step * (rest - matrix @ z)
+        return found
+
+    x, rest = np.zeros_like(right), right
+    z = prepared(rest)
+    way, energy = z, (rest * z).sum(axis=0)
+    enough = _PRECISE * np.linalg.norm(right, axis=0)
+    while (np.linalg.norm(rest, axis=0) > enough).any():
+        along = matrix @ way
+        share = _ratio(energy, (way * along).sum(axis=0))
+        x, rest = x + share * way, rest - share * along
+        z = prepared(rest)
+        new = (rest * z).sum(axis=0)
+        way, energy = z + _ratio(new, energy) * way, new
+    return x
+
+
+def _ratio(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.divide(one, other, out=np.zeros_like(one), where=other != 0)
+    return found
 
 
 def scipy_part(name: str) -> Any:

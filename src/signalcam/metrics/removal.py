@@ -249,6 +249,14 @@ class Study:
             known: ``(r, *axes of the map)``, what is left as it is.
             imputer: Fills the rest.
         """
+        if getattr(imputer, "anywhere", False):
+            kinds, own = np.unique(samples, return_inverse=True)
+            blank = self._imputed(kinds, np.zeros((len(kinds), *known.shape[1:]), bool), imputer)
+            wide = self.axes.wide(known, blank.ndim)
+            return np.where(wide, self.asker.x[samples], blank[own])
+        return self._imputed(samples, known, imputer)
+
+    def _imputed(self, samples: np.ndarray, known: np.ndarray, imputer: Imputer) -> np.ndarray:
         x = self.asker.x
         per = prod(x.shape[i] for i in self.axes.lines)
 

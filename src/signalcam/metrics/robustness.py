@@ -24,7 +24,8 @@ def max_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) -> n
         radius: Of the change, as a share of the range of each sample's values.
         draws: How many changes are tried.
     """
-    return _changes(study, radius, draws).max(axis=0)
+    found: np.ndarray = _changes(study, radius, draws).max(axis=0)
+    return found
 
 
 @metric("average-sensitivity", better="lower", paper=_YEH)
@@ -36,12 +37,13 @@ def average_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) 
         radius: See ``max_sensitivity``.
         draws: How many changes are tried.
     """
-    return _changes(study, radius, draws).mean(axis=0)
+    found: np.ndarray = _changes(study, radius, draws).mean(axis=0)
+    return found
 
 
 def _changes(study: Study, radius: float, draws: int) -> np.ndarray:
     """``(draw, sample)``: relative changes of the maps."""
-    if study.explain is None or study.asker.x.dtype.kind != "f":
+    if study.asker.x.dtype.kind != "f":
         message = "sensitivity shakes the samples and explains them again, which needs measurements, not whole numbers. Leave it out."
         raise MethodError(message)
     x, own = study.asker.x, study.maps.reshape(study.count, -1).astype(np.float64)
@@ -51,6 +53,6 @@ def _changes(study: Study, radius: float, draws: int) -> np.ndarray:
     found = []
     for number in range(draws):
         drawn = np.random.default_rng((study.seed, _SHAKEN, number)).uniform(-1, 1, x.shape)
-        e = study.explain((x + reach * drawn).astype(x.dtype)).reshape(study.count, -1)
+        e = study.explained((x + reach * drawn).astype(x.dtype)).reshape(study.count, -1)
         found.append(np.linalg.norm(e - own, axis=1) / np.where(size, size, np.nan))
     return np.stack(found)

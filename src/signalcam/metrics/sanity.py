@@ -96,7 +96,7 @@ def _wanted(checks: Sequence[Check] | Check | None, asked: _Asked) -> list[str]:
     known = get_args(Check)
     if checks is None:
         return [name for name in known if asked.fits(name)]
-    names = [checks] if isinstance(checks, str) else list(checks)
+    names: list[str] = [checks] if isinstance(checks, str) else list(checks)
     for name in names:
         if name not in known:
             message = f"no sanity check is called {name!r}.{nearest(str(name), known)} There are: {', '.join(known)}."

@@ -187,7 +187,11 @@ class Scoring:
     def _explained(self, tree: Any, methods: Sequence[Any], layers: Sequence[str] | None = None) -> Explanation:  # fmt: skip
         try:
             again = replace(self.explainer, method=list(methods), layer=list(layers or self.exp.layer_names))  # fmt: skip
-            found = again(self._bare(tree), extra=self.how.extra)
+            with (
+                warnings.catch_warnings()
+            ):  # a blank map ranks by chance, or is counted as not defined
+                warnings.simplefilter("ignore", CamWarning)
+                found = again(self._bare(tree), extra=self.how.extra)
         except (ModelError, MethodError) as error:
             message = f"maps could not be made anew to compare with: {error} Pass explainer=Explainer(...) as it made these maps, or baselines=[] where layers were put together."
             raise type(error)(message) from error
@@ -285,9 +289,7 @@ class Scoring:
         known = {each.name: each for each in (*self.explainer.methods, *self._known_baselines)}
         name = self.methods[method]
         changed = self.inputs.with_explained(x)
-        with warnings.catch_warnings():  # a blank map of a hidden sample is counted, not warned of
-            warnings.simplefilter("ignore", CamWarning)
-            found = self._explained(changed.tree, [known.get(name, name)], [self.exp.layer_names[layer]])  # fmt: skip
+        found = self._explained(changed.tree, [known.get(name, name)], [self.exp.layer_names[layer]])  # fmt: skip
         return self._on_axes(found)[:, target, 0, 0]
 
     @property

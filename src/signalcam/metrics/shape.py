@@ -21,7 +21,8 @@ def gini(study: Study) -> np.ndarray:
     sizes = np.sort(_sizes(study), axis=1)
     n, total = sizes.shape[1], sizes.sum(axis=1)
     uneven = sizes @ (2 * np.arange(1, n + 1) - n - 1)
-    return np.divide(uneven, n * total, out=np.zeros_like(total), where=total > 0)
+    found: np.ndarray = np.divide(uneven, n * total, out=np.zeros_like(total), where=total > 0)
+    return found
 
 
 @metric("entropy", better="lower", paper="Bhatt et al. 2020, arXiv:2005.00631")
@@ -44,4 +45,5 @@ def entropy(study: Study) -> np.ndarray:
 
 def _sizes(study: Study) -> np.ndarray:
     """``(sample, window)``, without sign."""
-    return np.abs(study.units.means(study.maps.astype(np.float64)))
+    found: np.ndarray = np.abs(study.units.means(study.maps.astype(np.float64)))
+    return found
