@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     from signalcam.explanation import Explanation
 
 STYLES = ("strip", "line", "area", "heat")
-_LINES = 16  # of the image for each channel: smoothing along time must not mix channels
-_COLUMNS = 4800  # of the image: a longer map is drawn by the strongest value of each stretch
+_COLUMNS = 1600  # of an image: a longer map is drawn by the strongest value of each stretch
 _ROW = 0.46  # share of a row's height that the largest swing may fill, to either side
-_LEVELS = 64  # of colour along a line: neighbours of one level are drawn in one stroke
+_LEVELS = 32  # of colour along a line: neighbours of one level are drawn in one stroke
 
 
 @dataclass
@@ -116,6 +115,7 @@ class SignalDisplay:
         self.strip_ = draw({**own, **(strip_kws or {})})
         if style == "area":
             self.strip_.set_clip_path(self._below(), ax.transData)
+            self.strip_.set_rasterized(True)  # or a file holds every outline twice
         left, right = self.ruler.edges
         ax.set_xlim(min(left, right), max(left, right))
         self.ruler.label(ax.xaxis)
@@ -193,10 +193,9 @@ class SignalDisplay:
     # --- heat ------------------------------------------------------------------------------------
 
     def _strips(self, options: dict[str, Any]) -> AxesImage:
-        heat = np.stack([strongest(row) for row in self.heat])
-        rows = heat.repeat(_LINES, axis=0) if len(heat) > 1 else heat
         extent = (*self.ruler.edges, *self.ax_.get_ylim())
-        return self.ax_.imshow(rows, **{"aspect": "auto", "zorder": 0, "extent": extent, **options})
+        look = {"aspect": "auto", "zorder": 0, "extent": extent, "interpolation": "nearest"}  # no channel mixes with the next
+        return self.ax_.imshow(np.stack([strongest(row) for row in self.heat]), **{**look, **options})
 
     def _strokes(self, options: dict[str, Any]) -> LineCollection:
         """A broad coloured stroke below each line, so that a short spike has ink, too."""
@@ -215,6 +214,7 @@ class SignalDisplay:
             "capstyle": "butt",
             "joinstyle": "round",
             "rasterized": True,
+            "antialiased": False,  # half the file, and the black line covers the middle
             "zorder": 1,
         }
         drawn = LineCollection(strokes, array=values, **{**width, **options})

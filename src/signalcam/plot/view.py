@@ -52,7 +52,7 @@ _CLOCK = (
     43200,
     86400,
 )  # s between ticks
-_STRETCHES = 1200  # of a line: each is drawn by its least and its largest value
+_STRETCHES = 1000  # of a line: each is drawn by its least and its largest value
 NORMS = ("shared", "own")
 
 
