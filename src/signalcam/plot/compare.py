@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from signalcam.errors import MethodError
 from signalcam.plot.view import (
     DARK_TO_LIGHT,
+    DIVERGING,
     LIGHT_TO_DARK,
     NORMS,
     View,
@@ -44,17 +45,18 @@ def draw(  # noqa: PLR0913 - the options of a figure
     named = {axis: options.pop(axis, None) for axis in AXES}
     panels = Panels.of(exp.isel(sample=sample), along, names, named, norm)
     whole, flat = panels.whole, _is_signal(exp)
-    scale, colours = whole.scale(vmin, vmax), whole.colours(cmap, LIGHT_TO_DARK if flat else DARK_TO_LIGHT)  # fmt: skip
+    scale = whole.scale(vmin, vmax)
+    cmap = cmap or (DIVERGING if whole.signed else LIGHT_TO_DARK if flat else DARK_TO_LIGHT)
     figure, axes = _grid(fig, len(panels.exps), _channels(exp, options) if flat else 0)
     for one, title, ax in zip(panels.exps, panels.titles(along), axes, strict=True):
-        figure_of(one)(0, ax=ax, cmap=colours, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)  # fmt: skip
+        figure_of(one)(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)  # fmt: skip
         ax.set_title(title, fontsize="medium", loc="left")
         if flat:
             ax.label_outer()
     words = "\n".join(filter(None, [whole.facts(), whole.which(along)]))
     figure.suptitle(words, x=0.01, ha="left", fontsize="medium")
     if colorbar:
-        colour_bar(axes, ScalarMappable(scale, colours), whole, f"{along}s", panels.norm, aspect=40)
+        colour_bar(axes, ScalarMappable(scale, cmap), whole, f"{along}s", panels.norm, aspect=40)
     return figure
 
 

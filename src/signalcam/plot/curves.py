@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from signalcam.explanation import Explanation
 
 # told apart by most eyes: Okabe and Ito 2008, "Color Universal Design", without yellow and black
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#E69F00", "#009E73")
 _DASHES = ("solid", "dashdot", "dotted")  # once every colour is used
 GROUPS = ("class", "predicted", "outcome")
 

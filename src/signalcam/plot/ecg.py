@@ -162,7 +162,8 @@ class EcgDisplay:
             "cmap": seen,
             "norm": scale,
             "extent": (*ends, 0, page.height),
-            "aspect": self.ax_.get_aspect(), "interpolation": "nearest",
+            "aspect": self.ax_.get_aspect(),
+            "interpolation": "nearest",
             "zorder": 1,
         }
         image = np.stack([strongest(each) for each in rows]).repeat(

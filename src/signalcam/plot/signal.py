@@ -194,8 +194,15 @@ class SignalDisplay:
 
     def _strips(self, options: dict[str, Any]) -> AxesImage:
         extent = (*self.ruler.edges, *self.ax_.get_ylim())
-        look = {"aspect": "auto", "zorder": 0, "extent": extent, "interpolation": "nearest"}  # no channel mixes with the next
-        return self.ax_.imshow(np.stack([strongest(row) for row in self.heat]), **{**look, **options})
+        look = {
+            "aspect": "auto",
+            "zorder": 0,
+            "extent": extent,
+            "interpolation": "nearest",
+        }  # no channel mixes with the next
+        return self.ax_.imshow(
+            np.stack([strongest(row) for row in self.heat]), **{**look, **options}
+        )
 
     def _strokes(self, options: dict[str, Any]) -> LineCollection:
         """A broad coloured stroke below each line, so that a short spike has ink, too."""

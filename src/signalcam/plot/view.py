@@ -78,9 +78,9 @@ class View:
         low = -top if self.signed else 0.0
         return Normalize(low if vmin is None else vmin, top if vmax is None else vmax)
 
-    def colours(self, cmap: str | Colormap | None, usual: str = LIGHT_TO_DARK) -> Colormap:
-        """The colour map asked for; else the usual one, or the diverging one where the map is signed."""
-        chosen = cmap or (DIVERGING if self.signed else usual)
+    def colours(self, cmap: str | Colormap | None) -> Colormap:
+        """The colour map asked for; else light to dark, or the diverging one where the map is signed."""
+        chosen = cmap or (DIVERGING if self.signed else LIGHT_TO_DARK)
         return colormaps[chosen] if isinstance(chosen, str) else chosen
 
     def moved(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
