@@ -33,7 +33,7 @@ _MILLIVOLT = {
     "μv": 1e-3,
 }  # both letters that look like mu
 _INCH = 25.4  # mm
-_LEFT, _RIGHT, _TOP, _FOOT = 4.0, 26.0, 13.0, 13.0  # mm around the paper
+_LEFT, _RIGHT, _TOP, _FOOT = 4.0, 32.0, 13.0, 13.0  # mm around the paper
 _PULSE = 10.0  # mm of paper before the trace, for the mark of 1 mV and 0.2 s
 _LEAST = 120.0  # mm of paper, so that the words above it fit
 _LONGEST = 60.0  # s on one page
@@ -143,6 +143,7 @@ class EcgDisplay:
             self.bar_ = colour_bar(
                 ax, self.strip_, self.view, "" if self.shared else "leads", self.norm, **inside
             )
+            self.bar_.ax.yaxis.label.set_fontsize("small")  # of a page of one row it is no higher
         return self
 
     def _heat(self, page: Page, cmap: Any, vmin: float | None, vmax: float | None, strip_kws: dict[str, Any]) -> None:  # fmt: skip
