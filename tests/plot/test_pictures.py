@@ -65,7 +65,7 @@ def test_looks_as_before(name, exp, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["strip", "line", "area", "heatmap", "ecg", "compare"])
-def test_a_figure_without_heat_would_not_pass(name, exp, tmp_path):
+def test_a_figure_whose_heat_lies_elsewhere_would_not_pass(name, exp, tmp_path):
     exp.layers[0].values[:] *= 1e-6
     exp.layers[0].values[..., 0] = 1
     figure = FIGURES[name](exp)

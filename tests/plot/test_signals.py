@@ -180,6 +180,20 @@ def test_missing_values_are_gaps_in_a_long_line(rng):
     assert np.nanmax(values) in values[kept]
 
 
+@pytest.mark.parametrize("draw", ["signal", "ecg"])
+@pytest.mark.parametrize("gone", [[1], [0, 1, 2]])
+def test_a_channel_that_holds_nothing_is_drawn_without_a_line(signal, draw, gone):
+    signal.input[:, gone] = np.nan
+    getattr(signal.plot, draw)().figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("times", [np.arange(50)[::-1], np.r_[0:30, 100:120]])
+def test_every_style_is_drawn_over_a_falling_and_an_uneven_clock(make, style, times):
+    exp = make((1, 2, 50), "batch channel time", [2], coordinates={"time": times / 10})
+    exp.plot(style=style).figure.savefig(io.BytesIO())
+
+
 def test_a_long_record_has_hours_and_minutes(make):
     exp = make((1, 1, 7200), "batch channel time", [2], sampling_rate=1)
     ax = exp.plot()
@@ -225,7 +239,6 @@ def test_axes_and_a_figure_at_once_are_refused(signal):
 def test_a_figure_or_a_part_of_one_can_be_drawn_in(signal):
     left, right = Figure(layout="constrained").subfigures(1, 2)
     assert signal.plot(fig=left).figure is left
-    assert signal.plot.ecg is not None
     assert len(right.axes) == 0
 
 

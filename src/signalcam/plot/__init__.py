@@ -65,8 +65,8 @@ class Plotter:
     ) -> Axes:  # fmt: skip
         """Draw each channel as a thin black line with its heat, over time.
 
-        Lines of more than 2400 values are drawn by the least and the largest of each stretch, a pixel
-        wide; ``exp.between(...)`` shows a part in full.
+        Lines of more than 2000 values are drawn by the least and the largest of each stretch, maps of more
+        than 1600 by the value of largest magnitude; ``exp.between(...)`` shows a part in full.
 
         Args:
             sample: Its number.

@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 
 from signalcam.errors import LayoutError
-from signalcam.plot.signal import SignalDisplay, strongest
+from signalcam.plot.signal import SignalDisplay, centred, strongest
 from signalcam.plot.view import View, axes_in, chosen, colour_bar, envelope
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ class EcgDisplay:
         signal = SignalDisplay.from_explanation(exp, sample, **which)
         order = _order(signal.names)
         names = [signal.names[i] for i in order]
-        lines = (signal.lines - np.nanmedian(signal.lines, axis=1, keepdims=True))[
-            order
-        ] * millivolt
+        lines = centred(signal.lines[order]) * millivolt
         heat = np.broadcast_to(signal.heat, signal.lines.shape)[order]
         return cls(
             signal.view,
@@ -249,7 +247,7 @@ class Page:
             message = f"{length / ecg.rate:.0f} s need {length / ecg.rate * speed / 1000:.1f} m of paper; a page holds {_LONGEST:g} s. Take a stretch first: exp.between(0, 10).plot.ecg()."
             raise LayoutError(message)
         pieces = _pieces(ecg, chosen(layout or LAYOUTS[count < len(LEADS)], LAYOUTS, "ECG layout"))
-        highs, lows = np.nanmax(ecg.lines, axis=1) * gain, -np.nanmin(ecg.lines, axis=1) * gain
+        highs, lows = (np.nanmax(sign * ecg.lines, axis=1, initial=0) * gain for sign in (1, -1))
         rows, row = pieces[-1][1] + 1, _ROWS[bool(np.median(highs + lows) > _ROWS[0])]
         above = max(highs[lead] for lead, place, *_ in pieces if place == 0) - row / 2
         below = max(lows[lead] for lead, place, *_ in pieces if place == rows - 1) - row / 2

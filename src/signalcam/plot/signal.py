@@ -163,12 +163,12 @@ class SignalDisplay:
 
     def _stacked(self, lines: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
         """One row a channel, the first on top, all at one scale, with a bar that says which."""
-        centred = lines - np.nanmedian(lines, axis=1, keepdims=True)
-        gain = _ROW / (float(np.nanmax(np.abs(centred))) or 1.0)
+        lines = centred(lines)
+        gain = _ROW / (float(np.nanmax(np.abs(lines))) or 1.0)
         rows = self._rows(self.names, "white")
         if options.get("visible", True):
             self._scale_bar(gain)
-        return [row + line for row, line in zip(rows, centred * gain, strict=True)]
+        return [row + line for row, line in zip(rows, lines * gain, strict=True)]
 
     def _rows(self, names: Sequence[str], between: str) -> np.ndarray:
         """Divide the axes into named rows, the first on top."""
@@ -209,7 +209,7 @@ class SignalDisplay:
         heat = np.broadcast_to(self.heat, self.lines.shape)
         scale, strokes, levels = options["norm"], [], []
         for line, row in zip(self.line_, heat, strict=True):
-            kept = np.searchsorted(self.ruler.centres, line.get_xdata())
+            kept = np.round((np.asarray(line.get_xdata()) - self.ruler.start) / self.ruler.step).astype(int)  # fmt: skip
             share = np.clip(np.nan_to_num(np.asarray(scale(row[kept]), float)), 0, 1)
             level = np.minimum((share * _LEVELS).astype(int), _LEVELS - 1)
             some, which = runs(np.column_stack(line.get_data()), level)
@@ -255,6 +255,13 @@ def lines_of(view: View, dim: str) -> tuple[np.ndarray, list[str]]:
     given = view.exp.layout.channel_names
     named = given is not None and dims[:-1] == ("channel",)
     return lines, list(given) if named and given else [str(i) for i in range(len(lines))]
+
+
+def centred(lines: np.ndarray) -> np.ndarray:
+    """Each line around its median; one that holds nothing stays as it is."""
+    medians = [np.nanmedian(line) if np.isfinite(line).any() else 0.0 for line in lines]
+    around: np.ndarray = lines - np.array(medians)[:, None]
+    return around
 
 
 def heat_of(view: View, dim: str, rows: int) -> np.ndarray:
