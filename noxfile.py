@@ -38,8 +38,9 @@ def torch(session: nox.Session) -> None:
     """Check types, then test PyTorch, the figures, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *FRIENDLY, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo]"
+        *PINNED, *TESTING, *SHAPES, *FRIENDLY, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video]"
     )  # fmt: skip
+    session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
     session.run("pytest", "tests/backends", "tests/torch", "tests/plot", *MORE, *session.posargs)
     session.run(

@@ -50,6 +50,19 @@ def test_the_grid_has_a_line_each_millimetre_and_a_strong_one_each_fifth(twelve)
     assert display.grid_[1].get_linewidth()[0] > display.grid_[0].get_linewidth()[0]
 
 
+@pytest.mark.parametrize(("speed", "gain"), [(25, 10), (50, 20)])
+def test_a_mark_before_each_row_is_one_millivolt_high_and_a_fifth_of_a_second_wide(
+    make, speed, gain
+):
+    display = EcgDisplay.from_explanation(few(make, ["II", "V1"])).plot(speed=speed, gain=gain)
+    marks = [line.get_xydata() for line in display.ax_.lines if line.get_xdata()[-1] < 0]
+    assert len(marks) == 2
+    for mark in marks:
+        assert np.ptp(mark[:, 1]) == gain
+        assert np.ptp(mark[mark[:, 1] == mark[:, 1].max(), 0]) == pytest.approx(0.2 * speed)
+        assert mark[0, 0] > display.ax_.get_xlim()[0]
+
+
 def test_columns_follow_the_clinic_and_lead_two_runs_below(twelve):
     display = EcgDisplay.from_explanation(twelve).plot(layout="3x4+1")
     assert len(display.line_) == 13

@@ -11,7 +11,7 @@ import numpy as np
 
 from signalcam.errors import InputError, LayoutError, TargetError
 from signalcam.plot.signal import lines_of, numbers_of, time_of
-from signalcam.plot.view import Ruler, View, axes_in, axis_label, check_finite, chosen, selected
+from signalcam.plot.view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -135,7 +135,7 @@ class CurveDisplay:
         background_kws: dict[str, Any] | None = None,
     ) -> Self:  # fmt: skip
         """Draw; see ``Plotter.summary`` and ``Plotter.curve`` for the options."""
-        self.ax_ = ax = axes_in(ax, fig, 9 if self.ruler else 6, 3.4)
+        self.ax_ = ax = axes_for(ax, fig, 9 if self.ruler else 6, 3.4)
         self.figure_ = ax.figure
         looks = _looks(self.curves)
         if self.behind:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from signalcam.errors import LayoutError
 from signalcam.plot.signal import SignalDisplay, centred, strongest
-from signalcam.plot.view import View, axes_in, chosen, colour_bar, envelope
+from signalcam.plot.view import View, axes_for, chosen, colour_bar, envelope
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ _MILLIVOLT = {
 }  # both letters that look like mu
 _INCH = 25.4  # mm
 _LEFT, _RIGHT, _TOP, _FOOT = 4.0, 32.0, 13.0, 13.0  # mm around the paper
-_PULSE = 10.0  # mm of paper before the trace, for the mark of 1 mV and 0.2 s
+_PULSE = 0.2  # s: how wide the mark of 1 mV before each trace is
 _LEAST = 120.0  # mm of paper, so that the words above it fit
 _LONGEST = 60.0  # s on one page
 _OPACITY = 0.7  # of the strongest heat: the grid stays legible below it
@@ -117,7 +117,7 @@ class EcgDisplay:
         """Draw; see ``Plotter.ecg`` for the options."""
         page = Page.of(self, layout, speed, gain)
         own = ax is None and fig is None
-        self.ax_ = ax = page.axes() if own else axes_in(ax, fig, 0, 0)
+        self.ax_ = ax = page.axes() if own else axes_for(ax, fig, 0, 0)
         ax.set_aspect("auto" if own else "equal")  # its own axes are of the paper's size
         self.figure_ = ax.figure
         self.grid_ = page.grid()
@@ -128,7 +128,12 @@ class EcgDisplay:
             self._trace(page, self.lines[lead, first:stop], row, first, line_kws or {})
             self._name(page, self.names[lead], row, first)
         for row in range(page.rows):
-            pulse = -_PULSE + np.array([1, 2.5, 2.5, 7.5, 7.5, 9]) * 1.0
+            pulse = (
+                1
+                - page.left
+                + np.array([0, 1, 1, 1, 1, 2])
+                + np.array([0, 0, 0, 1, 1, 1]) * _PULSE * speed
+            )
             ax.plot(
                 pulse,
                 page.middle(row) + gain * np.array([0, 0, 1, 1, 0, 0]),
@@ -196,7 +201,7 @@ class EcgDisplay:
 
     def _words(self, page: Page) -> None:
         ax = self.ax_
-        ax.set_xlim(-_PULSE, page.width)
+        ax.set_xlim(-page.left, page.width)
         ax.set_ylim(0, page.height)
         seconds = np.arange(
             np.ceil(self.start), self.start + self.lines.shape[1] / self.rate + 1e-9
@@ -265,6 +270,11 @@ class Page:
         )
 
     @property
+    def left(self) -> float:
+        """Paper before the trace, for the mark of 1 mV."""
+        return _squares(_PULSE * self.speed + 4)
+
+    @property
     def height(self) -> float:
         """Of the paper."""
         return self.rows * self.row + self.above + self.below
@@ -279,7 +289,7 @@ class Page:
 
     def axes(self) -> Axes:
         """Axes of exactly the paper's size, in a figure of their own."""
-        paper = _PULSE + self.width, self.height
+        paper = self.left + self.width, self.height
         size = _LEFT + paper[0] + _RIGHT, _FOOT + paper[1] + _TOP
         figure = Figure(figsize=(size[0] / _INCH, size[1] / _INCH))
         axes: Axes = figure.add_axes(
@@ -289,7 +299,7 @@ class Page:
 
     def beside(self, ax: Axes) -> Axes:
         """Axes for the colour bar, in the margin right of those of ``axes``."""
-        paper = _PULSE + self.width, self.height
+        paper = self.left + self.width, self.height
         bar: Axes = ax.inset_axes((1 + 4 / paper[0], 0, 3 / paper[0], min(1.0, 60 / paper[1])))
         return bar
 
@@ -298,8 +308,12 @@ class Page:
         return [self._lines(size, *look) for size, look in ((1, _SMALL), (_SQUARE, _LARGE))]
 
     def _lines(self, size: int, colour: str, width: float) -> LineCollection:
-        upright = [[(x, 0), (x, self.height)] for x in np.arange(-_PULSE, self.width + 1e-9, size)]
-        across = [[(-_PULSE, y), (self.width, y)] for y in np.arange(0, self.height + 1e-9, size)]
+        upright = [
+            [(x, 0), (x, self.height)] for x in np.arange(-self.left, self.width + 1e-9, size)
+        ]
+        across = [
+            [(-self.left, y), (self.width, y)] for y in np.arange(0, self.height + 1e-9, size)
+        ]
         return LineCollection([*upright, *across], colors=colour, linewidths=width, zorder=0)
 
 

@@ -15,7 +15,7 @@ from signalcam.plot.view import (
     NORMS,
     Ruler,
     View,
-    axes_in,
+    axes_for,
     axis_label,
     chosen,
     colour_bar,
@@ -104,7 +104,7 @@ class SignalDisplay:
         """Draw; see ``Plotter.signal`` for the options."""
         chosen(style, STYLES, "style")
         count = len(self.heat if style == "heat" else self.lines)
-        self.ax_ = ax = axes_in(ax, fig, 9, 1.6 + max(1.4, 0.55 * count))
+        self.ax_ = ax = axes_for(ax, fig, 9, 1.6 + max(1.4, 0.55 * count))
         self.figure_ = ax.figure
         if style == "heat":
             self._rows(["all channels"] if len(self.heat) < len(self.names) else self.names, "")

@@ -279,21 +279,16 @@ def chosen(value: Any, known: Sequence[str], what: str) -> Any:
     return value
 
 
-def new_axes(width: float, height: float) -> Axes:
-    """Axes in a figure of their own, of which pyplot knows nothing."""
-    axes: Axes = Figure(figsize=(width, height), layout="constrained").add_subplot()
-    return axes
-
-
-def axes_in(ax: Axes | None, fig: Figure | SubFigure | None, width: float, height: float) -> Axes:
-    """The axes given, axes in the figure given, or axes in a figure of their own."""
+def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, height: float) -> Axes:
+    """The axes given, axes in the figure given, or axes in a figure of which pyplot knows nothing."""
     if ax is not None and fig is not None:
         message = "both ax= and fig= were given. Give the one to draw in."
         raise LayoutError(message)
-    if fig is not None:
-        inside: Axes = fig.add_subplot()
-        return inside
-    return new_axes(width, height) if ax is None else ax
+    if ax is not None:
+        return ax
+    page = Figure(figsize=(width, height), layout="constrained") if fig is None else fig
+    axes: Axes = page.add_subplot()
+    return axes
 
 
 def colour_bar(
