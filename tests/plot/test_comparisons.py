@@ -238,6 +238,16 @@ def test_a_dataset_of_one_variable_and_other_orders_of_axes_are_read(grouped, sc
     np.testing.assert_allclose(ax.lines[0].get_ydata(), scores.values[:, 0].mean(axis=0))
 
 
+def test_what_an_evaluation_of_maps_returns_is_read(grouped, scores):
+    one = scores.drop_vars("share").assign_coords(step=np.arange(5)).expand_dims(curve=["deletion"], target=["AF"], layer=["conv"])  # fmt: skip
+    removed = (("layer", "step"), np.linspace(0, 0.8, 5)[None])
+    found = xr.Dataset({"curve_score": one, "removed": removed, "mean": 0.5})
+    ax = grouped.plot.curve(found)
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), removed[1][0])
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), scores.values[:, 0].mean(axis=0))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("share removed", "score")
+
+
 def test_a_curve_without_samples_has_no_band(grouped, scores):
     ax = grouped.plot.curve(scores.mean("sample"))
     assert not ax.collections

@@ -305,7 +305,7 @@ class Plotter:
         Args:
             scores: Over ``(sample, method, step)``, whatever the last is called; the first two may be missing. The
                 coordinate of the steps, such as the share removed, and its ``units`` and ``long_name`` are said
-                below. Of a dataset with one variable that is drawn.
+                below. Of a dataset its only variable is drawn, or ``curve_score`` over the share ``removed``.
             baseline: Methods whose names begin so are dashed and grey.
             drawing: ``ax=`` or ``fig=``, ``legend=``, ``line_kws=`` and ``band_kws=``.
 

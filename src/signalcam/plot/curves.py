@@ -241,6 +241,10 @@ def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:
     array = scores
     if isinstance(scores, xr.Dataset):
         names = list(scores.data_vars)
+        if {"curve_score", "removed"} <= set(names):
+            shares = {"share removed": scores["removed"]}
+            scores = scores["curve_score"].assign_coords(shares).rename("score").to_dataset()
+            names = ["score"]
         if len(names) != 1:
             message = f"the scores hold {', '.join(map(str, names))}; a curve is drawn of one. Pass scores[...]."
             raise InputError(message)
@@ -249,7 +253,7 @@ def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:
         message = f"the scores are a {type(scores).__name__}; expected an xarray.DataArray over (sample, method, step), as metrics return."
         raise InputError(message)
     array = array.squeeze(
-        [dim for dim in array.dims if array.sizes[dim] == 1 and dim in ("target", "layer")]
+        [dim for dim in array.dims if array.sizes[dim] == 1 and dim in ("target", "layer", "curve")]
     )
     steps = [dim for dim in array.dims if dim not in ("sample", "method")]
     if len(steps) != 1:
@@ -260,9 +264,9 @@ def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:
 
 
 def _places(array: xr.DataArray, step: str) -> xr.DataArray:
-    """What the steps are steps of: their own coordinate, or the one that goes with them."""
+    """What the steps are steps of: a coordinate that goes with them, or their own."""
     along = [name for name, each in array.coords.items() if each.dims == (step,) and name != step]
-    return array[step] if step in array.coords or not along else array[along[0]]
+    return array[along[0] if along else step]
 
 
 def _said(array: xr.DataArray) -> str:
