@@ -268,3 +268,11 @@ def test_arguments_reach_the_curves(grouped, kwarg):
     display = CurveDisplay.from_explanation(grouped).plot(**{kwarg: {"alpha": 0.11}})
     artists = {"line_kws": display.line_, "band_kws": display.band_, "background_kws": display.background_}  # fmt: skip
     assert artists[kwarg][0].get_alpha() == 0.11
+
+
+@pytest.mark.parametrize("draw", ["signal", "ecg", "compare", "summary"])
+def test_names_are_written_as_they_are_and_never_read_as_formulas(grouped, draw):
+    names = {"class_names": ("a $_{ b$", "$\\x$"), "layout": replace(grouped.layout, channel_names=["II", "V1"])}  # fmt: skip
+    options = {"by": "class"} if draw == "summary" else {}
+    drawn = getattr(replace(grouped, **names).plot, draw)(**options)
+    (drawn if hasattr(drawn, "savefig") else drawn.figure).draw_without_rendering()

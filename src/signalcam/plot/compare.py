@@ -50,11 +50,11 @@ def draw(  # noqa: PLR0913 - the options of a figure
     figure, axes = _grid(fig, len(panels.exps), _channels(exp, options) if flat else 0)
     for one, title, ax in zip(panels.exps, panels.titles(along), axes, strict=True):
         figure_of(one)(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)  # fmt: skip
-        ax.set_title(title, fontsize="medium", loc="left")
+        ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         if flat:
             ax.label_outer()
     words = "\n".join(filter(None, [whole.facts(), whole.which(along)]))
-    figure.suptitle(words, x=0.01, ha="left", fontsize="medium")
+    figure.suptitle(words, x=0.01, ha="left", fontsize="medium", parse_math=False)
     if colorbar:
         colour_bar(axes, ScalarMappable(scale, cmap), whole, f"{along}s", panels.norm, aspect=40)
     return figure

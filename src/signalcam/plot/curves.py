@@ -157,11 +157,11 @@ class CurveDisplay:
         ax.set_xlim(min(self.x[0], self.x[-1]), max(self.x[0], self.x[-1]))
         if self.ruler:
             self.ruler.label(ax.xaxis)
-        ax.set_xlabel(self.across)
-        ax.set_ylabel(self.upright)
-        ax.set_title(self.title, fontsize="medium", loc="left")
+        ax.set_xlabel(self.across, parse_math=False)
+        ax.set_ylabel(self.upright, parse_math=False)
+        ax.set_title(self.title, fontsize="medium", loc="left", parse_math=False)
         if legend and len(self.curves) > 1:
-            ax.legend(frameon=False, fontsize="small")
+            _legend(ax)
         return self
 
     def _background(self, looks: list[dict[str, Any]], background_kws: dict[str, Any]) -> None:
@@ -175,8 +175,13 @@ class CurveDisplay:
             colour = "0.7" if len(self.curves) == 1 else look["color"]
             options = {"color": colour, "alpha": 0.45, "linewidth": 0.8, **background_kws}
             self.background_ += behind.plot(self.x, curve.background, **options)
-        behind.set_ylabel(self.behind, color="0.4")
+        behind.set_ylabel(self.behind, color="0.4", parse_math=False)
         behind.tick_params(axis="y", colors="0.4")
+
+
+def _legend(ax: Axes) -> None:
+    for text in ax.legend(frameon=False, fontsize="small").get_texts():
+        text.set_parse_math(False)  # a name is no formula
 
 
 def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:

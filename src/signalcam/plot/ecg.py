@@ -186,6 +186,7 @@ class EcgDisplay:
             va="top",
             fontsize="small",
             fontweight="bold",
+            parse_math=False,
             bbox=box,
             zorder=3,
         )
@@ -209,7 +210,7 @@ class EcgDisplay:
         ax.set_xticks((seconds - self.start) * page.speed, [f"{second:g}" for second in seconds])
         ax.set_yticks([])
         ax.set_xlabel(f"time (s) · {page.speed:g} mm/s · {page.gain:g} mm/mV")
-        ax.set_title(self.view.title(), fontsize="medium", loc="left")
+        ax.set_title(self.view.title(), fontsize="medium", loc="left", parse_math=False)
         for edge in ax.spines.values():
             edge.set_visible(False)
 

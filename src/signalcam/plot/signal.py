@@ -120,7 +120,7 @@ class SignalDisplay:
         ax.set_xlim(min(left, right), max(left, right))
         self.ruler.label(ax.xaxis)
         ax.set_xlabel(axis_label(self.view.exp, time_of(self.view.exp)))
-        ax.set_title(self.view.title(), fontsize="medium", loc="left")
+        ax.set_title(self.view.title(), fontsize="medium", loc="left", parse_math=False)
         if colorbar:
             self.bar_ = colour_bar(
                 ax, self.strip_, self.view, "channels" if len(self.heat) > 1 else "", self.norm
@@ -155,7 +155,7 @@ class SignalDisplay:
         pad = 0.08 * (high - low or 1)
         ax.set_ylim(low - pad, high + pad)
         what = self.names[0] if layout.channel_names else "amplitude"
-        ax.set_ylabel(f"{what} ({layout.units})" if layout.units else what)
+        ax.set_ylabel(f"{what} ({layout.units})" if layout.units else what, parse_math=False)
         if not options.get("visible", True):
             ax.set_yticks([])
             ax.set_ylabel(self.names[0] if layout.channel_names else "")
@@ -174,7 +174,7 @@ class SignalDisplay:
         """Divide the axes into named rows, the first on top."""
         rows = np.arange(len(names))[::-1]
         self.ax_.set_ylim(-0.5, len(names) - 0.5)
-        self.ax_.set_yticks(rows, names)
+        self.ax_.set_yticks(rows, names, parse_math=False)
         self.ax_.tick_params(axis="y", length=0)
         for row in rows[1:] if between else ():
             self.ax_.axhline(row + 0.5, color=between, linewidth=1.2, zorder=0.5)

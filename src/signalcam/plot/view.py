@@ -297,8 +297,15 @@ def colour_bar(
     """Add the one colour bar and say what it shows; see ``View.meaning``."""
     first = ax[0] if isinstance(ax, Sequence) else ax
     figure = first.figure
-    bar = figure.colorbar(artist, **({"ax": ax, "pad": 0.02, "fraction": 0.05} | where))
-    bar.set_label(view.meaning(among, norm))
+    bar = figure.colorbar(
+        artist,
+        **(
+            {"pad": 0.02, "fraction": 0.05}
+            | where
+            | ({} if "cax" in where else {"ax": where.get("ax", ax)})
+        ),
+    )
+    bar.set_label(view.meaning(among, norm), parse_math=False)
     bar.ax.yaxis.set_offset_position(
         "left"
     )  # so that a power of ten begins at the bar, clear of the figure
