@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from signalcam.plot.curves import COLOURS
+
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-_OWN, _BESIDE = "tab:orange", "0.45"
+_OWN, _BESIDE = COLOURS[0], "0.45"
 _WIDE, _HIGH = 2.1, 0.3  # inches: a panel, a row
 
 
