@@ -176,7 +176,10 @@ def _row(one: xr.Dataset) -> list[str]:
         low, high = two_digits(here["low"]), two_digits(here["high"])
         rank = f"{float(here['rank']):.0f}" if np.isfinite(here["rank"]) else "-"
         cells.append(f"{two_digits(here['mean'])} ({low} to {high}) #{rank}{star}")
-    return [*cells, f"{1000 * float(one['seconds']):.2g}"] if "seconds" in one.coords else cells
+    if "seconds" not in one.coords:
+        return cells
+    cost = 1000 * float(one["seconds"])
+    return [*cells, f"{cost:.0f}" if cost >= 10 else f"{cost:.2g}"]
 
 
 def _aligned(words: Sequence[str], widths: Sequence[int]) -> str:
