@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +36,7 @@ from signalcam.backends.keras_engines.tap import (
     walk,
     with_positions,
 )
+from signalcam.backends.keras_engines.weights import own_weights, reweighted
 from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach
 from signalcam.backends.refusals import of_engine, of_exported, of_no_rectifier
 from signalcam.case import Rule
@@ -258,6 +259,16 @@ class KerasBackend:
         found = self.engine.reach(model, forward, prepared.explained, pick)
         everything = type(node).__name__ in SEES_EVERYTHING
         return replace(found, support=np.ones_like(found.support)) if everything else found
+
+    def weights(self, model: Any) -> dict[str, list[np.ndarray]]:
+        """The weights of each layer that has its own."""
+        return own_weights(model)
+
+    def reweighted(
+        self, model: Any, weights: Mapping[str, Sequence[np.ndarray]]
+    ) -> AbstractContextManager[None]:
+        """Lend the model other weights while the block is open."""
+        return reweighted(model, weights)
 
     def free_memory(self, _model: object) -> int:
         """Bytes free in the machine's memory."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -43,6 +43,7 @@ from signalcam.backends.pytorch.tap import (
     the_one,
 )
 from signalcam.backends.pytorch.walk import Walk
+from signalcam.backends.pytorch.weights import own_weights, reweighted
 from signalcam.backends.refusals import of_no_rectifier
 from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError, ModelError
@@ -236,6 +237,16 @@ class TorchBackend:
             if isinstance(target, SEES_EVERYTHING):
                 felt = [np.ones_like(each) for each in felt]
         return Reach(cells, picked, np.asarray(felt))
+
+    def weights(self, model: object) -> dict[str, list[np.ndarray]]:
+        """The parameters of each submodule that has its own."""
+        return own_weights(unwrapped(model))
+
+    def reweighted(
+        self, model: object, weights: Mapping[str, Sequence[np.ndarray]]
+    ) -> AbstractContextManager[None]:
+        """Lend the module other parameters while the block is open."""
+        return reweighted(unwrapped(model), weights)
 
     def free_memory(self, model: object) -> int:
         """Bytes free on the model's device."""
