@@ -25,7 +25,7 @@ async function figureIn(element, item, name) {
   }
 
   function picture(heights, x, rows) {
-    const dw = x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : rows.step, values = new Float32Array(heights.length * x.length);
+    const dw = stepOf(x, rows.step), values = new Float32Array(heights.length * x.length);
     heights.forEach((each, row) => values.set(each, (heights.length - 1 - row) * x.length));
     const left = x[0] - dw / 2, right = x[x.length - 1] + dw / 2;
     return { image: [ndarray(values, { dtype: "float32", shape: [heights.length, x.length] })], x: [left], y: [rows.bottom], dw: [right - left], dh: [rows.top - rows.bottom] };
@@ -53,7 +53,7 @@ async function figureIn(element, item, name) {
       axis.ticker.ticks = ticks.map(([place]) => place);
     },
     strips(heat, x, rows) { model("heat").data = picture(heat, x, rows); },
-    lines(xs, ys) { model("lines").data = { xs, ys }; },
+    lines(xs, ys, widths) { model("lines").data = { xs, ys, widths }; },
     pixels(values, [height, width], place) {
       model("lines").data = { image: [ndarray(values, { dtype: "uint32", shape: [height, width] })], ...place };
     },
@@ -99,13 +99,19 @@ function pathOf(tile, row, place) {
   const { x } = tile, low = tile.low[row], high = tile.high[row];
   let plain = true;
   for (let i = 0; i < x.length && plain; i++) plain = low[i] === high[i] || Number.isNaN(low[i]);
-  if (plain) return [x, Float64Array.from(low, (value) => place(row, value))];
+  if (plain) return [x, Float64Array.from(low, (value) => place(row, value)), 1];
   const xs = new Float64Array(2 * x.length), ys = new Float64Array(2 * x.length);
   for (let i = 0; i < x.length; i++) {
     const ends = i % 2 ? [high[i], low[i]] : [low[i], high[i]];
     for (const n of [0, 1]) [xs[2 * i + n], ys[2 * i + n]] = [x[i], place(row, ends[n])];
   }
-  return [xs, ys];
+  return [xs, ys, 1];
+}
+
+// The mean, and what lies a deviation below and above it.
+function bandOf(tile, row, place) {
+  const low = tile.low[row], high = tile.high[row], path = (values, width) => [tile.x, Float64Array.from(values, (value) => place(row, value)), width];
+  return [path(low, 0.7), path(low.map((each, i) => (each + high[i]) / 2), 2), path(high, 0.7)];
 }
 
 // Grey or colour, as Bokeh takes it: the first row below, red in the lowest byte.

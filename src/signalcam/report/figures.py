@@ -23,6 +23,7 @@ from bokeh.palettes import Inferno256, Oranges256, RdBu11, interp_palette
 from bokeh.plotting import figure
 
 _DARK = "#14171c"  # the page's own background in dark mode
+_LEGIBLE = 200  # of 256 colours: on darker ones a black line is lost
 _OPACITY = 217  # of 255, of the strongest heat over a picture: it stays visible below
 
 
@@ -34,7 +35,7 @@ def palettes() -> dict[str, dict[str, list[str]]]:
     """
     two = list(interp_palette(RdBu11, 256))
     return {
-        "light": {"one": list(reversed(Oranges256)), "two": two},
+        "light": {"one": list(reversed(Oranges256))[:_LEGIBLE], "two": two},
         "dark": {
             "one": list(interp_palette([_DARK, "#5a2c08", "#c25a0c"], 256)),
             "two": list(interp_palette(["#2b7bba", "#123a5c", _DARK, "#5c1620", "#c23b45"], 256)),
@@ -55,8 +56,8 @@ def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
     strips = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")  # fmt: skip
     mapper = _mapper(name)
     plot.image("image", "x", "y", "dw", "dh", source=strips, color_mapper=mapper, level="image")
-    drawn = ColumnDataSource({"xs": [], "ys": []}, name=f"{name}-lines")
-    glyph = plot.multi_line("xs", "ys", source=drawn, line_width=1, line_join="round")
+    drawn = ColumnDataSource({"xs": [], "ys": [], "widths": []}, name=f"{name}-lines")
+    glyph = plot.multi_line("xs", "ys", source=drawn, line_width="widths", line_join="round")
     glyph.glyph.name = f"{name}-line"
     if len(rows) > 1:
         last = len(rows) - 1

@@ -45,6 +45,9 @@ function columnsOf(first, last, most) {
   ]);
 }
 
+// From one column to the next; columns hold whole entries, so one may be wider than another.
+function stepOf(x, alone) { return x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : alone; }
+
 function strongestOf(values) {
   let found = NaN;
   for (const each of values) if (!(Math.abs(each) <= Math.abs(found)) && Number.isFinite(each)) found = each;
@@ -99,6 +102,14 @@ function clock(seconds, step) {
   return `${sign}${h}:${String(m).padStart(2, "0")}:${decimals ? s.padStart(3 + decimals, "0") : s.padStart(2, "0")}`;
 }
 
+// As many decimals as a step has, or one more than tell two steps apart.
+function decimalsOf(step) {
+  const enough = Math.max(Math.ceil(-Math.log10(step)) + 1, 1);
+  let decimals = 0;
+  while (decimals < enough && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals++;
+  return decimals;
+}
+
 // What is said of a place: h:m:s on long records, the true value where entries are drawn side by side.
 function said(axis, place, step = Math.abs(axis.step)) {
   if (axis.places !== null) {
@@ -106,8 +117,7 @@ function said(axis, place, step = Math.abs(axis.step)) {
     return typeof value === "number" ? spelt(value, 4) : String(value);
   }
   if (isClock(axis)) return clock(place, step);
-  const decimals = step < 1 ? Math.min(Math.ceil(-Math.log10(step) - 1e-9), 9) : 0;
-  return String(Number(place.toFixed(decimals)));
+  return String(Number(place.toFixed(decimalsOf(step))));
 }
 
 function withUnit(axis, place) {
@@ -115,8 +125,28 @@ function withUnit(axis, place) {
   return axis.unit && !isClock(axis) ? `${text} ${axis.unit}` : text;
 }
 
+// Where entries are drawn side by side though their places grow: at 1, 2 and 5 times powers of ten, where there is room.
+function roundEntries(places, from, to, most) {
+  const found = [], least = (to - from) / Math.max(most, 1), rising = places[0] < places[places.length - 1];
+  const low = Math.min(places[0], places[places.length - 1]), high = Math.max(places[0], places[places.length - 1]);
+  for (const times of [1, 5, 2]) {
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+      const value = Number((times * 10 ** power).toPrecision(3));
+      if (value < low || value > high) continue;
+      const after = places.findIndex((each) => rising ? each >= value : each <= value), before = Math.max(after - 1, 0);
+      const at = after === before ? after : before + (value - places[before]) / (places[after] - places[before]);
+      if (at >= from && at <= to && found.every(([other]) => Math.abs(other - at) >= least)) found.push([at, spelt(value)]);
+    }
+  }
+  return found;
+}
+
 // Round places between two ends, about as many as fit.
 function ticksOf(axis, from, to, most) {
+  if (axis.places !== null && axis.places.every((each) => each > 0)) {
+    const found = roundEntries(axis.places, Math.min(from, to), Math.max(from, to), most);
+    if (found.length > 2) return found;
+  }
   const low = Math.min(from, to), high = Math.max(from, to), wish = (high - low) / Math.max(most, 1);
   const power = 10 ** Math.floor(Math.log10(wish || 1));
   let steps = [1, 2, 5, 10].map((each) => each * power);

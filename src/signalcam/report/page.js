@@ -36,13 +36,11 @@ function signalPanel(known, source, figure, words) {
 
   function drawTile() {
     const { rows, place, ends: heights } = layout, paths = [];
-    for (let row = 0; row < rows; row++) {
-      paths.push(...(choice.group === undefined ? [pathOf(tile, row, place)] : [tile.low, tile.heat, tile.high].map((each) => [tile.x, Float64Array.from(each[row], (value) => place(row, value))])));
-    }
-    figure.lines(paths.map((each) => each[0]), paths.map((each) => each[1]));
+    for (let row = 0; row < rows; row++) paths.push(...(choice.group === undefined ? [pathOf(tile, row, place)] : bandOf(tile, row, place)));
+    figure.lines(paths.map((each) => each[0]), paths.map((each) => each[1]), paths.map((each) => each[2]));
     figure.strips(tile.heat, tile.x, { bottom: heights[0], top: heights[1], step: Math.abs(axis.step) });
     const [from, to] = figure.window();
-    figure.ticks("x", ticksOf(axis, from, to, figure.width() / 90));
+    figure.ticks("x", ticksOf(axis, from, to, figure.width() / 70));
     document.documentElement.dataset.columns = tile.x.length;
     document.documentElement.dataset.drawn = Number(document.documentElement.dataset.drawn || 0) + 1;
   }
@@ -69,13 +67,18 @@ function signalPanel(known, source, figure, words) {
     choice = next;
     full = found;
     layout = laidOut(full, words.own(full));
-    const half = full.x.length > 1 ? (full.x[1] - full.x[0]) / 2 : Math.abs(axis.step) / 2;
-    const own = [full.x[0] - half, full.x[full.x.length - 1] + half];
+    const own = endsOf(full.x);
     if (ends === null || own.some((end, i) => end !== ends[i])) figure.begin(ends = own, layout.ends);
     else figure.heights(...layout.ends);
     const top = colours();
     words.say(choice, summaryOf(full), top, layout);
     await redraw();
+  }
+
+  // From edge to edge of a sample, which may be shorter than others.
+  function endsOf(x) {
+    const step = Math.abs(axis.step), half = stepOf(x, step) / 2, own = [x[0] - half, x[x.length - 1] + half];
+    return own.map((end, i) => Math.abs(end - all[i]) < step + half ? all[i] : end);
   }
 
   // Where the heat is strongest, in words.
@@ -93,7 +96,7 @@ function signalPanel(known, source, figure, words) {
 
   function pointed(x, y) {
     if (x === null || tile === null) return words.read("");
-    const step = tile.x.length > 1 ? tile.x[1] - tile.x[0] : 1, i = Math.min(Math.max(Math.round((x - tile.x[0]) / step), 0), tile.x.length - 1);
+    const step = stepOf(tile.x, 1), i = Math.min(Math.max(Math.round((x - tile.x[0]) / step), 0), tile.x.length - 1);
     const row = layout.rows === 1 ? 0 : Math.min(Math.max(layout.rows - 1 - Math.round(y), 0), layout.rows - 1);
     const heat = tile.heat[Math.floor(row * tile.heat.length / layout.rows)][i], low = tile.low[row][i], high = tile.high[row][i];
     const values = Number.isNaN(low) ? [] : [low === high ? spelt(low, 4) : `${spelt(low, 4)} to ${spelt(high, 4)}`];
@@ -124,8 +127,9 @@ function picturePanel(known, source, figure, words) {
     if (!begun) {
       const shape = (high - low) / (right - left), square = downwards && up.unit === across.unit && shape > 1 / 6 && shape < 6;
       const width = figure.width();
-      figure.height(Math.round(square ? Math.min(Math.max(width * shape, 220), 560) + 70 : 420));
-      if (square && width * shape > 560) figure.fit(560 / shape + 130);
+      const most = Math.min(Math.max(innerHeight - 380, 260), 560);
+      figure.height(Math.round(square ? Math.min(Math.max(width * shape, 220), most) + 70 : 420));
+      if (square && width * shape > most) figure.fit(most / shape + 130);
       figure.begin(ends, heights);
       figure.moved(() => requestAnimationFrame(ticks));
       figure.pointed(pointed);
@@ -142,7 +146,7 @@ function picturePanel(known, source, figure, words) {
   }
 
   function ticks() {
-    figure.ticks("x", ticksOf(across, ...figure.window(), figure.width() / 90));
+    figure.ticks("x", ticksOf(across, ...figure.window(), figure.width() / 70));
     figure.ticks("y", ticksOf(up, low, high, 8));
   }
 
@@ -201,7 +205,7 @@ function wordsOf(known, mark, row) {
       id("summary").textContent = text;
       const unit = summary.meaning ? ` (${summary.meaning})` : "", against = summary.signed ? "against / for" : "for";
       const range = summary.signed ? `-${spelt(top)} to ${spelt(top)}` : `0 to ${spelt(top)}`;
-      id("meaning").textContent = `Colour: ${mark ? "mean " : ""}evidence ${against} ${question(choice)}${unit}, ${range}.${heights(layout)}`;
+      id("meaning").textContent = `Colour: ${mark ? "mean " : ""}evidence ${against} ${question(choice)}${unit}, ${range}.${mark && layout ? " Lines: the mean, and one deviation to either side." : ""}${heights(layout)}`;
     },
   };
 }

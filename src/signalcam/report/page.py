@@ -77,7 +77,7 @@ def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
     draw = figures.signal if summary["kind"] == "signal" else figures.picture
     every = {"figure": draw(dict(summary), "map")}
     if summary["groups"]:
-        rows = summary["rows"] if summary["map_rows"] > 1 else ["mean"]
+        rows = summary["rows"] if summary["map_rows"] > 1 else ["mean and deviation"]
         every["means"] = draw({**summary, "rows": rows, "units": ""}, "mean")
     return {**every, "palettes": figures.palettes()}
 

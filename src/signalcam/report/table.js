@@ -56,6 +56,7 @@ function tableOf(summary, source, choose) {
     element("rows").replaceChildren(...found.rows.map(rowOf));
     const last = Math.min(query.offset + PAGE, count);
     element("count").textContent = count ? `${query.offset + 1} to ${last} of ${count}` : "no sample passes the filter";
+    element("rows").dataset.turn = mine;
     element("back").disabled = query.offset === 0;
     element("forth").disabled = last >= count;
     mark();
