@@ -192,12 +192,16 @@ def test_everything_that_can_be_used_has_a_name_and_figures_are_described(opened
 
 
 def test_dark_mode_is_followed_while_the_page_is_open(opened):
-    assert opened.model("map-line", "m.line_color.value ?? m.line_color") == "#111"
+    assert opened.model("map-line", "m.line_color.value") == "#111"
     with opened.dark():
-        opened.until("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
-        assert opened.model("map-line", "m.line_color.value ?? m.line_color") == "#f4f6f8"
+        opened.until(
+            "Bokeh.documents[0].get_model_by_name('map-line').line_color.value === '#f4f6f8'"
+        )
+        assert (
+            opened.js("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
+        )
         assert opened.model("map-colours", "m.palette[0]") == "#14171c"
-    opened.until("getComputedStyle(document.body).backgroundColor === 'rgb(255, 255, 255)'")
+    opened.until("Bokeh.documents[0].get_model_by_name('map-line').line_color.value === '#111'")
 
 
 def test_one_colour_scale_for_all_samples_is_the_largest_of_them(opened, exp):

@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from signalcam.errors import StoreError
+from signalcam.errors import InputError, StoreError
 from signalcam.report.contents import summary
 from signalcam.report.notebook import show, thumbnail
 from signalcam.report.packing import packed, size
-from signalcam.report.page import page
+from signalcam.report.page import bokeh, page
 from signalcam.report.words import sentence
 
 if TYPE_CHECKING:
@@ -32,10 +32,15 @@ def html(exp: Explanation) -> str:
     Raises:
         MissingExtra: Bokeh is not installed.
         StoreError: There is more data than a page should hold.
+        InputError: There are no samples.
         LayoutError: There is no page for maps with such axes.
     """
-    known = summary(exp)
+    bokeh()  # first of all, as it may not be there
+    if not len(exp):
+        message = "the result holds no samples, so there is nothing to show. Explain at least one."
+        raise InputError(message)
     _require_little(exp)
+    known = summary(exp)
     place, data = packed(exp)
     return page({**known, "packed": place}, "embedded", data)
 

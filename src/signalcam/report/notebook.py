@@ -72,14 +72,15 @@ def _signal(one: Explanation, dims: tuple[str, ...]) -> str:
         -1, heat.shape[one.dims.index(dims[0])]
     )
     height = _ROW * len(rows)
-    parts = [
-        _strip(each, number * _ROW, height if len(heat) == 1 else _ROW)
-        for number, each in enumerate(heat[:_ROWS])
-    ]
-    swing = (
-        float(np.nanmax(np.abs(rows - np.nanmedian(rows, axis=1, keepdims=True)), initial=0)) or 1.0
+    wide = height if len(heat) == 1 else _ROW
+    parts = [_strip(each, number * _ROW, wide) for number, each in enumerate(heat[:_ROWS])]
+    seen = [each[np.isfinite(each)] for each in rows]
+    middles = [float(np.median(each)) if len(each) else 0.0 for each in seen]
+    swing = max(
+        float(np.abs(each - at).max(initial=0)) for each, at in zip(seen, middles, strict=True)
     )
-    parts += [_line(each, number, swing) for number, each in enumerate(rows)]
+    shown = [(each - at) / (swing or 1) for each, at in zip(rows, middles, strict=True)]
+    parts += [_line(each, _ROW * (number + 0.5)) for number, each in enumerate(shown)]
     more = f" and {len(names) - _ROWS} more" if len(names) > _ROWS else ""
     said = escape(f"{', '.join(names[:_ROWS])}{more}, from top to bottom, over their heat")
     return (
@@ -108,17 +109,14 @@ def _colour(strength: float) -> str:
     return "#{:02x}{:02x}{:02x}".format(*(_FOR if strength > 0 else _AGAINST))
 
 
-def _line(values: np.ndarray, row: int, swing: float) -> str:
-    middle = np.nanmedian(values) if np.isfinite(values).any() else 0.0
+def _line(values: np.ndarray, middle: float) -> str:
+    """A line through the lowest and highest value of each column, from -1 to 1 about its middle."""
     ends, points = _ends(len(values)), []
     for number, (a, b) in enumerate(pairwise(ends)):
         seen = values[a:b][np.isfinite(values[a:b])]
         turns = sorted({float(seen.min()), float(seen.max())}) if len(seen) else []
         x = (number + 0.5) * _WIDTH / (len(ends) - 1)
-        points += [
-            f"{x:.1f},{_ROW * (row + 0.5 - _INSIDE * (each - middle) / swing):.1f}"
-            for each in turns
-        ]
+        points += [f"{x:.1f},{middle - _INSIDE * _ROW * each:.1f}" for each in turns]
     return f'<polyline points="{" ".join(points)}" fill="none" stroke="currentColor" stroke-width="0.7"/>'
 
 
@@ -131,8 +129,13 @@ def _picture(one: Explanation, dims: tuple[str, ...]) -> str:
         planes, heat = planes[:, at], heat[at]
     steps = [max(1, round(n / _PIXELS)) for n in heat.shape]
     planes, heat = planes[:, :: steps[0], :: steps[1]], heat[:: steps[0], :: steps[1]]
-    low, high = np.nanmin(planes), np.nanmax(planes)
-    grey = np.nan_to_num((planes - low) / ((high - low) or 1)) * np.ones((3, 1, 1)) * 255
+    planes = np.where(np.isfinite(planes), planes, np.nan)
+    low = np.nan if np.isnan(planes).all() else np.nanmin(planes)
+    grey = (
+        255
+        * np.nan_to_num((planes - low) / (np.nanmax(planes - low, initial=0) or 1))
+        * np.ones((3, 1, 1))
+    )
     colour = np.where(heat > 0, np.reshape(_FOR, (3, 1, 1)), np.reshape(_AGAINST, (3, 1, 1)))
     share = 0.85 * np.abs(heat)
     pixels = (grey * (1 - share) + colour * share).astype(np.uint8)

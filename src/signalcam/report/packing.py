@@ -88,6 +88,7 @@ def lines(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
     return flat
 
 
+@np.errstate(invalid="ignore")  # what is not finite is black
 def picture(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
     """The same as a picture of 1 (grey) or 3 (red, green, blue) planes; any other number is averaged."""
     planes = lines(one, dims)

@@ -7,7 +7,12 @@ function told(trouble) {
   element("trouble").textContent = `Something could not be shown: ${trouble.message || trouble}`;
 }
 
-function guarded(call) { return (...given) => Promise.resolve().then(() => call(...given)).catch(told); }
+function guarded(call) {
+  return (...given) => {
+    element("trouble").hidden = true;
+    return Promise.resolve().then(() => call(...given)).catch(told);
+  };
+}
 
 // A picture's axis from edge to edge, and its data from low to high.
 function edgesOf(axis) {
@@ -32,7 +37,7 @@ function rising(tile) {
 
 function signalPanel(known, source, figure, words) {
   const { summary } = known, axis = summary.axes[0], all = edgesOf(axis);
-  let choice = null, full = null, tile = null, layout = null, ends = null, turn = 0, waiting = false;
+  let choice = null, full = null, tile = null, layout = null, ends = null, turn = 0, waiting = false, busy = false, again = false;
 
   function drawTile() {
     const { rows, place, ends: heights } = layout, paths = [];
@@ -45,14 +50,28 @@ function signalPanel(known, source, figure, words) {
     document.documentElement.dataset.drawn = Number(document.documentElement.dataset.drawn || 0) + 1;
   }
 
+  // One question at a time: a server is not asked again before it has answered.
   async function redraw() {
     waiting = false;
-    if (full === null) return;
+    again = busy;
+    if (full === null || busy) return;
+    busy = true;
     const mine = ++turn, [from, to] = figure.window(), whole = from <= ends[0] && to >= ends[1];
-    const found = whole ? full : rising(await source.tile(choice, from, to, figure.width()));
-    if (mine !== turn) return;
-    tile = found;
-    drawTile();
+    try {
+      const found = whole ? full : rising(await source.tile(choice, from, to, figure.width()));
+      if (mine !== turn) return;
+      tile = found;
+      drawTile();
+    } finally {
+      busy = false;
+      if (again) later();
+    }
+  }
+
+  function later() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(guarded(redraw));
   }
 
   function colours() {
@@ -103,7 +122,7 @@ function signalPanel(known, source, figure, words) {
     return words.read([`${axis.name} ${withUnit(axis, x)}`, ...words.value(row, values), `importance ${spelt(heat)}`].join(" · "));
   }
 
-  figure.moved(() => { if (!waiting) { waiting = true; requestAnimationFrame(guarded(redraw)); } });
+  figure.moved(later);
   figure.pointed(pointed);
 
   function zoomed(factor, shift) {

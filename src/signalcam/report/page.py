@@ -52,15 +52,15 @@ def page(
     Raises:
         MissingExtra: Bokeh is not installed.
     """
-    bokeh, own = _bokeh(), _own()
+    script, own = bokeh(), _own()
     figures = _figures(summary)
     policy = "; ".join((
-        "default-src 'none'", f"script-src {_hash(bokeh)} {_hash(own)}", "style-src 'unsafe-inline'",
+        "default-src 'none'", f"script-src {_hash(script)} {_hash(own)}", "style-src 'unsafe-inline'",
         "img-src data: blob:", f"connect-src {_REACH[source]}", "base-uri 'none'", "form-action 'none'",
     ))  # fmt: skip
     known = {"summary": summary, "source": source, **figures}
     parts = {
-        "policy": policy, "style": _file("page.css"), "bokeh": bokeh, "own": own, "data": data,
+        "policy": policy, "style": _file("page.css"), "bokeh": script, "own": own, "data": data,
         "known": _json(known), "title": _escaped(str(summary["sentence"])),
     }  # fmt: skip
     before, *rest = _file("page.html").split("{{")
@@ -83,7 +83,12 @@ def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _bokeh() -> str:
+def bokeh() -> str:
+    """Bokeh's own script.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
     try:
         from bokeh.resources import Resources  # noqa: PLC0415 - an extra, loaded when asked for
     except ImportError as error:

@@ -14,12 +14,7 @@ _NAMED = 4  # names in a row, of which the rest is counted
 
 
 def sentence(exp: Explanation) -> str:
-    """Say what was explained, how, and how often the model was right.
-
-    Example:
-        >>> print(sentence(exp))  # doctest: +SKIP
-        ResNet1d on 8 samples: grad-cam at layer 1, for the target predicted, along time (5000).
-    """
+    """Say what was explained, how, and how often the model was right."""
     axes = [f"{dim} ({exp.input.shape[axis]})" for axis, dim in zip(exp.map_axes, exp.dims, strict=True)]  # fmt: skip
     parts = [
         f"{exp.provenance.get('model', 'A model')} on {_counted(len(exp), 'sample')}",
