@@ -16,11 +16,14 @@ from signalcam.align import Axis, resample, values_at
 from signalcam.errors import LayoutError
 from signalcam.explanation import Explanation
 from signalcam.native import LayerMaps
+from signalcam.report.contents import kind_of
 
-_UNIT = 64  # entries that an overview puts together: a screen is a thousand columns wide
+_UNIT = 16  # entries that an overview puts together, at least
+_FINE = 4  # bins a column: the columns of an overview begin at bins
 _BINS = 2**22  # that an overview may hold: 32 MB
 _KEPT = 2**27  # bytes of overviews that are held
 _BLOCK, _VALUES = 2**18, 2**23  # entries, and values of all rows, that are read at a time
+_EVEN = 1e-6  # of an entry: places come as decimals
 PATIENCE = 0.15  # seconds that an overview may be worked on before an answer
 
 Extremes = tuple[np.ndarray, np.ndarray]
@@ -31,7 +34,7 @@ class Tile:
     """One map over its signal, thinned to columns.
 
     Attributes:
-        x: ``(column,)``, the middle of each, in the units of the axis.
+        x: ``(column,)``, the middle of each, as the axis is drawn: ``start + step * entry``.
         low: ``(channel, column)``, the least of the signal in each; NaN where nothing is known.
         high: The most.
         heat: ``(row, column)``, the strongest of the map by magnitude; one row for all channels, or one each.
@@ -206,8 +209,13 @@ class Tiles:
     """
 
     def __init__(self, exp: Explanation) -> None:
-        self.exp, self.dim = exp, long_dim(exp)
-        self._axis = exp.layout.dims.index(self.dim)
+        kind, (dim, *_) = kind_of(exp)
+        if kind != "signal":
+            message = f"maps with axes {', '.join(exp.dims)} have no long axis to walk along."
+            raise LayoutError(message)
+        self.exp, self._axis = exp, exp.layout.dims.index(dim)
+        line = exp.layout.line(dim, exp.input.shape[self._axis])
+        self._start, self._step = line or (0.0, 1.0)  # else entries are drawn side by side
         self._kept: OrderedDict[tuple[int, ...], Overview] = OrderedDict()
         self._lock = Lock()
 
@@ -216,15 +224,9 @@ class Tiles:
         own = self.exp.input.shape[1:] if self.exp.shapes is None else self.exp.shapes[sample]
         return tuple(map(int, own))
 
-    def ends(self, sample: int) -> tuple[float, float]:
-        """The places of the first and the last entry of one sample along the long axis."""
-        last = self.shape(sample)[self._axis - 1] - 1
-        begin, end = self.exp.layout.coordinate(self.dim, np.asarray([0.0, float(last)]))
-        return float(begin), float(end)
-
     def tile(
         self, sample: int, target: int = 0, method: int = 0, layer: int = 0, *,
-        begin: float | None = None, end: float | None = None, columns: int = 1000, patience: float = PATIENCE,
+        begin: float = -np.inf, end: float = np.inf, columns: int = 1000, patience: float = PATIENCE,
     ) -> Tile:  # fmt: skip
         """Thin one map and its signal between two places.
 
@@ -233,61 +235,44 @@ class Tiles:
             target: Its number, and so on.
             method: Its number.
             layer: Its number.
-            begin: From where, in the units of the axis; from the first entry by default.
+            begin: From where, as the axis is drawn; from the first entry by default.
             end: To where; to the last entry by default.
             columns: How many at most.
             patience: Seconds that a sample which is too long to be read each time may be read on now.
-
-        Raises:
-            LayoutError: Nothing of the sample lies there.
         """
-        ends = sorted(self.ends(sample))
-        start, stop = self._stretch(sample, ends[0] if begin is None else begin, ends[1] if end is None else end)  # fmt: skip
         signal = self._signal(sample)
         heat = self._heat(self.exp.layers[layer], sample, target, method)
+        start, stop = self._stretch(signal.length, begin, end)
         until = time.monotonic() + patience
         lines = [
             self._overview(key, line, stop - start, columns)
             for key, line in (((sample,), signal), ((sample, target, method, layer), heat))
         ]
-        done = self._work([each for each in lines if isinstance(each, Overview)], start, stop, until)  # fmt: skip
-        unit = max(getattr(each, "unit", 1) for each in lines)
+        done = _read_on([each for each in lines if isinstance(each, Overview)], start, stop, until)
+        unit = max(each.unit if isinstance(each, Overview) else 1 for each in lines)
         where = bounds(start, stop, columns, signal.length, unit)
         low, high = _in_parts(lines[0], where)
         cold, hot = _in_parts(lines[1], where)
+        middles = (where[:-1] + where[1:] - 1) / 2
         strongest = np.where(np.abs(cold) > np.abs(hot), cold, hot)
-        x = self.exp.layout.coordinate(self.dim, (where[:-1] + where[1:] - 1) / 2)
-        return Tile(np.asarray(x, float), low, high, strongest, done)
+        return Tile(self._start + self._step * middles, low, high, strongest, done)
 
-    def _stretch(self, sample: int, begin: float, end: float) -> tuple[int, int]:
-        """From which to before which entry is shown: one more on either side than lies between."""
-        length = self.shape(sample)[self._axis - 1]
-        whole = self.exp.input.shape[self._axis]
-        start, stop = self.exp.layout.stretch(self.dim, whole, begin, end)
-        start, stop = max(start - 1, 0), min(stop + 1, length)
-        if stop - start < 1 or begin > end:
-            ends = self.ends(sample)
-            message = f"nothing of this sample's {self.dim} lies between {begin} and {end}: it runs from {ends[0]:g} to {ends[1]:g}."
-            raise LayoutError(message)
-        return start, stop
+    def _stretch(self, length: int, begin: float, end: float) -> tuple[int, int]:
+        """From which to before which entry is shown; where nothing lies, the nearest entry."""
+        entries = sorted((each - self._start) / self._step for each in (begin, end))
+        first, last = np.clip([np.floor(entries[0] + _EVEN), np.ceil(entries[1] - _EVEN)], 0, length - 1)  # fmt: skip
+        return int(first), int(max(first, last)) + 1
 
     def _overview(self, key: tuple[int, ...], line: Line, span: int, columns: int) -> Line:
         """An overview of the line where it is needed and fine enough, else the line."""
-        if span <= columns * _UNIT:
+        if span <= columns * _FINE * _UNIT:
             return line
         with self._lock:
             found = self._kept.pop(key, None) or Overview(line)
             self._kept[key] = found
             while len(self._kept) > 2 and sum(each.nbytes for each in self._kept.values()) > _KEPT:
                 self._kept.popitem(last=False)
-        return found if span > columns * found.unit else line
-
-    def _work(self, overviews: list[Overview], start: int, stop: int, until: float) -> float:
-        for each in overviews:
-            if each.done < stop:
-                each.work(until)
-        least = min((each.done for each in overviews), default=stop)
-        return min(max((least - start) / (stop - start), 0.0), 1.0)
+        return found if span > columns * _FINE * found.unit else line
 
     def _signal(self, sample: int) -> Signal:
         shape, place = self.shape(sample), self._axis - 1
@@ -303,35 +288,26 @@ class Tiles:
 
     def _heat(self, layer: LayerMaps, sample: int, target: int, method: int) -> Heat:
         grid = _grid(layer, sample)
-        place = next((i for i, each in enumerate(grid) if each.input_axis == self._axis), None)
-        if place is None:
-            message = (
-                f"layer {layer.name!r} has no positions along {self.dim}; choose another layer."
-            )
-            raise LayoutError(message)
-        others = [*grid[:place], *grid[place + 1 :]]
+        places = [i for i, each in enumerate(grid) if each.input_axis == self._axis]
+        others = [each for i, each in enumerate(grid) if i not in places]
+        along = grid[places[0]] if places else replace(grid[0], input_axis=self._axis, cells=1, length=self.shape(sample)[self._axis - 1])  # fmt: skip
 
         def read(cells: slice) -> np.ndarray:
-            where = [slice(0, each.cells) for each in grid]
-            where[place] = cells
-            values = np.moveaxis(layer.values[(sample, target, method, *where)], place, 0)
-            return resample(values, others).reshape(len(values), -1).T
+            where = [cells if i in places else slice(0, each.cells) for i, each in enumerate(grid)]
+            values = layer.values[(sample, target, method, *where)]
+            first = np.moveaxis(values, places[0], 0) if places else values[None]
+            return resample(first, others).reshape(len(first), -1).T
 
-        return Heat(int(np.prod([each.length for each in others])), grid[place], read)
+        return Heat(int(np.prod([each.length for each in others])), along, read)
 
 
-def long_dim(exp: Explanation) -> str:
-    """The axis that is shown a stretch at a time.
-
-    Raises:
-        LayoutError: There is none: the maps are images or volumes.
-    """
-    if "time" in exp.dims:
-        return "time"
-    if len(exp.dims) == 1:
-        return exp.dims[0]
-    message = f"maps with axes {', '.join(exp.dims)} have no long axis to walk along."
-    raise LayoutError(message)
+def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> float:
+    """Read on where the stretch is not all read; up to which share of it is."""
+    for each in overviews:
+        if each.done < stop:
+            each.work(until)
+    least = min((each.done for each in overviews), default=stop)
+    return min(max((least - start) / (stop - start), 0.0), 1.0)
 
 
 def _grid(layer: LayerMaps, sample: int) -> tuple[Axis, ...]:
