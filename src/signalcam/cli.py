@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from signalcam import __version__, methods
+from signalcam import __version__, load, methods
 from signalcam.errors import CamError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -40,6 +40,20 @@ def demo(
         typer.echo(f"signalcam: {error}", err=True)
         raise typer.Exit(2) from error
     print(f"Written to {folder}/: ventricular.png, normal.png, explanation.zarr, summary.txt.")
+
+
+@app.command()
+def report(
+    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
+) -> None:
+    """Write a saved result as one page to click through, which needs no network."""
+    try:
+        load(maps).to_html(to)
+    except CamError as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
+    print(f"Written to {to}.")
 
 
 @app.command("methods")
