@@ -58,7 +58,13 @@ class OnDisk:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        return np.asarray(self.source[key])
+        try:
+            return np.asarray(self.source[key])
+        except IndexError:
+            raise
+        except Exception as error:
+            message = f"{self.source.store_path} is damaged ({type(error).__name__}: {error}). Save it again, or restore it from a copy."
+            raise StoreError(message) from error
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - as NumPy calls it
         return np.array(self[:], dtype=dtype, copy=copy)
@@ -117,13 +123,20 @@ def _fill(place: Path, contents: Contents) -> None:
     for name, values in arrays.items():
         dims = contents.arrays[name].dims
         if isinstance(values, np.ndarray):
-            whole = np.ascontiguousarray(values)
-            group.create_array(name, data=whole, dimension_names=dims, chunks=_chunks(values.shape))
+            array = _made(group, name, values, dims, _chunks(values.shape))
+            array[...] = np.ascontiguousarray(values)
             continue
-        parts = {"chunks": next(_blocks(values))[1].shape, "dimension_names": dims}
-        array = group.create_array(name, shape=values.shape, dtype=values.dtype, **parts)
+        array = _made(group, name, values, dims, next(_blocks(values))[1].shape)
         for where, block in _blocks(values):
             array[where] = block
+
+
+def _made(group: Any, name: str, values: Any, dims: tuple[str, ...], chunks: tuple[int, ...]) -> Any:  # fmt: skip
+    """A new array in which a chunk that is not there reads as NaN where it can."""
+    blank = np.nan if values.dtype.kind == "f" else 0
+    return group.create_array(
+        name, shape=values.shape, dtype=values.dtype, chunks=chunks, dimension_names=dims, fill_value=blank
+    )  # fmt: skip
 
 
 def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -34,8 +34,9 @@ import numpy as np
 from signalcam import keeping
 from signalcam.errors import CamError, InputError, StoreError
 from signalcam.explanation import Explanation
-from signalcam.report.contents import about, axis, kind_of, row_names
+from signalcam.report.contents import kind_of, outline
 from signalcam.report.page import page
+from signalcam.report.slices import cut
 from signalcam.report.table import OUTCOMES, SORTS, Table, Wanted
 from signalcam.report.tiles import Tiles
 
@@ -43,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 _COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
 _IDLE = 60.0  # seconds after which a silent connection is closed
 _HERE = ("localhost", "127.0.0.1", "::1")
-_ROUTE = re.compile(r"/(?:(\d{1,9})/(tile|samples|))?", re.ASCII)
+_ROUTE = re.compile(r"/(?:(\d{1,9})/(tile|slice|samples|))?", re.ASCII)
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",  # the page itself says what it may load
@@ -93,7 +94,7 @@ class Shown:
     @cached_property
     def page(self) -> str:
         """The page, without numbers."""
-        return page(_summary(self.exp), "served")
+        return page(outline(self.exp), "served")
 
 
 class Place:
@@ -122,8 +123,9 @@ class Place:
     def newest(self) -> Shown:
         """What lies there now."""
         with self._lock:
-            if _stamp(self._path) != self._shown.stamp:
-                self._shown = self._opened(self._shown.number + 1)
+            old = self._shown
+            again = _stamp(self._path) == old.stamp  # what was read before may not have been whole
+            self._shown = Shown(old.exp, old.stamp, old.number) if again else self._opened(old.number + 1)  # fmt: skip
             return self._shown
 
     def numbered(self, number: int) -> Shown:
@@ -132,10 +134,11 @@ class Place:
         Raises:
             Refusal: Something else lies there by now.
         """
-        if self._shown.number != number or _stamp(self._path) != self._shown.stamp:
+        shown = self._shown
+        if shown.number != number or _stamp(self._path) != shown.stamp:
             message = "the result was saved again or taken away since; reload the page."
             raise Refusal(HTTPStatus.CONFLICT, message)
-        return self._shown
+        return shown
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
@@ -161,7 +164,9 @@ class Query:
         try:
             given = parse_qs(text, keep_blank_values=True, max_num_fields=20, errors="strict")
         except ValueError as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "the address holds no readable question.") from error
+            raise Refusal(
+                HTTPStatus.BAD_REQUEST, "the address holds no readable question."
+            ) from error
         self._given = {name: values[-1] for name, values in given.items()}
 
     def text(self, name: str, *, most: int = _TEXT) -> str:
@@ -202,7 +207,26 @@ def _refused(name: str, value: str, expected: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, f"{name} is {value!r}; give {expected}.")
 
 
+def _slice(shown: Shown, query: Query) -> dict[str, Any]:
+    exp = shown.exp
+    kind, dims = kind_of(exp)
+    if kind == "signal":
+        raise Refusal(HTTPStatus.BAD_REQUEST, "signals have no slices; ask for a tile.")
+    deepest = exp.input.shape[exp.layout.dims.index(dims[0])] - 1 if len(dims) == 3 else 0
+    found = cut(exp, **_chosen(exp, query), at=query.count("at", deepest, least=-1))
+    return {
+        "picture": _base64(found.picture, "u1"),
+        "planes": len(found.picture),
+        "heat": _base64(found.heat, "<f4"),
+        "deviation": None,
+        "strongest": found.strongest,
+        "at": found.at,
+    }
+
+
 def _tile(shown: Shown, query: Query) -> dict[str, Any]:
+    if kind_of(shown.exp)[0] != "signal":
+        raise Refusal(HTTPStatus.BAD_REQUEST, "images and volumes have no tiles; ask for a slice.")
     chosen = _chosen(shown.exp, query)
     columns = query.count("columns", _COLUMNS, least=1)
     ends = {"begin": query.number("from"), "end": query.number("to")}
@@ -231,7 +255,11 @@ def _samples(shown: Shown, query: Query) -> dict[str, Any]:
     return shown.table.rows(wanted)
 
 
-_ANSWERS: dict[str, Callable[[Shown, Query], dict[str, Any]]] = {"tile": _tile, "samples": _samples}
+_ANSWERS: dict[str, Callable[[Shown, Query], dict[str, Any]]] = {
+    "tile": _tile,
+    "slice": _slice,
+    "samples": _samples,
+}
 
 
 def _base64(values: np.ndarray, kind: str) -> str:
@@ -326,7 +354,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
     timeout = _IDLE
-    disable_nagle_algorithm = True  # with buffering: an answer does not wait for the last one's receipt
+    disable_nagle_algorithm = (
+        True  # with buffering: an answer does not wait for the last one's receipt
+    )
     wbufsize = -1
 
     def version_string(self) -> str:
@@ -354,7 +384,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refuse_method(self) -> None:
         self.close_connection = True
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET is answered.\n", Allow="GET")
+        self._send(
+            HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET is answered.\n", Allow="GET"
+        )
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse what is no request at all."""
@@ -369,13 +401,14 @@ class Handler(BaseHTTPRequestHandler):
         if self._let_in(query):
             return
         number, what = self._route(parts.path)
-        if number is None or (what == "" and number != self.server.place.newest().number):
-            self._redirect(f"/{self.server.place.newest().number}/")
+        if not what:
+            newest = self.server.place.newest()
+            if number != newest.number:
+                self._redirect(f"/{newest.number}/")
+            else:
+                self._send(HTTPStatus.OK, "text/html", newest.page.encode())
             return
         shown = self.server.place.numbered(number)
-        if what == "":
-            self._send(HTTPStatus.OK, "text/html", shown.page.encode())
-            return
         answer = _ANSWERS[what](shown, query)
         self.server.place.numbered(number)  # what was read is of one result
         self._send(HTTPStatus.OK, "application/json", _json(answer))
@@ -406,12 +439,13 @@ class Handler(BaseHTTPRequestHandler):
             return ""
         return found.value if found else ""
 
-    def _route(self, path: str) -> tuple[int | None, str]:
+    def _route(self, path: str) -> tuple[int, str]:
+        """The number of what a page was made of, -1 for none, and what is asked of it; nothing for the page."""
         found = _ROUTE.fullmatch(path)
         if found is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page.")
         number, what = found.groups()
-        return (None if number is None else int(number)), what or ""
+        return int(number or -1), what or ""
 
     def _redirect(self, to: str, **headers: str) -> None:
         self._send(HTTPStatus.SEE_OTHER, "text/plain", b"", Location=to, **headers)
@@ -476,7 +510,9 @@ def serving(
         reason = getattr(error, "strerror", None) or error
         message = f"cannot listen on {host}, port {port}: {reason}. Choose another port, or leave --port away for any that is free."
         raise InputError(message) from error
-    thread = Thread(target=server.serve_forever, name="signalcam-view", kwargs={"poll_interval": 0.1})
+    thread = Thread(
+        target=server.serve_forever, name="signalcam-view", kwargs={"poll_interval": 0.1}
+    )
     thread.start()
     try:
         yield server
