@@ -1,5 +1,10 @@
 """The command line: parse, call, print."""
 
+import os
+import sys
+import webbrowser
+from contextlib import suppress
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -54,6 +59,48 @@ def report(
         typer.echo(f"signalcam: {error}", err=True)
         raise typer.Exit(2) from error
     print(f"Written to {to}.")
+
+
+@app.command()
+def view(
+    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="On which port; 0 for any that is free.")
+    ] = 0,
+    host: Annotated[str, typer.Option(help="What to listen on.")] = "127.0.0.1",
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --host be one that other machines reach.")
+    ] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Whether to open a browser.")
+    ] = True,
+) -> None:
+    """Look at a saved result of any size, served from the store on this machine, until Ctrl-C."""
+    from signalcam.report.server import is_loopback, serving  # noqa: PLC0415 - so that --help is quick
+
+    try:
+        with serving(maps, host, port, allow_remote=allow_remote) as server:
+            if not is_loopback(host):
+                warning = "anyone who can reach this machine and has the link can look, and nothing is encrypted on the way"
+                typer.echo(f"signalcam: {warning}.", err=True)
+            print(f"{maps} is shown at {server.url} until Ctrl-C.", flush=True)
+            if open_browser and _has_screen():
+                webbrowser.open(server.url)
+            _wait()
+    except CamError as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open a window, and not take over the terminal."""
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))  # fmt: skip
+
+
+def _wait() -> None:
+    """Do nothing until Ctrl-C."""
+    with suppress(KeyboardInterrupt):
+        Event().wait()
 
 
 @app.command("methods")

@@ -44,25 +44,43 @@ def summary(exp: Explanation) -> dict[str, Any]:
     Raises:
         LayoutError: There is no page for maps with such axes.
     """
+    known = outline(exp)
+    negative = any(bool((each.values < 0).any()) for each in exp.layers)
+    return {
+        **known,
+        "signed": known["signed"] or negative,
+        "samples": samples(exp),
+        "strongest": strongest(exp),
+        "groups": [{"name": name, "count": len(rows)} for name, rows in groups(exp)],
+    }
+
+
+def outline(exp: Explanation) -> dict[str, Any]:
+    """The same of a result that is on disk: what is said of it without reading its maps.
+
+    Raises:
+        LayoutError: There is no page for maps with such axes.
+    """
     kind, dims = kind_of(exp)
+    columns = {"predicted": exp.classes, "confidence": exp.probabilities, "label": exp.true_classes}
     return {
         "sentence": str(exp),
         "kind": kind,
         "axes": [axis(exp, dim) for dim in dims],
         "rows": row_names(exp) if kind == "signal" else [],
         "units": exp.layout.units or "",
-        "signed": exp.provenance.get("signed") == "True" or any(bool((each.values < 0).any()) for each in exp.layers),
+        "signed": exp.provenance.get("signed") == "True",
         "meaning": str(exp.provenance.get("normalized") or exp.provenance.get("score", "")).partition(";")[0],
         "classes": _class_names(exp),
         "targets": list(map(str, exp.targets)),
         "methods": list(map(str, exp.methods)),
         "layers": list(map(str, exp.layer_names)),
-        "samples": samples(exp),
+        "samples": None,
         "count": len(exp),
-        "known": [name for name, each in samples(exp).items() if each is not None],
+        "known": ["name", *(name for name, each in columns.items() if each is not None), "asked", "score"],
         "map_rows": math.prod(exp.input.shape[axis] for axis in exp.map_axes if exp.layout.dims[axis] not in dims),
-        "strongest": strongest(exp),
-        "groups": [{"name": name, "count": len(rows)} for name, rows in groups(exp)],
+        "strongest": None,
+        "groups": [],
         "about": about(exp),
     }  # fmt: skip
 

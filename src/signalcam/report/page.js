@@ -280,7 +280,7 @@ async function panelIn(known, source, id, item, name, row) {
 
 async function begin() {
   const known = JSON.parse(element("known").textContent), { summary } = known;
-  const source = known.source === "embedded" ? embedded(summary, element("data").textContent) : served();
+  const source = known.source === "embedded" ? embedded(summary, element("data").textContent) : served((share) => { element("summary").textContent = share < 1 ? `Reading the sample: ${Math.floor(100 * share)} %.` : ""; });
   let row = null, panel = null, means = null;
   element("sentence").textContent = summary.sentence;
   element("tab-means").hidden = !summary.groups.length;
@@ -290,6 +290,7 @@ async function begin() {
   }
   element("group").replaceChildren(...summary.groups.map(({ name, count }, i) => new Option(`${name} (${count})`, i)));
   for (const id of ["slices", "mean-slices", "shows-label", "own-label"]) element(id).hidden = true;
+  element("same").closest("label").hidden = summary.strongest === null;
   element("own-label").hidden = summary.rows.length < 2;
   element("shows-label").hidden = summary.kind === "signal";
   aboutPage(known);

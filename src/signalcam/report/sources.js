@@ -109,10 +109,11 @@ function chosen(table, query) {
   return { count: numbers.length, rows };
 }
 
-function served() {
+function served(progress) {
   async function ask(what, query) {
-    const answer = await fetch(`${what}?${new URLSearchParams(query)}`);
-    if (!answer.ok) throw new Error(`The server answered ${answer.status} ${answer.statusText}: is signalcam view still running?`);
+    const answer = await fetch(`${what}?${new URLSearchParams(query)}`).catch(() => null);
+    if (answer === null) throw new Error("signalcam view has ended; start it again.");
+    if (!answer.ok) throw new Error(await answer.text());
     return answer.json();
   }
   const floats = (text, Kind = Float32Array) => new Kind(bytesOf(text).buffer);
@@ -123,9 +124,13 @@ function served() {
   }
 
   return {
+    // A long sample is read while the page waits: each answer says how far that came.
     async tile(choice, from, to, columns) {
-      const answer = await ask("tile", { ...choice, from, to, columns }), x = floats(answer.x, Float64Array);
-      return { x, low: rows(answer.low, x.length), high: rows(answer.high, x.length), heat: rows(answer.heat, x.length) };
+      for (;;) {
+        const answer = await ask("tile", { ...choice, from, to, columns }), x = floats(answer.x, Float64Array);
+        progress(answer.done);
+        if (answer.done === 1) return { x, low: rows(answer.low, x.length), high: rows(answer.high, x.length), heat: rows(answer.heat, x.length) };
+      }
     },
     async slice(choice, at) {
       const answer = await ask("slice", { ...choice, at });
