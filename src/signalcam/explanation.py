@@ -460,7 +460,7 @@ class Explanation:
             LayoutError: There is no page for maps with such axes.
 
         Example:
-            >>> exp.to_html("report.html")  # doctest: +SKIP
+            >>> exp.to_html("report.html")
         """
         from signalcam.report import write  # noqa: PLC0415 - a floor above; loaded when asked for
 

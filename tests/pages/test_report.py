@@ -8,7 +8,7 @@ import pytest
 from pages.made import ecg, picture
 from unit.results import make
 
-from signalcam import Layout
+from signalcam import Layout, StoreError
 
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
@@ -312,7 +312,13 @@ def test_a_spectrogram_stands_upright_with_round_frequencies(page, tmp_path):
     exp = picture((3, 1, 24, 40), "batch _ frequency time", (2, 3), coordinates=places)
     page.open(exp, tmp_path)
     assert page.model("map-up", "m.start < m.end")
-    assert {"100", "1000"} <= set(page.model("map-y", "[...m.major_label_overrides.values()]"))
+    labels = dict(
+        page.model("map-y", "m.ticker.ticks.map(at => [m.major_label_overrides.get(at), at])")
+    )
+    assert {"100", "1000"} <= set(labels)
+    assert labels["100"] == pytest.approx(
+        np.interp(100, places["frequency"], np.arange(24)), abs=1e-6
+    )
 
 
 def test_names_are_data_wherever_they_land(page, tmp_path):
@@ -375,3 +381,68 @@ def test_the_thumbnail_is_static_and_its_picture_opens(page, tmp_path, exp):
     page.driver.get((tmp_path / "small.html").as_uri())
     assert page.js("return document.images[0].naturalWidth") == 40
     assert base64.b64decode(re.search(r"base64,([^\"]+)", text)[1]).startswith(b"\x89PNG")
+
+
+def test_a_report_is_written_whole_or_not_at_all(exp, tmp_path):
+    place = tmp_path / "deep" / "report.html"
+    exp.to_html(place)
+    before = place.read_text(encoding="utf-8")
+    assert before.startswith("<!doctype html>")
+    assert [each.name for each in place.parent.iterdir()] == ["report.html"]
+    exp.isel(sample=0).to_html(place)
+    assert place.read_text(encoding="utf-8") != before
+
+
+@pytest.mark.parametrize("name", ["folder", "file/report.html"])
+def test_a_place_that_cannot_be_written_to_is_named(exp, tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=rf"cannot write a report to .*{name}.*Choose a file"):
+        exp.to_html(tmp_path / name)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_the_command_writes_a_saved_result_and_refuses_what_is_none(tmp_path, exp):
+    from typer.testing import CliRunner  # noqa: PLC0415 - for this test
+
+    from signalcam.cli import app  # noqa: PLC0415 - the same
+
+    exp.save(tmp_path / "maps.zarr")
+    done = CliRunner().invoke(
+        app, ["report", str(tmp_path / "maps.zarr"), "--to", str(tmp_path / "out.html")]
+    )
+    assert done.exit_code == 0, done.output
+    exp.to_html(tmp_path / "same.html")
+    texts = [
+        re.sub(r"[0-9a-f-]{36}|p\d{4,}", "", (tmp_path / name).read_text(encoding="utf-8"))
+        for name in ("out.html", "same.html")
+    ]
+    assert texts[0] == texts[1]
+    refused = CliRunner().invoke(app, ["report", str(tmp_path / "nothing.zarr")])
+    assert refused.exit_code == 2
+    assert "there is nothing at" in refused.output
+
+
+def test_tokens_are_drawn_by_number_and_regressions_by_target(page, tmp_path):
+    from signalcam.align import Axis  # noqa: PLC0415 - beside what it is for
+    from signalcam.native import LayerMaps  # noqa: PLC0415 - the same
+
+    grid = (Axis(1, 12, 12, 0.0, 1.0),)
+    layers = (
+        LayerMaps("encoder", np.random.default_rng(4).random((3, 2, 2, 12)).astype("f4"), grid),
+    )
+    exp = make(
+        input=np.arange(36).reshape(3, 12), layers=layers, layout=Layout("batch token"), classes=None, probabilities=None,
+        logits=None, true_classes=None, target_classes=np.full((3, 2), -1), class_names=None, targets=("age", "weight"),
+    )  # fmt: skip
+    page.open(exp, tmp_path)
+    assert "evidence for the target age" in page.text("meaning")
+    assert page.text("verdict") == ""
+    assert page.js("return [...document.querySelectorAll('#heads th')].map(e => e.innerText)") == [
+        "sample"
+    ]
+    drawn, places = page.heat()
+    np.testing.assert_allclose(drawn[0], exp.maps.values[0, 0, 0, 0], atol=ROUNDED)
+    assert places.tolist() == list(range(12))
+    assert page.js("return document.getElementById('outcome').checkVisibility()") is False

@@ -24,6 +24,12 @@ async function figureIn(element, item, name) {
     model("colours").palette = palette;
   }
 
+  function ticks(which, places) {
+    const axis = model(which);
+    axis.major_label_overrides = new Map(places);
+    axis.ticker.ticks = places.map(([place]) => place);
+  }
+
   function picture(heights, x, rows) {
     const dw = stepOf(x, rows.step), values = new Float32Array(heights.length * x.length);
     heights.forEach((each, row) => values.set(each, (heights.length - 1 - row) * x.length));
@@ -46,12 +52,11 @@ async function figureIn(element, item, name) {
       up.setv({ start: heights[0], end: heights[1], reset_start: heights[0], reset_end: heights[1] });
     },
     heights(low, high) { up.setv({ start: low, end: high, reset_start: low, reset_end: high }); },
-    scale(low, high) { model("colours").setv({ low, high }); },
-    ticks(which, ticks) {
-      const axis = model(which);
-      axis.major_label_overrides = new Map(ticks.map(([place, text]) => [place, text]));
-      axis.ticker.ticks = ticks.map(([place]) => place);
+    scale(low, high) {
+      model("colours").setv({ low, high });
+      ticks("bar", ticksOf({ places: null, unit: "" }, low, high, 5));
     },
+    ticks,
     strips(heat, x, rows) { model("heat").data = picture(heat, x, rows); },
     lines(xs, ys, widths) { model("lines").data = { xs, ys, widths }; },
     pixels(values, [height, width], place) {

@@ -7,7 +7,6 @@ from typing import Any
 from bokeh.embed import json_item
 from bokeh.models import (
     BoxZoomTool,
-    ColorBar,
     ColumnDataSource,
     CrosshairTool,
     FixedTicker,
@@ -19,11 +18,13 @@ from bokeh.models import (
     SaveTool,
     WheelZoomTool,
 )
+from bokeh.models.annotations import ColorBar
 from bokeh.palettes import Inferno256, Oranges256, RdBu11, interp_palette
 from bokeh.plotting import figure
 
 _DARK = "#14171c"  # the page's own background in dark mode
 _LEGIBLE = 200  # of 256 colours: on darker ones a black line is lost
+_NAME = 13  # pixels that a channel's name needs
 _OPACITY = 217  # of 255, of the strongest heat over a picture: it stays visible below
 
 
@@ -37,8 +38,8 @@ def palettes() -> dict[str, dict[str, list[str]]]:
     return {
         "light": {"one": list(reversed(Oranges256))[:_LEGIBLE], "two": two},
         "dark": {
-            "one": list(interp_palette([_DARK, "#5a2c08", "#c25a0c"], 256)),
-            "two": list(interp_palette(["#2b7bba", "#123a5c", _DARK, "#5c1620", "#c23b45"], 256)),
+            "one": list(interp_palette((_DARK, "#5a2c08", "#c25a0c"), 256)),
+            "two": list(interp_palette(("#2b7bba", "#123a5c", _DARK, "#5c1620", "#c23b45"), 256)),
         },
         "picture": {
             "one": [f"{colour}{_OPACITY * i // 255:02x}" for i, colour in enumerate(Inferno256)],
@@ -50,8 +51,8 @@ def palettes() -> dict[str, dict[str, list[str]]]:
 def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
     """Lines over strips of heat, one row a channel, zoomed and panned along the long axis."""
     rows, across = summary["rows"], summary["axes"][0]
-    height = 330 if len(rows) == 1 else min(max(40 * len(rows), 300), max(620, 12 * len(rows))) + 60
-    plot = _figure(name, height, "width", across)
+    inner = 270 if len(rows) == 1 else min(max(40 * len(rows), 240), max(560, 10 * len(rows)))
+    plot = _figure(name, inner + 60, "width", across)
     plot.add_tools(CrosshairTool(dimensions="height", name=f"{name}-cross"))
     strips = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")  # fmt: skip
     mapper = _mapper(name)
@@ -60,8 +61,8 @@ def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
     glyph = plot.multi_line("xs", "ys", source=drawn, line_width="widths", line_join="round")
     glyph.glyph.name = f"{name}-line"
     if len(rows) > 1:
-        last = len(rows) - 1
-        plot.yaxis.ticker = FixedTicker(ticks=list(range(len(rows))))
+        last, every = len(rows) - 1, -(-_NAME * len(rows) // inner)
+        plot.yaxis.ticker = FixedTicker(ticks=[last - i for i in range(0, len(rows), every)])
         plot.yaxis.major_label_overrides = {last - i: _plain(each) for i, each in enumerate(rows)}
     else:
         plot.yaxis.axis_label = _plain(_label({"name": "signal" if rows == ["0"] else rows[0], "unit": summary["units"]}))  # fmt: skip
@@ -74,7 +75,7 @@ def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
     up, across = summary["axes"][-2:]
     plot = _figure(name, 520, "both", across)
     plot.yaxis.axis_label = _plain(_label(up))
-    plot.match_aspect = False
+    plot.yaxis.ticker = FixedTicker(ticks=[])
     drawn = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-lines")  # fmt: skip
     plot.image_rgba("image", "x", "y", "dw", "dh", source=drawn)
     heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")  # fmt: skip
@@ -89,7 +90,7 @@ def _figure(name: str, height: int, dimensions: Any, across: dict[str, Any]) -> 
     wheel = WheelZoomTool(dimensions=dimensions)
     plot = figure(
         name=name, height=height, sizing_mode="stretch_width", min_width=260, toolbar_location="above",
-        x_range=Range1d(0, 1, name=f"{name}-across"), y_range=Range1d(0, 1, name=f"{name}-up"),
+        x_range=Range1d(start=0, end=1, name=f"{name}-across"), y_range=Range1d(start=0, end=1, name=f"{name}-up"),
         background_fill_color=None, border_fill_color=None, outline_line_color=None,
         tools=[PanTool(dimensions=dimensions), wheel, BoxZoomTool(dimensions=dimensions), ResetTool(), SaveTool()],
         active_scroll=wheel,
@@ -120,10 +121,10 @@ def _mapper(name: str) -> LinearColorMapper:
 
 
 def _bar(plot: Any, mapper: LinearColorMapper, name: str) -> None:
-    bar = ColorBar(color_mapper=mapper, name=f"{name}-bar", width=10, padding=4, background_fill_color=None, bar_line_color=None)  # fmt: skip
+    bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[]), name=f"{name}-bar", width=10, padding=4, background_fill_color=None, bar_line_color=None)  # fmt: skip
     plot.add_layout(bar, "right")
 
 
 def _item(plot: Any) -> dict[str, Any]:
-    item: dict[str, Any] = json_item(plot)
+    item: dict[str, Any] = dict(json_item(plot))
     return item

@@ -197,7 +197,7 @@ function wordsOf(known, mark, row) {
 
   function question(choice) {
     const index = row() ? row().asked[choice.target] : -1;
-    return index >= 0 ? summary.classes[index] : summary.targets[choice.target];
+    return index >= 0 ? summary.classes[index] : `the target ${summary.targets[choice.target]}`;
   }
 
   function heights(layout) {

@@ -90,6 +90,7 @@ function tableOf(summary, source, choose) {
   function head(name) {
     const cell = document.createElement("th"), button = document.createElement("button");
     cell.scope = "col";
+    if (name === "confidence") cell.className = "sure";
     button.type = "button";
     button.textContent = HEADS[name];
     button.addEventListener("click", () => {
