@@ -120,6 +120,12 @@ class Page:
         return slowest
 
 
+def _processor(process: subprocess.Popen[str]) -> float:
+    """Seconds that a process has computed: what a busy machine does not change much."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak(process: subprocess.Popen[str]) -> float:
     """The most memory that a process held, in MB."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
@@ -132,10 +138,13 @@ def measured(path: Path, samples: int, seconds: float) -> dict[str, str]:
     with viewing(path) as (process, url):
         page = Page(url)
         page.get(page.root)
-        opened = time.perf_counter() - began
+        opened, busy = time.perf_counter() - began, _processor(process)
         slowest = page.tile(0, seconds)
         whole = time.perf_counter() - began
-        rows = {"page there": f"{opened:.2f} s", "first sample drawn": f"{whole:.2f} s"}
+        rows = {
+            "page there": f"{opened:.2f} s, of which the processor worked {busy:.2f}",
+            "first sample drawn": f"{whole:.2f} s, of which the processor worked {_processor(process):.2f}",
+        }
         rows["slowest answer until then"] = f"{slowest:.0f} ms"
         for width in (seconds, 3600, 60, 10, 2):
             if width <= seconds:

@@ -1,5 +1,6 @@
 // The figures: Bokeh draws, this fills what it draws.
 
+const THICK = 1.25; // pixels of a line from low to high: thinner ones leave gaps that look like a pattern
 const ROW = 0.46; // of a row's height that the largest swing may fill, to either side
 
 function colourOf(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
@@ -110,7 +111,7 @@ function pathOf(tile, row, place) {
     const ends = i % 2 ? [high[i], low[i]] : [low[i], high[i]];
     for (const n of [0, 1]) [xs[2 * i + n], ys[2 * i + n]] = [x[i], place(row, ends[n])];
   }
-  return [xs, ys, 1];
+  return [xs, ys, THICK];
 }
 
 // The mean, and what lies a deviation below and above it.

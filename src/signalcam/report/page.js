@@ -278,9 +278,23 @@ async function panelIn(known, source, id, item, name, row) {
   return panel;
 }
 
+// Says how far a long sample was read, in place of what is said of the figure.
+function reader() {
+  let said = null;
+  return (share) => {
+    if (share < 1) {
+      said ??= element("summary").textContent;
+      element("summary").textContent = `Reading the sample: ${Math.floor(100 * share)} %.`;
+    } else if (said !== null) {
+      element("summary").textContent = said;
+      said = null;
+    }
+  };
+}
+
 async function begin() {
   const known = JSON.parse(element("known").textContent), { summary } = known;
-  const source = known.source === "embedded" ? embedded(summary, element("data").textContent) : served((share) => { element("summary").textContent = share < 1 ? `Reading the sample: ${Math.floor(100 * share)} %.` : ""; });
+  const source = known.source === "embedded" ? embedded(summary, element("data").textContent) : served(reader());
   let row = null, panel = null, means = null;
   element("sentence").textContent = summary.sentence;
   element("tab-means").hidden = !summary.groups.length;
