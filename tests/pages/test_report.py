@@ -56,6 +56,15 @@ def test_the_map_drawn_is_the_strongest_of_each_column(opened, exp):
         assert abs(places[-1] - 7.996) < 0.004
 
 
+def test_each_channel_fills_its_row_where_it_is_asked_to(opened, exp):
+    assert "all channels at one scale" in opened.text("meaning")
+    opened.doing("document.getElementById('own').click()")
+    ys = opened.model("map-lines", "m.data.ys.map(y => [...y])")
+    for row, drawn in enumerate(ys):
+        assert np.abs(np.array(drawn) - (2 - row)).max() == pytest.approx(0.46, rel=1e-3)
+    assert "each channel at its own scale" in opened.text("meaning")
+
+
 def test_target_and_method_chosen_are_the_ones_drawn(opened, exp):
     opened.choose("target", 1)
     opened.choose("method", 1)
@@ -278,6 +287,8 @@ def test_long_records_have_a_clock(page, tmp_path):
     exp = ecg(samples=1, length=4000, layout=Layout("batch channel time", 1, ["I", "II", "V1"]))
     page.open(exp, tmp_path)
     assert "0:30:00" in page.model("map-x", "[...m.major_label_overrides.values()]")
+    assert page.model("map-x", "m.axis_label.text") == "time (h:m:s)"
+    assert re.search(r"strongest at time \d:\d\d:\d\d ", page.text("summary"))
 
 
 def test_pictures_lie_as_they_are_under_their_heat(page, tmp_path):
