@@ -39,15 +39,17 @@ def signal(rng: np.random.Generator, length: int) -> np.ndarray:
     return (beats + drift + 0.03 * rng.standard_normal(length)).astype(np.float32)
 
 
-def result(input: np.ndarray, cells: int, rng: np.random.Generator, **more: object) -> sc.Explanation:  # noqa: A002 - the field's name
+def result(
+    record: np.ndarray, cells: int, rng: np.random.Generator, **more: object
+) -> sc.Explanation:
     """A result with one map a sample, rough as real ones are."""
-    samples, _, length = input.shape
+    samples, _, length = record.shape
     values = np.abs(rng.standard_normal((samples, 1, 1, cells))).astype(np.float32)
     grid = (Axis(2, cells, length, STRIDE / 2, float(STRIDE), 40.0, probed=True),)
     return sc.Explanation(
         layers=(LayerMaps("conv4", values, grid),), targets=("AF",), methods=("grad-cam",),
         layout=sc.Layout("batch channel time", sampling_rate=RATE, channel_names=["I", "II"], units="mV"),
-        input=input, scores=np.full((samples, 1), np.nan), target_classes=np.ones((samples, 1), int),
+        input=record, scores=np.full((samples, 1), np.nan), target_classes=np.ones((samples, 1), int),
         class_names=("N", "AF"), provenance={"model": "by hand", "score": "logit"}, **more,
     )  # fmt: skip
 

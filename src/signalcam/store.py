@@ -47,7 +47,8 @@ class OnDisk:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of its values."""
-        return np.dtype(self.source.dtype)
+        found: np.dtype[Any] = np.dtype(self.source.dtype)
+        return found
 
     @property
     def ndim(self) -> int:

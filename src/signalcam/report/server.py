@@ -229,8 +229,8 @@ def _tile(shown: Shown, query: Query) -> dict[str, Any]:
         raise Refusal(HTTPStatus.BAD_REQUEST, "images and volumes have no tiles; ask for a slice.")
     chosen = _chosen(shown.exp, query)
     columns = query.count("columns", _COLUMNS, least=1)
-    ends = {"begin": query.number("from"), "end": query.number("to")}
-    tile = shown.tiles.tile(**chosen, **ends, columns=columns)
+    begin, end = query.number("from"), query.number("to")
+    tile = shown.tiles.tile(**chosen, begin=begin, end=end, columns=columns)
     heights = {name: _base64(getattr(tile, name), "<f4") for name in ("low", "high", "heat")}
     return {"x": _base64(tile.x, "<f8"), **heights, "done": tile.done}
 
@@ -314,7 +314,7 @@ class Server(ThreadingHTTPServer):
 
     def is_named(self, host: str) -> bool:
         """Whether a request meant this machine, and not a name that was made to point at it."""
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _name(host)
         if is_loopback(self._host):
             return name in _HERE or name == self._host
         return name in (*_HERE, self._host, socket.gethostname()) or _is_address(name)
@@ -353,6 +353,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # answers to what is no request have headers, too
     timeout = _IDLE
     disable_nagle_algorithm = (
         True  # with buffering: an answer does not wait for the last one's receipt
@@ -460,6 +461,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _same(one: str, other: str) -> bool:

@@ -73,7 +73,9 @@ class Table:
     @cached_property
     def _ranks(self) -> np.ndarray:
         """Where each name comes in the alphabet, numbers in it by their size."""
-        known = {name: number for number, name in enumerate(sorted(set(self._names), key=_natural))}
+        numbers = all(name.isdecimal() for name in self._names)
+        order = sorted(set(self._names), key=int if numbers else _natural)
+        known = {name: number for number, name in enumerate(order)}
         return np.asarray([known[name] for name in self._names])
 
     @cached_property
@@ -82,7 +84,8 @@ class Table:
         exp = self.exp
         if exp.classes is None or exp.probabilities is None:
             return None
-        return np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
+        sure: np.ndarray = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
+        return sure
 
     def _column(self, name: str) -> np.ndarray | None:
         """What is known of each sample; nothing where it is not known of any."""

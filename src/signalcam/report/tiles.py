@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -51,8 +51,13 @@ class Tile:
 class Line(Protocol):
     """Rows of numbers along the long axis, of which parts are read."""
 
-    rows: int
-    length: int
+    @property
+    def rows(self) -> int:
+        """How many."""
+
+    @property
+    def length(self) -> int:
+        """How long each is."""
 
     def extremes(self, bounds: np.ndarray) -> Extremes:
         """The least and the most ``(row, column)`` between each bound and the next."""
@@ -114,11 +119,13 @@ def _turns(axis: Axis, bounds: np.ndarray) -> np.ndarray:
     """The samples between which a map is straight."""
     if axis.jump < 2:
         return np.arange(axis.length)
-    centres = axis.centres
-    seen = [each for each in (axis.first, axis.last) if each is not None]
-    found = [np.floor(centres), np.ceil(centres), bounds[:-1], bounds[1:] - 1, seen]
-    every = np.concatenate(found).astype(np.int64)
-    return np.unique(every[(every >= 0) & (every < axis.length)])
+    turns = np.zeros(axis.length, bool)
+    for each in (np.floor(axis.centres), np.ceil(axis.centres), bounds[:-1], bounds[1:] - 1):
+        turns[each[(each >= 0) & (each < axis.length)].astype(np.int64)] = True
+    for edge in (axis.first, axis.last):
+        if edge is not None and 0 <= edge < axis.length:
+            turns[edge] = True
+    return np.flatnonzero(turns)
 
 
 def _extremes(values: np.ndarray, starts: np.ndarray) -> Extremes:
@@ -130,8 +137,9 @@ def bounds(start: int, stop: int, columns: int, length: int, unit: int = 1) -> n
     """Divide a stretch into at most so many columns, which begin at multiples of a unit."""
     first, last = start // unit, -(-stop // unit)
     count = min(columns, last - first)
-    found: np.ndarray = (first + np.arange(count + 1) * (last - first) // count) * unit
-    return np.minimum(found, length)
+    found = (first + np.arange(count + 1) * (last - first) // count) * unit
+    ends: np.ndarray = np.minimum(found, length)
+    return ends
 
 
 def _in_parts(line: Line, bounds: np.ndarray) -> Extremes:
@@ -279,10 +287,11 @@ class Tiles:
         *others, length = [*shape[:place], *shape[place + 1 :], shape[place]]
 
         def read(stretch: slice) -> np.ndarray:
-            where = [slice(0, each) for each in shape]
-            where[place] = stretch
-            values = self.exp.input[(sample, *where)]
-            return np.moveaxis(values, place, -1).reshape(-1, stretch.stop - stretch.start)
+            where: list[Any] = [sample, *(slice(0, each) for each in shape)]
+            where[place + 1] = stretch
+            values = self.exp.input[tuple(where)]
+            lines: np.ndarray = np.moveaxis(values, place, -1)
+            return lines.reshape(-1, stretch.stop - stretch.start)
 
         return Signal(int(np.prod(others)), length, read)
 
