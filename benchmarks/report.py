@@ -113,7 +113,7 @@ def main() -> None:
     """Measure every page and print the table."""
     pages = {
         "12 x 5000, 1 sample": made(1, 12, 5000, 1, 16),
-        "12 x 5000, 40 samples": made(40, 12, 5000, 3, 16),
+        "12 x 5000, 130 samples, 3 methods": made(130, 12, 5000, 3, 16),
         "1,000 windows x 1000, 3 methods": made(1000, 1, 1000, 3, 4),
         "1,000 windows x 1000, 3 methods, a map value for each of the signal": made(1000, 1, 1000, 3, 1),
         "1 h, 2 x 900,000": made(1, 2, 900_000, 1, 16),

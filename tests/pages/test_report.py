@@ -56,6 +56,15 @@ def test_the_map_drawn_is_the_strongest_of_each_column(opened, exp):
         assert abs(places[-1] - 7.996) < 0.004
 
 
+def test_each_channel_fills_its_row_where_it_is_asked_to(opened, exp):
+    assert "all channels at one scale" in opened.text("meaning")
+    opened.doing("document.getElementById('own').click()")
+    ys = opened.model("map-lines", "m.data.ys.map(y => [...y])")
+    for row, drawn in enumerate(ys):
+        assert np.abs(np.array(drawn) - (2 - row)).max() == pytest.approx(0.46, rel=1e-3)
+    assert "each channel at its own scale" in opened.text("meaning")
+
+
 def test_target_and_method_chosen_are_the_ones_drawn(opened, exp):
     opened.choose("target", 1)
     opened.choose("method", 1)
@@ -96,6 +105,22 @@ def test_zooming_in_shows_every_sample_and_all_channels_move_together(opened, ex
     assert opened.model("map-across", "m.start") == pytest.approx(start + 0.2 * 8 / 32)
     opened.doing(opened.key("0", "document.getElementById('figure')"))
     assert opened.model("map-across", "m.end - m.start") == pytest.approx(8)
+
+
+def test_the_wheel_zooms_about_the_mouse_and_a_drag_moves_along(opened):
+    from selenium.webdriver import ActionChains  # noqa: PLC0415 - not everybody has it
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin  # noqa: PLC0415 - the same
+
+    figure = opened.driver.find_element("id", "figure")
+    before = opened.model("map-across", "[m.start, m.end]")
+    ActionChains(opened.driver).scroll_from_origin(ScrollOrigin.from_element(figure), 0, -600).perform()  # fmt: skip
+    opened.until("document.documentElement.dataset.drawn > 2")
+    start, end = opened.model("map-across", "[m.start, m.end]")
+    assert before[0] < start < end < before[1]
+    ActionChains(opened.driver).move_to_element(figure).click_and_hold().move_by_offset(-80, 0).release().perform()  # fmt: skip
+    opened.until(f"Bokeh.documents[0].get_model_by_name('map-across').start > {start}")
+    moved = opened.model("map-across", "[m.start, m.end]")
+    assert moved[1] - moved[0] == pytest.approx(end - start)
 
 
 def test_another_sample_keeps_the_stretch_looked_at(opened):
@@ -278,6 +303,8 @@ def test_long_records_have_a_clock(page, tmp_path):
     exp = ecg(samples=1, length=4000, layout=Layout("batch channel time", 1, ["I", "II", "V1"]))
     page.open(exp, tmp_path)
     assert "0:30:00" in page.model("map-x", "[...m.major_label_overrides.values()]")
+    assert page.model("map-x", "m.axis_label.text") == "time (h:m:s)"
+    assert re.search(r"strongest at time \d:\d\d:\d\d ", page.text("summary"))
 
 
 def test_pictures_lie_as_they_are_under_their_heat(page, tmp_path):
@@ -353,11 +380,12 @@ def test_a_page_asks_no_network_and_its_policy_is_kept(opened, tmp_path):
     assert "connect-src 'none'" in policy
     assert "unsafe-eval" not in policy
     assert "script-src 'sha256-" in policy
-    said = opened.js(
+    opened.js(
         "const s = document.createElement('script'); s.textContent = 'window.let_in = 1'; document.body.append(s);"
-        "let evaluated = true; try { eval('1') } catch { evaluated = false } return [window.let_in ?? null, evaluated]"
+        "setTimeout(() => { try { eval('1'); window.evaluated = true } catch { window.evaluated = false } })"
     )
-    assert said[0] is None
+    opened.until("window.evaluated !== undefined")
+    assert opened.js("return [window.let_in ?? null, window.evaluated]") == [None, False]
 
 
 def test_a_page_shows_in_a_frame_as_notebooks_do(page, tmp_path, exp):

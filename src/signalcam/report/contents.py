@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from signalcam.explanation import Explanation
     from signalcam.native import LayerMaps
 
+_CLOCK = 600  # seconds, from which on a time is told in hours, minutes and seconds
 _GROUPS = 20  # classes of which mean maps are shown, the most frequent first
 
 
@@ -93,9 +94,11 @@ def axis(exp: Explanation, dim: str) -> dict[str, Any]:
         exp.layout.coordinate(dim, np.arange(length)) if line is None or dim == "channel" else None
     )
     start, step = line or (0.0, 1.0)
+    unit = exp.layout.unit(dim)
     return {
         "name": dim,
-        "unit": exp.layout.unit(dim),
+        "unit": unit,
+        "clock": unit == "s" and places is None and length * abs(step) > _CLOCK,
         "length": length,
         "start": start,
         "step": step,

@@ -55,7 +55,7 @@ async function figureIn(element, item, name) {
     heights(low, high) { up.setv({ start: low, end: high, reset_start: low, reset_end: high }); },
     scale(low, high) {
       model("colours").setv({ low, high });
-      ticks("bar", ticksOf({ places: null, unit: "" }, low, high, 5));
+      ticks("bar", ticksOf({ places: null, clock: false }, low, high, 5));
     },
     ticks,
     strips(heat, x, rows) { model("heat").data = picture(heat, x, rows); },

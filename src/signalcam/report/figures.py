@@ -107,7 +107,7 @@ def _figure(name: str, height: int, dimensions: Any, across: dict[str, Any]) -> 
 
 
 def _label(axis: dict[str, Any]) -> str:
-    unit = axis["unit"]
+    unit = "h:m:s" if axis.get("clock") else axis["unit"]
     return f"{axis['name']} ({unit})" if unit else axis["name"]
 
 

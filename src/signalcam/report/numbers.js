@@ -93,8 +93,6 @@ function entryAt(axis, place) {
   return Math.min(Math.max(Math.round((place - axis.start) / axis.step), 0), axis.length - 1);
 }
 
-function isClock(axis) { return axis.places === null && axis.unit === "s" && axis.length * Math.abs(axis.step) > 600; }
-
 function clock(seconds, step) {
   const decimals = step < 1 ? Math.min(Math.ceil(-Math.log10(step) - 1e-9), 6) : 0, sign = seconds < 0 ? "-" : "";
   const unit = 10 ** decimals, all = Math.round(Math.abs(seconds) * unit) / unit;
@@ -102,12 +100,10 @@ function clock(seconds, step) {
   return `${sign}${h}:${String(m).padStart(2, "0")}:${decimals ? s.padStart(3 + decimals, "0") : s.padStart(2, "0")}`;
 }
 
-// As many decimals as a step has, or one more than tell two steps apart.
+// As many decimals as a step has, or as many as tell two steps apart where it has no end.
 function decimalsOf(step) {
-  const enough = Math.max(Math.ceil(-Math.log10(step)) + 1, 1);
-  let decimals = 0;
-  while (decimals < enough && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals++;
-  return decimals;
+  const enough = Math.max(Math.ceil(-Math.log10(step)), 0), ends = (decimals) => Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) < 1e-6;
+  return [0, 1].map((more) => enough + more).find(ends) ?? enough;
 }
 
 // What is said of a place: h:m:s on long records, the true value where entries are drawn side by side.
@@ -116,13 +112,13 @@ function said(axis, place, step = Math.abs(axis.step)) {
     const value = axis.places[entryAt(axis, place)];
     return typeof value === "number" ? spelt(value, 4) : String(value);
   }
-  if (isClock(axis)) return clock(place, step);
+  if (axis.clock) return clock(place, step);
   return String(Number(place.toFixed(decimalsOf(step))));
 }
 
-function withUnit(axis, place) {
-  const text = said(axis, place);
-  return axis.unit && !isClock(axis) ? `${text} ${axis.unit}` : text;
+function withUnit(axis, place, step = Math.abs(axis.step)) {
+  const text = said(axis, place, step);
+  return axis.unit && !axis.clock ? `${text} ${axis.unit}` : text;
 }
 
 // Where entries are drawn side by side though their places grow: at 1, 2 and 5 times powers of ten, where there is room.
@@ -150,7 +146,7 @@ function ticksOf(axis, from, to, most) {
   const low = Math.min(from, to), high = Math.max(from, to), wish = (high - low) / Math.max(most, 1);
   const power = 10 ** Math.floor(Math.log10(wish || 1));
   let steps = [1, 2, 5, 10].map((each) => each * power);
-  if (isClock(axis) && wish > 1) steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+  if (axis.clock && wish > 1) steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
   let step = steps.find((each) => each >= wish) || steps[steps.length - 1];
   if (axis.places !== null) step = Math.max(1, Math.round(step));
   const ticks = [];

@@ -109,8 +109,8 @@ function signalPanel(known, source, figure, words) {
     let [from, to] = [best.at, best.at];
     while (from > 0 && Math.abs(row[from - 1]) >= best.size / 2) from--;
     while (to < row.length - 1 && Math.abs(row[to + 1]) >= best.size / 2) to++;
-    const where = heat.length > 1 ? ` on ${summary.rows[best.row]}` : "", against = best.value < 0 ? ", against the target" : "";
-    return `The heat is strongest${where} at ${axis.name} ${withUnit(axis, x[best.at])} (${spelt(best.value)}${against}), and at least half as strong from ${said(axis, x[from])} to ${withUnit(axis, x[to])}.`;
+    const step = stepOf(x, Math.abs(axis.step)), where = heat.length > 1 ? ` on ${words.channel(best.row)}` : "", against = best.value < 0 ? ", against the target" : "";
+    return `The heat is strongest${where} at ${axis.name} ${withUnit(axis, x[best.at], step)} (${spelt(best.value)}${against}), and at least half as strong from ${said(axis, x[from], step)} to ${withUnit(axis, x[to], step)}.`;
   }
 
   function pointed(x, y) {
@@ -201,17 +201,20 @@ function wordsOf(known, mark, row) {
   }
 
   function heights(layout) {
-    if (layout === null || layout.rows === 1) return "";
+    if (layout === null || layout.rows === 1 || !Math.max(...layout.swings)) return "";
     if (!mark && element("own").checked) return " Heights: each channel at its own scale.";
     return ` Heights: all channels at one scale, ${spelt(layout.value / ROW)} ${mark ? "" : summary.units} a row.`.replace(/ +/g, " ");
   }
 
+  const channel = (line) => /^\d+$/.test(summary.rows[line]) ? `channel ${summary.rows[line]}` : summary.rows[line];
+
   return {
+    channel,
     deviation: () => Boolean(mark) && element("shows").value === "deviation",
     top: (choice) => !mark && element("same").checked ? summary.strongest[choice.target][choice.method][choice.layer] : 0,
     own: (full) => !mark && full.low.length > 1 && element("own").checked,
     read: (text) => { id("reading").textContent = text; },
-    value: (line, values) => mark ? values.map((each) => `mean and deviation ${each}`) : [...(summary.rows.length > 1 ? [summary.rows[line]] : []), ...values.map((each) => `${each} ${summary.units}`.trim())],
+    value: (line, values) => mark ? values.map((each) => `mean and deviation ${each}`) : [...(summary.rows.length > 1 ? [channel(line)] : []), ...values.map((each) => `${each} ${summary.units}`.trim())],
     slice(deep, at) {
       id("slices").hidden = deep === null;
       if (deep === null) return;
@@ -304,7 +307,7 @@ async function begin() {
   }
   element("group").replaceChildren(...summary.groups.map(({ name, count }, i) => new Option(`${name} (${count})`, i)));
   for (const id of ["slices", "mean-slices", "shows-label", "own-label"]) element(id).hidden = true;
-  element("same").closest("label").hidden = summary.strongest === null;
+  element("same").closest("label").hidden = summary.strongest === null || summary.count === 1;
   element("own-label").hidden = summary.rows.length < 2;
   element("shows-label").hidden = summary.kind === "signal";
   aboutPage(known);

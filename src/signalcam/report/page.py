@@ -28,6 +28,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+import numpy as np
+
 from signalcam.errors import MissingExtra
 
 _SCRIPTS = ("numbers.js", "sources.js", "figures.js", "table.js", "page.js")
@@ -111,7 +113,11 @@ def _hash(script: str) -> str:
 
 def _json(known: object) -> str:
     """JSON that ends no script element; what is not finite is null."""
-    return json.dumps(_finite(known), allow_nan=False, default=str).translate(_UNSAFE)
+    return json.dumps(_finite(known), allow_nan=False, default=_plain).translate(_UNSAFE)
+
+
+def _plain(each: object) -> object:
+    return each.item() if isinstance(each, np.generic) else str(each)
 
 
 def _finite(known: Any) -> Any:
