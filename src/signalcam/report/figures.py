@@ -23,7 +23,10 @@ from bokeh.palettes import Inferno256, Oranges256, RdBu11, interp_palette
 from bokeh.plotting import figure
 
 _DARK = "#14171c"  # the page's own background in dark mode
-_LEGIBLE, _LIGHT = 200, 228  # of 256 colours, on darker ones a black line is lost: of one sign, of two
+_LEGIBLE, _LIGHT = (
+    200,
+    228,
+)  # of 256 colours, on darker ones a black line is lost: of one sign, of two
 _NAME = 13  # pixels that a channel's name needs
 _OPACITY = 217  # of 255, of the strongest heat over a picture: it stays visible below
 
