@@ -29,7 +29,7 @@ pytest_collect_file = Sybil(
 def _docstring_examples(
     request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], tmp_path: Any
 ) -> Any:
-    """What the examples in docstrings call ``network``, ``ecg`` and ``exp``."""
+    """What the examples in docstrings call ``network``, ``ecg``, ``exp``, and the same of images and volumes."""
     if type(request.node).__name__ != "DoctestItem":
         yield
         return
@@ -47,7 +47,17 @@ def _docstring_examples(
     network.add_module("flat", torch.nn.Flatten())
     network.add_module("head", torch.nn.Linear(8, 3))
     ecg = torch.randn(4, 2, 200)
-    doctest_namespace |= {"network": network, "ecg": ecg, "exp": sc.explain(network, ecg)}
+    doctest_namespace |= {"network": network, "ecg": ecg, "exp": sc.explain(network, ecg), "sc": sc}
+    doctest_namespace |= {
+        "image_network": torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3),
+        ),
+        "image": torch.randn(1, 3, 24, 32),
+        "volume_network": torch.nn.Sequential(
+            torch.nn.Conv3d(1, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3),
+        ),
+        "volume": torch.randn(1, 1, 8, 10, 12),
+    }  # fmt: skip
     start = os.getcwd()  # noqa: PTH109 - what os.chdir is given back
     os.chdir(tmp_path)
     yield

@@ -480,6 +480,30 @@ class Explanation:
 
         return show(self, height)
 
+    def save_video(self, path: str | PathLike[str], sample: int = 0, **options: Any) -> None:
+        """Write one sample of a video under its heat, frame by frame; of a volume, slice by slice.
+
+        The colours of all frames are on one scale. Frames keep their proportions (those of the layout's
+        ``spacing``, where it is known); small ones are enlarged. The file is written whole or not at all.
+
+        Args:
+            path: Ends in ``.webp``, ``.gif`` or ``.mp4`` (which needs the extra ``video``).
+            sample: Its number.
+            options: ``target=``, ``method=`` and ``layer=`` (names; the first by default); ``fps=``, frames a
+                second, by default those of the layout, else 10; ``captions=False`` for frames without
+                words; ``cmap=``, ``vmin=``, ``vmax=`` and ``opacity=`` of the strongest heat.
+
+        Raises:
+            StoreError: The file cannot be written, or its name says no kind of video.
+            LayoutError: The maps have not 3 axes, or ``fps`` is not positive or too high for the file.
+            MissingExtra: matplotlib, or what writes ``.mp4``, is not installed.
+
+        Example:
+            >>> layout = sc.Layout("batch channel time height width", sampling_rate=8)
+            >>> sc.explain(volume_network, volume, layout=layout).save_video("why.webp")
+        """
+        self.plot.video(path, sample, **options)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to a Zarr store, all or nothing.
 

@@ -320,6 +320,8 @@ def test_pictures_lie_as_they_are_under_their_heat(page, tmp_path):
     page.choose("shows", "deviation")
     drawn = np.reshape(page.model("mean-heat", "[...m.data.image[0]]"), (24, 40))
     cells = np.ix_(range(1, 24, 4), range(1, 40, 4))
+    assert page.model("mean-colours", "m.high") == pytest.approx(drawn.max())
+    assert "deviates over these samples" in page.text("mean-meaning")
     assert drawn[cells].max() == pytest.approx(exp.layers[0].values[:, 0, 0].std(axis=0).max(), rel=0.5)  # fmt: skip
 
 

@@ -23,7 +23,10 @@ from bokeh.palettes import Inferno256, Oranges256, RdBu11, interp_palette
 from bokeh.plotting import figure
 
 _DARK = "#14171c"  # the page's own background in dark mode
-_LEGIBLE = 200  # of 256 colours: on darker ones a black line is lost
+_LEGIBLE, _LIGHT = (
+    200,
+    228,
+)  # of 256 colours, on darker ones a black line is lost: of one sign, of two
 _NAME = 13  # pixels that a channel's name needs
 _OPACITY = 217  # of 255, of the strongest heat over a picture: it stays visible below
 
@@ -36,7 +39,7 @@ def palettes() -> dict[str, dict[str, list[str]]]:
     """
     two = list(interp_palette(RdBu11, 256))
     return {
-        "light": {"one": list(reversed(Oranges256))[:_LEGIBLE], "two": two},
+        "light": {"one": list(reversed(Oranges256))[:_LEGIBLE], "two": two[256 - _LIGHT : _LIGHT]},
         "dark": {
             "one": list(interp_palette((_DARK, "#5a2c08", "#c25a0c"), 256)),
             "two": list(interp_palette(("#2b7bba", "#123a5c", _DARK, "#5c1620", "#c23b45"), 256)),

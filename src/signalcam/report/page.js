@@ -154,13 +154,13 @@ function picturePanel(known, source, figure, words) {
       figure.pointed(pointed);
       begun = true;
     }
-    const top = words.top(choice) || found.strongest || 1;
+    const spread = words.deviation() ? found.deviation : null, top = (spread ? Math.abs(strongestOf(spread)) : words.top(choice) || found.strongest) || 1;
     figure.scale(summary.signed ? -top : 0, top);
     figure.pixels(turned(coloursOf(found.picture, found.planes, size), size, [up, across]), size, place);
-    figure.blanket(turned(words.deviation() && found.deviation ? found.deviation : found.heat, size, [up, across]), size, place);
+    figure.blanket(turned(spread ?? found.heat, size, [up, across]), size, place);
     ticks();
     words.slice(deep, shown.at);
-    words.say(choice, summaryOf(found), top, null);
+    words.say(choice, spread ? "" : summaryOf(found), top, null);
     document.documentElement.dataset.drawn = Number(document.documentElement.dataset.drawn || 0) + 1;
   }
 
@@ -227,6 +227,10 @@ function wordsOf(known, mark, row) {
       id("summary").textContent = text;
       const unit = summary.meaning ? ` (${summary.meaning})` : "", against = summary.signed ? "against / for" : "for";
       const range = summary.signed ? `-${spelt(top)} to ${spelt(top)}` : `0 to ${spelt(top)}`;
+      if (mark && !layout && element("shows").value === "deviation") {
+        id("meaning").textContent = `Colour: how far the evidence for ${question(choice)}${unit} deviates over these samples, 0 to ${spelt(top)} in what is shown.`;
+        return;
+      }
       id("meaning").textContent = `Colour: ${mark ? "mean " : ""}evidence ${against} ${question(choice)}${unit}, ${range}.${mark && layout ? " Lines: the mean, and one deviation to either side." : ""}${heights(layout)}`;
     },
   };

@@ -1,0 +1,265 @@
+"""Volumes and video: slices and frames, each under its own heat, all at one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.patheffects import withStroke
+
+from signalcam.errors import LayoutError, MethodError, is_count, nearest
+from signalcam.plot.picture import Heat, Picture, axes_for, caption
+from signalcam.plot.view import View, colour_bar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from signalcam.explanation import Explanation
+
+STYLES = ("slices", "montage")
+_GAP = 0.015  # of the width of a figure: between two slices
+_WIDE = 10.0  # inches, of a figure of its own
+_TALLEST = 12.0
+_OPPOSITES = {
+    "left": "right", "right": "left", "anterior": "posterior", "posterior": "anterior",
+    "superior": "inferior", "inferior": "superior",
+}  # fmt: skip
+_UP = ("superior", "anterior")  # shown at the top of a slice, the first of them that it has
+_TO_THE_RIGHT = ("right", "anterior")
+_UPRIGHT = {"superior": 0, "inferior": 0, "anterior": 1, "posterior": 1, "right": 2, "left": 2}
+_LETTERING: dict[str, Any] = {"color": "white", "fontsize": "small", "path_effects": [withStroke(linewidth=1.5, foreground="black")]}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Body:
+    """The proportions of a volume.
+
+    Attributes:
+        dims: Its axes.
+        steps: From one entry of each to the next, as drawn.
+        unit: Of these; ``"voxels"`` where the layout does not say them all.
+    """
+
+    dims: tuple[str, ...]
+    steps: dict[str, float]
+    unit: str
+
+    @classmethod
+    def of(cls, exp: Explanation, dims: tuple[str, ...]) -> Body:
+        """Read the axes' spacing, which counts only where all of them have one, in one unit."""
+        lengths = [exp.input.shape[exp.layout.dims.index(dim)] for dim in dims]
+        lines = [exp.layout.line(dim, n) for dim, n in zip(dims, lengths, strict=True)]
+        places = {*(exp.layout.spacing or ()), *(exp.layout.coordinates or ())}
+        units = {exp.layout.unit(dim) for dim in dims} - {""}
+        if not set(dims) <= places or None in lines or len(units) > 1:
+            return cls(dims, dict.fromkeys(dims, 1.0), "voxels")
+        steps = {dim: abs(line[1]) for dim, line in zip(dims, lines, strict=True) if line}
+        return cls(dims, steps, next(iter(units), ""))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One slice or frame, turned as it is shown.
+
+    Attributes:
+        picture: ``(down, across)`` or ``(down, across, 3)``.
+        heat: ``(down, across)``.
+        dims: Which axes run down and across.
+        size: How high and wide it is drawn.
+        ends: What lies at its top, bottom, left and right, where the axes' names tell.
+        name: Where it was cut.
+        marks: Where the other slices cut it: down and across; nothing in a montage.
+    """
+
+    picture: np.ndarray
+    heat: np.ndarray
+    dims: tuple[str, str]
+    size: tuple[float, float]
+    ends: tuple[str, str, str, str]
+    name: str
+    marks: tuple[float, float] | None = None
+
+
+def draw(  # noqa: PLR0913 - the options of a figure
+    exp: Explanation, sample: int = 0, *,
+    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None, colorbar: bool = True,
+    style: str | None = None, at: Sequence[float] | None = None, axis: str | None = None, count: int = 12,
+    image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
+) -> Axes:  # fmt: skip
+    """Draw slices of one sample; see ``Plotter.volume``."""
+    style = style or ("montage" if "time" in exp.dims or axis else "slices")
+    _check(exp, style, at, axis, count)
+    view = View.of(exp, sample, target, method, layer)
+    picture, heat = Picture.of(view, exp.dims), Heat.of(view, **look)
+    planes = _slices(view, picture, _chosen(view, at)) if style == "slices" else _montage(view, picture, axis, count)  # fmt: skip
+    places, width, height = _placed(planes, 3 if style == "slices" else None)
+    ax = axes_for(ax, fig, _WIDE, min(1.0 + (_WIDE - 1.4) * height / width, _TALLEST))
+    for plane, (left, top) in zip(planes, places, strict=True):
+        drawn: dict[str, Any] = {"extent": (left, left + plane.size[1], top + plane.size[0], top), "aspect": "equal"}  # fmt: skip
+        base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})
+        ax.imshow(plane.picture, **base)
+        bar = heat.draw(ax, plane.heat, **drawn | (heat_kws or {}))
+        if plane.marks or plane is planes[0]:
+            _lettered(ax, plane, left, top)
+    ax.set_xlim(0, width)
+    ax.set_ylim(height, 0)
+    _named(ax, planes, places, style)
+    note = picture.note if "time" in exp.dims else f"{picture.note} · {_proportions(view)}"
+    ax.set_title(caption(view, note), fontsize="medium", loc="left")
+    if colorbar:
+        colour_bar(ax, bar, view)
+    return ax
+
+
+def _check(exp: Explanation, style: str, at: Any, axis: str | None, count: int) -> None:
+    if style not in STYLES:
+        message = f"there is no style {style!r}; expected 'slices' or 'montage'.{nearest(style, STYLES)}"  # fmt: skip
+        raise MethodError(message)
+    if not is_count(count):
+        message = f"count is {count!r}; give how many slices a montage shows, 1 or more."
+        raise MethodError(message)
+    if axis is not None and axis not in exp.dims:
+        message = f"the map has no axis {axis!r}; it has {', '.join(exp.dims)}.{nearest(axis, exp.dims)}"  # fmt: skip
+        raise LayoutError(message)
+    if (at is not None and style == "montage") or (axis is not None and style == "slices"):
+        message = "at= belongs to style='slices', axis= and count= to style='montage'. Leave one of them out."
+        raise MethodError(message)
+
+
+def _chosen(view: View, at: Sequence[float] | None) -> tuple[int, ...]:
+    """The entries to cut at: those asked for, or where the map is strongest."""
+    shape, dims = view.heat.shape, view.exp.dims
+    if at is None:
+        strength = np.where(np.isfinite(view.heat), np.abs(view.heat), -1)
+        peak = strength.argmax() if strength.max() > 0 else np.ravel_multi_index([n // 2 for n in shape], shape)  # fmt: skip
+        return tuple(int(i) for i in np.unravel_index(peak, shape))
+    if len(at) != len(shape):
+        message = f"at={tuple(at)} has {len(at)} numbers; give one for each of {', '.join(dims)}."
+        raise LayoutError(message)
+    return tuple(_entry(view.exp, *each) for each in zip(dims, shape, at, strict=True))
+
+
+def _entry(exp: Explanation, dim: str, length: int, value: float) -> int:
+    """The entry of an axis that lies nearest to a place in it."""
+    places = np.asarray(exp.layout.coordinate(dim, np.arange(length)), float)
+    step = abs(float(places[-1] - places[0])) / max(length - 1, 1)
+    if not places.min() - step / 2 <= value <= places.max() + step / 2:
+        unit = exp.layout.unit(dim)
+        message = f"at= asks for {dim} {value:g}, which lies outside: it runs from {places[0]:g} to {places[-1]:g} {unit}".rstrip()
+        raise LayoutError(f"{message}. Give places in the units of the axes.")
+    return int(np.abs(places - value).argmin())
+
+
+def _slices(view: View, picture: Picture, cut: tuple[int, ...]) -> list[Plane]:
+    return [_plane(view, picture, number, cut[number], cut) for number in range(len(cut))]
+
+
+def _montage(view: View, picture: Picture, axis: str | None, count: int) -> list[Plane]:
+    dims = view.exp.dims
+    number = dims.index(axis or ("time" if "time" in dims else dims[0]))
+    length = view.heat.shape[number]
+    entries = np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int))
+    return [_plane(view, picture, number, int(entry)) for entry in entries]
+
+
+def _plane(view: View, picture: Picture, number: int, entry: int, cut: tuple[int, ...] | None = None) -> Plane:  # fmt: skip
+    """Cut across one axis, and turn what is found as it is looked at."""
+    exp = view.exp
+    given = [dim for dim in exp.dims if dim != exp.dims[number]]
+    shown, heat = picture.values.take(entry, axis=number), view.heat.take(entry, axis=number)
+    dims, turned = upright(given)
+    marks = [i for axis, i in enumerate(cut or ()) if axis != number]
+    if dims != tuple(given):
+        shown, heat, marks = shown.swapaxes(0, 1), heat.T, marks[::-1]
+    order = tuple(slice(None, None, -1 if turn else 1) for turn in turned)
+    steps = Body.of(exp, dims if "time" in exp.dims else exp.dims).steps
+    size = tuple(n * steps[dim] for n, dim in zip(heat.shape, dims, strict=True))
+    lines = [(n - 1 - i if turn else i) + 0.5 for i, n, turn in zip(marks, heat.shape, turned, strict=False)]  # fmt: skip
+    crossing = tuple(line * steps[dim] for line, dim in zip(lines, dims, strict=False))
+    ends = (*_ends(dims[0], turned=turned[0]), *_ends(dims[1], turned=turned[1]))
+    return Plane(shown[order], heat[order], dims, size, ends, place_name(exp, exp.dims[number], entry), crossing or None)  # type: ignore[arg-type] # two of each  # fmt: skip
+
+
+def upright(dims: Sequence[str]) -> tuple[tuple[str, str], tuple[bool, bool]]:
+    """How the axes of a plane are shown: what runs down and across, and whether from its last entry to its first.
+
+    The head is at the top, or else the front; the front is to the right, or else the right is. Other axes
+    stay as they are.
+    """
+    down, across = dims
+    if {down, across} <= set(_OPPOSITES) and _UPRIGHT[across] < _UPRIGHT[down]:
+        down, across = across, down
+    against = across in _OPPOSITES and across not in _TO_THE_RIGHT
+    return (down, across), (down in _UP, against)
+
+
+def _ends(dim: str, *, turned: bool) -> tuple[str, str]:
+    """What lies at the first and the last of the entries shown; an axis named after a direction rises towards it."""
+    if dim not in _OPPOSITES:
+        return "", ""
+    return (dim, _OPPOSITES[dim]) if turned else (_OPPOSITES[dim], dim)
+
+
+def place_name(exp: Explanation, dim: str, entry: int) -> str:
+    """Say where an entry lies: ``depth 12 mm``, ``time 0.4 s``; a voxel by its number."""
+    at, unit = exp.layout.coordinate(dim, np.asarray(entry)), exp.layout.unit(dim)
+    value = f"{float(at):.4g}" if np.issubdtype(np.asarray(at).dtype, np.number) else str(at)
+    return f"{dim} {value} {unit}".strip()
+
+
+def _proportions(view: View) -> str:
+    body = Body.of(view.exp, view.exp.dims)
+    if body.unit == "voxels":
+        return "voxels drawn as cubes, as no spacing is known for all axes"
+    steps = " x ".join(f"{body.steps[dim]:.3g}" for dim in view.exp.dims)
+    return f"voxels of {steps} {body.unit}".strip()
+
+
+def _placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:  # fmt: skip
+    """Where each plane's left and top lie, and how large all are together."""
+    high, wide = planes[0].size
+    columns = columns or min(len(planes), max(1, round(float(np.sqrt(len(planes) * 1.8 * high / wide)))))  # fmt: skip
+    rows = [planes[i : i + columns] for i in range(0, len(planes), columns)]
+    gap = _GAP * sum(each.size[1] for each in rows[0])
+    places, top = [], 0.0
+    for row in rows:
+        lefts = np.cumsum([0.0, *(each.size[1] + gap for each in row[:-1])])
+        places += [(float(left), top) for left in lefts]
+        top += max(each.size[0] for each in row) + gap
+    width = max(left + each.size[1] for (left, _), each in zip(places, planes, strict=True))
+    return places, width, top - gap
+
+
+def _lettered(ax: Axes, plane: Plane, left: float, top: float) -> None:
+    """Write what lies at each side, and mark where the other slices cut."""
+    high, wide = plane.size
+    places = [(0.5, 0.0, "top"), (0.5, 1.0, "bottom"), (0.0, 0.5, "center"), (1.0, 0.5, "center")]
+    sides = {0.0: "left", 0.5: "center", 1.0: "right"}
+    for text, (x, y, vertical) in zip(plane.ends, places, strict=True):
+        if text:
+            ax.text(left + x * wide, top + y * high, f" {text[0].upper()} ", ha=sides[x], va=vertical, **_LETTERING)  # fmt: skip
+    if plane.marks:
+        down, across = plane.marks
+        line: dict[str, Any] = {"color": "white", "linewidth": 0.6, "alpha": 0.6}
+        ax.plot([left, left + wide], [top + down] * 2, **line)
+        ax.plot([left + across] * 2, [top, top + high], **line)
+
+
+def _named(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], style: str) -> None:
+    """Say where each plane lies: below a slice, and in the corner of a tile."""
+    ax.set_yticks([])
+    ax.tick_params(length=0)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    if style == "slices":
+        ax.set_xticks([left + each.size[1] / 2 for (left, _), each in zip(places, planes, strict=True)], [each.name for each in planes])  # fmt: skip
+        return
+    ax.set_xticks([])
+    for (left, top), each in zip(places, planes, strict=True):
+        ax.text(left, top, f" {each.name}", ha="left", va="top", **_LETTERING)
+    if not any(planes[0].ends):
+        down, across = planes[0].dims
+        ax.set_xlabel(f"{down} runs down, {across} across")
