@@ -79,14 +79,17 @@ def view(
     from signalcam.report.server import is_loopback, serving  # noqa: PLC0415 - so that --help is quick
 
     try:
-        with serving(maps, host, port, allow_remote=allow_remote) as server:
+        with (
+            suppress(KeyboardInterrupt),
+            serving(maps, host, port, allow_remote=allow_remote) as server,
+        ):
             if not is_loopback(host):
                 warning = "anyone who can reach this machine and has the link can look, and nothing is encrypted on the way"
                 typer.echo(f"signalcam: {warning}.", err=True)
             print(f"{maps} is shown at {server.url} until Ctrl-C.", flush=True)
             if open_browser and _has_screen():
                 webbrowser.open(server.url)
-            _wait()
+            Event().wait()
     except CamError as error:
         typer.echo(f"signalcam: {error}", err=True)
         raise typer.Exit(2) from error
@@ -95,12 +98,6 @@ def view(
 def _has_screen() -> bool:
     """Whether a browser would open a window, and not take over the terminal."""
     return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))  # fmt: skip
-
-
-def _wait() -> None:
-    """Do nothing until Ctrl-C."""
-    with suppress(KeyboardInterrupt):
-        Event().wait()
 
 
 @app.command("methods")

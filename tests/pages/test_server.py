@@ -97,7 +97,8 @@ def visitor(server):
 
 def test_the_link_moves_its_token_to_a_cookie_and_leads_to_the_page(visitor):
     first = visitor.get(f"/?{visitor.token}", cookie="")
-    assert (first.status, first.getheader("Location")) == (303, "/")
+    assert first.status == 200
+    assert b'content="0; url=/"' in first.body
     assert first.getheader("Set-Cookie") == f"{visitor.cookie}; HttpOnly; SameSite=Strict; Path=/"
     second = visitor.get("/")
     assert (second.status, second.getheader("Location")) == (303, "/0/")
@@ -219,7 +220,7 @@ def test_only_get_is_answered(visitor, method):
 
 PATHS = [
     "/../../etc/passwd", "/0/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/0/zarr.json", "/maps.zarr", "//etc/passwd",
-    "/0/tile/", "/0/tile/..", "/x/tile", "/-1/tile", "/0/tile%00", "/9999999999/", "/%D9%A0/", "http://evil.example/0/", "\\etc", "/0/page.js",
+    "/0/tile/", "/0/tile/..", "/x/tile", "/-1/tile", "/0/tile%00", "/9999999999/", "/%D9%A0/", "http://evil.example/0/", "\\etc", "/0/page.js", "http://[/0/",
 ]  # fmt: skip
 
 
@@ -227,11 +228,7 @@ PATHS = [
 def test_no_path_reaches_a_file(visitor, path):
     text = f"GET {path} HTTP/1.1\r\nHost: {visitor.host}\r\nCookie: {visitor.cookie}\r\nConnection: close\r\n\r\n"
     answer = raw(visitor.server, text.encode())
-    if "evil.example" in path:  # as a proxy would be asked: our own page, whatever is named
-        assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
-        assert b"root:" not in answer
-    else:
-        assert answer.startswith(b"HTTP/1.1 404 ")
+    assert answer.startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize(
@@ -421,6 +418,11 @@ def test_when_others_may_look_addresses_are_answered_and_strange_names_are_not(s
         assert visitor.get("/0/", cookie="no=token").status == 403
 
 
+def test_cookies_of_other_programs_on_this_machine_do_no_harm(visitor):
+    for others in ('a={"b": 1, "c": [2]}', "x@y=1", "=;;", "novalue"):
+        assert visitor.get("/0/", cookie=f"{others}; {visitor.cookie}; {others}").status == 200
+
+
 def test_two_viewers_have_cookies_of_their_own(store, server):
     with serving(store) as other:
         assert other.cookie != server.cookie
@@ -455,7 +457,7 @@ def test_control_c_ends_it_without_a_word(store):
         link = urlsplit(next(word for word in said.split() if word.startswith("http")))
         idle = http.client.HTTPConnection(link.netloc)
         idle.request("GET", f"/?{link.query}")
-        assert idle.getresponse().read() == b""
+        assert idle.getresponse().read() != b""
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         idle.close()

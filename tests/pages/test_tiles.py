@@ -72,9 +72,7 @@ def test_every_column_holds_what_a_loop_over_its_samples_finds(
 ):
     exp = signals(length, cells=cells, start=start, jump=jump, **seen)
     begin, end = sorted(round(each * (length - 1)) for each in stretch)
-    tile = Tiles(exp).tile(
-        1, layer=layer, begin=begin / 10, end=end / 10, columns=columns, patience=9
-    )
+    tile = Tiles(exp).tile(1, layer=layer, begin=begin / 10, end=end / 10, columns=columns)
     shown = begin, end + 1
     unit = 16 if shown[1] - shown[0] > columns * 64 else 1
     assert_equal(tile, slow(exp, 1, layer, *shown, columns, unit))
@@ -93,7 +91,7 @@ def test_overview_shows_what_a_loop_finds_in_columns_of_whole_bins(
     shown = begin, end + 1
     unit = 16 if shown[1] - shown[0] > columns * 64 else 1
     asked = {"layer": layer, "begin": begin / 10, "end": end / 10, "columns": columns}
-    tile = Tiles(exp).tile(0, **asked, patience=9)
+    tile = Tiles(exp).tile(0, **asked)
     assert tile.done == 1
     assert_equal(tile, slow(exp, 0, layer, *shown, columns, unit))
 
@@ -239,10 +237,10 @@ def test_overviews_held_are_bounded_and_the_last_used_stay(monkeypatch):
 
 def test_many_threads_get_what_one_gets():
     exp = signals(100_000, cells=6000)
-    alone, found, answers = Tiles(exp).tile(0, columns=30, patience=9), Tiles(exp), []
+    alone, found, answers = Tiles(exp).tile(0, columns=30), Tiles(exp), []
 
     def ask():
-        answers.append(found.tile(0, columns=30, patience=9))
+        answers.append(found.tile(0, columns=30))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for each in threads:

@@ -10,7 +10,7 @@ pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signal
 from signalcam import Layout
 from signalcam.align import Axis
 from signalcam.native import LayerMaps
-from signalcam.report import tiles
+from signalcam.report import server as viewer
 from signalcam.report.server import serving
 from signalcam.report.tiles import Tiles
 
@@ -36,7 +36,7 @@ def assert_shown(page, exp, sample, layer=0):
     values, places = page.heat()
     start, end = page.model("map-across", "[m.start, m.end]")
     columns = values.shape[1]
-    wanted = Tiles(exp).tile(sample, layer=layer, begin=start, end=end, columns=columns, patience=9)
+    wanted = Tiles(exp).tile(sample, layer=layer, begin=start, end=end, columns=columns)
     np.testing.assert_allclose(values, wanted.heat, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(places, wanted.x, atol=2 * (wanted.x[1] - wanted.x[0]))
 
@@ -62,6 +62,17 @@ def test_a_store_is_shown_zoomed_and_walked_through(served):
     assert {address.split("/")[2] for address in page.requests()} == {page.driver.current_url.split("/")[2]}  # fmt: skip
 
 
+def test_the_link_works_from_a_page_of_another_site(page, tmp_path):
+    ecg().save(tmp_path / "maps.zarr")
+    with serving(tmp_path / "maps.zarr") as server:
+        (tmp_path / "mail.html").write_text(f"<!doctype html><a href='{server.url}'>look</a>")
+        page.driver.get((tmp_path / "mail.html").as_uri())
+        page.js("document.querySelector('a').click()")
+        page.until("document.documentElement.dataset.ready")
+        assert page.driver.current_url == f"http://127.0.0.1:{server.server_port}/0/"
+        assert page.text("name") == "sample rec 0"
+
+
 def long():
     """A record of two leads and four hours, with a beat of heat late in it."""
     length, cells = 3_600_000, 225_000
@@ -77,9 +88,10 @@ def long():
 
 
 def test_a_long_record_is_read_while_the_page_is_up_and_nothing_of_it_is_missed(served, monkeypatch):  # fmt: skip
-    monkeypatch.setattr(tiles, "PATIENCE", 0.0)
+    monkeypatch.setattr(viewer, "_PATIENCE", 0.0)
     exp = long()
     page = served(exp)
+    assert sum("/tile?" in address for address in page.requests()) > 10  # each said how far it came
     assert "The heat is strongest at time 3:33:2" in page.text("summary")
     assert page.js("return document.getElementById('table').hidden")
     assert_shown(page, exp, 0)

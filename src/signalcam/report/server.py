@@ -21,7 +21,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from os import PathLike
 from pathlib import Path
@@ -42,9 +41,12 @@ from signalcam.report.tiles import Tiles
 
 _LOG = logging.getLogger(__name__)
 _COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
+_PATIENCE = 0.15  # seconds that a long sample may be read on before an answer
 _IDLE = 60.0  # seconds after which a silent connection is closed
 _HERE = ("localhost", "127.0.0.1", "::1")
 _ROUTE = re.compile(r"/(?:(\d{1,9})/(tile|slice|samples|))?", re.ASCII)
+# not a redirect: where the link was clicked on another page, its cookie would not be sent along
+_ON = b'<!doctype html><title>SignalCAM</title><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=/">'
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",  # the page itself says what it may load
@@ -230,7 +232,7 @@ def _tile(shown: Shown, query: Query) -> dict[str, Any]:
     chosen = _chosen(shown.exp, query)
     columns = query.count("columns", _COLUMNS, least=1)
     begin, end = query.number("from"), query.number("to")
-    tile = shown.tiles.tile(**chosen, begin=begin, end=end, columns=columns)
+    tile = shown.tiles.tile(**chosen, begin=begin, end=end, columns=columns, patience=_PATIENCE)
     heights = {name: _base64(getattr(tile, name), "<f4") for name in ("low", "high", "heat")}
     return {"x": _base64(tile.x, "<f8"), **heights, "done": tile.done}
 
@@ -292,6 +294,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = False  # they are waited for
+    allow_reuse_address = sys.platform != "win32"  # where it would share a port that is taken
     request_queue_size = 64
 
     def __init__(self, place: Place, host: str, port: int) -> None:
@@ -397,15 +400,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self._require_origin()
-        parts = urlsplit(self.path)
-        query = Query(parts.query)
+        path, _, asked = self.path.partition("?")
+        query = Query(asked)
         if self._let_in(query):
             return
-        number, what = self._route(parts.path)
+        number, what = self._route(path)
         if not what:
             newest = self.server.place.newest()
             if number != newest.number:
-                self._redirect(f"/{newest.number}/")
+                self._send(HTTPStatus.SEE_OTHER, "text/plain", b"", Location=f"/{newest.number}/")
             else:
                 self._send(HTTPStatus.OK, "text/html", newest.page.encode())
             return
@@ -426,7 +429,7 @@ class Handler(BaseHTTPRequestHandler):
         """Whether the token came in the address and was moved to a cookie; refused without one."""
         if _same(query.text("token"), self.server.token):
             cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
-            self._redirect("/", **{"Set-Cookie": cookie})
+            self._send(HTTPStatus.OK, "text/html", _ON, **{"Set-Cookie": cookie})
             return True
         if not _same(self._cookie(), self.server.token):
             sentence = "open the link that signalcam view printed; it holds a token."
@@ -434,11 +437,9 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def _cookie(self) -> str:
-        try:
-            found = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
-        except CookieError:
-            return ""
-        return found.value if found else ""
+        """Ours, beside whatever other programs on this machine have set."""
+        every = (each.strip().partition("=") for each in self.headers.get("Cookie", "").split(";"))
+        return next((value for name, _, value in every if name == self.server.cookie), "")
 
     def _route(self, path: str) -> tuple[int, str]:
         """The number of what a page was made of, -1 for none, and what is asked of it; nothing for the page."""
@@ -447,9 +448,6 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page.")
         number, what = found.groups()
         return int(number or -1), what or ""
-
-    def _redirect(self, to: str, **headers: str) -> None:
-        self._send(HTTPStatus.SEE_OTHER, "text/plain", b"", Location=to, **headers)
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes, **headers: str) -> None:
         self.send_response(status)

@@ -53,7 +53,7 @@ class Table:
         >>> from signalcam.report.table import Table, Wanted
         >>> found = Table(exp).rows(Wanted(limit=1))
         >>> found["count"], found["rows"][0]["number"]
-        (2, 0)
+        (4, 0)
     """
 
     exp: Explanation

@@ -24,7 +24,6 @@ _BINS = 2**22  # that an overview may hold: 32 MB
 _KEPT = 2**27  # bytes of overviews that are held
 _BLOCK, _VALUES = 2**18, 2**23  # entries, and values of all rows, that are read at a time
 _EVEN = 1e-6  # of an entry: places come as decimals
-PATIENCE = 0.15  # seconds that an overview may be worked on before an answer
 
 Extremes = tuple[np.ndarray, np.ndarray]
 
@@ -213,7 +212,7 @@ class Tiles:
         >>> from signalcam.report.tiles import Tiles
         >>> tile = Tiles(exp).tile(sample=0, columns=20)
         >>> tile.low.shape, tile.heat.shape
-        ((1, 20), (1, 20))
+        ((2, 20), (1, 20))
     """
 
     def __init__(self, exp: Explanation) -> None:
@@ -234,7 +233,7 @@ class Tiles:
 
     def tile(
         self, sample: int, target: int = 0, method: int = 0, layer: int = 0, *,
-        begin: float = -np.inf, end: float = np.inf, columns: int = 1000, patience: float = PATIENCE,
+        begin: float = -np.inf, end: float = np.inf, columns: int = 1000, patience: float = np.inf,
     ) -> Tile:  # fmt: skip
         """Thin one map and its signal between two places.
 
@@ -246,7 +245,8 @@ class Tiles:
             begin: From where, as the axis is drawn; from the first entry by default.
             end: To where; to the last entry by default.
             columns: How many at most.
-            patience: Seconds that a sample which is too long to be read each time may be read on now.
+            patience: Seconds that a sample which is too long to be read each time may be read on now; to
+                its end by default.
         """
         signal = self._signal(sample)
         heat = self._heat(self.exp.layers[layer], sample, target, method)
