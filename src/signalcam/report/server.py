@@ -28,6 +28,7 @@ from signalcam.report.answers import ANSWERS, Place, Query, Refusal, as_json
 _LOG = logging.getLogger(__name__)
 _IDLE = 60.0  # seconds after which a silent connection is closed
 _HERE = ("localhost", "127.0.0.1", "::1")
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - listened on where that is allowed
 _ROUTE = re.compile(r"/(?:(\d{1,9})/(tile|slice|samples|))?", re.ASCII)
 # not a redirect: where the link was clicked on another page, its cookie would not be sent along
 _ON = b'<!doctype html><title>SignalCAM</title><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=/">'
@@ -65,7 +66,8 @@ class Server(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """The link to open, with its token."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        named = socket.gethostname() if self._host in _ANYWHERE else self._host
+        host = f"[{named}]" if ":" in named else named
         return f"http://{host}:{self.server_port}/?token={self.token}"
 
     @property
