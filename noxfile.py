@@ -39,7 +39,7 @@ def torch(session: nox.Session) -> None:
     """Check types, then test PyTorch, the figures, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *FRIENDLY, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,report,video]"
+        *PINNED, *TESTING, *SHAPES, *FRIENDLY, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video]"
     )  # fmt: skip
     session.run("mypy")
     session.run("pytest", "tests/backends", "tests/torch", "tests/plot", *MORE, *session.posargs)

@@ -33,7 +33,7 @@ def main(
 @app.command()
 def demo(
     folder: Annotated[
-        str, typer.Option(help="Where to write figures, result and summary.")
+        str, typer.Option(help="Where to write figures, report, result and summary.")
     ] = "demo",
 ) -> None:
     """Explain a real electrocardiogram with a real trained network, in seconds."""
@@ -44,7 +44,7 @@ def demo(
     except (CamError, OSError) as error:
         typer.echo(f"signalcam: {error}", err=True)
         raise typer.Exit(2) from error
-    print(f"Written to {folder}/: ventricular.png, normal.png, explanation.zarr, summary.txt.")
+    print(f"Written to {folder}/: ventricular.png, normal.png, report.html, explanation.zarr, summary.txt.")
 
 
 @app.command()
