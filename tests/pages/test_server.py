@@ -464,6 +464,16 @@ def test_control_c_ends_it_without_a_word(store):
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_letting_others_look_is_warned_of(store):
+    with command(store, "--no-open", "--host", "0.0.0.0", "--allow-remote") as process:  # noqa: S104 - that is what is tested
+        said = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert f"http://{socket.gethostname()}:" in said
+    assert (process.returncode, out) == (0, "")
+    assert "anyone who can reach this machine" in err
+
+
 def test_what_cannot_be_viewed_is_said_in_one_sentence_with_exit_code_2(store, tmp_path):
     newer, alien = tmp_path / "newer.zarr", tmp_path / "alien.zarr"
     shutil.copytree(store, newer)

@@ -74,7 +74,7 @@ def test_every_column_holds_what_a_loop_over_its_samples_finds(
     begin, end = sorted(round(each * (length - 1)) for each in stretch)
     tile = Tiles(exp).tile(1, layer=layer, begin=begin / 10, end=end / 10, columns=columns)
     shown = begin, end + 1
-    unit = 16 if shown[1] - shown[0] > columns * 64 else 1
+    unit = 16 if shown[1] - shown[0] > columns * 32 else 1
     assert_equal(tile, slow(exp, 1, layer, *shown, columns, unit))
 
 
@@ -89,7 +89,7 @@ def test_overview_shows_what_a_loop_finds_in_columns_of_whole_bins(
     exp = signals(length, cells=40, jump=jump)
     begin, end = sorted(round(each * (length - 1)) for each in stretch)
     shown = begin, end + 1
-    unit = 16 if shown[1] - shown[0] > columns * 64 else 1
+    unit = 16 if shown[1] - shown[0] > columns * 32 else 1
     asked = {"layer": layer, "begin": begin / 10, "end": end / 10, "columns": columns}
     tile = Tiles(exp).tile(0, **asked)
     assert tile.done == 1
@@ -113,10 +113,10 @@ def test_stretch_of_fewer_samples_than_columns_shows_each_sample():
 def test_gap_in_the_signal_hides_nothing_beside_it():
     exp = signals()
     exp.input[0, 0, 200:300] = np.nan
-    tile = Tiles(exp).tile(0, columns=20)
-    assert np.flatnonzero(np.isnan(tile.low[0])).tolist() == [4, 5]
+    tile = Tiles(exp).tile(0, columns=40)
+    assert np.flatnonzero(np.isnan(tile.low[0])).tolist() == [8, 9, 10, 11]
     exp.input[0, 0, 210:211] = 1.0
-    assert Tiles(exp).tile(0, columns=20).low[0, 4] == 1.0
+    assert Tiles(exp).tile(0, columns=40).low[0, 8] == 1.0
 
 
 def test_sample_of_unequal_length_ends_where_it_ends():
@@ -222,7 +222,7 @@ def test_overview_reads_a_block_at_a_time_and_everything_once(monkeypatch):
 
 def test_overview_of_many_rows_takes_wider_bins_and_no_more_memory():
     overview = Overview(Signal(64, 10_000_000, lambda _: np.zeros((64, 0))))
-    assert overview.unit == 256
+    assert overview.unit == 128
     assert overview.nbytes <= 2 * 4 * tiles._BINS
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signal
 from signalcam import Layout
 from signalcam.align import Axis
 from signalcam.native import LayerMaps
-from signalcam.report import server as viewer
+from signalcam.report import answers
 from signalcam.report.server import serving
 from signalcam.report.tiles import Tiles
 
@@ -88,7 +88,7 @@ def long():
 
 
 def test_a_long_record_is_read_while_the_page_is_up_and_nothing_of_it_is_missed(served, monkeypatch):  # fmt: skip
-    monkeypatch.setattr(viewer, "_PATIENCE", 0.0)
+    monkeypatch.setattr(answers, "_PATIENCE", 0.0)
     exp = long()
     page = served(exp)
     assert sum("/tile?" in address for address in page.requests()) > 10  # each said how far it came

@@ -19,8 +19,8 @@ from signalcam.native import LayerMaps
 from signalcam.report.contents import kind_of
 
 _UNIT = 16  # entries that an overview puts together, at least
-_FINE = 4  # bins a column: the columns of an overview begin at bins
-_BINS = 2**22  # that an overview may hold: 32 MB
+_FINE = 2  # bins a column: the columns of an overview begin at bins
+_BINS = 2**23  # that an overview may hold: 64 MB
 _KEPT = 2**27  # bytes of overviews that are held
 _BLOCK, _VALUES = 2**18, 2**23  # entries, and values of all rows, that are read at a time
 _EVEN = 1e-6  # of an entry: places come as decimals
@@ -299,7 +299,8 @@ class Tiles:
         grid = _grid(layer, sample)
         places = [i for i, each in enumerate(grid) if each.input_axis == self._axis]
         others = [each for i, each in enumerate(grid) if i not in places]
-        along = grid[places[0]] if places else replace(grid[0], input_axis=self._axis, cells=1, length=self.shape(sample)[self._axis - 1])  # fmt: skip
+        length = self.shape(sample)[self._axis - 1]
+        along = grid[places[0]] if places else Axis(self._axis, 1, length, 0.0, 1.0)
 
         def read(cells: slice) -> np.ndarray:
             where = [cells if i in places else slice(0, each.cells) for i, each in enumerate(grid)]
