@@ -454,6 +454,33 @@ def test_the_command_writes_a_saved_result_and_refuses_what_is_none(tmp_path, ex
     assert "there is nothing at" in refused.output
 
 
+def test_tokens_with_names_are_read_as_text_under_their_heat(page, tmp_path):
+    from signalcam.align import Axis  # noqa: PLC0415 - beside what it is for
+    from signalcam.native import LayerMaps  # noqa: PLC0415 - the same
+
+    grid = (Axis(1, 5, 5, 0.0, 1.0),)
+    values = np.tile(np.float32([0, 0.25, -0.5, 1, 0]), (3, 2, 2, 1))
+    layout = Layout("batch token", token_names=[["", "play", "##ing", EVIL, "end"], ["a"], ["b"]])
+    exp = make(input=np.zeros((3, 5)), layers=(LayerMaps("encoder", values, grid),), layout=layout)
+    page.open(exp, tmp_path)
+    assert page.js("return document.getElementById('words').textContent") == f"playing {EVIL} end"
+    shown = page.js(
+        "return [...document.querySelectorAll('#words span')].map(e => e.style.background)"
+    )
+    assert [re.search(r"--(for|against)\) (\d+)%", each).groups() for each in shown] == [
+        ("for", "25"),
+        ("against", "50"),
+        ("for", "100"),
+        ("for", "0"),
+    ]
+    colour = page.js(
+        "return getComputedStyle(document.querySelectorAll('#words span')[2]).backgroundColor"
+    )
+    assert colour in ("rgb(241, 105, 19)", "color(srgb 0.945098 0.411765 0.0745098)")
+    page.doing(page.key("n"))
+    assert page.text("words") == "a"
+
+
 def test_tokens_are_drawn_by_number_and_regressions_by_target(page, tmp_path):
     from signalcam.align import Axis  # noqa: PLC0415 - beside what it is for
     from signalcam.native import LayerMaps  # noqa: PLC0415 - the same

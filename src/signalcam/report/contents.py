@@ -11,6 +11,7 @@ import numpy as np
 from signalcam.align import Axis
 from signalcam.errors import LayoutError
 from signalcam.layout import DUMMY
+from signalcam.wording import words
 
 if TYPE_CHECKING:
     from signalcam.explanation import Explanation
@@ -128,7 +129,16 @@ def samples(exp: Explanation) -> dict[str, Any]:
         "label": _whole(exp.true_classes),
         "asked": np.asarray(exp.target_classes, int).tolist(),
         "score": np.asarray(exp.scores, float).tolist(),
+        "words": _words(exp),
     }
+
+
+def _words(exp: Explanation) -> list[list[tuple[int, str, bool]]] | None:
+    """Of each sample the tokens as people read them: their number, what is written, whether no space is before it."""
+    names = exp.layout.token_names
+    if names is None or exp.dims != ("token",):
+        return None
+    return [[(each.token, each.text, each.glued) for each in words(row)] for row in names]
 
 
 def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:

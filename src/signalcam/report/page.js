@@ -91,6 +91,7 @@ function signalPanel(known, source, figure, words) {
     else figure.heights(...layout.ends);
     const top = colours();
     words.say(choice, summaryOf(full), top, layout);
+    words.text((token) => full.heat[0][Math.round((drawnAt(axis, token) - full.x[0]) / stepOf(full.x, 1))], top);
     await redraw();
   }
 
@@ -215,6 +216,19 @@ function wordsOf(known, mark, row) {
     own: (full) => !mark && full.low.length > 1 && element("own").checked,
     read: (text) => { id("reading").textContent = text; },
     value: (line, values) => mark ? values.map((each) => `mean and deviation ${each}`) : [...(summary.rows.length > 1 ? [channel(line)] : []), ...values.map((each) => `${each} ${summary.units}`.trim())],
+    // Tokens as they are read, each under its heat.
+    text(heat, top) {
+      const tokens = row()?.words ?? [];
+      if (mark) return;
+      element("words").hidden = !tokens.length;
+      element("words").replaceChildren(...tokens.flatMap(([token, text, glued], i) => {
+        const span = document.createElement("span"), value = heat(token);
+        span.textContent = text;
+        span.title = `token ${token}, importance ${spelt(value)}`;
+        span.style.background = `color-mix(in srgb, var(--${value < 0 ? "against" : "for"}) ${Math.round(100 * Math.abs(value || 0) / top)}%, transparent)`;
+        return i && !glued ? [" ", span] : [span];
+      }));
+    },
     slice(deep, at) {
       id("slices").hidden = deep === null;
       if (deep === null) return;

@@ -104,7 +104,7 @@ function chosen(table, query) {
   numbers.sort((a, b) => (query.descending ? -1 : 1) * rank(key(a), key(b)) || a - b);
   const rows = numbers.slice(query.offset, query.offset + query.limit).map((number) => ({
     number, name: table.name[number], predicted: value("predicted", number), confidence: value("confidence", number),
-    label: value("label", number), asked: table.asked[number], score: table.score[number],
+    label: value("label", number), asked: table.asked[number], score: table.score[number], words: value("words", number),
   }));
   return { count: numbers.length, rows };
 }
