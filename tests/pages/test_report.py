@@ -467,16 +467,16 @@ def test_tokens_with_names_are_read_as_text_under_their_heat(page, tmp_path):
     shown = page.js(
         "return [...document.querySelectorAll('#words span')].map(e => e.style.background)"
     )
-    assert [re.search(r"--(for|against)\) (\d+)%", each).groups() for each in shown] == [
-        ("for", "25"),
+    assert [re.search(r"--(towards|against)\) (\d+)%", each).groups() for each in shown] == [
+        ("towards", "25"),
         ("against", "50"),
-        ("for", "100"),
-        ("for", "0"),
+        ("towards", "100"),
+        ("towards", "0"),
     ]
     colour = page.js(
         "return getComputedStyle(document.querySelectorAll('#words span')[2]).backgroundColor"
     )
-    assert colour in ("rgb(241, 105, 19)", "color(srgb 0.945098 0.411765 0.0745098)")
+    assert colour in ("rgb(214, 96, 77)", "color(srgb 0.839216 0.376471 0.301961)")
     page.doing(page.key("n"))
     assert page.text("words") == "a"
 

@@ -111,7 +111,8 @@ function signalPanel(known, source, figure, words) {
     while (from > 0 && Math.abs(row[from - 1]) >= best.size / 2) from--;
     while (to < row.length - 1 && Math.abs(row[to + 1]) >= best.size / 2) to++;
     const step = stepOf(x, Math.abs(axis.step)), where = heat.length > 1 ? ` on ${words.channel(best.row)}` : "", against = best.value < 0 ? ", against the target" : "";
-    return `The heat is strongest${where} at ${axis.name} ${withUnit(axis, x[best.at], step)} (${spelt(best.value)}${against}), and at least half as strong from ${said(axis, x[from], step)} to ${withUnit(axis, x[to], step)}.`;
+    const half = from === to ? "" : `, and at least half as strong from ${said(axis, x[from], step)} to ${withUnit(axis, x[to], step)}`;
+    return `The heat is strongest${where} at ${axis.name} ${withUnit(axis, x[best.at], step)} (${spelt(best.value)}${against})${half}.`;
   }
 
   function pointed(x, y) {
@@ -222,10 +223,10 @@ function wordsOf(known, mark, row) {
       if (mark) return;
       element("words").hidden = !tokens.length;
       element("words").replaceChildren(...tokens.flatMap(([token, text, glued], i) => {
-        const span = document.createElement("span"), value = heat(token);
+        const span = document.createElement("span"), value = heat(token), colour = value < 0 ? "against" : summary.signed ? "towards" : "for";
         span.textContent = text;
         span.title = `token ${token}, importance ${spelt(value)}`;
-        span.style.background = `color-mix(in srgb, var(--${value < 0 ? "against" : "for"}) ${Math.round(100 * Math.abs(value || 0) / top)}%, transparent)`;
+        span.style.background = `color-mix(in srgb, var(--${colour}) ${Math.round(100 * Math.abs(value || 0) / top)}%, transparent)`;
         return i && !glued ? [" ", span] : [span];
       }));
     },
