@@ -1,5 +1,6 @@
 """SignalCAM: which part of the input made the network say so, for signals first."""
 
+from signalcam import legrad as _legrad  # noqa: F401 - registers its method
 from signalcam import masking as _masking  # noqa: F401 - registers its methods
 from signalcam.augmentation import Augment
 from signalcam.errors import (

@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, map_arrays
 from signalcam.backends.pytorch.again import Prefix, edited, held_offsets, remembered
+from signalcam.backends.pytorch.attention import Attention
 from signalcam.backends.pytorch.bend import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
 from signalcam.backends.pytorch.borrow import (
     Stop,
@@ -125,6 +126,8 @@ class TorchBackend:
     ) -> Pull:
         """Run the model once, recorded from the layers on, and differentiate each score."""
         module, twice = unwrapped(model), question.kind == "rescale"
+        if question.kind == "attention":
+            return _attended(module, inputs, layers, question)
         caught: dict[nn.Module, list[Call | None]] = {
             module_called(module, name): [] for name in layers
         }
@@ -246,6 +249,20 @@ class TorchBackend:
         return isinstance(
             error, torch.OutOfMemoryError | MemoryError
         ) or "can't allocate memory" in str(error)
+
+
+def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+    """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
+    with borrowed(module), _as_user(), ExitStack() as stack:
+        given = prepare(module, inputs)
+        count = int(given.explained.shape[0])
+        steps = stack.enter_context(LastSteps())
+        attention = stack.enter_context(Attention(module, layers, count))
+        stack.enter_context(hooked(attention.hooks()))
+        reading = read(run(module, given), steps, count, question.main)
+        question.check(reading.told)
+        asked = question.ask(reading)
+    return Pull(reading, asked, attention.rows(asked))
 
 
 def _sensitivity(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
