@@ -41,6 +41,7 @@ def torch(session: nox.Session) -> None:
     session.install(
         *PINNED, *TESTING, *SHAPES, *FRIENDLY, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video]"
     )  # fmt: skip
+    session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
     session.run("pytest", "tests/backends", "tests/torch", "tests/plot", *MORE, *session.posargs)
     session.run(

@@ -374,11 +374,13 @@ def _line(
     """Fit start, jump and field to the edges that the input's ends do not cut off.
 
     Left and right edges must each show the same jump: an edge alone may be an accident of units
-    that happen to be silent. At least ``least`` of each are wanted.
+    that happen to be silent. At least ``least`` of each are wanted. Where every position sees a
+    single sample no end cuts anything off.
     """
     index = np.asarray([each[layer_axis] for each in picked])
-    left = spans[:, 0] > 0
-    right = (spans[:, 1] < length - 1) & (spans[:, 1] >= 0)
+    single = bool((spans[:, 0] == spans[:, 1]).all() and (spans >= 0).all())
+    left = (spans[:, 0] > 0) | single
+    right = (spans[:, 1] < length - 1) & (spans[:, 1] >= 0) | single
     low = _straight(index[left][::-1], spans[left, 0][::-1], least, length)
     high = _straight(index[right], spans[right, 1], least, length)
     if low is None or high is None:

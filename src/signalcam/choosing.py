@@ -97,7 +97,9 @@ def layers_of(
     arrays = {path: each for path, each in leaves(unpacked(few.tree)[0]) if is_array(each)}
     within = isinstance(few.tree, WithExtra)
     paths = [(0, *path) if within else path for path in arrays]
-    rivals = [path for path in paths if path != few.path and _may_hold_positions(few, path)]
+    rivals = [
+        path for path in paths if path != few.path and _may_hold_positions(backend, few, path)
+    ]
     if len(paths) == 1 or not layers:
         return list(layers)
     question = replace(asked, kind=None)
@@ -117,9 +119,13 @@ def layers_of(
     return [layer for layer, keep in zip(layers, kept, strict=True) if keep]
 
 
-def _may_hold_positions(few: Inputs, path: tuple[Any, ...]) -> bool:
-    axes = len(few.at(path).explained.shape)
-    return axes >= min(3, len(few.explained.shape))
+def _may_hold_positions(backend: Backend, few: Inputs, path: tuple[Any, ...]) -> bool:
+    """Whether an input has positions of its own; one that marks those of the explained one has not."""
+    shape, own = tuple(few.at(path).explained.shape), tuple(few.explained.shape)
+    if len(shape) < min(3, len(own)):
+        return False
+    values = backend.numpy(few.at(path).explained)
+    return shape != own or values.dtype.kind == "f" or not np.isin(values, (0, 1)).all()
 
 
 def _activations(

@@ -44,7 +44,9 @@ def demo(
     except (CamError, OSError) as error:
         typer.echo(f"signalcam: {error}", err=True)
         raise typer.Exit(2) from error
-    print(f"Written to {folder}/: ventricular.png, normal.png, report.html, explanation.zarr, summary.txt.")
+    print(
+        f"Written to {folder}/: ventricular.png, normal.png, report.html, explanation.zarr, summary.txt."
+    )
 
 
 @app.command()

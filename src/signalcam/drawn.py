@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from signalcam.backends.protocol import Backend, Inputs, is_array, leaves
 from signalcam.batches import path_in
@@ -58,7 +60,7 @@ def drawn(given: Inputs, of: Any, layout: Any, layer: Any, model: tuple[Backend,
     channel_axis = model[0].channel_axis(model[1])
     given = given.at(paths[0])
     short = _cut(given, layouts, channel_axis)
-    _check(short, layouts, channel_axis)
+    _check(short, layouts, channel_axis, model[0].numpy)
     kept = {path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()}  # fmt: skip
     names = tuple("" if each is None else spelt(each if isinstance(each, tuple) else (each,)) for each in asked)  # fmt: skip
     about = {path: told(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}  # fmt: skip
@@ -119,9 +121,14 @@ def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int
     return given
 
 
-def _check(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int) -> None:
+def _check(
+    given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int, numpy: Callable[[Any], np.ndarray]
+) -> None:  # fmt: skip
     for path, layout in layouts.items():
-        check_layout(layout, given.at(path).explained.shape)
+        array = given.at(path).explained
+        check_layout(layout, array.shape)
+        if layout is not None and layout.token_names is not None:
+            _check_names(layout.token_names, array, layout.dims.index("token"), numpy)
     for path, each in _inputs(given):
         if isinstance(each, Items):
             check_items(each, layouts.get(path), channel_axis)
@@ -129,3 +136,27 @@ def _check(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: i
     if len(counts | {given.explained.shape[0]} if counts else ()) > 1:
         message = f"the inputs hold {' and '.join(map(str, sorted(counts | {given.explained.shape[0]})))} samples. Give as many of each."
         raise InputError(message)
+
+
+def _check_names(names: Sequence[Sequence[str]], array: Any, axis: int, numpy: Callable[[Any], np.ndarray]) -> None:  # fmt: skip
+    """Raise a ``LayoutError`` unless every token has a name; a row may end in padding without."""
+    if len(names) != array.shape[0]:
+        message = f"token_names holds {len(names)} lists for {array.shape[0]} samples. Give one a sample, in order."
+        raise LayoutError(message)
+    cut = isinstance(array, Items)
+    most = array.shapes[:, axis - 1] if cut else [array.shape[axis]] * len(names)
+    for row, (own, count) in enumerate(zip(names, most, strict=True)):
+        if len(own) > count or (cut and len(own) < count):
+            message = f"token_names holds {len(own)} names for sample {row}, which has {count} tokens. Give one a token, in order."
+            raise LayoutError(message)
+    if not cut and len(array.shape) == 2:
+        _check_padding(names, numpy(array))
+
+
+def _check_padding(names: Sequence[Sequence[str]], tokens: np.ndarray) -> None:
+    """Raise where numbers behind the last names differ: padding would not, and names may be one off."""
+    named = np.asarray([len(own) for own in names])
+    found = np.unique(tokens[np.arange(tokens.shape[1]) >= named[:, None]])
+    if len(found) > 1:
+        message = f"the tokens behind those that token_names names are {found[0]}, {found[1]}, ...; padding would be one number. Give one name a token, also for what stands before and behind a text ('' is not drawn)."
+        raise LayoutError(message)

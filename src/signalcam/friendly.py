@@ -40,8 +40,8 @@ def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signal
 
     Args:
         given: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
-            ``Evoked``, a wfdb ``Record``, a pair ``(waveform, rate)``, a mapping that is no ``dict``, or a
-            list of these.
+            ``Evoked``, a wfdb ``Record``, a pair ``(waveform, rate)``, a tokenizer's ``BatchEncoding``, another
+            mapping that is no ``dict``, or a list of these.
         wanted: The layout asked for; what it says goes before what the object says.
         channel_axis: Where the framework has the channels; ``None`` leaves them where they are, and adds none.
 
@@ -57,7 +57,7 @@ def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signal
     if reader is None:
         return None
     found = reader(given, wanted)
-    if found.layout is None:
+    if found.layout is None or isinstance(found.array, dict):
         return found
     return _arranged(found, wanted, channel_axis)
 
@@ -210,7 +210,40 @@ def _mapping(features: Mapping[Any, Any], _wanted: Layout | None) -> Signals:
 
 
 def _array(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, list) else value
+    """Lists as an array, or as one array a sample where they are of unequal length."""
+    if not isinstance(value, list):
+        return value
+    uneven = len({np.shape(each) and len(each) for each in value}) > 1
+    return [np.asarray(each) for each in value] if uneven else np.asarray(value)
+
+
+def _encoding(encoding: Any, wanted: Layout | None) -> Signals:
+    """What a tokenizer of transformers returns: numbers, what marks their padding, the tokens as text."""
+    found = _mapping(encoding, wanted)
+    ids, marks = (found.array.get(name) for name in ("input_ids", "attention_mask"))
+    if ids is None or np.ndim(ids[0]) != 1:
+        return found
+    lengths = None if isinstance(ids, list) or marks is None else _lengths(marks)
+    names = None
+    if len(encoding.encodings or ()) == len(ids):  # tokenizers in Rust keep the text, others do not
+        cut = lengths or [len(row) for row in ids]
+        names = [_texts(each)[:length] for each, length in zip(encoding.encodings, cut, strict=True)]  # fmt: skip
+    layout = wanted or Layout("batch token")
+    named = names if "token" in layout.dims and not layout.token_names else layout.token_names
+    return replace(found, layout=replace(layout, lengths=layout.lengths or lengths, token_names=named))  # fmt: skip
+
+
+def _lengths(marks: Any) -> list[int] | None:
+    """How long samples are that are marked from their start on; nothing where padding stands before one."""
+    real = np.asarray(marks.tolist() if hasattr(marks, "tolist") else marks).astype(bool)
+    lengths = real.sum(axis=1)
+    straight = (real == (np.arange(real.shape[1]) < lengths[:, None])).all()
+    return lengths.tolist() if straight and lengths.all() else None
+
+
+def _texts(encoding: Any) -> list[str]:
+    """The tokens of one text; nothing for those that stand around it."""
+    return ["" if special else text for text, special in zip(encoding.tokens, encoding.special_tokens_mask, strict=True)]  # fmt: skip
 
 
 _READERS: dict[tuple[str, str], Callable[[Any, Layout | None], Signals]] = {
@@ -222,6 +255,7 @@ _READERS: dict[tuple[str, str], Callable[[Any, Layout | None], Signals]] = {
     ("mne", "Evoked"): _mne_evoked,
     ("wfdb", "Record"): _wfdb_record,
     ("wfdb", "MultiRecord"): _wfdb_record,
+    ("transformers", "BatchEncoding"): _encoding,
 }
 
 

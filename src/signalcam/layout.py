@@ -37,10 +37,13 @@ class Layout:
             said otherwise.
         lengths: Of the samples of a padded array, along ``time`` (or its only axis of positions): how many
             values of each are signal.
+        token_names: Of each sample the words, or pieces of words, along the ``token`` axis, for figures. A list
+            may end before its row, whose rest is padding; an empty name is not drawn.
 
     Raises:
         LayoutError: The names repeat, do not begin with ``batch``, or are axes of the result already
-            (``sample``, ``layer``, ...), the rate is not positive, or coordinates do not fit.
+            (``sample``, ``layer``, ...), the rate is not positive, coordinates do not fit, or tokens have
+            names but no axis.
 
     Example:
         >>> layout = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"])
@@ -56,6 +59,7 @@ class Layout:
     spacing: Mapping[str, float] | None = field(default=None, hash=False)
     axis_units: Mapping[str, str] | None = field(default=None, hash=False)
     lengths: Sequence[int] | None = None
+    token_names: Sequence[Sequence[str]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         words = self.dims.replace(",", " ").split() if isinstance(self.dims, str) else self.dims
@@ -76,6 +80,7 @@ class Layout:
         if self.sampling_rate is not None and not self.sampling_rate > 0:
             message = f"sampling_rate is {self.sampling_rate!r}; give samples a second, above 0."
             raise LayoutError(message)
+        object.__setattr__(self, "token_names", _names_of_tokens(self.token_names, names))
         self._check_places()
 
     def _check_places(self) -> None:
@@ -144,7 +149,17 @@ class Layout:
             coordinates={**(self.coordinates or {}), dim: tuple(places.tolist())},
             spacing=rest,
             axis_units={**(self.axis_units or {}), dim: self.unit(dim)},
+            token_names=self._names_between(start, stop) if dim == "token" else self.token_names,
         )
+
+    def _names_between(self, start: int, stop: int) -> Sequence[Sequence[str]] | None:
+        return self.token_names and [each[start:stop] for each in self.token_names]
+
+    def of_samples(self, samples: Sequence[int]) -> Layout:
+        """The layout of some of the samples."""
+        if self.token_names is None:
+            return self
+        return replace(self, token_names=[self.token_names[i] for i in samples])
 
     def line(self, dim: str, length: int) -> tuple[float, float] | None:
         """Where an axis begins and its step; ``None`` where its entries are not evenly spaced."""
@@ -235,6 +250,19 @@ def _whole_lengths(lengths: Sequence[int]) -> tuple[int, ...]:
         message = f"lengths holds {min(found)}; every sample needs at least 1 value."
         raise LayoutError(message)
     return found
+
+
+def _names_of_tokens(given: Any, dims: Sequence[str]) -> tuple[tuple[str, ...], ...] | None:
+    """One row of names a sample."""
+    if given is None:
+        return None
+    if "token" not in dims:
+        message = f"token_names need an axis called 'token', and the layout is {' '.join(dims)!r}. Call it so: 'batch token'."
+        raise LayoutError(message)
+    if any(isinstance(each, str) for each in (given, *given)):
+        message = "token_names holds a string where a list was expected; give a list of names for each sample: [['a', 'good', 'day'], ...]."
+        raise LayoutError(message)
+    return tuple(tuple(map(str, each)) for each in given)
 
 
 def check_lengths(lengths: Sequence[int], shape: Sequence[int], axis: int) -> None:

@@ -63,7 +63,10 @@ class Modality:
         every = list(samples) == list(
             range(len(self.input))
         )  # a record is not read, nor copied, for that
-        some = replace(self, layers=tuple(kept), input=self.input if every else self.input[samples])
+        some = replace(
+            self, layers=tuple(kept), layout=self.layout.of_samples(samples),
+            input=self.input if every else self.input[samples],
+        )  # fmt: skip
         if self.shapes is None or not len(samples):
             return replace(some, shapes=None)
         shapes = self.shapes[samples]

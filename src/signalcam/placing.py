@@ -86,7 +86,8 @@ def warn_of_spread(
 def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...], axes: Sequence[int]) -> dict[int, Axis]:  # fmt: skip
     """Find where a layer looks: measured there, or where an earlier layer of the same grid looks.
 
-    Behind attention or a recurrence every position sees the whole input, and lies where it came from.
+    Behind attention or a recurrence every position sees the whole input, and lies where it came from. Numbers
+    of words cannot be measured on: a layer with a position for each is taken to have each at its word.
 
     Args:
         folding: The model's backend, tokens folded.
@@ -98,7 +99,7 @@ def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[
     """
     backend = cast("Backend", folding)
     role, source = folding.role(model, inputs, ran), folding.source(model, inputs, ran, cells)
-    if role != "grid" and cells == tuple(inputs.explained.shape[1:]) and not _is_real(inputs):
+    if cells == tuple(inputs.explained.shape[1:]) and not _is_real(inputs):  # one a token
         return {i: Axis(i + 1, n, n, 0.0, 1.0, probed=True) for i, n in enumerate(cells)}
     if role == "recurrent":
         own = measured_axes(backend, model, inputs, ran, axes)

@@ -35,6 +35,12 @@ def towers():
     return _file("towers")
 
 
+@pytest.fixture(scope="session")
+def sentences():
+    """A classifier of sentences."""
+    return _file("sentences")
+
+
 @pytest.fixture(autouse=True)
 def seeded(framework):
     framework.seed(0)

@@ -251,6 +251,12 @@ def test_layer_that_also_walks_over_channels_is_measured_there_too():
     assert_lies(found[1], 3, leads, 12)
 
 
+@pytest.mark.parametrize("leads", [2, 3, 12])
+def test_layer_that_keeps_few_channels_apart_is_measured_where_no_others_are_taken(leads):
+    found = look(Network((2, leads, 100), [(1, [Step(1)]), (2, [Step(7)])], fixed=True), [2, 1])
+    assert_lies(found[0], 1, [Step(1)], leads)
+
+
 @pytest.mark.parametrize("length", [16, 20, 30])
 def test_field_longer_than_the_input_is_measured_on_longer_inputs(length):
     steps = [Step(15, 1, 1, 7)] * 3

@@ -37,13 +37,15 @@ class Plotter:
         self._explanation = explanation
 
     def __call__(self, sample: int = 0, **options: Any) -> Axes:
-        """Draw a signal, an image or a volume, by the axes the map has.
+        """Draw a signal, a text, an image or a volume, by the axes the map has.
 
         Args:
             sample: Its number.
-            options: Those of the figure chosen: see ``signal``, ``spectrogram``, ``image`` and ``volume``.
+            options: Those of the figure chosen: see ``signal``, ``text``, ``spectrogram``, ``image`` and ``volume``.
         """
         dims = self._explanation.dims
+        if dims == ("token",) and self._explanation.layout.token_names:
+            return self.text(sample, **options)
         if len(dims) == 1 or set(dims) == {"time", "channel"}:
             return self.signal(sample, **options)
         if len(dims) == 2:
@@ -65,6 +67,20 @@ class Plotter:
                 default) and ``line_kws=`` for the lines.
         """
         from signalcam.plot.signal import draw  # noqa: PLC0415 - matplotlib only when drawing
+
+        return draw(self._explanation, sample, **options)
+
+    def text(self, sample: int = 0, **options: Any) -> Axes:
+        """Write a text out, each token on a background of its heat, or draw a bar for each token.
+
+        The tokens' names come with the layout (``token_names=``), or with what a tokenizer returned.
+
+        Args:
+            sample: Its number.
+            options: The common ones (see the class), ``style="inline"`` or ``"bar"``, and ``text_kws=``
+                for the letters.
+        """
+        from signalcam.plot.text import draw  # noqa: PLC0415 - matplotlib only when drawing
 
         return draw(self._explanation, sample, **options)
 

@@ -176,13 +176,13 @@ def new_axes(width: float, height: float) -> Axes:
     return axes
 
 
-def colour_bar(ax: Axes, artist: ScalarMappable, view: View) -> None:
-    """Add the one colour bar and say what it shows."""
+def colour_bar(ax: Axes, artist: ScalarMappable, view: View, **where: Any) -> None:
+    """Add the one colour bar, right of the axes or ``where`` they say, and say what it shows."""
     figure = ax.get_figure()
     if figure is None:
         return
-    bar = figure.colorbar(artist, ax=ax, pad=0.02, fraction=0.05)
-    bar.set_label(view.meaning())
+    bar = figure.colorbar(artist, **(where or {"ax": ax, "pad": 0.02, "fraction": 0.05}))
+    bar.set_label(view.meaning(), parse_math=False)
     bar.formatter = ScalarFormatter()
     bar.formatter.set_powerlimits((-2, 3))
     bar.outline.set_linewidth(0.5)

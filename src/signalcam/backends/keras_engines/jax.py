@@ -153,7 +153,8 @@ def _shapes(task: Task) -> list[tuple[Any, Any]]:
     def run() -> Any:
         return task.forward(task.tree, watch).raw
 
-    jax.eval_shape(run)
+    with keras.StatelessScope():  # a seed that moves on as the model runs would hold a tracer
+        jax.eval_shape(run)
     return shapes
 
 

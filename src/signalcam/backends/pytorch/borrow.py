@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from signalcam.backends.protocol import Inputs, check_extra, unpacked
 from signalcam.errors import CamError, InputError, ModelError
 
-RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+RECURRENT = (nn.RNN.forward, nn.LSTM.forward, nn.GRU.forward)
 
 
 class Stop(Exception):  # noqa: N818 - no error: the rest of the model is not needed
@@ -48,7 +48,7 @@ def borrowed(module: nn.Module) -> Iterator[None]:
     """
     modules, parameters = list(module.modules()), list(module.parameters())
     _require_usable(module)
-    recurrent = [each for each in modules if type(each) in RECURRENT]
+    recurrent = [each for each in modules if getattr(type(each), "forward", None) in RECURRENT]
     changes: list[tuple[object, str, object]] = [
         *((each, "training", each in recurrent) for each in modules),
         *((each, "dropout", 0.0) for each in recurrent),
