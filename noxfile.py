@@ -1,6 +1,7 @@
 """What `make test` runs: one environment for each framework, and one with none."""
 
 import os
+import shutil
 
 import nox
 
@@ -47,6 +48,19 @@ def torch(session: nox.Session) -> None:
         "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
         "src", "README.md", "CONTRIBUTING.md", "docs",
     )  # fmt: skip
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Open the pages in Chromium, click, type and read them back; no framework is there."""
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing and os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ("apt-get", "install", "--yes", "--quiet", "chromium", "chromium-driver")
+        session.run(
+            *install, external=True, silent=True, success_codes=range(256)
+        )  # without them tests skip, saying so
+    session.install(*PINNED, *TESTING, *SHAPES, "selenium", "--editable", ".[notebook]")
+    session.run("pytest", "tests/pages", *session.posargs)
 
 
 ENGINES = {
