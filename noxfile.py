@@ -55,10 +55,9 @@ def pages(session: nox.Session) -> None:
     """Open the pages in Chromium, click, type and read them back; no framework is there."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     if missing and os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = ("apt-get", "install", "--yes", "--quiet", "chromium", "chromium-driver")
-        session.run(
-            *install, external=True, silent=True, success_codes=range(256)
-        )  # without them tests skip, saying so
+        install = ("install", "--yes", "--quiet", "chromium", "chromium-driver")
+        for words in (("update", "--quiet"), install):  # where they fail, tests skip and say so
+            session.run("apt-get", *words, external=True, silent=True, success_codes=range(256))
     session.install(*PINNED, *TESTING, *SHAPES, "selenium", "--editable", ".[notebook]")
     session.run("pytest", "tests/pages", *session.posargs)
 
