@@ -1,6 +1,7 @@
 """What `make test` runs: one environment for each framework, and one with none."""
 
 import os
+import shutil
 
 import nox
 
@@ -56,6 +57,18 @@ def oracles(session: nox.Session) -> None:
     peers = ("--requirement", "tests/peers/peers.txt")
     session.install("--quiet", "--no-deps", *peers, "--editable", ".")
     session.run("pytest", "tests/peers", *session.posargs)
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Open the pages in Chromium, click, type and read them back; no framework is there."""
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing and os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ("install", "--yes", "--quiet", "chromium", "chromium-driver")
+        for words in (("update", "--quiet"), install):  # where they fail, tests skip and say so
+            session.run("apt-get", *words, external=True, silent=True, success_codes=range(256))
+    session.install(*PINNED, *TESTING, *SHAPES, "selenium", "--editable", ".[notebook]")
+    session.run("pytest", "tests/pages", *session.posargs)
 
 
 ENGINES = {
