@@ -47,7 +47,8 @@ def taken(scores: xr.Dataset | None, rows: Sequence[int], kept: Mapping[str, Seq
         return None
     all_methods = scores["method"].values.tolist()
     wanted = [all_methods.index(methods[i]) for i in kept["method"]]
-    beside = [i for i, name in enumerate(all_methods) if name not in methods]
+    always = [name for name in all_methods if name not in methods or name in BASELINES]
+    beside = [i for i, name in enumerate(all_methods) if name in always and i not in wanted]
     part = scores.isel({"target": kept["target"], "layer": kept["layer"], "method": [*wanted, *beside], "sample": rows})  # fmt: skip
     if list(rows) == list(range(scores.sizes["sample"])):
         return part

@@ -54,6 +54,21 @@ def test_comparison_prints_a_table_and_a_verdict_and_keeps_the_maps(found):
     assert found.exp.true_classes is not None
 
 
+def test_figure_has_a_panel_a_metric_and_a_dot_where_each_mean_is(found):
+    panels = found.plot().axes
+    assert [ax.get_title().splitlines()[0] for ax in panels] == ["mass-accuracy", "deletion"]
+    assert [each.get_text() for each in panels[0].get_yticklabels()] == [*METHODS, "random-cam", "input-energy"]  # fmt: skip
+    dots = [line.get_xdata()[0] for line in panels[1].lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(dots, found.table["mean"].sel(metric="deletion").squeeze())
+
+
+def test_title_of_a_figure_tells_the_scores_of_its_sample(found):
+    title = found.exp.plot(3, method="score-cam").get_title(loc="left").splitlines()[-1]
+    value = found.table["value"].sel(metric="deletion").sel({"method": "score-cam"})[3].item()
+    assert f"deletion {value:.2f}" in title
+    assert "(random-cam " in title
+
+
 def test_costs_are_told(found):
     assert (found.table["seconds"] > 0).all()
     assert found.table["passes"].sel({"method": "grad-cam"}).item() == "1 forward, 1 backward"

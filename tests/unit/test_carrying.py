@@ -104,3 +104,9 @@ def test_line_has_no_sign_before_zero_and_a_dash_for_nothing(exp):
     some["mean"][:] = -0.001
     some["mean"][1, :, 2] = np.nan
     assert line(some) == "road 0.00, iou 0.00 (random-cam 0.00, -)"
+
+
+def test_sentence_about_a_result_tells_its_scores(exp):
+    assert str(exp.with_scores(scores("deletion"))).endswith(
+        " Scores, mean over samples: deletion 0.12 (random-cam 0.12)."
+    )
