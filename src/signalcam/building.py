@@ -21,7 +21,7 @@ def model_from(name: str) -> Any:
 
     Example:
         >>> type(model_from("signalcam.demo.network:load")).__name__
-        'Sequential'
+        'BeatNet'
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
