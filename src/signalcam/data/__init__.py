@@ -1,0 +1,1 @@
+"""Readers of signals, images and volumes: samples by number, from files or memory."""
