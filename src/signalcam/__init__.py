@@ -1,5 +1,6 @@
 """SignalCAM: which part of the input made the network say so, for signals first."""
 
+from signalcam import data
 from signalcam import masking as _masking  # noqa: F401 - registers its methods
 from signalcam.augmentation import Augment
 from signalcam.errors import (
@@ -45,5 +46,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layers", "Layout", "LayoutError",
     "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
-    "Similarity", "Smooth", "StoreError", "TargetError", "Tokens", "TrueLabel", "explain", "explain_record", "layers", "load", "methods",
+    "Similarity", "Smooth", "StoreError", "TargetError", "Tokens", "TrueLabel", "data", "explain", "explain_record", "layers", "load", "methods",
 ]  # fmt: skip

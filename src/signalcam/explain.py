@@ -21,7 +21,7 @@ from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, 
 from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
 from signalcam.drawn import Drawn, drawn
-from signalcam.errors import InputError, ModelError
+from signalcam.errors import InputError, ModelError, is_count
 from signalcam.explanation import Explanation
 from signalcam.folding import Folding
 from signalcam.formulas import Method, find
@@ -223,10 +223,13 @@ class Explainer:
         """The same for signals that say themselves what their axes are."""
         return self._like(layout=signals.layout or self.layout)
 
-    def _labels_of(self, signals: Signals) -> tuple[str, ...] | None:
-        """The true classes that signals come with, if each is one of the classes by name."""
-        known = signals.labels and self.class_names and set(signals.labels) <= set(self.class_names)
-        return signals.labels if known else None
+    def _labels_of(self, signals: Signals) -> tuple[int | str, ...] | None:
+        """The true classes that signals come with, if each is a class by number or name."""
+        labels = signals.labels or ()
+        names = self.class_names or ()
+        return (
+            labels or None if all(is_count(each, 0) or each in names for each in labels) else None
+        )
 
     def _on_raw(self, how: Preprocessing, inputs: Any, **more: Any) -> Explanation:
         """Explain what the network is given, then draw it on the raw signal."""
