@@ -52,8 +52,10 @@ def reader(request, tmp_path):
 def test_samples_and_labels_come_in_the_order_asked_for(reader):
     batch = reader.read([7, 2, 3, 2])
     np.testing.assert_array_equal(batch.inputs, X[[7, 2, 3, 2]])
-    assert len(reader) == 9 and batch.numbers == (7, 2, 3, 2)
-    assert batch.labels == tuple(Y[[7, 2, 3, 2]].tolist()) and not batch.failed
+    assert len(reader) == 9
+    assert batch.numbers == (7, 2, 3, 2)
+    assert batch.labels == tuple(Y[[7, 2, 3, 2]].tolist())
+    assert not batch.failed
 
 
 def test_a_reader_keeps_the_protocol_and_travels_to_other_processes(reader):
@@ -77,7 +79,8 @@ def test_axes_that_a_file_names_are_carried_along(tmp_path):
     ):
         layout = reader.read([0]).layout
         assert layout.dims == ("batch", "channel", "time")
-        assert layout.sampling_rate == 50 and layout.channel_names == ("I", "II")
+        assert layout.sampling_rate == 50
+        assert layout.channel_names == ("I", "II")
 
 
 def test_an_npy_file_is_mapped_and_takes_the_layout_given(tmp_path):
@@ -110,8 +113,10 @@ def test_samples_that_are_not_finite_are_told_and_left_out(tmp_path):
     broken[5, 0, 7] = np.inf
     np.save(tmp_path / "x.npy", broken)
     batch = sc.data.open(tmp_path / "x.npy").read(range(9))
-    assert batch.numbers == (0, 1, 2, 4, 6, 7, 8) and set(batch.failed) == {3, 5}
-    assert "60 of its 60 values are NaN" in batch.failed[3] and "1 of its 60" in batch.failed[5]
+    assert batch.numbers == (0, 1, 2, 4, 6, 7, 8)
+    assert set(batch.failed) == {3, 5}
+    assert "60 of its 60 values are NaN" in batch.failed[3]
+    assert "1 of its 60" in batch.failed[5]
     assert len(sc.data.open(tmp_path / "x.npy", nan="keep").read(range(9))) == 9
 
 
@@ -120,7 +125,8 @@ def test_a_torn_chunk_breaks_its_own_rows_only(tmp_path):
     chunk = path / "x/c/1/0/0"
     chunk.write_bytes(chunk.read_bytes()[:40])
     batch = sc.data.open(path).read(range(9))
-    assert batch.numbers == (0, 1, 2, 3, 8) and set(batch.failed) == {4, 5, 6, 7}
+    assert batch.numbers == (0, 1, 2, 3, 8)
+    assert set(batch.failed) == {4, 5, 6, 7}
     np.testing.assert_array_equal(batch.inputs, X[[0, 1, 2, 3, 8]])
 
 
@@ -139,7 +145,9 @@ def test_a_broken_file_among_good_ones_is_one_failed_sample(tmp_path, suffix):
     write(tmp_path / f"c{suffix}", X[5:])
     reader = sc.data.open(tmp_path)
     batch = reader.read(range(len(reader)))
-    assert len(reader) == 8 and set(batch.failed) == {3} and f"b{suffix}" in batch.failed[3]
+    assert len(reader) == 8
+    assert set(batch.failed) == {3}
+    assert f"b{suffix}" in batch.failed[3]
     np.testing.assert_array_equal(batch.inputs, np.concatenate([X[:3], X[5:]]))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 import wfdb
-from files import write_edf, write_wav, write_wfdb
+from data.files import write_edf, write_wav, write_wfdb
 
 import signalcam as sc
 
@@ -21,18 +21,22 @@ def test_wfdb_records_come_in_physical_units(tmp_path, signal):
 
 def test_wfdb_windows_lie_around_annotations(tmp_path, signal):
     write_wfdb(tmp_path, "100", signal)
-    wfdb.wrann("100", "atr", np.array([5, 60, 200, 399]), ["N", "V", "N", "V"], write_dir=str(tmp_path))
+    wfdb.wrann(
+        "100", "atr", np.array([5, 60, 200, 399]), ["N", "V", "N", "V"], write_dir=str(tmp_path)
+    )
     windows = sc.data.Windows(0.4, around="atr")
     reader = sc.data.open(tmp_path / "100.hea", windows=windows, channels=["C1"])
     batch = reader.read(range(len(reader)))
-    assert batch.labels == ("V", "N") and batch.names == ("100[40:80]", "100[180:220]")
+    assert batch.labels == ("V", "N")
+    assert batch.names == ("100[40:80]", "100[180:220]")
     np.testing.assert_allclose(batch.inputs[1, 0], signal[1, 180:220], atol=5e-4)
     padded = sc.data.open(tmp_path / "100.hea", windows=sc.data.Windows(0.4, None, "pad", "atr"))
     assert len(padded) == 4
     first, last = padded.read([0, 3]).inputs
     np.testing.assert_allclose(first[:, 15:], signal[:, :25], atol=5e-4)
     np.testing.assert_allclose(last[:, :21], signal[:, 379:], atol=5e-4)
-    assert not first[:, :15].any() and not last[:, 21:].any()
+    assert not first[:, :15].any()
+    assert not last[:, 21:].any()
 
 
 def test_a_gap_in_a_wfdb_record_is_told(tmp_path, signal):
@@ -40,7 +44,8 @@ def test_a_gap_in_a_wfdb_record_is_told(tmp_path, signal):
     write_wfdb(tmp_path, "100", signal)
     reader = sc.data.open(tmp_path / "100.hea", windows=1.0)
     batch = reader.read(range(4))
-    assert batch.numbers == (1, 2, 3) and "4 of its 200 values are NaN" in batch.failed[0]
+    assert batch.numbers == (1, 2, 3)
+    assert "4 of its 200 values are NaN" in batch.failed[0]
 
 
 def test_the_fingerprint_of_a_wfdb_record_sees_its_signal_file(tmp_path, signal):
@@ -61,14 +66,15 @@ def test_edf_and_bdf_are_read_in_volts(tmp_path, signal, suffix):
 
 
 def test_windows_lie_around_the_annotations_of_an_edf(tmp_path, signal):
-    write_edf(tmp_path / "x.edf", 100 * signal, ["Fz", "Cz"], notes=[(0.5, "left"), (2.25, "right")])
+    write_edf(
+        tmp_path / "x.edf", 100 * signal, ["Fz", "Cz"], notes=[(0.5, "left"), (2.25, "right")]
+    )
     reader = sc.data.open(tmp_path / "x.edf", windows=sc.data.Windows(0.2, around="annotations"))
     batch = reader.read([1, 0])
     assert batch.labels == ("right", "left")
     np.testing.assert_allclose(batch.inputs[0], 1e-4 * signal[:, 215:235], atol=4e-8)
-    with pytest.raises(sc.InputError, match="annotations"):
-        other = sc.data.open(tmp_path / "x.edf", windows=sc.data.Windows(0.2, around="atr"))
-        raise sc.InputError(other.read([0]).failed[0])
+    other = sc.data.open(tmp_path / "x.edf", windows=sc.data.Windows(0.2, around="atr"))
+    assert "no events 'atr'. Take around='annotations'" in other.read([0]).failed[0]
 
 
 def recording(signal):
@@ -80,7 +86,9 @@ def test_fif_recordings_and_their_annotations_are_read(tmp_path, signal):
     raw = recording(signal)
     raw.set_annotations(mne.Annotations([1.0, 3.0], 0.0, ["a", "b"]))
     raw.save(tmp_path / "x_raw.fif", fmt="double", verbose="ERROR")
-    reader = sc.data.open(tmp_path / "x_raw.fif", windows=sc.data.Windows(20, around="annotations", unit="samples"))
+    reader = sc.data.open(
+        tmp_path / "x_raw.fif", windows=sc.data.Windows(20, around="annotations", unit="samples")
+    )
     batch = reader.read([0, 1])
     assert batch.labels == ("a", "b")
     np.testing.assert_allclose(batch.inputs[1], 1e-5 * signal[:, 290:310])
@@ -91,26 +99,41 @@ def test_annotations_of_a_cut_recording_stay_where_they_were(tmp_path, signal):
     raw.set_meas_date(0)
     raw.set_annotations(mne.Annotations([2.0], 0.0, ["a"], orig_time=raw.info["meas_date"]))
     raw.crop(1.0).save(tmp_path / "x_raw.fif", fmt="double", verbose="ERROR")
-    reader = sc.data.open(tmp_path / "x_raw.fif", windows=sc.data.Windows(0.2, around="annotations"))
+    reader = sc.data.open(
+        tmp_path / "x_raw.fif", windows=sc.data.Windows(0.2, around="annotations")
+    )
     np.testing.assert_allclose(reader.read([0]).inputs[0], 1e-5 * signal[:, 190:210])
 
 
 def test_epochs_are_samples_with_the_names_of_their_events(tmp_path, signal):
     events = np.array([[50, 0, 7], [150, 0, 9], [250, 0, 7]])
-    epochs = mne.Epochs(recording(signal), events, {"left": 7, "right": 9}, 0, 0.29, baseline=None, preload=True, verbose="ERROR")
+    epochs = mne.Epochs(
+        recording(signal),
+        events,
+        {"left": 7, "right": 9},
+        0,
+        0.29,
+        baseline=None,
+        preload=True,
+        verbose="ERROR",
+    )
     epochs.save(tmp_path / "x-epo.fif", fmt="double", verbose="ERROR")
     reader = sc.data.open(tmp_path / "x-epo.fif")
     batch = reader.read([2, 1])
-    assert len(reader) == 3 and batch.labels == ("left", "right") and batch.names == (2, 1)
+    assert len(reader) == 3
+    assert batch.labels == ("left", "right")
+    assert batch.names == (2, 1)
     np.testing.assert_allclose(batch.inputs[0], 1e-5 * signal[:, 250:280])
-    assert batch.layout.sampling_rate == 100 and batch.layout.channel_names == ("Fz", "Cz")
+    assert batch.layout.sampling_rate == 100
+    assert batch.layout.channel_names == ("Fz", "Cz")
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
 def test_sound_is_read_in_windows(tmp_path, signal, suffix):
     write_wav(tmp_path / f"x{suffix}", signal / 4, 8000)
     reader = sc.data.open(tmp_path / f"x{suffix}", windows=sc.data.Windows(0.01, stride=0.005))
-    assert len(reader) == 9 and reader.layout.sampling_rate == 8000
+    assert len(reader) == 9
+    assert reader.layout.sampling_rate == 8000
     batch = reader.read([8, 1])
     np.testing.assert_allclose(batch.inputs[0], signal[:, 320:400] / 4, atol=1e-6)
     np.testing.assert_allclose(batch.inputs[1], signal[:, 40:120] / 4, atol=1e-6)
@@ -146,7 +169,8 @@ def test_a_broken_file_among_good_ones_is_told(tmp_path, signal, suffix, windows
     reader = sc.data.open(tmp_path, windows=windows)
     batch = reader.read(range(len(reader)))
     each = 4 if windows else 1
-    assert set(batch.failed) == {each} and batch.failed[each].startswith(str(bad))
+    assert set(batch.failed) == {each}
+    assert batch.failed[each].startswith(str(bad))
     assert len(batch) == 2 * each
 
 
@@ -175,6 +199,8 @@ def test_another_rate_or_other_channels_are_told_by_sample(tmp_path, signal, suf
     batch = reader.read(range(len(reader)))
     assert batch.numbers == (0,)
     assert "has 50 samples a second, but 100 are expected" in batch.failed[1]
-    assert suffix == ".wav" or "has channels C1, C0" in batch.failed[2] or "Fz, Pz" in batch.failed[2]
+    assert (
+        suffix == ".wav" or "has channels C1, C0" in batch.failed[2] or "Fz, Pz" in batch.failed[2]
+    )
     said = sc.data.open(tmp_path, layout=sc.Layout("batch channel time", 50))
     assert said.read(range(2)).numbers == (1,)

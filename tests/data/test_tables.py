@@ -26,11 +26,15 @@ def path(request, tmp_path):
 
 def test_fixed_lists_are_rows(path):
     column = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), 12)
-    table = pa.table({"name": [f"n{each}" for each in range(10)], "ecg": column, "label": list(range(10))})
+    table = pa.table(
+        {"name": [f"n{each}" for each in range(10)], "ecg": column, "label": list(range(10))}
+    )
     reader = sc.data.open(write(table, path))
     batch = reader.read([9, 0, 4, 5])
     np.testing.assert_array_equal(batch.inputs, X[[9, 0, 4, 5]])
-    assert len(reader) == 10 and batch.labels == (9, 0, 4, 5) and batch.names[0] == "n9"
+    assert len(reader) == 10
+    assert batch.labels == (9, 0, 4, 5)
+    assert batch.names[0] == "n9"
 
 
 def test_lists_of_any_length_are_a_list_of_samples(path):
@@ -53,14 +57,19 @@ def test_several_columns_are_the_channels_of_one_sample(path):
     reader = sc.data.open(write(table, path), inputs=["II", "I"], labels="age")
     batch = reader.read([1])
     np.testing.assert_allclose(batch.inputs[0], np.stack([2 * X[1], X[1]]))
-    assert batch.layout.channel_names == ("II", "I") and batch.labels == (1,)
+    assert batch.layout.channel_names == ("II", "I")
+    assert batch.labels == (1,)
 
 
 def test_an_empty_cell_fails_alone_and_a_missing_number_is_not_finite(path):
     rows = [each.tolist() for each in X]
     rows[2], rows[3][5] = None, None
-    batch = sc.data.open(write(pa.table({"ecg": pa.array(rows, pa.list_(pa.float32()))}), path)).read(range(10))
-    assert set(batch.failed) == {2, 3} and "empty" in batch.failed[2] and "NaN" in batch.failed[3]
+    batch = sc.data.open(
+        write(pa.table({"ecg": pa.array(rows, pa.list_(pa.float32()))}), path)
+    ).read(range(10))
+    assert set(batch.failed) == {2, 3}
+    assert "empty" in batch.failed[2]
+    assert "NaN" in batch.failed[3]
 
 
 def test_tensors_of_fixed_shape_keep_it(path):
@@ -84,7 +93,9 @@ def test_a_truncated_table_among_good_ones_is_told(tmp_path):
     (tmp_path / "b.parquet").write_bytes(whole[: len(whole) // 2])
     reader = sc.data.open(tmp_path)
     batch = reader.read(range(len(reader)))
-    assert len(batch) == 20 and set(batch.failed) == {10} and "b.parquet" in batch.failed[10]
+    assert len(batch) == 20
+    assert set(batch.failed) == {10}
+    assert "b.parquet" in batch.failed[10]
 
 
 def test_csv_columns_are_channels_and_the_clock_gives_the_rate(tmp_path, signal):
@@ -92,7 +103,8 @@ def test_csv_columns_are_channels_and_the_clock_gives_the_rate(tmp_path, signal)
     (tmp_path / "x.csv").write_text("\n".join(lines))
     batch = sc.data.open(tmp_path / "x.csv").read([0])
     np.testing.assert_allclose(batch.inputs[0], signal)
-    assert batch.layout.sampling_rate == 250 and batch.layout.channel_names == ("I", "II")
+    assert batch.layout.sampling_rate == 250
+    assert batch.layout.channel_names == ("I", "II")
     one = sc.data.open(tmp_path / "x.csv", channels=["II"], windows=0.4).read([3])
     np.testing.assert_allclose(one.inputs[0], signal[1:, 300:400])
     assert one.names == ("x[300:400]",)
@@ -103,7 +115,8 @@ def test_a_tsv_without_a_clock_takes_the_rate_given(tmp_path, signal):
     (tmp_path / "x.tsv").write_text("\n".join(lines))
     layout = sc.Layout("batch channel time", 100)
     reader = sc.data.open(tmp_path / "x.tsv", windows=1.0, layout=layout)
-    assert len(reader) == 4 and reader.layout.sampling_rate == 100
+    assert len(reader) == 4
+    assert reader.layout.sampling_rate == 100
     with_unknown = sc.data.open(tmp_path / "x.tsv", windows=sc.data.Windows(1.0, unit="seconds"))
     assert "sampling rate is not known" in with_unknown.read([0]).failed[0]
 
@@ -115,5 +128,6 @@ def test_words_and_an_uneven_clock_are_told(tmp_path):
     (tmp_path / "d.csv").write_text("")
     batch = sc.data.open(tmp_path).read(range(4))
     assert batch.numbers == (2,)
-    assert "even steps" in batch.failed[0] and "'I' holds what is no number" in batch.failed[1]
+    assert "even steps" in batch.failed[0]
+    assert "'I' holds what is no number" in batch.failed[1]
     assert "d.csv: No columns" in batch.failed[3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 
 import numpy as np
@@ -21,19 +21,21 @@ def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
         path: The file.
         size: Height and width to bring it to; ``None`` leaves it as it is.
     """
-    ffmpeg = needed("imageio_ffmpeg", "videos")
-    about = next(ffmpeg.read_frames(path))
-    height, width = size or about["size"][::-1]
+    ffmpeg, pillow = needed("imageio_ffmpeg", "videos"), needed("PIL.Image", "videos")
+    with closing(ffmpeg.read_frames(path)) as film:
+        about = next(film)
     count, _ = ffmpeg.count_frames_and_secs(path)
+    width, height = about["size"]
+    wanted = size or (height, width)
 
-    def frames() -> Iterator[bytes]:
-        found = ffmpeg.read_frames(path, output_params=["-vf", f"scale={width}:{height}"])
-        next(found)
-        return iter(found)
+    def frame(pixels: bytes) -> np.ndarray:
+        return np.asarray(pillow.frombytes("RGB", (width, height), pixels).resize(wanted[::-1]))
 
     def read(start: int, stop: int) -> np.ndarray:
-        film = np.frombuffer(b"".join(islice(frames(), start, stop)), dtype=np.uint8)
-        return film.reshape(-1, height, width, 3).transpose(3, 0, 1, 2) / np.float32(_WHITE)
+        with closing(ffmpeg.read_frames(path)) as film:
+            # what comes first is about the film
+            frames = np.stack([frame(each) for each in islice(film, start + 1, stop + 1)])
+        return frames.transpose(3, 0, 1, 2) / np.float32(_WHITE)
 
     layout = Layout("batch channel time height width", float(about["fps"]), ("red", "green", "blue"))  # fmt: skip
-    return Record((3, int(count), height, width), layout, read)
+    return Record((3, int(count), *wanted), layout, read)

@@ -11,9 +11,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from signalcam.data.formats import Format, find, format_of, known
 from signalcam.data.gathering import NotFinite, reason
 from signalcam.data.joined import Joined, Unreadable, check_some
+from signalcam.data.kinds import Format, find, format_of, known
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.records import How, Item, RecordFile, Windows
 from signalcam.errors import CamError, InputError, MissingExtra
@@ -63,7 +63,7 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
     items, single = _items(path, format)
     kind = _kind(items, format)
     kind.check(options)
-    cut = Windows(windows) if isinstance(windows, int | float) else windows
+    cut = windows if isinstance(windows, Windows | None) else Windows(windows)
     said = as_layout(layout)
     if kind.many and (cut or single):
         options = _as_record(kind, said) | options
@@ -157,8 +157,15 @@ def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item
     return [_item(Path(each)) for each in found], False
 
 
-def _item(path: Path, label: str | None = None) -> Item:
-    return Item(str(path), path.name.removesuffix(path.suffix), label)
+def _item(path: Path) -> Item:
+    return Item(str(path), _stem(path))
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without what says of which kind it is."""
+    kind = format_of(path)
+    suffix = next((each for each in kind.suffixes if path.name.lower().endswith(each)), "") if kind else ""  # fmt: skip
+    return path.name[: -len(suffix or path.suffix) or None]
 
 
 def _in_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - as `open` has it
@@ -171,7 +178,7 @@ def _in_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - 
     places = [each.relative_to(folder) for each in found]
     labelled = len({each.parts[0] for each in places if len(each.parts) > 1}) > 1 and all(len(each.parts) > 1 for each in places)  # fmt: skip
     return [
-        Item(str(each), place.as_posix().removesuffix(place.suffix), place.parts[0] if labelled else None)
+        Item(str(each), place.with_name(_stem(place)).as_posix(), place.parts[0] if labelled else None)
         for each, place in zip(found, places, strict=True)
     ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
+from numbers import Real
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -66,7 +67,8 @@ class Windows:
 
     def __post_init__(self) -> None:
         for name, value in (("length", self.length), ("stride", self.stride)):
-            if value is not None and not 0 < value < float("inf"):
+            given = isinstance(value, Real) and 0 < value < float("inf")
+            if value is not None and not given:
                 message = f"{name} of the windows is {value!r}; give a number above 0."
                 raise InputError(message)
         if self.remainder not in ("drop", "pad") or self.unit not in (None, "seconds", "samples"):
@@ -255,7 +257,8 @@ def _along(windows: Windows, bounds: Span, rate: float | None) -> Plan:
         raise InputError(message)
     if windows.remainder == "drop":
         return Plan(range(begin, end - length + 1, stride), length, bounds)
-    return Plan(range(begin, begin + stride * max(-(-(end - begin - length) // stride), 0) + 1, stride), length, bounds)  # fmt: skip
+    count = 1 + max(0, -(-(end - begin - length) // stride))
+    return Plan(range(begin, end, stride)[:count], length, bounds)
 
 
 def _around(record: Record, windows: Windows, bounds: Span, rate: float | None) -> Plan:
