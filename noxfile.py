@@ -1,6 +1,7 @@
 """What `make test` runs: one environment for each framework, and one with none."""
 
 import os
+import shutil
 
 import nox
 
@@ -29,7 +30,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """Test what needs no framework, in an environment without any."""
-    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".")
+    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".[metrics]")
     session.run("pytest", "tests/unit", "tests/properties", *session.posargs)
 
 
@@ -47,6 +48,18 @@ def torch(session: nox.Session) -> None:
         "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
         "src", "README.md", "CONTRIBUTING.md", "docs",
     )  # fmt: skip
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Open the pages in Chromium, click, type and read them back; no framework is there."""
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing and os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ("install", "--yes", "--quiet", "chromium", "chromium-driver")
+        for words in (("update", "--quiet"), install):  # where they fail, tests skip and say so
+            session.run("apt-get", *words, external=True, silent=True, success_codes=range(256))
+    session.install(*PINNED, *TESTING, *SHAPES, "selenium", "--editable", ".[notebook]")
+    session.run("pytest", "tests/pages", *session.posargs)
 
 
 ENGINES = {

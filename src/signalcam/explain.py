@@ -16,7 +16,7 @@ from signalcam import scores
 from signalcam.arrays import Array
 from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Inputs, Layer
-from signalcam.backends.refusals import WITHOUT_GRADIENT
+from signalcam.backends.refusals import WITHOUT_GRADIENT, of_no_positions
 from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
 from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
@@ -310,6 +310,8 @@ class Explainer:
         found = last_felt(self.backend, self.model, few, own, asked)
         if found is None and own and not any(map(_differentiates, self.methods)):
             return own[-1].name
+        if found is None and not listed:
+            raise ModelError(of_no_positions(self.model))
         if found is None:
             of_it = f" that depends on {spelt(few.path[-1:])!r}" if len(own) < len(listed) else ""
             message = (
@@ -322,11 +324,13 @@ class Explainer:
 
     def about(self, part: Part, how: str) -> dict[str, Any]:
         """The provenance of a result."""
+        folded = [f"{each.ran}: {each.tokens.told}" for each in part.layers if each.tokens]
         return {
             "model": type(self.model).__name__,
             "score": part.score,
             **({"trials run": part.ran_again} if part.ran_again else {}),
             **({"unequal lengths": how} if how else {}),
+            **({"tokens": "; ".join(folded)} if folded else {}),
             "signed": str(self.signed),
             "align": self.align,
             "signalcam": _version(),

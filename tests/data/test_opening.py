@@ -165,7 +165,9 @@ def test_a_reader_travels_to_another_process(sounds, tmp_path):
     reader.read([2])
     (tmp_path / "reader").write_bytes(pickle.dumps(reader))
     code = "import pickle, pathlib, sys; r = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes()); print(len(r), r.fingerprint, r.read([2]).inputs.sum())"
-    done = subprocess.run(  # noqa: S603 - our own command[sys.executable, "-c", code, tmp_path / "reader"], capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", code, tmp_path / "reader"], capture_output=True, text=True, check=True,
+    )  # fmt: skip
     count, fingerprint, total = done.stdout.split()
     assert int(count) == len(reader)
     assert fingerprint == reader.fingerprint
@@ -211,5 +213,7 @@ def test_a_missing_package_is_told_with_how_to_get_it(tmp_path, monkeypatch, nam
 
 def test_importing_loads_none_of_the_packages():
     code = "import sys, signalcam; print([each for each in ('h5py','pyarrow','wfdb','mne','soundfile','nibabel','PIL','pandas','zarr','imageio_ffmpeg') if each in sys.modules])"
-    done = subprocess.run(  # noqa: S603 - our own command[sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
