@@ -77,6 +77,7 @@ def register(
         InputError: A suffix does not begin with a dot or a hyphen.
 
     Example:
+        >>> import numpy as np
         >>> def open_ramp(path, *, length=5):
         ...     layout = sc.Layout("batch channel time", sampling_rate=10)
         ...     return sc.data.Record((1, length), layout, lambda start, stop: np.arange(start, stop)[None])

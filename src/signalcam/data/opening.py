@@ -52,6 +52,7 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
         MissingExtra: What reads such files is not installed.
 
     Example:
+        >>> import numpy as np
         >>> np.save("beats.npy", np.zeros((20, 2, 200), dtype="float32"))
         >>> reader = sc.data.open("beats.npy")
         >>> len(reader), reader.read(range(3)).inputs.shape
