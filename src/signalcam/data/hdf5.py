@@ -9,7 +9,7 @@ from typing import Any
 from signalcam.data.arrays import Arrays, Names, opened, said_by
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
-from signalcam.data.stamps import Stamp, stamp
+from signalcam.data.stamps import Stamp, edition
 from signalcam.layout import Layout
 
 
@@ -32,11 +32,11 @@ def _about(dataset: Any) -> Layout | None:
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _datasets(path, stamp(path))
+    return _datasets(path, edition(path))
 
 
 @lru_cache(maxsize=16)
-def _datasets(path: str, _stamp: Stamp) -> Mapping[str, Any]:
+def _datasets(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     h5py = needed("h5py", "HDF5 files")
     found: dict[str, Any] = {}
 

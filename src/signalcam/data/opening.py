@@ -145,7 +145,7 @@ def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item
     if not isinstance(path, str | PathLike):
         return [_item(Path(each)) for each in path], False
     given = Path(fspath(path))
-    if (given.is_dir() and format_of(given) is None and format is None) or (given.is_dir() and format not in (None, "zarr")):  # fmt: skip
+    if _is_folder(given, format):
         return _in_folder(given, format), False
     if given.exists():
         return (_listed(given), True) if _is_manifest(given) else ([_item(given)], False)
@@ -156,6 +156,11 @@ def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item
         )
         raise InputError(message)
     return [_item(Path(each)) for each in found], False
+
+
+def _is_folder(path: Path, format: str | None) -> bool:  # noqa: A002 - as `open` has it
+    """Whether a path is a folder of files; some folders, such as Zarr's, are files themselves."""
+    return path.is_dir() and format != "zarr" and (format is not None or format_of(path) is None)
 
 
 def _item(path: Path) -> Item:
