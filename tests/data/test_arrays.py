@@ -177,6 +177,14 @@ def test_objects_in_a_file_are_not_unpickled(tmp_path):
         sc.data.open(tmp_path / "x.npy")
 
 
+def test_an_hdf5_file_can_be_written_while_a_reader_has_it(tmp_path):
+    reader = sc.data.open(write_hdf5(tmp_path / "x.h5"), inputs="train/x")
+    reader.read([0])
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["train/x"][0] = 7
+    assert reader.read([0]).inputs.min() == 7
+
+
 def test_labels_of_several_classes_stay_together(tmp_path):
     np.savez(tmp_path / "x.npz", x=X, y=np.eye(3, dtype=int)[Y])
     assert sc.data.open(tmp_path / "x.npz").read([1]).labels == ((0, 1, 0),)

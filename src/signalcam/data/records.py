@@ -85,7 +85,7 @@ class Windows:
             raise InputError(message)
         count = round(value * rate) if rate and self.unit != "samples" else round(value)
         if count < 1:
-            message = f"a window or stride of {value:g} is less than one sample."
+            message = f"{value:g} is less than one sample."
             raise InputError(message)
         return count
 

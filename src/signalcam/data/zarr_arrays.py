@@ -39,7 +39,6 @@ def _load(path: str) -> Mapping[str, Any]:
 def _arrays(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     import zarr  # noqa: PLC0415 - loaded when first needed
 
-    # a zip file, like an open HDF5 file, is closed when it falls out of the cache
     store = zarr.storage.ZipStore(path, mode="r") if path.lower().endswith(".zip") else path
     found = zarr.open(store, mode="r")
     if isinstance(found, zarr.Array):
