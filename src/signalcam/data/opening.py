@@ -16,7 +16,7 @@ from signalcam.data.joined import Joined, Unreadable, check_some
 from signalcam.data.kinds import Format, find, format_of, known
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.records import How, Item, RecordFile, Windows
-from signalcam.errors import CamError, InputError, MissingExtra
+from signalcam.errors import InputError, MissingExtra
 from signalcam.layout import Layout, as_layout
 
 Where: TypeAlias = str | PathLike[str]
@@ -90,7 +90,7 @@ def _check_any(items: Sequence[Item], how: How, parts: Sequence[Reader]) -> None
     if len(items) == 1 and not broken:
         try:
             how.opened(items[0].path)
-        except (CamError, MemoryError):
+        except (MissingExtra, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - files break in any way
             broken = [reason(error)]
@@ -143,7 +143,7 @@ def _many(item: Item, how: How) -> Reader:
 def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item], bool]:  # noqa: A002 - as `open` has it
     """The files meant, and whether each of them is one sample."""
     if not isinstance(path, str | PathLike):
-        return [_item(Path(each)) for each in path], False
+        return _each(path), False
     given = Path(fspath(path))
     if _is_folder(given, format):
         return _in_folder(given, format), False
@@ -156,6 +156,15 @@ def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item
         )
         raise InputError(message)
     return [_item(Path(each)) for each in found], False
+
+
+def _each(paths: Any) -> list[Item]:
+    """The files of a list."""
+    listed = list(paths) if isinstance(paths, Sequence) else []
+    if not listed or not all(isinstance(each, str | PathLike) for each in listed):
+        message = f"path is {paths!r}; expected a path, or a list of at least one. What is in memory is read by sc.data.of(samples)."
+        raise InputError(message)
+    return [_item(Path(each)) for each in listed]
 
 
 def _is_folder(path: Path, format: str | None) -> bool:  # noqa: A002 - as `open` has it
