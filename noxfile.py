@@ -13,8 +13,7 @@ PINNED = ("--quiet", "--constraint", "constraints.txt")
 TESTING = ("pytest", "pytest-cov", "hypothesis", "sybil")
 SHAPES = ("array-api-strict", "beartype", "jaxtyping")
 MORE = ("tests/agreement/test_torch.py", "tests/real/test_real_data.py")
-REAL_DATA = ("librosa", "nibabel", "PyWavelets", "soundfile")
-FRIENDLY = ("mne", "pandas", "wfdb")  # whose objects go in as they are
+REAL_DATA = ("librosa", "PyWavelets")
 WRAPPED = ("skorch",)  # whose estimators do
 
 
@@ -36,14 +35,16 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """Check types, then test PyTorch, the figures, the demo and every snippet of the documentation."""
+    """Check types, then test PyTorch, the figures, the readers, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *FRIENDLY, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video]"
+        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data]"
     )  # fmt: skip
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
-    session.run("pytest", "tests/backends", "tests/torch", "tests/plot", *MORE, *session.posargs)
+    session.run(
+        "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/data", *MORE, *session.posargs
+    )  # fmt: skip
     session.run(
         "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
         "src", "README.md", "CONTRIBUTING.md", "docs",

@@ -21,7 +21,7 @@ from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, 
 from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
 from signalcam.drawn import Drawn, drawn
-from signalcam.errors import InputError, ModelError
+from signalcam.errors import InputError, ModelError, is_count
 from signalcam.explanation import Explanation
 from signalcam.folding import Folding
 from signalcam.formulas import Method, find
@@ -223,9 +223,10 @@ class Explainer:
         """The same for signals that say themselves what their axes are."""
         return self._like(layout=signals.layout or self.layout)
 
-    def _labels_of(self, signals: Signals) -> tuple[str, ...] | None:
-        """The true classes that signals come with, if each is one of the classes by name."""
-        known = signals.labels and self.class_names and set(signals.labels) <= set(self.class_names)
+    def _labels_of(self, signals: Signals) -> tuple[int | str, ...] | None:
+        """The true classes that signals come with, if each is a class by number or name."""
+        classes, labels = self.class_names or (), signals.labels or ()
+        known = all(is_count(each, 0) or each in classes for each in labels)
         return signals.labels if known else None
 
     def _on_raw(self, how: Preprocessing, inputs: Any, **more: Any) -> Explanation:
