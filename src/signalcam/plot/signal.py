@@ -188,7 +188,16 @@ class SignalDisplay:
         ends = [low, low + value * gain]
         ax.plot([1.01, 1.01], ends, color="black", linewidth=2, transform=margin, clip_on=False)
         label = f"{value:g} {self.view.exp.layout.units or ''}".strip()
-        ax.text(1.016, low, label, va="bottom", rotation=90, fontsize="small", transform=margin)
+        ax.text(
+            1.016,
+            low,
+            label,
+            va="bottom",
+            rotation=90,
+            fontsize="small",
+            transform=margin,
+            parse_math=False,
+        )
 
     # --- heat ------------------------------------------------------------------------------------
 
@@ -295,13 +304,17 @@ def numbers_of(channels: Sequence[int | str] | None, names: list[str]) -> list[i
     """Which channels are meant, by name or number; all by default."""
     if channels is None:
         return list(range(len(names)))
+    asked = [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
+    if not asked:
+        message = "channels= is empty, so there is nothing to draw. Leave it out to draw all."
+        raise LayoutError(message)
     try:
         return [
             names.index(each) if isinstance(each, str) else range(len(names))[each]
-            for each in channels
+            for each in asked
         ]
-    except (ValueError, IndexError) as error:
-        message = f"there is no such channel in {list(channels)}; the input has {', '.join(names)}."
+    except (ValueError, IndexError, TypeError) as error:
+        message = f"there is no such channel in {asked}; the input has {', '.join(names)}."
         raise LayoutError(message) from error
 
 
