@@ -138,7 +138,7 @@ class Layout:
             return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
         step = float(self.coordinate(dim, np.asarray([1.0]))[0])  # a day's places are not listed
         start, last = np.ceil(begin / step - _EVEN), np.floor(end / step + _EVEN)
-        return max(int(start), 0), min(int(last) + 1, length)
+        return int(np.clip(start, 0, length)), int(np.clip(last + 1, 0, length))
 
     def between(self, dim: str, start: int, stop: int) -> Layout:
         """The layout of a stretch, whose entries keep their places."""
