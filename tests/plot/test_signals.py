@@ -286,3 +286,9 @@ def test_units_beside_the_scale_are_never_read_as_a_formula(make):
     exp = make((1, 2, 50), "batch channel time", [2], units="$x$")
     ax = exp.plot.signal(0)
     assert not next(each for each in ax.texts if "$x$" in each.get_text()).get_parse_math()
+
+
+def test_short_names_of_line_options_are_taken(signal):
+    for draw in (signal.plot.signal, signal.plot.ecg):
+        line = next(each for each in draw(0, line_kws={"lw": 2, "c": "blue"}).lines if len(each.get_xdata()) > 100)  # fmt: skip
+        assert (line.get_linewidth(), line.get_color()) == (2, "blue")

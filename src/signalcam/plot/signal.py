@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
 from signalcam.errors import LayoutError
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
-    from matplotlib.lines import Line2D
 
     from signalcam.explanation import Explanation
 
@@ -139,7 +140,7 @@ class SignalDisplay:
         options = {
             "color": "black",
             "linewidth": 0.8 if len(lines) == 1 else 0.7,
-            **line_kws,
+            **normalize_kwargs(line_kws, Line2D),
             **visible,
         }
         drawn = (
