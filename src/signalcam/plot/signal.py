@@ -305,7 +305,9 @@ def numbers_of(channels: Sequence[int | str] | None, names: list[str]) -> list[i
     """Which channels are meant, by name or number; all by default."""
     if channels is None:
         return list(range(len(names)))
-    asked = [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
+    asked: list[Any] = (
+        [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
+    )
     if not asked:
         message = "channels= is empty, so there is nothing to draw. Leave it out to draw all."
         raise LayoutError(message)
