@@ -62,6 +62,15 @@ def pages(session: nox.Session) -> None:
     session.run("pytest", "tests/pages", *session.posargs)
 
 
+@nox.session
+def oracles(session: nox.Session) -> None:
+    """Compare metrics with Quantus, torchcam and grad-cam, whose needs fit no other environment."""
+    session.install("--quiet", "--requirement", "tests/peers/requirements.txt")
+    peers = ("--requirement", "tests/peers/peers.txt")
+    session.install("--quiet", "--no-deps", *peers, "--editable", ".")
+    session.run("pytest", "tests/peers", *session.posargs)
+
+
 ENGINES = {
     "tensorflow": ("tensorflow-cpu", "keras"),
     "jax": ("jax", "keras"),

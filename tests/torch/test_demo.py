@@ -26,18 +26,16 @@ def test_the_demo_writes_figures_a_result_and_a_summary_and_says_where(tmp_path)
     code, said, complaint = command("demo", folder=tmp_path)
     assert (code, complaint) == (0, "")
     written = sorted(path.name for path in (tmp_path / "demo").iterdir())
-    assert written == [
-        "explanation.zarr",
-        "normal.png",
-        "report.html",
-        "summary.txt",
-        "ventricular.png",
-    ]
+    assert written == ["explanation.zarr", "normal.png", "report.html", "scores.png", "summary.txt", "ventricular.png"]  # fmt: skip
     assert (tmp_path / "demo" / "summary.txt").read_text(encoding="utf-8") in said
     assert "ventricular (> 99.9 %)" in said
     assert "evidence peaks 0.53 s" in said
     exp = sc.load(tmp_path / "demo" / "explanation.zarr")
     assert exp.methods == ("grad-cam", "hires-cam")
+    assert exp.metrics["metric"].values.tolist() == ["deletion", "insertion", "road"]
+    # the maps are faithful, but any channels at all point at the beat: the demo says so
+    assert "grad-cam and hires-cam beat all baselines" in said
+    assert "No method beats random-cam." in said
     assert float(exp.confidence.max()) <= 1
 
 
