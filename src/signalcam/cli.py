@@ -51,6 +51,42 @@ def demo(
 
 
 @app.command()
+def evaluate(
+    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    model: Annotated[str, typer.Option(help="module:function that returns the model explained.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A metric's name; again for more.")
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(help="probability, logit, log_odds or accuracy.")
+    ] = "probability",
+    imputer: Annotated[
+        str | None, typer.Option(help="What stands in for what is taken away.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of ties, noise and intervals.")] = 0,
+    save: Annotated[
+        bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")
+    ] = True,
+) -> None:
+    """Score saved maps beside baselines that they must beat, and say whether to read them."""
+    from signalcam.metrics.stored import evaluated  # noqa: PLC0415 - so that --help is quick
+
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)  # fmt: skip
+            if save:
+                scored.save(maps)
+    except CamError as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
+    for each in told:
+        typer.echo(f"signalcam: {each.message}", err=True)
+    print(said)
+    if save:
+        print(f"Kept in {maps}.")
+
+
+@app.command()
 def report(
     maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
     to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
@@ -101,42 +137,6 @@ def view(
 def _has_screen() -> bool:
     """Whether a browser would open a window, and not take over the terminal."""
     return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))  # fmt: skip
-
-
-@app.command()
-def evaluate(
-    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
-    model: Annotated[str, typer.Option(help="module:function that returns the model explained.")],
-    metric: Annotated[
-        list[str] | None, typer.Option(help="A metric's name; again for more.")
-    ] = None,
-    measure: Annotated[
-        str, typer.Option(help="probability, logit, log_odds or accuracy.")
-    ] = "probability",
-    imputer: Annotated[
-        str | None, typer.Option(help="What stands in for what is taken away.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of ties, noise and intervals.")] = 0,
-    save: Annotated[
-        bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")
-    ] = True,
-) -> None:
-    """Score saved maps beside baselines that they must beat, and say whether to read them."""
-    from signalcam.metrics.stored import evaluated  # noqa: PLC0415 - so that --help is quick
-
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)  # fmt: skip
-            if save:
-                scored.save(maps)
-    except CamError as error:
-        typer.echo(f"signalcam: {error}", err=True)
-        raise typer.Exit(2) from error
-    for each in told:
-        typer.echo(f"signalcam: {each.message}", err=True)
-    print(said)
-    if save:
-        print(f"Kept in {maps}.")
 
 
 @app.command("methods")
