@@ -248,6 +248,54 @@ def test_what_an_evaluation_of_maps_returns_is_read(grouped, scores):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("share removed", "score")
 
 
+def scored(exp):
+    """The same result with the scores it may carry: two curves at each target and layer, beside two baselines."""
+    methods, names = (
+        [*exp.methods, "random-cam", "input-energy"],
+        {"deletion": "lower", "insertion": "higher"},
+    )
+    cells = len(exp.targets), len(methods), len(exp.layer_names)
+    rng = np.random.default_rng(5)
+    value, curve = rng.random((2, len(exp), *cells)), rng.random((2, len(exp), *cells, 4))
+    summary = ("metric", "target", "method", "layer")
+    scores = xr.Dataset(
+        {
+            "value": (("metric", "sample", *summary[1:]), value),
+            **{name: (summary, value.mean(axis=1)) for name in ("mean", "low", "high")},
+            "count": (summary, np.full((2, *cells), len(exp))),
+            "curve_score": (("curve", "sample", *summary[1:], "step"), curve),
+            "removed": (("layer", "step"), np.tile(np.linspace(0, 1, 4), (cells[2], 1))),
+        },
+        {
+            "metric": list(names), "better": ("metric", list(names.values())), "curve": ["most first", "$least$ first"],
+            "sample": list(exp.sample_names), "target": list(exp.targets), "method": methods, "layer": list(exp.layer_names),
+        },
+        {"measure": "probability"},
+    )  # fmt: skip
+    return exp.with_scores(scores)
+
+
+def test_the_curves_that_a_result_carries_are_drawn_unasked(grouped):
+    exp = scored(grouped)
+    ax = exp.plot.curve()
+    wanted = exp.metrics["curve_score"].values
+    for number, line in enumerate(ax.lines):
+        np.testing.assert_allclose(line.get_ydata(), wanted[0, :, 0, number, 0].mean(axis=0))
+    assert [line.get_linestyle() for line in ax.lines[-2:]] == ["--", ":"]  # the baselines
+    assert ax.get_title(loc="left").startswith(f"most first, {exp.targets[0]}, ")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("share removed", "probability")
+    other = exp.plot.curve(curve="$least$ first", target=exp.targets[-1])
+    np.testing.assert_allclose(other.lines[0].get_ydata(), wanted[1, :, -1, 0, 0].mean(axis=0))
+    other.figure.draw_without_rendering()
+
+
+def test_a_result_without_curves_says_how_it_gets_some(grouped):
+    with pytest.raises(sc.InputError, match=r"carries no curves of a metric.*exp\.with_scores\("):
+        grouped.plot.curve()
+    with pytest.raises(sc.MethodError, match="no curve 'most'"):
+        scored(grouped).plot.curve(curve="most")
+
+
 def test_a_curve_without_samples_has_no_band(grouped, scores):
     ax = grouped.plot.curve(scores.mean("sample"))
     assert not ax.collections
