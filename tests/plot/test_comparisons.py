@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from unit.results import scored
 
 import signalcam as sc
 from signalcam.plot.curves import CurveDisplay
@@ -246,33 +247,6 @@ def test_what_an_evaluation_of_maps_returns_is_read(grouped, scores):
     np.testing.assert_allclose(ax.lines[0].get_xdata(), removed[1][0])
     np.testing.assert_allclose(ax.lines[0].get_ydata(), scores.values[:, 0].mean(axis=0))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("share removed", "score")
-
-
-def scored(exp):
-    """The same result with the scores it may carry: two curves at each target and layer, beside two baselines."""
-    methods, names = (
-        [*exp.methods, "random-cam", "input-energy"],
-        {"deletion": "lower", "insertion": "higher"},
-    )
-    cells = len(exp.targets), len(methods), len(exp.layer_names)
-    rng = np.random.default_rng(5)
-    value, curve = rng.random((2, len(exp), *cells)), rng.random((2, len(exp), *cells, 4))
-    summary = ("metric", "target", "method", "layer")
-    scores = xr.Dataset(
-        {
-            "value": (("metric", "sample", *summary[1:]), value),
-            **{name: (summary, value.mean(axis=1)) for name in ("mean", "low", "high")},
-            "count": (summary, np.full((2, *cells), len(exp))),
-            "curve_score": (("curve", "sample", *summary[1:], "step"), curve),
-            "removed": (("layer", "step"), np.tile(np.linspace(0, 1, 4), (cells[2], 1))),
-        },
-        {
-            "metric": list(names), "better": ("metric", list(names.values())), "curve": ["most first", "$least$ first"],
-            "sample": list(exp.sample_names), "target": list(exp.targets), "method": methods, "layer": list(exp.layer_names),
-        },
-        {"measure": "probability"},
-    )  # fmt: skip
-    return exp.with_scores(scores)
 
 
 def test_the_curves_that_a_result_carries_are_drawn_unasked(grouped):
