@@ -313,7 +313,7 @@ def test_scores_that_a_result_carries_stand_beside_each_sample_and_sort_the_tabl
     value = exp.metrics["value"].values
     page.open(exp, tmp_path)
     assert page.js(f"return {HEAD.format(4)}.innerText").split() == ["deletion", "lower", "is", "better"]  # fmt: skip
-    assert [row[4:] for row in page.rows()] == [[*map(told, value[:, i, 0, 0, 0])] if i != 3 else ["–", told(value[1, 3, 0, 0, 0])] for i in range(5)]  # fmt: skip
+    assert [row[4:] for row in page.rows()] == [[*map(told, value[:, i, 0, 0, 0])] if i != 3 else ["-", told(value[1, 3, 0, 0, 0])] for i in range(5)]  # fmt: skip
     assert page.text("trusted") == (
         f"This map scored: deletion {told(value[0, 0, 0, 0, 0])} (lower is better) · insertion {told(value[1, 0, 0, 0, 0])} (higher is better)."
     )

@@ -48,10 +48,7 @@ def make(grids=GRIDS, **changes):
 
 def scored(exp, metrics=("deletion", "insertion"), curves=("most first", "$least$ first")):
     """The same result with the scores it may carry: two curves at each target and layer, beside two baselines."""
-    methods, names = (
-        [*exp.methods, "random-cam", "input-energy"],
-        {"deletion": "lower", "insertion": "higher"},
-    )
+    methods = [*exp.methods, "random-cam", "input-energy"]
     cells = len(exp.targets), len(methods), len(exp.layer_names)
     rng = np.random.default_rng(5)
     value, curve = rng.random((2, len(exp), *cells)), rng.random((2, len(exp), *cells, 4))

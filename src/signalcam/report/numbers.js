@@ -82,7 +82,7 @@ function spelt(value, digits = 3) {
 // What a metric gave of one map, of all that are known of a sample.
 function scoreOf(known, metric, { target, method, layer }) {
   const value = known?.[metric][target][method][layer] ?? null;
-  return value === null ? "–" : spelt(value);
+  return value === null ? "-" : spelt(value);
 }
 
 // A confidence that never claims certainty: rounding made the 1.

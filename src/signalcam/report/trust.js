@@ -13,7 +13,7 @@ async function trustOf({ summary, palettes, curves: item }) {
 
   function told(metric, method) {
     const [mean, low, high, count] = ["mean", "low", "high", "count"].map((name) => scores[name][metric][choice.target][method][choice.layer]);
-    if (mean === null) return "–";
+    if (mean === null) return "-";
     return `${spelt(mean)}${low === null ? "" : ` (${spelt(low)} to ${spelt(high)})`}${count < summary.count ? `, n = ${count}` : ""}`;
   }
 
