@@ -76,9 +76,9 @@ class ImageDisplay:
     ) -> Self:  # fmt: skip
         """Take one sample's picture; see ``Plotter.image``."""
         view = View.of(exp, sample, target, method, layer)
-        dims = ("height", "width") if {"height", "width"} <= set(exp.dims) else exp.dims
-        picture = Picture.of(view, dims)
-        return cls(view, picture.values, *_laid(view, dims), note=picture.note)
+        up, across = ("height", "width") if {"height", "width"} <= set(exp.dims) else exp.dims
+        picture = Picture.of(view, (up, across))
+        return cls(view, picture.values, *_laid(view, (up, across)), note=picture.note)
 
     @classmethod
     def from_spectrogram(

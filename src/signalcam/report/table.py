@@ -100,7 +100,11 @@ class Table:
 
     def _keys(self, sort: str | tuple[int, ...]) -> np.ndarray:
         if isinstance(sort, tuple):
-            return np.zeros(len(self.exp)) if self._trusted is None else self._trusted[:, *sort]
+            return (
+                np.zeros(len(self.exp))
+                if self._trusted is None
+                else self._trusted[(slice(None), *sort)]
+            )
         if sort == "name":
             return self._ranks
         column = None if sort == "number" else self._column(sort)
