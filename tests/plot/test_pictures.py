@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from unit.results import scored
 
 import signalcam as sc
 from signalcam.plot.image import ImageDisplay
@@ -342,6 +343,14 @@ def test_a_display_of_a_volume_keeps_a_picture_and_heat_for_each_slice(body, sty
     assert [*display.ax_.images[1::2]] == display.heat_
     assert len(display.heat_) == len(display.planes) == many
     assert display.bar_.ax in display.figure_.axes
+
+
+def test_the_title_of_slices_fits_also_where_scores_are_told(body):
+    figure = scored(replace(body, sample_names=("ann",))).plot.volume().figure
+    figure.draw_without_rendering()
+    said = figure.axes[0]._left_title
+    assert "random-cam" in said.get_text()
+    assert said.get_window_extent().y1 < figure.bbox.y1
 
 
 def test_a_flat_map_is_no_volume(make):

@@ -25,6 +25,7 @@ STYLES = ("slices", "montage")
 _GAP = 0.015  # of the width of a figure: between two slices
 _WIDE = 10.0  # inches, of a figure of its own
 _TALLEST = 12.0
+_LINE = 0.2  # of a title
 _OPPOSITES = {
     "left": "right", "right": "left", "anterior": "posterior", "posterior": "anterior",
     "superior": "inferior", "inferior": "superior",
@@ -141,7 +142,9 @@ class VolumeDisplay:
         """Draw; see ``Plotter.volume`` for the options."""
         heat = Heat.of(self.view, **look)
         places, width, height = _placed(self.planes, 3 if self.style == "slices" else None)
-        self.ax_ = ax = axes_for(ax, fig, _WIDE, min(1.0 + (_WIDE - 1.4) * height / width, _TALLEST))  # fmt: skip
+        title = caption(self.view, self.note)
+        above = 0.4 + _LINE * len(title.splitlines())
+        self.ax_ = ax = axes_for(ax, fig, _WIDE, min(above + (_WIDE - 1.4) * height / width, _TALLEST))  # fmt: skip
         self.figure_ = ax.figure
         for plane, (left, top) in zip(self.planes, places, strict=True):
             drawn: dict[str, Any] = {"extent": (left, left + plane.size[1], top + plane.size[0], top), "aspect": "equal"}  # fmt: skip
@@ -153,7 +156,7 @@ class VolumeDisplay:
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
         _named(ax, self.planes, places, self.style)
-        ax.set_title(caption(self.view, self.note), fontsize="medium", loc="left", parse_math=False)
+        ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         self.bar_ = colour_bar(ax, heat.mappable, self.view) if colorbar else None
         return self
 

@@ -100,11 +100,8 @@ class Table:
 
     def _keys(self, sort: str | tuple[int, ...]) -> np.ndarray:
         if isinstance(sort, tuple):
-            return (
-                np.zeros(len(self.exp))
-                if self._trusted is None
-                else self._trusted[(slice(None), *sort)]
-            )
+            every = self._trusted
+            return np.zeros(len(self.exp)) if every is None else np.moveaxis(every, 0, -1)[sort]
         if sort == "name":
             return self._ranks
         column = None if sort == "number" else self._column(sort)
