@@ -1,6 +1,7 @@
 """What `make test` runs: one environment for each framework, and one with none."""
 
 import os
+import shutil
 
 import nox
 
@@ -12,8 +13,7 @@ PINNED = ("--quiet", "--constraint", "constraints.txt")
 TESTING = ("pytest", "pytest-cov", "hypothesis", "sybil")
 SHAPES = ("array-api-strict", "beartype", "jaxtyping")
 MORE = ("tests/agreement/test_torch.py", "tests/real/test_real_data.py")
-REAL_DATA = ("librosa", "nibabel", "PyWavelets", "soundfile")
-FRIENDLY = ("mne", "pandas", "wfdb")  # whose objects go in as they are
+REAL_DATA = ("librosa", "PyWavelets")
 WRAPPED = ("skorch",)  # whose estimators do
 
 
@@ -29,24 +29,44 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """Test what needs no framework, in an environment without any."""
-    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".")
+    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".[metrics]")
     session.run("pytest", "tests/unit", "tests/properties", *session.posargs)
 
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """Check types, then test PyTorch, the figures, the demo and every snippet of the documentation."""
+    """Check types, then test PyTorch, the figures, the readers, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *FRIENDLY, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video]"
+        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data]"
     )  # fmt: skip
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
-    session.run("pytest", "tests/backends", "tests/torch", "tests/plot", *MORE, *session.posargs)
+    session.run(
+        "pytest",
+        "tests/backends",
+        "tests/torch",
+        "tests/plot",
+        "tests/data",
+        *MORE,
+        *session.posargs,
+    )
     session.run(
         "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
         "src", "README.md", "CONTRIBUTING.md", "docs",
     )  # fmt: skip
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Open the pages in Chromium, click, type and read them back; no framework is there."""
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing and os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ("install", "--yes", "--quiet", "chromium", "chromium-driver")
+        for words in (("update", "--quiet"), install):  # where they fail, tests skip and say so
+            session.run("apt-get", *words, external=True, silent=True, success_codes=range(256))
+    session.install(*PINNED, *TESTING, *SHAPES, "selenium", "--editable", ".[notebook]")
+    session.run("pytest", "tests/pages", *session.posargs)
 
 
 ENGINES = {

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from signalcam import data, metrics, synthetic
+from signalcam import legrad as _legrad  # noqa: F401 - registers its method
 from signalcam import masking as _masking  # noqa: F401 - registers its methods
 from signalcam.augmentation import Augment
 from signalcam.errors import (
@@ -51,7 +53,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "Job", "JobError", "LayerInfo", "Layers", "Layout", "LayoutError",
     "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
-    "Similarity", "Smooth", "StoreError", "TargetError", "Tokens", "TrueLabel", "explain", "explain_record", "layers", "load", "methods",
+    "Similarity", "Smooth", "StoreError", "TargetError", "Tokens", "TrueLabel", "data", "explain", "explain_record", "layers", "load", "methods", "metrics", "synthetic",
 ]  # fmt: skip
 
 

@@ -123,20 +123,41 @@ def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
     return maps
 
 
-def _cut(maps: np.ndarray, axis: Axis, where: int) -> np.ndarray:
+@np.errstate(invalid="ignore")  # as above
+def values_at(maps: np.ndarray, axis: Axis, samples: np.ndarray) -> np.ndarray:
+    """Interpolate maps as ``resample`` does, at some samples of the input only.
+
+    Args:
+        maps: ``(..., positions)``.
+        axis: Where the positions lie.
+        samples: Which samples, counted from 0.
+
+    Returns:
+        ``(..., samples)``.
+    """
+    kind = maps.dtype
+    between = _between(maps, axis, -1, lambda share: share.astype(kind), samples)
+    return _cut(between, axis, -1, samples)
+
+
+def _cut(maps: np.ndarray, axis: Axis, where: int, samples: np.ndarray | None = None) -> np.ndarray:
     """Put 0 where the network saw nothing."""
     if axis.first is None and axis.last is None:
         return maps
-    samples = np.arange(axis.length)
+    samples = np.arange(axis.length) if samples is None else samples
     last = axis.length if axis.last is None else axis.last
     seen = (samples >= (axis.first or 0)) & (samples <= last)
     return np.where(seen.reshape(-1, *[1] * (-where - 1)), maps, maps.dtype.type(0))
 
 
-def _between(maps: Array, axis: Axis, where: int, array: Callable[[Any], Array]) -> Array:
+def _between(
+    maps: Array, axis: Axis, where: int, array: Callable[[Any], Array],
+    samples: np.ndarray | None = None,
+) -> Array:  # fmt: skip
     """Interpolate along one axis, counted from the end, by looking up the two nearest positions."""
     xp, device = namespace(maps), array_api_compat.device(maps)
-    place = np.clip((np.arange(axis.length) - axis.start) / axis.jump, 0, axis.cells - 1)
+    samples = np.arange(axis.length) if samples is None else samples
+    place = np.clip((samples - axis.start) / axis.jump, 0, axis.cells - 1)
     low = place.astype(np.int32)
     high = np.minimum(low + 1, axis.cells - 1)
     share = array((place - low).reshape(-1, *[1] * (-where - 1)))

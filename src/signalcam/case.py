@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from signalcam.arrays import Array, Layered
 
-GradientKind = Literal["plain", "curved", "relevance", "rescale", "offset"]
+GradientKind = Literal["plain", "curved", "relevance", "rescale", "offset", "attention"]
 Rule = Literal["guided"]
 Item = TypeVar("Item")
 Edit = Callable[[slice, slice], Array]
@@ -59,7 +59,8 @@ class Case(Protocol):
             kind: ``"plain"``; ``"curved"`` is ``g - H a / 2`` with the Hessian ``H``; ``"relevance"`` the
                 gradient of ``sum_j R_j ln|s_j|`` over the logits ``s``; ``"rescale"`` DeepLIFT's
                 multipliers from an activation of zero; ``"offset"`` the plain one where the layer adds its
-                own offset, before an activation inside it.
+                own offset, before an activation inside it; ``"attention"`` the gradient at the attention to
+                the layer's tokens, ``c`` its heads and queries.
         """
         ...
 

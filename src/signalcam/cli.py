@@ -1,15 +1,19 @@
 """The command line: parse, call, print."""
 
 import json
+import os
+import sys
+import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
 
-from signalcam import __version__, methods
+from signalcam import __version__, load, methods
 from signalcam.errors import CamError, JobError, MissingExtra
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -43,7 +47,7 @@ def main(
 @app.command()
 def demo(
     folder: Annotated[
-        str, typer.Option(help="Where to write figures, result and summary.")
+        str, typer.Option(help="Where to write figures, report, result and summary.")
     ] = "demo",
 ) -> None:
     """Explain a real electrocardiogram with a real trained network, in seconds."""
@@ -51,7 +55,62 @@ def demo(
 
     with _told():
         print(run(folder))
-    print(f"Written to {folder}/: ventricular.png, normal.png, explanation.zarr, summary.txt.")
+    print(
+        f"Written to {folder}/: ventricular.png, normal.png, report.html, explanation.zarr, summary.txt."
+    )
+
+
+@app.command()
+def report(
+    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
+) -> None:
+    """Write a saved result as one page to click through, which needs no network."""
+    try:
+        load(maps).to_html(to)
+    except CamError as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
+    print(f"Written to {to}.")
+
+
+@app.command()
+def view(
+    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="On which port; 0 for any that is free.")
+    ] = 0,
+    host: Annotated[str, typer.Option(help="What to listen on.")] = "127.0.0.1",
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --host be one that other machines reach.")
+    ] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Whether to open a browser.")
+    ] = True,
+) -> None:
+    """Look at a saved result of any size, served from the store on this machine, until Ctrl-C."""
+    from signalcam.report.server import is_loopback, serving  # noqa: PLC0415 - so that --help is quick
+
+    try:
+        with (
+            suppress(KeyboardInterrupt),
+            serving(maps, host, port, allow_remote=allow_remote) as server,
+        ):
+            if not is_loopback(host):
+                warning = "anyone who can reach this machine and has the link can look, and nothing is encrypted on the way"
+                typer.echo(f"signalcam: {warning}.", err=True)
+            print(f"{maps} is shown at {server.url} until Ctrl-C.", flush=True)
+            if open_browser and _has_screen():
+                webbrowser.open(server.url)
+            Event().wait()
+    except CamError as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open a window, and not take over the terminal."""
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))  # fmt: skip
 
 
 @app.command("methods")

@@ -16,12 +16,12 @@ from signalcam import scores
 from signalcam.arrays import Array
 from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Inputs, Layer
-from signalcam.backends.refusals import WITHOUT_GRADIENT
+from signalcam.backends.refusals import WITHOUT_GRADIENT, of_no_positions
 from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
 from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
 from signalcam.drawn import Drawn, drawn
-from signalcam.errors import InputError, ModelError
+from signalcam.errors import InputError, ModelError, is_count
 from signalcam.explanation import Explanation
 from signalcam.folding import Folding
 from signalcam.formulas import Method, find
@@ -223,10 +223,13 @@ class Explainer:
         """The same for signals that say themselves what their axes are."""
         return self._like(layout=signals.layout or self.layout)
 
-    def _labels_of(self, signals: Signals) -> tuple[str, ...] | None:
-        """The true classes that signals come with, if each is one of the classes by name."""
-        known = signals.labels and self.class_names and set(signals.labels) <= set(self.class_names)
-        return signals.labels if known else None
+    def _labels_of(self, signals: Signals) -> tuple[int | str, ...] | None:
+        """The true classes that signals come with, if each is a class by number or name."""
+        labels = signals.labels or ()
+        names = self.class_names or ()
+        return (
+            labels or None if all(is_count(each, 0) or each in names for each in labels) else None
+        )
 
     def _on_raw(self, how: Preprocessing, inputs: Any, **more: Any) -> Explanation:
         """Explain what the network is given, then draw it on the raw signal."""
@@ -307,6 +310,8 @@ class Explainer:
         found = last_felt(self.backend, self.model, few, own, asked)
         if found is None and own and not any(map(_differentiates, self.methods)):
             return own[-1].name
+        if found is None and not listed:
+            raise ModelError(of_no_positions(self.model))
         if found is None:
             of_it = f" that depends on {spelt(few.path[-1:])!r}" if len(own) < len(listed) else ""
             message = (
@@ -319,11 +324,13 @@ class Explainer:
 
     def about(self, part: Part, how: str) -> dict[str, Any]:
         """The provenance of a result."""
+        folded = [f"{each.ran}: {each.tokens.told}" for each in part.layers if each.tokens]
         return {
             "model": type(self.model).__name__,
             "score": part.score,
             **({"trials run": part.ran_again} if part.ran_again else {}),
             **({"unequal lengths": how} if how else {}),
+            **({"tokens": "; ".join(folded)} if folded else {}),
             "signed": str(self.signed),
             "align": self.align,
             "signalcam": _version(),

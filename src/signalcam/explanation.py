@@ -121,6 +121,16 @@ class Explanation:
             f"{names[0]} at {names[1]}, for {names[2]}>"
         )
 
+    def __str__(self) -> str:
+        from signalcam.report import sentence  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        return sentence(self)
+
+    def _repr_html_(self) -> str:
+        from signalcam.report import thumbnail  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        return thumbnail(self)
+
     @property
     def at_network_input(self) -> Explanation | None:
         """Where ``preprocess=`` was used, the same maps on what the network was given; else ``None``."""
@@ -437,6 +447,38 @@ class Explanation:
         from signalcam.plot import Plotter  # noqa: PLC0415 - a floor above; loaded when asked for
 
         return Plotter(self)
+
+    def to_html(self, path: str | PathLike[str]) -> None:
+        """Write a report: one page to click through, which opens from disk without a network.
+
+        Args:
+            path: A file to write, whole or not at all; one that is there is replaced.
+
+        Raises:
+            MissingExtra: Bokeh is not installed.
+            StoreError: It cannot be written, or there is more data than a page should hold.
+            LayoutError: There is no page for maps with such axes.
+
+        Example:
+            >>> exp.to_html("report.html")
+        """
+        from signalcam.report import write  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        write(self, path)
+
+    def show(self, height: int = 800) -> Any:
+        """Show the report in a notebook.
+
+        Args:
+            height: Of its frame, in pixels.
+
+        Raises:
+            MissingExtra: Bokeh or IPython is not installed.
+            StoreError: There is more data than a page should hold.
+        """
+        from signalcam.report import show  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        return show(self, height)
 
     def save_video(self, path: str | PathLike[str], sample: int = 0, **options: Any) -> None:
         """Write one sample of a video under its heat, frame by frame; of a volume, slice by slice.

@@ -129,7 +129,8 @@ class Folding:
         if self.declared is not None and self.declared.grid:
             return _unless_same(self._told(ran, cells), cells)
         found = _found(_sources(earlier), cells, self.declared)
-        if found is None and self.declared is not None and self.declared.prefix < cells[-1]:
+        if found is None and self.declared is not None and self.declared.prefix:
+            self.declared.check(cells[-1], ran)
             found = Tokens(self.declared.prefix, (cells[-1] - self.declared.prefix,))
         return _unless_same(found, cells)
 

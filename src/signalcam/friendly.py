@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Real
@@ -11,7 +12,7 @@ import numpy as np
 
 from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import is_array
-from signalcam.errors import InputError, LayoutError
+from signalcam.errors import CamWarning, InputError, LayoutError
 from signalcam.layout import DUMMY, Layout, same_rate
 
 _BATCH = ("batch", "sample")  # what the axis of samples may be called in an object with named axes
@@ -26,13 +27,13 @@ class Signals:
         array: The numbers.
         layout: Names, rate and units of its axes, batch first; ``None`` where nothing is known.
         sample_names: Names of the samples, where the object has them.
-        labels: Names of the true classes, where the object has them.
+        labels: The true classes by name or number, where the object has them.
     """
 
     array: Any
     layout: Layout | None = None
     sample_names: tuple[Any, ...] | None = None
-    labels: tuple[str, ...] | None = None
+    labels: tuple[Any, ...] | None = None
 
 
 def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signals | None:
@@ -40,7 +41,7 @@ def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signal
 
     Args:
         given: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
-            ``Evoked``, a wfdb ``Record``, a pair ``(waveform, rate)``, a tokenizer's ``BatchEncoding``, another
+            ``Evoked``, a wfdb ``Record``, a ``Batch`` of ``signalcam.data``, a pair ``(waveform, rate)``, a tokenizer's ``BatchEncoding``, another
             mapping that is no ``dict``, or a list of these.
         wanted: The layout asked for; what it says goes before what the object says.
         channel_axis: Where the framework has the channels; ``None`` leaves them where they are, and adds none.
@@ -193,6 +194,20 @@ def _wfdb_record(record: Any, _wanted: Layout | None) -> Signals:
     return Signals(record.p_signal[None], layout, (str(record.record_name),))
 
 
+def _read_batch(batch: Any, _wanted: Layout | None) -> Signals:
+    """What a reader of ``signalcam.data`` returns; what could not be read is told."""
+    failed = dict(batch.failed)
+    told = next((f"The first, {number}: {why}" for number, why in failed.items()), "")
+    if not len(batch):
+        message = f"none of the {len(failed)} samples of the batch could be read. {told}".rstrip()
+        raise InputError(message)
+    if failed:
+        message = f"{len(failed)} of {len(failed) + len(batch)} samples could not be read and are left out. {told}"
+        warnings.warn(message, CamWarning, stacklevel=5)
+    names = batch.names if batch.names and len({*batch.names, None}) > len(batch) else batch.numbers
+    return Signals(batch.inputs, batch.layout, tuple(names), batch.labels)
+
+
 def _pair(pair: tuple[Array, float], _wanted: Layout | None) -> Signals:
     """A waveform, ``(time,)``, ``(channel, time)`` or ``(batch, channel, time)``, and its rate."""
     waveform, rate = pair
@@ -256,6 +271,7 @@ _READERS: dict[tuple[str, str], Callable[[Any, Layout | None], Signals]] = {
     ("wfdb", "Record"): _wfdb_record,
     ("wfdb", "MultiRecord"): _wfdb_record,
     ("transformers", "BatchEncoding"): _encoding,
+    ("signalcam", "Batch"): _read_batch,
 }
 
 
@@ -290,7 +306,8 @@ def _arranged(found: Signals, wanted: Layout | None, channel_axis: int | None) -
     """Bring the axes into the order asked for, and put together what the object and the user say."""
     own = found.layout or Layout("batch")
     dims = wanted.dims if wanted else _usual(own.dims, channel_axis)
-    array = _ordered(found.array, own.dims, dims)
+    uneven = isinstance(found.array, list)
+    array = [_ordered(each[None], own.dims, dims)[0] for each in found.array] if uneven else _ordered(found.array, own.dims, dims)  # fmt: skip
     return replace(found, array=array, layout=_merged(own, wanted or Layout(dims), dims))
 
 

@@ -38,7 +38,19 @@ def load(path: str | PathLike[str]) -> Explanation:
         from signalcam.jobs.saved import load as load_job  # noqa: PLC0415 - a floor above, which makes such stores
 
         return load_job(path)
-    arrays, about = store.read(path)
+    return _read(path)
+
+
+def opened(path: str | PathLike[str]) -> Explanation:
+    """The same, but inputs and maps stay on disk: what is indexed of them is read, and not checked.
+
+    It is for looking at: ``input`` and ``native`` maps can be indexed and are no arrays to calculate with.
+    """
+    return _read(path, unread=("input", "maps"))
+
+
+def _read(path: str | PathLike[str], unread: tuple[str, ...] = ()) -> Explanation:
+    arrays, about = store.read(path, unread=unread)
     try:
         return from_store(arrays, about)
     except (KeyError, TypeError, ValueError, IndexError, CamError) as error:

@@ -163,11 +163,12 @@ class Layout:
 
     def line(self, dim: str, length: int) -> tuple[float, float] | None:
         """Where an axis begins and its step; ``None`` where its entries are not evenly spaced."""
+        if dim not in (self.coordinates or {}):  # a day's places are not listed
+            return 0.0, float(self.coordinate(dim, np.asarray([1.0]))[0])
         places = self.coordinate(dim, np.arange(length))
-        if places.dtype.kind not in "if":
-            return 0.0, 1.0
         if length < 2:
-            return float(places[0]), (self.spacing or {}).get(dim) or 1 / (self.sampling_rate or 1)
+            rate = self.sampling_rate if dim == "time" else None
+            return float(places[0]), 1 / (rate or 1)
         steps = np.diff(places)
         even = np.ptp(steps) <= 2 * _EVEN * abs(steps.mean())
         return (float(places[0]), _mean_step(places)) if even else None

@@ -18,6 +18,7 @@ from signalcam.maps import rectify
 from signalcam.native import LayerMaps
 from signalcam.scores import FALL_BACK
 from signalcam.targets import NO_CLASS, Question
+from signalcam.tokens import Tokens
 from signalcam.trying import Setting, Trying
 
 _FLAWS = {
@@ -41,6 +42,7 @@ class NativeMaps:
         values: ``(b, target, method, p)``.
         flaws: ``(b, target, method)``, a key of the reasons above, 0 for none.
         at: Where ``p`` lies: see ``Method.at``.
+        tokens: How tokens were folded to these positions; ``None`` where nothing was.
     """
 
     ran: str
@@ -48,6 +50,7 @@ class NativeMaps:
     values: np.ndarray
     flaws: np.ndarray
     at: Level = "layer"
+    tokens: Tokens | None = None
 
 
 _LEVELS: tuple[Level, ...] = ("layer", "input", "channels")
@@ -253,7 +256,7 @@ def _native(
     ]
     full = at_finest(np.asarray)
     values = full if signed else at_finest(rectify)
-    return NativeMaps(ran, cells, values, _flaws(full, values), finest)
+    return NativeMaps(ran, cells, values, _flaws(full, values), finest, felt[0].tokens)
 
 
 def _raised(maps: np.ndarray, at: Level, finest: Level, setting: Setting, felt: Felt) -> np.ndarray:

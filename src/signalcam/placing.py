@@ -13,11 +13,13 @@ import numpy as np
 from signalcam.align import Axis, Pick, Probe, evenly, measure, placed
 from signalcam.backends.protocol import Backend, Inputs
 from signalcam.batches import samples_in
-from signalcam.errors import CamWarning
+from signalcam.errors import CamWarning, LayoutError
 from signalcam.folding import Folding
 from signalcam.layout import DUMMY, Layout
 
 PROBED_SAMPLES = 2  # two real samples with noise on top keep every path of a network alive
+_LOOKED_AT = 16  # tokens of a row, to see whether it is one
+_FAINT = 1e-6  # of the strongest
 _remembered: WeakKeyDictionary[Any, dict[Any, dict[int, Axis]]] = WeakKeyDictionary()
 
 Alignment = Literal["receptive-field", "resize"]
@@ -105,6 +107,8 @@ def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[
         own = measured_axes(backend, model, inputs, ran, axes)
         if own:
             return own
+    if role != "grid" and len(cells) == 1 and _is_real(inputs):
+        _check_row(backend, model, inputs, source.layer if source else ran, axes)
     if source is None:
         return measured_axes(backend, model, inputs, ran, axes)
     found = measured_axes(backend, model, inputs, source.layer, axes)
@@ -113,6 +117,27 @@ def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[
         for i, axis in enumerate(source.axes)
         if axis in found
     }
+
+
+def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int]) -> None:  # fmt: skip
+    """Raise a ``LayoutError`` where tokens in one row were taken from places along several axes."""
+
+    def several(cells: tuple[int, ...]) -> list[tuple[int, ...]]:
+        places = np.unique(np.linspace(0, cells[0] - 1, _LOOKED_AT).astype(int))
+        return [(int(place), *[0] * (len(cells) - 1)) for place in places]
+
+    _, _, support = _probe(backend, model, inputs, layer)({}, several)
+    felt = [each > _FAINT * each.max() for each in support if each.any() and not each.all()]
+    moved = [axis for axis in axes if len({_middle(each, axis - 1) for each in felt}) > 1]
+    if len(moved) > 1:
+        message = f"the tokens of layer {layer!r} were cut from {len(moved)} axes of the input and lie in one row, and nothing in the network tells their grid. Say it: tokens=signalcam.Tokens(prefix=1, grid=(14, 14)), with the tokens that stand before the grid and its positions along each axis."
+        raise LayoutError(message)
+
+
+def _middle(felt: np.ndarray, axis: int) -> float:
+    """The middle of what is felt along one axis."""
+    along = np.flatnonzero(felt.any(tuple(i for i in range(felt.ndim) if i != axis)))
+    return float(along[0] + along[-1])
 
 
 def _merged(axis: Axis, cells: int, halved: int) -> Axis:

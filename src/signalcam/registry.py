@@ -98,6 +98,7 @@ _PASSES: dict[GradientKind, str] = {
     "relevance": "2 forward, 1 backward",
     "rescale": "3 forward, 1 backward",
     "offset": "2 forward, 1 backward",
+    "attention": "2 forward, 1 backward",
 }
 
 

@@ -29,6 +29,48 @@ class Stored:
     dims: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class OnDisk:
+    """An array that is read where it is indexed, as NumPy would index it.
+
+    Attributes:
+        source: The Zarr array.
+    """
+
+    source: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How long it is along each axis."""
+        return tuple(self.source.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its values."""
+        found: np.dtype[Any] = np.dtype(self.source.dtype)
+        return found
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        try:
+            return np.asarray(self.source[key])
+        except IndexError:
+            raise
+        except Exception as error:
+            message = f"{self.source.store_path} is damaged ({type(error).__name__}: {error}). Save it again, or restore it from a copy."
+            raise StoreError(message) from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - as NumPy calls it
+        return np.array(self[:], dtype=dtype, copy=copy)
+
+
 @dataclass(frozen=True)
 class Contents:
     """What goes into a store: arrays, and everything else as JSON."""
@@ -82,12 +124,29 @@ def _fill(place: Path, contents: Contents) -> None:
     for name, values in arrays.items():
         dims = contents.arrays[name].dims
         if isinstance(values, np.ndarray):
-            group.create_array(name, data=np.ascontiguousarray(values), dimension_names=dims)
+            array = _made(group, name, values, dims, _chunks(values.shape))
+            array[...] = np.ascontiguousarray(values)
             continue
-        parts = {"chunks": next(_blocks(values))[1].shape, "dimension_names": dims}
-        array = group.create_array(name, shape=values.shape, dtype=values.dtype, **parts)
+        array = _made(group, name, values, dims, next(_blocks(values))[1].shape)
         for where, block in _blocks(values):
             array[where] = block
+
+
+def _made(group: Any, name: str, values: Any, dims: tuple[str, ...], chunks: tuple[int, ...]) -> Any:  # fmt: skip
+    """A new array in which a chunk that is not there reads as NaN where it can."""
+    blank = np.nan if values.dtype.kind == "f" else 0
+    return group.create_array(
+        name, shape=values.shape, dtype=values.dtype, chunks=chunks, dimension_names=dims, fill_value=blank
+    )  # fmt: skip
+
+
+def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Chunks of few samples, each as whole as fits: looking at one reads little else."""
+    left, chunks = _BLOCK, []
+    for length in reversed(shape):
+        chunks.append(max(1, min(length, left)))
+        left //= chunks[-1]
+    return tuple(reversed(chunks))
 
 
 def _sums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -114,8 +173,15 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(
+    path: str | os.PathLike[str], *, unread: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read a store's arrays and what is known about them.
+
+    Args:
+        path: The folder.
+        unread: How the names of those arrays begin that stay on disk, see ``OnDisk``; whether they are the
+            numbers that were saved is not checked then.
 
     Raises:
         StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
@@ -129,17 +195,19 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
 
     try:
         group = zarr.open_group(place, mode="r", zarr_format=3)
-        arrays = {name: np.asarray(array[...]) for name, array in group.arrays()}
+        arrays = {name: OnDisk(array) if name.startswith(unread) else np.asarray(array[...]) for name, array in group.arrays()}  # fmt: skip
         about = dict(group.attrs["about"])  # type: ignore[arg-type] # checked by whoever rebuilds the result
-        _require_sums(arrays, group.attrs[_SUMS])
+        _require_sums(arrays, dict(group.attrs[_SUMS]))  # type: ignore[arg-type] # compared, whatever it is
     except Exception as error:
         message = f"{place} is damaged ({type(error).__name__}: {error}). Save it again, or restore it from a copy."
         raise StoreError(message) from error
     return arrays, about
 
 
-def _require_sums(arrays: Mapping[str, np.ndarray], saved: object) -> None:
-    if _sums(arrays) != saved:
+def _require_sums(arrays: Mapping[str, Any], saved: dict[str, int]) -> None:
+    read = {name: each for name, each in arrays.items() if not isinstance(each, OnDisk)}
+    unread = {name: saved[name] for name in arrays.keys() - read.keys()}
+    if _sums(read) | unread != saved:
         message = "its numbers are not those that were saved"
         raise ValueError(message)
 

@@ -42,6 +42,12 @@ class Tokens:
             message = f"{self} does not say where tokens lie. Pass Tokens(prefix=1, grid=(14, 14)), say: whole numbers, the grid's 1 or more."
             raise LayoutError(message)
 
+    @property
+    def told(self) -> str:
+        """The same in words: ``"4 x 6 behind 1 without a place"``."""
+        grid = " x ".join(map(str, self.grid))
+        return f"{grid} behind {self.prefix} without a place" if self.prefix else grid
+
     def take(self, array: Array) -> Array:
         """Fold ``(b, c, *others, n)`` to ``(b, c, *others, *grid)`` without the prefix."""
         rest = array[..., self.prefix :]
@@ -59,6 +65,12 @@ class Tokens:
         for place, cells in zip(at, self.grid, strict=True):
             number = number * cells + place
         return self.prefix + number
+
+    def check(self, count: int, layer: str) -> None:
+        """Raise a ``LayoutError`` where a layer has no more tokens than stand before the first place."""
+        if self.prefix >= count:
+            message = f"layer {layer!r} has {count} tokens, and tokens={self.prefix} says that {self.prefix} stand before the first one with a place. Pass fewer."
+            raise LayoutError(message)
 
     def fitted(self, count: int, layer: str) -> Tokens:
         """The same for a layer of so many tokens: before the prefix came, or once merged."""

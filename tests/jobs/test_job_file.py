@@ -23,7 +23,8 @@ def run(*words):
     ("section", "wrong", "said"),
     [
         ("data", 3, "data is 3"),
-        ("data", {"path": "a", "wrong": 1}, "data.wrong"),
+        ("data", {"path": "a", "windows": -1}, "data.windows"),
+        ("data", {"path": "a", "groups": 3}, "data.groups is 3"),
         ("data", {}, "data.path: it is missing"),
         ("model", "no colon", "model.build is 'no colon': it should be 'module:function'"),
         ("model", {}, "give build = 'module:function'"),

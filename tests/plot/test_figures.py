@@ -31,7 +31,7 @@ def colour_bar(ax):
 
 def test_the_strip_holds_the_raw_map_for_every_channel(signal):
     ax = signal.plot(1, target="AF")
-    np.testing.assert_array_equal(strip(ax), [signal.maps.values[1, 1, 0, 0]] * 3)
+    np.testing.assert_array_equal(strip(ax), [signal.maps.values[1, 1, 0, 0]])
 
 
 def test_each_channel_is_a_thin_black_line_with_its_name(signal):

@@ -26,7 +26,13 @@ def test_the_demo_writes_figures_a_result_and_a_summary_and_says_where(tmp_path)
     code, said, complaint = command("demo", folder=tmp_path)
     assert (code, complaint) == (0, "")
     written = sorted(path.name for path in (tmp_path / "demo").iterdir())
-    assert written == ["explanation.zarr", "normal.png", "summary.txt", "ventricular.png"]
+    assert written == [
+        "explanation.zarr",
+        "normal.png",
+        "report.html",
+        "summary.txt",
+        "ventricular.png",
+    ]
     assert (tmp_path / "demo" / "summary.txt").read_text(encoding="utf-8") in said
     assert "ventricular (> 99.9 %)" in said
     assert "evidence peaks 0.53 s" in said

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from backends.torch_transformers import logits_of, made
 from torch import nn
 
 import signalcam as sc
@@ -79,6 +80,30 @@ def test_channels_of_an_exported_layer_lie_where_the_module_has_them(kit, compil
     kit.assert_maps(found, wanted.native().values[:, 0, 0], SAME)
 
 
+class Answer(nn.Module):
+    """A transformer of another library, whose answer is an array."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return logits_of(self.net, x)
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "le-grad"])
+@pytest.mark.parametrize("name", ["vit norm", "swin late", "audio", "text", "signal"])
+def test_exported_transformer_gets_the_maps_of_its_module(compiler, name, method):
+    net, x, *_ = made(name)
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(Answer(net), (x,), dynamic_shapes=(batch,))
+    options = {"method": method, "target": 1, "signed": True}
+    found, wanted = (sc.explain(each, x, **options) for each in (program, Answer(net)))
+    assert found.layer_names == wanted.layer_names
+    assert np.abs(wanted.maps.values).max() > 0
+    np.testing.assert_allclose(found.maps.values, wanted.maps.values, atol=SAME)
+
+
 def test_program_saved_and_loaded_is_explained(kit, compiler, tmp_path):
     net, x = kit.network(2), kit.signal(rank=2)
     torch.export.save(exported(net, x), tmp_path / "net.pt2")
@@ -86,10 +111,33 @@ def test_program_saved_and_loaded_is_explained(kit, compiler, tmp_path):
     kit.assert_maps(exp, kit.maps_of(net, x, [1] * 4))
 
 
-def test_program_exported_for_one_size_of_batch_says_which(kit, compiler):
-    net, x = kit.network(), torch.as_tensor(kit.signal())
+@pytest.mark.parametrize("rows", [1, 3])
+def test_program_of_convolutions_exported_for_one_size_of_batch_takes_any(kit, compiler, rows):
+    net, x = kit.network(), kit.signal()
+    program = torch.export.export(net, (torch.as_tensor(x[:rows]),))
+    kit.assert_maps(kit.explain(program, x, target=1), kit.maps_of(net, x, [1] * 4))
+    exp = kit.explain(program, x, target=1, method="score-cam")
+    wanted = kit.explain(net, x, target=1, method="score-cam")
+    kit.assert_maps(exp, wanted.native().values[:, 0, 0])
+
+
+class AcrossTheBatch(nn.Module):
+    """What no answer of one batch may be taken for: each sample sees the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(2, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        y = self.conv(x).relu()
+        return self.head((y - y.mean(0)).square().mean(-1))
+
+
+@pytest.mark.parametrize("kind", [Hybrid, AcrossTheBatch])
+def test_program_with_a_size_of_batch_written_in_says_which(kit, compiler, kind):
+    x = torch.as_tensor(kit.signal())
     with pytest.raises(sc.ModelError, match=r"batches of exactly 4.*dynamic_shapes"):
-        kit.explain(torch.export.export(net, (x,)), x)
+        kit.explain(torch.export.export(kind().eval(), (x,)), x)
 
 
 def test_program_exported_while_training_says_so(kit, compiler):

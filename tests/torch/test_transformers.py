@@ -6,78 +6,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from backends.torch_transformers import CASES, Encoder, assert_close, logits_of, made
 from torch import nn
 
 import signalcam as sc
-
-TOLERANCE = (
-    1e-4  # of the largest value: single precision, the same numbers added up in another order
-)
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of a library that warns about its own dependencies
-    import transformers as hf
-
-
-def vit(**more):
-    config = hf.ViTConfig(
-        hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=32, image_size=32, patch_size=8,
-        num_labels=5, **more,
-    )  # fmt: skip
-    return hf.ViTForImageClassification(config), torch.randn(2, 3, 32, 32)
-
-
-def swin():
-    config = hf.SwinConfig(
-        image_size=32, patch_size=4, embed_dim=12, depths=[2, 2], num_heads=[2, 2], window_size=4, num_labels=5
-    )  # fmt: skip
-    return hf.SwinForImageClassification(config), torch.randn(2, 3, 32, 32)
-
-
-def ast():
-    config = hf.ASTConfig(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32, patch_size=8,
-        frequency_stride=6, time_stride=6, max_length=50, num_mel_bins=32, num_labels=4,
-    )  # fmt: skip
-    return hf.ASTForAudioClassification(config), torch.randn(2, 50, 32)
-
-
-def patch_tst(*, cls=True):
-    config = hf.PatchTSTConfig(
-        num_input_channels=3, context_length=64, patch_length=8, patch_stride=8, d_model=16, num_hidden_layers=2,
-        num_attention_heads=2, ffn_dim=20, num_targets=4, use_cls_token=cls, pooling_type=None if cls else "mean",
-        scaling="std" if cls else None,
-    )  # fmt: skip
-    return hf.PatchTSTForClassification(config), torch.randn(2, 64, 3)
-
-
-def bert():
-    config = hf.DistilBertConfig(
-        vocab_size=50, dim=24, n_layers=3, n_heads=3, hidden_dim=32, max_position_embeddings=32, num_labels=3
-    )  # fmt: skip
-    return hf.DistilBertForSequenceClassification(config), torch.randint(0, 50, (2, 11))
-
-
-class Encoder(nn.Module):
-    """A signal cut into patches, a class token in front, torch's own encoder, a head on the mean or on the class token."""
-
-    def __init__(self, prefix=1, *, mean=True, patches="conv", depth=2, first=False):
-        super().__init__()
-        self.patches = nn.Conv1d(2, 16, 8, stride=8) if patches == "conv" else nn.Linear(16, 16)
-        self.kind, self.prefix, self.mean = patches, nn.Parameter(torch.randn(1, prefix, 16)), mean
-        layer = nn.TransformerEncoderLayer(
-            16, 2, 24, dropout=0.0, batch_first=True, norm_first=first
-        )
-        self.encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
-        self.head = nn.Linear(16, 4)
-
-    def forward(self, x):
-        if self.kind == "conv":
-            tokens = self.patches(x).transpose(1, 2)
-        else:
-            tokens = self.patches(x.unfold(2, 8, 8).transpose(1, 2).flatten(2))
-        tokens = self.encoder(torch.cat([self.prefix.expand(len(x), -1, -1), tokens], 1))
-        return self.head(tokens.mean(1) if self.mean else tokens[:, 0])
+from signalcam.demo import train
+from signalcam.demo.heartbeats import RATE
 
 
 class Squares(nn.Module):
@@ -97,39 +31,6 @@ class Squares(nn.Module):
         cut = x.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).flatten(1, 2).flatten(2)
         tokens = torch.cat([self.cls.expand(len(x), -1, -1), self.embed(cut)], 1)
         return self.head(self.norm(self.block(tokens)).mean(1))
-
-
-CASES = {  # layer, prefix, grid behind it, input axis of each grid axis, start and jump of each
-    "vit": (vit, "vit.layers.0", 1, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
-    "vit norm": (vit, "vit.layers.2.layernorm_before", 1, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
-    "swin": (swin, "swin.encoder.layers.0.blocks.1", 0, (8, 8), (2, 3), ((1.5, 4), (1.5, 4))),
-    "swin late": (swin, "swin.encoder.layers.1.blocks.0", 0, (4, 4), (2, 3), ((3.5, 8), (3.5, 8))),
-    "audio": (ast, "audio_spectrogram_transformer.layers.1.layernorm_before", 2, (5, 8), (2, 1), ((3.5, 6), (3.5, 6))),
-    "patches in time": (patch_tst, "model.encoder.layers.0", 1, (3, 8), (2, 1), ((0, 1), (3.5, 8))),
-    "no class token": (lambda: patch_tst(cls=False), "model.encoder.layers.1", 0, (3, 8), (2, 1), ((0, 1), (3.5, 8))),
-    "text": (bert, "distilbert.transformer.layer.1", 0, (11,), (1,), ((0, 1),)),
-    "signal": (lambda: (Encoder(), torch.randn(2, 2, 80)), "encoder.layers.0", 1, (10,), (2,), ((3.5, 8),)),
-    "linear patches": (
-        lambda: (Encoder(2, patches="linear"), torch.randn(2, 2, 80)), "encoder.layers.1", 2, (10,), (2,), ((3.5, 8),),
-    ),
-}  # fmt: skip
-
-
-def made(name):
-    torch.manual_seed(0)
-    build, *rest = CASES[name]
-    net, x = build()
-    for each in net.modules():
-        if isinstance(each, nn.Linear | nn.Conv2d | nn.Conv1d):
-            nn.init.normal_(each.weight, std=0.3)
-    return net.eval(), x, *rest
-
-
-def logits_of(net, x):
-    out = net(x)
-    if torch.is_tensor(out):
-        return out
-    return out["logits"] if "logits" in out else out["prediction_logits"]
 
 
 def pulled(net, x, layer, target):
@@ -174,12 +75,6 @@ def by_hand(a, g, method):
     return (weight * a).sum(1)
 
 
-def assert_close(found, wanted):
-    assert found.shape == wanted.shape
-    assert np.abs(wanted).max() > 0
-    assert np.abs(found - wanted).max() < TOLERANCE * np.abs(wanted).max()
-
-
 @pytest.mark.parametrize("method", ["grad-cam", "hires-cam"])
 @pytest.mark.parametrize("name", list(CASES))
 def test_maps_are_those_by_hand_prefix_dropped_and_folded(name, method):
@@ -201,7 +96,35 @@ def test_tokens_lie_where_they_came_from(name):
     assert all(each.probed for each in exp.layers[0].grid)
 
 
-@pytest.mark.parametrize("name", ["vit", "swin", "audio", "patches in time", "text", "signal"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("vit", "vit.layers.0[0]: 4 x 4 behind 1 without a place"), ("swin late", "swin.encoder.layers.1.blocks.0[0]: 4 x 4"),
+        ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before[0]: 5 x 8 behind 2 without a place"),
+        ("signal", "encoder.layers.0[0]: 10 behind 1 without a place"), ("text", None), ("shifted windows", None),
+    ],
+)  # fmt: skip
+def test_result_tells_how_its_tokens_were_folded(name, told, tmp_path):
+    net, x, layer, *_ = made(name)
+    exp = sc.explain(net, x, layer=layer, method="eigen-cam", signed=True)
+    assert exp.provenance.get("tokens") == told
+    exp.save(tmp_path / "run")
+    assert sc.load(tmp_path / "run").provenance.get("tokens") == told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit",
+        "swin",
+        "audio",
+        "patches in time",
+        "text",
+        "signal",
+        "shifted windows of a volume",
+        "video",
+    ],
+)
 def test_ablation_keeps_the_prefix_tokens(name):
     net, x, layer, prefix, grid, axes, _ = made(name)
     exp = sc.explain(net, x, layer=layer, method="ablation-cam", target=1, signed=True)
@@ -218,7 +141,9 @@ def test_ablation_keeps_the_prefix_tokens(name):
     assert_close(exp.native().values[:, 0, 0], wanted)
 
 
-@pytest.mark.parametrize("name", ["vit", "swin late", "patches in time", "text", "signal"])
+@pytest.mark.parametrize(
+    "name", ["vit", "swin late", "patches in time", "text", "signal", "shifted windows", "video"]
+)
 def test_every_method_draws_on_the_grid(name):
     net, x, layer, _, grid, axes, _ = made(name)
     skip = {"cam", "opti-cam", "smooth-grad-cam++", "full-grad", "guided-grad-cam"}
@@ -239,6 +164,7 @@ def test_every_method_draws_on_the_grid(name):
         ("vit", "vit.layers.2.layernorm_before"), ("swin", "swin.layernorm"),
         ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before"), ("text", "distilbert.transformer.layer.1"),
         ("patches in time", "model.encoder.layers.0"), ("no class token", "model.encoder.layers.1"), ("signal", "encoder"),
+        ("shifted windows", "norm"), ("volume merged", "norm"), ("video", "block"),
     ],
 )  # fmt: skip
 def test_last_tokens_that_the_score_depends_on_are_chosen(name, layer):
@@ -261,6 +187,24 @@ def test_layer_that_runs_on_windows_names_the_way_out():
     net, x, *_ = made("swin")
     with pytest.raises(sc.ModelError, match=r"8 rows for 2 samples.*the block around it"):
         sc.explain(net, x, layer="swin.encoder.layers.0.blocks.0.attention")
+
+
+class Columns(nn.Module):
+    """Every column of a spectrogram is a token."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(16, 16)
+
+    def forward(self, x):
+        return self.embed(x.transpose(1, 2))
+
+
+class Mean(nn.Module):
+    """The mean of the tokens."""
+
+    def forward(self, x):
+        return x.mean(1)
 
 
 # --- declared --------------------------------------------------------------------------------------
@@ -286,6 +230,25 @@ def test_tokens_that_form_no_grid_say_so():
     net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
     with pytest.raises(sc.LayoutError, match=r"has 25 tokens.*says 36"):
         sc.explain(net, x, layer="block", tokens=sc.Tokens(1, (5, 7)))
+
+
+@pytest.mark.parametrize("align", ["receptive-field", "resize"])
+def test_tokens_of_an_image_whose_grid_nothing_tells_are_not_laid_in_a_row(align):
+    net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
+    with pytest.raises(sc.LayoutError, match=r"cut from 2 axes.*lie in one row.*Say it: tokens="):
+        sc.explain(net, x, layer="block", align=align)
+
+
+def test_tokens_that_each_see_a_whole_column_are_a_row():
+    net = nn.Sequential(nn.Flatten(1, 2), Columns(), nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), Mean())  # fmt: skip
+    exp = sc.explain(net.eval(), torch.randn(2, 1, 16, 24), layer="2", signed=True)
+    assert exp.native().shape[3:] == (24,)
+
+
+def test_more_tokens_in_front_than_there_are_say_so():
+    net, x = Squares().eval(), torch.randn(2, 3, 16, 24)
+    with pytest.raises(sc.LayoutError, match=r"tokens=30 says that 30 stand before.*Pass fewer"):
+        sc.explain(net, x, layer="block", tokens=30)
 
 
 @pytest.mark.parametrize("given", [-1, "1", 1.5, True])
@@ -335,3 +298,50 @@ def test_heat_lies_where_the_event_was_planted():
         for patches, start in zip(exp.native().values[:, 0, 0], starts.tolist(), strict=True)
     ]
     assert np.mean(inside) > 0.5  # 0.2 by chance
+
+
+class BeatTransformer(nn.Module):
+    """Overlapping patches of 0.2 s, a class token, one block, the answer from the class token."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv1d(1, 16, 24, stride=12, padding=6)
+        self.cls, self.places = nn.Parameter(torch.zeros(1, 1, 16)), nn.Parameter(torch.zeros(1, 20, 16))  # fmt: skip
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, norm_first=True, batch_first=True)  # fmt: skip
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x):
+        tokens = self.patches(x).transpose(1, 2) + self.places
+        tokens = torch.cat([self.cls.expand(len(x), -1, -1), tokens], 1)
+        return self.head(self.block(tokens)[:, 0])
+
+
+@pytest.fixture(scope="module")
+def beats():
+    """A transformer taught on a real electrocardiogram to find ventricular beats, and windows it never saw."""
+    learnt, unseen = train.training_windows(), train.held_out_windows()
+    with train.one_thread(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = BeatTransformer()
+        train.fit(net, torch.as_tensor(learnt.network_input), torch.as_tensor(learnt.label))
+    return net.eval(), unseen
+
+
+def test_transformer_of_heartbeats_answers_well(beats):
+    net, unseen = beats
+    assert (train.predict(net, unseen).numpy() == unseen.label).mean() > 0.9
+
+
+@pytest.mark.parametrize(("method", "least"), [("hires-cam", 0.8), ("grad-cam", 0.6), ("le-grad", 0.5)])  # fmt: skip
+def test_heat_of_tokens_lies_on_the_ventricular_beat(beats, method, least):
+    net, unseen = beats
+    chosen = np.flatnonzero(unseen.label)
+    exp = sc.explain(net, unseen.network_input[chosen], method=method, target=1)
+    assert exp.layers[0].name == "block.norm1"
+    seconds = np.arange(exp.maps.shape[-1]) / RATE
+    shares, chances = [], []
+    for heat, window in zip(exp.maps.values.reshape(len(chosen), -1), chosen, strict=True):
+        near = np.abs(seconds[:, None] - unseen.ventricular[window]).min(1) < 0.25
+        shares.append(heat[near].sum() / heat.sum())
+        chances.append(near.mean())
+    assert np.mean(shares) > least > 1.5 * np.mean(chances)

@@ -95,6 +95,39 @@ def test_network_of_a_learner_is_explained(kit, kind):
     assert_same(kit, kit.explain(learner, x, target=1), net, x)
 
 
+class Lightning(nn.Module):
+    """As Lightning's: the network inside, steps beside it, and a trainer that is not there outside of training."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.example_input_array = net, torch.zeros(1)
+
+    @property
+    def trainer(self):
+        raise RuntimeError("LightningModule is not attached to a `Trainer`.")
+
+    def training_step(self, batch, _number):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_lightning_module_gets_the_maps_of_the_network_in_it(kit):
+    net, x = kit.network(), kit.signal()
+    assert_same(kit, kit.explain(Lightning(net), x, target=1, layer="net.conv"), net, x)
+
+
+def test_network_without_positions_says_what_is_missing(kit):
+    net = nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3))
+    net(torch.as_tensor(kit.signal()))
+    for method in ("grad-cam", "eigen-cam"):
+        with pytest.raises(
+            sc.ModelError, match=r"no layer of Sequential has positions.*expected a convolution"
+        ):
+            sc.explain(net, kit.signal(), method=method)
+
+
 def test_object_without_a_network_is_refused_as_before(kit):
     with pytest.raises(sc.ModelError, match=r"no backend owns 'SimpleNamespace'"):
         sc.explain(SimpleNamespace(model="resnet", module_=None), kit.signal())

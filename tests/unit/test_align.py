@@ -5,7 +5,7 @@ import oracles
 import pytest
 from oracles import Step
 
-from signalcam.align import Axis, evenly, measure, placed, resample
+from signalcam.align import Axis, evenly, measure, placed, resample, values_at
 from signalcam.errors import LayoutError
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near 1
@@ -33,6 +33,14 @@ def test_constant_map_stays_constant_to_the_last_bit(start, jump, length, dtype)
     found = resample(np.full((2, 9), 0.1, dtype), [axis(9, length, start, jump)])
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, np.full((2, length), 0.1, dtype))
+
+
+@pytest.mark.parametrize("seen", [{}, {"first": 2}, {"first": 1, "last": 4}])
+@pytest.mark.parametrize(("start", "jump", "length"), LINES)
+def test_values_at_some_samples_are_those_of_the_whole_map(rng, start, jump, length, seen):
+    line, maps = Axis(2, 9, length, start, jump, **seen), rng.standard_normal((2, 9))
+    some = np.array([length - 1, 0, 3, 3, 5])
+    np.testing.assert_array_equal(values_at(maps, line, some), resample(maps, [line])[:, some])
 
 
 @pytest.mark.parametrize(("start", "jump", "length"), LINES)

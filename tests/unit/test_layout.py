@@ -222,3 +222,8 @@ def test_wrong_number_of_coordinates_raises():
     ):
         check_layout(SPECTROGRAM, (1, 5, 9))
     check_layout(SPECTROGRAM, (1, 4, 9))
+
+
+def test_line_of_an_axis_of_any_length_is_known_at_once():
+    assert ECG.line("time", 10**12) == (0, 1 / ECG.sampling_rate)
+    assert Layout("batch channel time").line("time", 10**12) == (0, 1)

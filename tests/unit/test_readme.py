@@ -30,3 +30,8 @@ def test_command_line_lists_every_registered_method():
             rf"^{re.escape(method.name)} +{re.escape(method.summary)}$", shown, re.MULTILINE
         )
         assert f"{method.family}; {method.passes}; {method.paper}" in shown
+
+
+def test_every_metric_is_on_the_page_about_scores():
+    page = (ROOT / "docs" / "score-a-map.md").read_text(encoding="utf-8")
+    assert [name for name in sc.metrics.names() if f"`{name}`" not in page] == []

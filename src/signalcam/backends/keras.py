@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +15,10 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array
+from signalcam.backends.attended import Attended
 from signalcam.backends.keras_engines import compiled
 from signalcam.backends.keras_engines.again import Prefix, handing_back, remembering
+from signalcam.backends.keras_engines.attention import attending
 from signalcam.backends.keras_engines.bend import bent, beside_silence, guided
 from signalcam.backends.keras_engines.calling import build, call, to_engine
 from signalcam.backends.keras_engines.offsets import fits, held_offsets
@@ -32,8 +34,10 @@ from signalcam.backends.keras_engines.tap import (
     channels_second,
     shadowing,
     walk,
+    with_positions,
 )
-from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, is_array
+from signalcam.backends.keras_engines.weights import own_weights, reweighted
+from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach
 from signalcam.backends.refusals import of_engine, of_exported, of_no_rectifier
 from signalcam.case import Rule
 from signalcam.errors import MethodError, ModelError
@@ -111,6 +115,8 @@ class KerasBackend:
         known, prepared = walk(model), to_engine(inputs)
         build(model, prepared)
         nodes = {known.find(name) for name in layers}
+        if question.kind == "attention":
+            return self._attended(model, known, prepared, layers, question)
         rows, twice = int(prepared.explained.shape[0]), question.kind == "rescale"
         entry = "activation" if question.kind == "offset" else "call"
 
@@ -132,6 +138,28 @@ class KerasBackend:
             ]
             for row in run.rows
         )
+        return Pull(run.reading, run.asked, felt)
+
+    def _attended(
+        self, model: Any, known: Walk, prepared: Inputs, layers: Sequence[str], question: Question
+    ) -> Pull:
+        """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
+        meant = [(_called(name), known.find(name)) for name in layers]
+        nodes = list(dict.fromkeys(node for _, node in meant))
+        rows, found = int(prepared.explained.shape[0]), list[Attended]()
+
+        def forward(tree: Any, watch: Watch) -> Ran:
+            with (
+                attending(known, nodes, rows, watch) as attended,
+                shadowing([], known),
+                last_steps() as steps,
+            ):
+                raw = call(model, tree)
+            found.append(attended)
+            return Ran(raw, steps[-8:], [], question)
+
+        run = self.engine.pull(Task(model, forward, prepared.tree, rows, question))
+        felt = ([found[-1].felt(*each, run.kept, row) for each in meant] for row in run.rows)
         return Pull(run.reading, run.asked, felt)
 
     def prepared(self, _model: Any, inputs: Inputs) -> Inputs:
@@ -216,7 +244,7 @@ class KerasBackend:
             def seen(y: Any) -> Any:
                 nonlocal count
                 if count == wanted:
-                    watch(channels_second(node, _tensor(y), known))
+                    watch(channels_second(node, with_positions(y), known))
                 count += 1
                 return y
 
@@ -231,6 +259,16 @@ class KerasBackend:
         found = self.engine.reach(model, forward, prepared.explained, pick)
         everything = type(node).__name__ in SEES_EVERYTHING
         return replace(found, support=np.ones_like(found.support)) if everything else found
+
+    def weights(self, model: Any) -> dict[str, list[np.ndarray]]:
+        """The weights of each layer that has its own."""
+        return own_weights(model)
+
+    def reweighted(
+        self, model: Any, weights: Mapping[str, Sequence[np.ndarray]]
+    ) -> AbstractContextManager[None]:
+        """Lend the model other weights while the block is open."""
+        return reweighted(model, weights)
 
     def free_memory(self, _model: object) -> int:
         """Bytes free in the machine's memory."""
@@ -274,15 +312,9 @@ def _handing_back(known: Walk, edit: Edit) -> AbstractContextManager[None]:
 
 def _as_given(known: Walk, edit: Edit, y: Any) -> Any:
     """Put other activations in the place of those a layer returned."""
-    old = _tensor(y)
+    old = with_positions(y)
     fresh = ops.cast(channels_back(known.find(edit.ran), edit.values, old, known), old.dtype)
     return fresh if y is old else type(y)([fresh if each is old else each for each in y])
-
-
-def _tensor(y: Any) -> Any:
-    """The tensor with positions in what a layer returned."""
-    entries = list(y) if isinstance(y, tuple | list) else [y]
-    return next((each for each in entries if is_array(each) and len(each.shape) >= 3), None)
 
 
 def _tap(node: Any, watch: Watch, calls: list[tuple[Any, int]], entry: str) -> Shadow:
@@ -294,7 +326,7 @@ def _tap(node: Any, watch: Watch, calls: list[tuple[Any, int]], entry: str) -> S
 def _watched(node: Any, watch: Watch, calls: list[tuple[Any, int]], y: Any) -> Any:
     number = sum(each is node for each, _ in calls)
     calls.append((node, number))
-    tensor = _tensor(y)
+    tensor = with_positions(y)
     if tensor is None:
         message = f"layer {node.name!r} has no positions: its output is one vector a sample. Choose an earlier layer, before pooling or flattening."
         raise ModelError(message)
@@ -307,6 +339,10 @@ def _watched(node: Any, watch: Watch, calls: list[tuple[Any, int]], y: Any) -> A
 def _number(name: str) -> int | None:
     _, bracket, rest = name.partition("[")
     return int(rest[:-1]) if bracket and rest[:-1].isdigit() else None
+
+
+def _called(name: str) -> str:
+    return name if _number(name) is not None else f"{name}[0]"
 
 
 def _chosen(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
@@ -308,6 +308,16 @@ class Backend(Protocol):
 
     def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
         """Run the model up to a layer and see which inputs the picked positions depend on."""
+        ...
+
+    def weights(self, model: object) -> dict[str, list[np.ndarray]]:
+        """The weights of each layer that has its own, by name, in the order the layers were made."""
+        ...
+
+    def reweighted(
+        self, model: object, weights: Mapping[str, Sequence[np.ndarray]]
+    ) -> AbstractContextManager[None]:
+        """Lend the model other weights for some layers while the block is open."""
         ...
 
     def exactly(self) -> AbstractContextManager[None]:

@@ -59,3 +59,18 @@ def of_no_rectifier(model: object) -> str:
 def of_one_derivative(engine: str, error: Exception) -> str:
     """Why a run that can be differentiated once only will not do for a method that bends with it."""
     return f"shapley-cam needs second derivatives, and {engine} has none for a step behind the layer ({error}). Use grad-cam or hires-cam."
+
+
+def of_no_attention(layer: str, model: str, *, any_seen: bool) -> str:
+    """Why the weights of attention cannot be had for a layer."""
+    seen = (
+        "attends to as many keys as it has tokens (windows of them do not count)"
+        if any_seen
+        else "was seen"
+    )
+    return f"le-grad reads attention weights, and at layer {layer!r} of {model} no softmax attention {seen}. Choose a block of tokens with attention in or behind it, or use grad-cam or hires-cam."
+
+
+def of_no_positions(model: object) -> str:
+    """Why a model none of whose layers has positions has no map."""
+    return f"no layer of {type(model).__name__} has positions that were recognised, so there is no place to draw heat at: expected a convolution, a recurrent layer or tokens. Explain a network that has one before it flattens its input, or name one with layer=... (signalcam.layers(model) lists convolutions)."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, map_arrays
 from signalcam.backends.pytorch.again import Prefix, edited, held_offsets, remembered
+from signalcam.backends.pytorch.attention import Attention
 from signalcam.backends.pytorch.bend import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
 from signalcam.backends.pytorch.borrow import (
     Stop,
@@ -42,6 +43,7 @@ from signalcam.backends.pytorch.tap import (
     the_one,
 )
 from signalcam.backends.pytorch.walk import Walk
+from signalcam.backends.pytorch.weights import own_weights, reweighted
 from signalcam.backends.refusals import of_no_rectifier
 from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError, ModelError
@@ -125,6 +127,8 @@ class TorchBackend:
     ) -> Pull:
         """Run the model once, recorded from the layers on, and differentiate each score."""
         module, twice = unwrapped(model), question.kind == "rescale"
+        if question.kind == "attention":
+            return _attended(module, inputs, layers, question)
         caught: dict[nn.Module, list[Call | None]] = {
             module_called(module, name): [] for name in layers
         }
@@ -234,6 +238,16 @@ class TorchBackend:
                 felt = [np.ones_like(each) for each in felt]
         return Reach(cells, picked, np.asarray(felt))
 
+    def weights(self, model: object) -> dict[str, list[np.ndarray]]:
+        """The parameters of each submodule that has its own."""
+        return own_weights(unwrapped(model))
+
+    def reweighted(
+        self, model: object, weights: Mapping[str, Sequence[np.ndarray]]
+    ) -> AbstractContextManager[None]:
+        """Lend the module other parameters while the block is open."""
+        return reweighted(unwrapped(model), weights)
+
     def free_memory(self, model: object) -> int:
         """Bytes free on the model's device."""
         device = device_of(unwrapped(model))
@@ -246,6 +260,20 @@ class TorchBackend:
         return isinstance(
             error, torch.OutOfMemoryError | MemoryError
         ) or "can't allocate memory" in str(error)
+
+
+def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+    """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
+    with borrowed(module), _as_user(), ExitStack() as stack:
+        given = prepare(module, inputs)
+        count = int(given.explained.shape[0])
+        steps = stack.enter_context(LastSteps())
+        attention = stack.enter_context(Attention(module, layers, count))
+        stack.enter_context(hooked(attention.hooks()))
+        reading = read(run(module, given), steps, count, question.main)
+        question.check(reading.told)
+        asked = question.ask(reading)
+    return Pull(reading, asked, attention.rows(asked))
 
 
 def _sensitivity(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:

@@ -43,16 +43,17 @@ class Reader(Protocol):
 
     A reader can be pickled, and holds no open file afterwards: each process opens its own.
 
-    Attributes:
-        layout: Names, rate, channels and units of the axes, batch first; ``None`` where nothing is known.
-        fingerprint: Changes when the data, or how they are read, do.
     """
 
     @property
-    def layout(self) -> Layout | None: ...
+    def layout(self) -> Layout | None:
+        """Names, rate, channels and units of the axes, batch first; ``None`` where nothing is known."""
+        ...
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """A short text that changes when the data, or how they are read, do."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -48,7 +48,7 @@ class Score:
 
 
 def run(folder: str | Path = "demo") -> str:
-    """Explain the held-out windows and write figures, result and summary.
+    """Explain the held-out windows and write figures, report, result and summary.
 
     Args:
         folder: Where to write; made if it is not there.
@@ -68,6 +68,7 @@ def run(folder: str | Path = "demo") -> str:
     exp = explained(windows)
     place = Path(folder)
     exp.save(place / "explanation.zarr")
+    exp.to_html(place / "report.html")
     shown = [_example(exp, windows, 1), _example(exp, windows, 0)]
     for name, window in zip(("ventricular", "normal"), shown, strict=True):
         _draw(exp, windows, window, place / f"{name}.png")

@@ -52,13 +52,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Data(Section):
-    """Where the samples are: a ``.npy`` or ``.npz`` file or a Zarr store, one sample an entry of the first axis."""
+class Data(BaseModel):
+    """Where the samples are; what is not named here is an option of ``signalcam.data.open``."""
 
-    path: str
-    inputs: str | None = None
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    path: Annotated[str | tuple[str, ...], Field(min_length=1)]
+    format: str | None = None
+    windows: Annotated[float, Field(gt=0)] | Mapping[str, Any] | None = None
     labels: str | None = None
-    names: str | None = None
     groups: str | None = None
 
 
@@ -165,7 +167,9 @@ class Job(Section):
     one word. Paths, and the module of ``model``, are looked for from ``folder`` on.
 
     Args:
-        data: Where the samples are: a path, or ``path``, ``inputs``, ``labels``, ``names``, ``groups``.
+        data: Where the samples are: what ``signalcam.data.open`` takes, a path, or ``path``, ``format``, ``windows``
+            and options of such files. ``labels`` may also be a ``.npy`` file with a class each, and
+            ``groups`` one with a group each.
         model: ``"module:function"``, or ``build``, ``arguments``, ``weights``, ``trust``, ``device``, ``class_names``.
         output: The store to make: a path, or ``path`` and ``dtype`` (``float16``, ``float32``, ``uint8``).
         explain: ``method``, ``layer``, ``target``, ``signed``, ``score``, ``align``, as for ``signalcam.explain``.
@@ -330,12 +334,12 @@ EXAMPLE = """\
 # A job of SignalCAM: signalcam run job.toml. The same command again goes on where it was stopped.
 # Paths, and modules, are looked for from this file's folder on.
 
-[data]
-path = "windows.npy"            # or .npz, or a Zarr store; the first axis counts the samples
-# inputs = "x"                  # which array, where there are several
-# labels = "labels.npy"         # true classes: an array there, or a .npy file beside it
-# names = "names.npy"           # one name a sample
-# groups = "site.npy"           # one group a sample, for the aggregates
+[data]                          # what signalcam.data.open reads
+path = "windows.npy"            # a file, a folder, a pattern, a list of files, or a manifest
+# labels = "labels.npy"         # true classes: an array of the file, or a .npy file
+# groups = "site.npy"           # a .npy file with one group a sample, for the aggregates
+# inputs = "x"                  # this and others are options of the kind of file
+# windows = { length = 10.0, stride = 5.0 }   # cuts long records
 
 [model]
 build = "networks:build"        # module:function or module:Class; called with the arguments below

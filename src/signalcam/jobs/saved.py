@@ -40,7 +40,8 @@ class Rows:
     def __getitem__(self, chosen: Any) -> np.ndarray:
         first, *rest = chosen if isinstance(chosen, tuple) else (chosen,)
         if first is Ellipsis:
-            return np.asarray(self)[chosen]
+            whole: np.ndarray = np.asarray(self)[chosen]
+            return whole
         rows = np.arange(self.shape[0])[first]
         values = self.read(np.atleast_1d(rows))
         here = values if np.ndim(rows) else values[0]

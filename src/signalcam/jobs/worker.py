@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.protocol import Reader
+from signalcam.data import Reader
 from signalcam.errors import CamError, CamWarning, JobError, StoreError
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
@@ -58,7 +58,7 @@ class Worker:
     @cached_property
     def layout(self) -> Layout | None:
         """What the job says of the axes, else the data."""
-        told = self.reader.read([0]).layout
+        told = self.reader.layout
         said = self.job.layout.told
         if "dims" in said or told is None:
             return Layout(**said) if "dims" in said else None
@@ -232,7 +232,7 @@ def _reason(error: Exception) -> str:
 
 
 def _stopped(number: int, reason: str) -> str:
-    return f"sample {number} cannot be explained ({reason}). Mend it, or write on_error = 'record' under [engine]; the same command goes on."
+    return f"sample {number} cannot be explained ({reason}). Write on_error = 'record' under [engine] to go on without it."
 
 
 def _target(asked: Any) -> Any:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from signalcam.errors import LayoutError, MissingExtra
+from signalcam.errors import LayoutError, MethodError, MissingExtra
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
     from signalcam.explanation import Explanation
 
 
 class Plotter:
-    """Draws one map of an explanation; ``exp.plot()`` picks the figure that fits its axes.
+    """Draws maps of an explanation; ``exp.plot()`` picks the figure that fits its axes.
 
-    Every figure takes ``sample=`` (a number), ``target=``, ``method=`` and ``layer=`` (names; the first
-    by default), ``ax=`` (a new figure by default; pictures and volumes take ``fig=``, too), ``cmap=``, ``vmin=`` and ``vmax=``, and returns the
-    ``Axes`` it drew on. The colour scale is the map's own and is never squared or clipped unasked.
+    Figures of one map take ``sample=`` (a number), ``target=``, ``method=`` and ``layer=`` (names; the first
+    by default), ``ax=`` or ``fig=`` (a new figure by default), ``cmap=``, ``vmin=``, ``vmax=`` and ``colorbar=``,
+    and return the ``Axes`` they drew on. The colour scale is the map's own and is never squared or clipped unasked.
+    Behind each stands a display that keeps the artists, such as ``signalcam.plot.signal.SignalDisplay``.
 
     Raises:
         MissingExtra: matplotlib is not installed.
+        CamError: An option names nothing that there is, the map holds no finite value, or ``ax=`` and ``fig=`` are
+            both given.
 
     Example:
         >>> ax = exp.plot(sample=0)
@@ -58,17 +64,85 @@ class Plotter:
         )
         raise LayoutError(message)
 
-    def signal(self, sample: int = 0, **options: Any) -> Axes:
-        """Draw each channel as a thin black line on a strip of heat, over time.
+    def signal(
+        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
+        channels: Sequence[int | str] | None = None, norm: str = "shared", **drawing: Any,
+    ) -> Axes:  # fmt: skip
+        """Draw each channel as a thin black line with its heat, over time.
+
+        Lines of more than 2000 values are drawn by the least and the largest of each stretch, maps of more
+        than 1600 by the value of largest magnitude; ``exp.between(...)`` shows a part in full.
 
         Args:
             sample: Its number.
-            options: The common ones (see the class), ``channels=`` (names or numbers; all by
-                default) and ``line_kws=`` for the lines.
-        """
-        from signalcam.plot.signal import draw  # noqa: PLC0415 - matplotlib only when drawing
+            target: A name; see the class.
+            method: A name.
+            layer: A name.
+            channels: Names or numbers; all by default.
+            norm: ``"shared"``, one colour scale for all channels, or ``"own"``: each channel's heat divided by its
+                largest magnitude. It concerns maps with a channel axis alone.
+            drawing: The common options (see the class), ``style="strip"`` (heat behind the line), ``"line"`` (a
+                broad stroke along it) or ``"area"`` (below it), ``line_kws=`` for the lines and ``strip_kws=`` for
+                what holds the heat.
 
-        return draw(self._explanation, sample, **options)
+        Example:
+            >>> ax = exp.plot.signal(1, channels=[0], style="area", line_kws={"linewidth": 0.5})
+        """
+        from signalcam.plot.signal import SignalDisplay  # noqa: PLC0415 - matplotlib only when drawing
+
+        which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}  # fmt: skip
+        return (
+            SignalDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_
+        )
+
+    def heatmap(self, sample: int = 0, **options: Any) -> Axes:
+        """Draw the map alone, time across and channels downwards, the first on top.
+
+        A map without a channel axis is one row: it is the same for all channels.
+
+        Args:
+            sample: Its number.
+            options: Those of ``signal`` but ``style=`` and ``line_kws=``.
+
+        Example:
+            >>> ax = exp.plot.heatmap(0, cmap="inferno")
+        """
+        return self.signal(sample, style="heat", **options)
+
+    def ecg(
+        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
+        channels: Sequence[int | str] | None = None, norm: str = "shared", **drawing: Any,
+    ) -> Axes:  # fmt: skip
+        """Draw an electrocardiogram on its paper, true to scale, under heat as opaque as it is strong.
+
+        1 mm of the paper is 1 mm of the page, and each lead is drawn around its median. In ``ax=`` or ``fig=`` of
+        yours only the proportions are kept. The leads are put in the order of the clinic by their names.
+
+        Args:
+            sample: Its number.
+            target: A name; see the class.
+            method: A name.
+            layer: A name.
+            channels: Names or numbers of those that are leads; all by default.
+            norm: ``"shared"``, one colour scale for all leads, or ``"own"``; see ``signal``.
+            drawing: The common options (see the class), ``layout="3x4+1"`` (four columns of 2.5 s of a 10-second
+                record, lead II below) or ``"12x1"`` (one row a lead; by default where there are fewer than 12),
+                ``speed=25`` in mm a second, ``gain=10`` in mm a mV, ``line_kws=`` for the traces and ``strip_kws=``
+                for the heat.
+
+        Raises:
+            LayoutError: The layout holds no lead names, sampling rate or units, a channel is no lead, or the record
+                is longer than 60 s.
+
+        Example:
+            >>> import signalcam as sc
+            >>> layout = sc.Layout("batch channel time", sampling_rate=100, channel_names=["II", "V1"], units="mV")
+            >>> ax = sc.explain(network, ecg, layout=layout).plot.ecg()
+        """
+        from signalcam.plot.ecg import EcgDisplay  # noqa: PLC0415 - matplotlib only when drawing
+
+        which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}  # fmt: skip
+        return EcgDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_
 
     def text(self, sample: int = 0, **options: Any) -> Axes:
         """Write a text out, each token on a background of its heat, or draw a bar for each token.
@@ -168,6 +242,102 @@ class Plotter:
         from signalcam.plot.video import save  # noqa: PLC0415 - matplotlib only when drawing
 
         save(self._explanation, path, sample, **options)
+
+    def compare(
+        self, along: str | None = None, sample: int = 0, *, methods: Sequence[Any] | None = None,
+        layers: Sequence[Any] | None = None, targets: Sequence[Any] | None = None, **options: Any,
+    ) -> Figure | SubFigure:  # fmt: skip
+        """Draw the same sample several times, once for each method, layer or target.
+
+        Args:
+            along: ``"method"``, ``"layer"`` or ``"target"``; by default the first there are several of.
+            sample: Its number.
+            methods: Names of those to compare; all by default.
+            layers: The same, to compare layers.
+            targets: The same, to compare targets.
+            options: Those of the figure that fits the map, but for ``ax=``; ``fig=`` (a figure or subfigure without
+                axes); and ``norm="shared"``, one colour scale for all panels, or ``"own"``: each map divided by its
+                largest magnitude, which its panel says. Targets share, since their magnitudes are comparable;
+                methods and layers do not, unless asked to.
+
+        Returns:
+            The figure.
+
+        Raises:
+            MethodError: There is nothing to compare.
+
+        Example:
+            >>> import signalcam as sc
+            >>> exp = sc.explain(network, ecg, method=["grad-cam", "hires-cam"])
+            >>> fig = exp.plot.compare("method")
+            >>> fig = exp.plot.compare(methods=["hires-cam", "grad-cam"], norm="shared")
+        """
+        from signalcam.plot.compare import draw  # noqa: PLC0415 - matplotlib only when drawing
+
+        given = {axis: names for axis, names in (("method", methods), ("layer", layers), ("target", targets)) if names is not None}  # fmt: skip
+        if len(given) > 1 or (
+            given and along not in (None, *given, *(f"{axis}s" for axis in given))
+        ):
+            message = f"one comparison at a time: {', '.join([*filter(None, [along]), *given])} were asked for. Give one of methods=, layers=, targets=."
+            raise MethodError(message)
+        if "ax" in options:
+            message = "a comparison has several axes, so it takes no ax=. Give fig=, a figure or subfigure."
+            raise LayoutError(message)
+        asked, names = next(iter(given.items()), (along, None))
+        return draw(self._explanation, Plotter, asked, names, sample, **options)
+
+    def summary(
+        self, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
+        channel: int | str | None = None, **drawing: Any,
+    ) -> Axes:  # fmt: skip
+        """Draw the mean map over all samples with its standard deviation, over the mean signal.
+
+        Maps are averaged as they are; ``exp.normalized().plot.summary()`` gives each sample the same say.
+
+        Args:
+            by: A curve for each ``"class"`` (the true one), each ``"predicted"`` class, or each ``"outcome"`` (right
+                and wrong); one for all by default.
+            target: A name; see the class.
+            method: A name.
+            layer: A name.
+            channel: Whose signal is drawn behind, and whose map where maps have a channel axis; the first by
+                default.
+            drawing: ``ax=`` or ``fig=``, ``legend=``, ``line_kws=``, ``band_kws=`` and ``background_kws=``.
+
+        Raises:
+            CamError: The maps are not over time, or there are no labels or classes to tell samples apart by.
+
+        Example:
+            >>> ax = exp.plot.summary(by="predicted")
+        """
+        from signalcam.plot.curves import CurveDisplay  # noqa: PLC0415 - matplotlib only when drawing
+
+        which = {"target": target, "method": method, "layer": layer, "channel": channel}
+        return CurveDisplay.from_explanation(self._explanation, by, **which).plot(**drawing).ax_
+
+    def curve(self, scores: xr.DataArray | xr.Dataset, *, baseline: str = "random", **drawing: Any) -> Axes:  # fmt: skip
+        """Draw what a metric gave at each step, such as the score as more and more is removed.
+
+        Args:
+            scores: Over ``(sample, method, step)``, whatever the last is called; the first two may be missing. The
+                coordinate of the steps, such as the share removed, and its ``units`` and ``long_name`` are said
+                below. Of a dataset its only variable is drawn, or ``curve_score`` over the share ``removed``.
+            baseline: Methods whose names begin so are dashed and grey.
+            drawing: ``ax=`` or ``fig=``, ``legend=``, ``line_kws=`` and ``band_kws=``.
+
+        Raises:
+            InputError: The array has other axes, or the dataset several variables.
+
+        Example:
+            >>> import numpy as np, xarray as xr
+            >>> share, methods = np.linspace(0, 1, 5), ["grad-cam", "random"]
+            >>> values = np.random.default_rng(0).random((4, 2, 5))
+            >>> scores = xr.DataArray(values, {"method": methods, "share removed": share}, ("sample", "method", "share removed"))
+            >>> ax = exp.plot.curve(scores.rename("probability"))
+        """
+        from signalcam.plot.curves import CurveDisplay  # noqa: PLC0415 - matplotlib only when drawing
+
+        return CurveDisplay.from_scores(scores, baseline=baseline).plot(**drawing).ax_
 
     def _needs(self, axes: int, figure: str) -> None:
         """Refuse a figure that has no place for the map's axes."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from signalcam.errors import LayoutError, MethodError
-from signalcam.plot.picture import Heat, Picture, axes_for, caption
-from signalcam.plot.view import Ruler, View, axis_label, colour_bar
+from signalcam.plot.picture import Heat, Picture, caption
+from signalcam.plot.view import Ruler, View, axes_for, axis_label, colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

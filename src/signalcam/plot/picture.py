@@ -10,12 +10,10 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 
-from signalcam.errors import LayoutError
-from signalcam.plot.view import DARK_TO_LIGHT, DIVERGING, View, new_axes
+from signalcam.plot.view import DARK_TO_LIGHT, DIVERGING, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
 
 _OPACITY = 0.85  # of the strongest heat: the picture stays visible below it
 _LEVELS = 256
@@ -143,17 +141,6 @@ def blended(
     under = (picture.astype(np.uint16) * left[levels] + 127) // 255
     mixed: np.ndarray = np.minimum(over[levels] + under, 255).astype(np.uint8)
     return mixed
-
-
-def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, height: float) -> Axes:
-    """The axes given, axes in the figure given, or axes in a figure of their own."""
-    if ax is not None and fig is not None:
-        message = "both ax= and fig= were given. Give the one to draw in."
-        raise LayoutError(message)
-    if fig is not None:
-        inside: Axes = fig.add_subplot()
-        return inside
-    return ax or new_axes(width, height)
 
 
 def caption(view: View, note: str) -> str:

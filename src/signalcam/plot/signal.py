@@ -1,69 +1,254 @@
-"""Signals: a strip of heat behind a thin black line for each channel."""
+"""Signals: a thin black line for each channel, over, in or beside its heat."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.path import Path
 
 from signalcam.errors import LayoutError
 from signalcam.plot.view import (
-    DIVERGING,
-    LIGHT_TO_DARK,
+    NORMS,
     Ruler,
     View,
+    axes_for,
     axis_label,
+    chosen,
     colour_bar,
-    new_axes,
+    envelope,
+    largest,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
 
     from signalcam.explanation import Explanation
 
-_LINES = 16  # of the image for each channel: smoothing along time must not mix channels
+STYLES = ("strip", "line", "area", "heat")
+_COLUMNS = 1600  # of an image: a longer map is drawn by the strongest value of each stretch
 _ROW = 0.46  # share of a row's height that the largest swing may fill, to either side
+_LEVELS = 32  # of colour along a line: neighbours of one level are drawn in one stroke
 
 
-def draw(  # noqa: PLR0913 - the options of a figure
-    exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None,
-    channels: Sequence[int | str] | None = None, cmap: str | None = None,
-    vmin: float | None = None, vmax: float | None = None, colorbar: bool = True,
-    line_kws: dict[str, Any] | None = None,
-) -> Axes:  # fmt: skip
-    """Draw one sample's channels over their heat; see ``Plotter.signal``."""
-    view = View.of(exp, sample, target, method, layer)
-    dim = "time" if "time" in exp.dims else exp.dims[-1]
-    lines, names = _lines(view, dim)
-    heat = _strips(view, dim, len(lines))
-    shown = _chosen(channels, names)
-    lines, heat, names = lines[shown], heat[shown], [names[i] for i in shown]
-    if np.isnan(lines).all():  # of a record that came in chunks only the heat is left
-        lines, line_kws = np.zeros_like(lines), {**(line_kws or {}), "visible": False}
-    ax = ax or new_axes(9, 1.6 + max(1.4, 0.55 * len(lines)))
-    if len(lines) == 1:
-        _single(ax, view, dim, lines[0], names[0], line_kws or {})
-    else:
-        _stacked(ax, view, dim, lines, names, line_kws or {})
-    ruler = Ruler.of(view.exp, dim)
-    left, right = ruler.edges
-    strip = ax.imshow(
-        heat if len(exp.dims) == 1 else heat.repeat(_LINES, axis=0), cmap=cmap or (DIVERGING if view.signed else LIGHT_TO_DARK), aspect="auto", zorder=0,
-        extent=(left, right, *ax.get_ylim()), norm=view.scale(vmin, vmax),
-    )  # fmt: skip
-    ax.set_xlim(min(left, right), max(left, right))
-    ruler.label(ax.xaxis)
-    ax.set_xlabel(axis_label(exp, dim))
-    ax.set_title(view.title(), fontsize="medium", loc="left")
-    if colorbar:
-        colour_bar(ax, strip, view)
-    return ax
+@dataclass
+class SignalDisplay:
+    """Channels over time with their heat, ready to be drawn by ``plot``.
+
+    Args:
+        view: The map and what to say about it.
+        lines: The signal, ``(channel, time)``, in the layout's units; NaN where it is gone.
+        heat: Its importance, of the same shape, or ``(1, time)`` where all channels share it.
+        names: Of the channels.
+        ruler: Where the entries of time are drawn.
+        norm: ``"own"`` where each row of ``heat`` was divided by its largest magnitude.
+
+    Attributes:
+        line_: The black lines, one a channel, the first on top.
+        strip_: What holds the heat: an image, or for ``style="line"`` a collection of strokes.
+        bar_: The colour bar, or ``None``.
+        ax_: Where it was drawn.
+        figure_: The figure of ``ax_``.
+
+    Example:
+        >>> from signalcam.plot.signal import SignalDisplay
+        >>> display = SignalDisplay.from_explanation(exp, 2, channels=[0]).plot(style="line")
+        >>> display.line_[0].set_color("navy")
+    """
+
+    view: View
+    lines: np.ndarray
+    heat: np.ndarray
+    names: list[str]
+    ruler: Ruler
+    norm: str = "shared"
+    line_: list[Line2D] = field(init=False, default_factory=list)
+    strip_: AxesImage | LineCollection = field(init=False)
+    bar_: Colorbar | None = field(init=False, default=None)
+    ax_: Axes = field(init=False)
+    figure_: Figure | SubFigure = field(init=False)
+
+    @classmethod
+    def from_explanation(
+        cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
+        channels: Sequence[int | str] | None = None, norm: str = "shared",
+    ) -> Self:  # fmt: skip
+        """Take one sample's map; see ``Plotter.signal``."""
+        chosen(norm, NORMS, "norm")
+        view = View.of(exp, sample, target, method, layer)
+        dim = time_of(exp)
+        lines, names = lines_of(view, dim)
+        shown = numbers_of(channels, names)
+        heat = heat_of(view, dim, len(lines))
+        if len(heat) > 1:
+            heat = heat[shown]
+            heat = (
+                heat / np.array([[largest(row) or 1.0] for row in heat]) if norm == "own" else heat
+            )
+        return cls(
+            view, lines[shown], heat, [names[i] for i in shown], Ruler.of(view.exp, dim), norm
+        )
+
+    def plot(  # noqa: PLR0913 - the options of a figure
+        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, style: str = "strip",
+        cmap: Any = None, vmin: float | None = None, vmax: float | None = None, colorbar: bool = True,
+        line_kws: dict[str, Any] | None = None, strip_kws: dict[str, Any] | None = None,
+    ) -> Self:  # fmt: skip
+        """Draw; see ``Plotter.signal`` for the options."""
+        chosen(style, STYLES, "style")
+        count = len(self.heat if style == "heat" else self.lines)
+        self.ax_ = ax = axes_for(ax, fig, 9, 1.6 + max(1.4, 0.55 * count))
+        self.figure_ = ax.figure
+        if style == "heat":
+            self._rows(["all channels"] if len(self.heat) < len(self.names) else self.names, "")
+        else:
+            self._lines(line_kws or {})
+        own = {"cmap": self.view.colours(cmap), "norm": self._scale().scale(vmin, vmax)}
+        draw = self._strokes if style == "line" else self._strips
+        self.strip_ = draw({**own, **(strip_kws or {})})
+        if style == "area":
+            self.strip_.set_clip_path(self._below(), ax.transData)
+            self.strip_.set_rasterized(True)  # or a file holds every outline twice
+        left, right = self.ruler.edges
+        ax.set_xlim(min(left, right), max(left, right))
+        self.ruler.label(ax.xaxis)
+        ax.set_xlabel(axis_label(self.view.exp, time_of(self.view.exp)))
+        ax.set_title(self.view.title(), fontsize="medium", loc="left", parse_math=False)
+        if colorbar:
+            self.bar_ = colour_bar(
+                ax, self.strip_, self.view, "channels" if len(self.heat) > 1 else "", self.norm
+            )
+        return self
+
+    def _scale(self) -> View:
+        return View(self.view.exp, self.heat, self.view.signed)
+
+    # --- lines -----------------------------------------------------------------------------------
+
+    def _lines(self, line_kws: dict[str, Any]) -> None:
+        lines, visible = self.lines, {}
+        if np.isnan(lines).all():  # of a record that came in chunks only the heat is left
+            lines, visible = np.zeros_like(lines), {"visible": False}
+        options = {
+            "color": "black",
+            "linewidth": 0.8 if len(lines) == 1 else 0.7,
+            **line_kws,
+            **visible,
+        }
+        drawn = (
+            self._single(lines[0], options) if len(lines) == 1 else self._stacked(lines, options)
+        )
+        for line in drawn:
+            kept = envelope(line)
+            self.line_ += self.ax_.plot(self.ruler.centres[kept], line[kept], **options)
+
+    def _single(self, line: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
+        ax, layout = self.ax_, self.view.exp.layout
+        low, high = float(np.nanmin(line)), float(np.nanmax(line))
+        pad = 0.08 * (high - low or 1)
+        ax.set_ylim(low - pad, high + pad)
+        what = self.names[0] if layout.channel_names else "amplitude"
+        ax.set_ylabel(f"{what} ({layout.units})" if layout.units else what, parse_math=False)
+        if not options.get("visible", True):
+            ax.set_yticks([])
+            ax.set_ylabel(self.names[0] if layout.channel_names else "")
+        return [line]
+
+    def _stacked(self, lines: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
+        """One row a channel, the first on top, all at one scale, with a bar that says which."""
+        lines = centred(lines)
+        gain = _ROW / (float(np.nanmax(np.abs(lines))) or 1.0)
+        rows = self._rows(self.names, "white")
+        if options.get("visible", True):
+            self._scale_bar(gain)
+        return [row + line for row, line in zip(rows, lines * gain, strict=True)]
+
+    def _rows(self, names: Sequence[str], between: str) -> np.ndarray:
+        """Divide the axes into named rows, the first on top."""
+        rows = np.arange(len(names))[::-1]
+        self.ax_.set_ylim(-0.5, len(names) - 0.5)
+        self.ax_.set_yticks(rows, names, parse_math=False)
+        self.ax_.tick_params(axis="y", length=0)
+        for row in rows[1:] if between else ():
+            self.ax_.axhline(row + 0.5, color=between, linewidth=1.2, zorder=0.5)
+        return rows
+
+    def _scale_bar(self, gain: float) -> None:
+        """A bar in the right margin that says how large a swing is."""
+        ax, value = self.ax_, _round_number(0.8 / gain)
+        low = ax.get_ylim()[0] + 0.1
+        margin = ax.get_yaxis_transform()
+        ends = [low, low + value * gain]
+        ax.plot([1.01, 1.01], ends, color="black", linewidth=2, transform=margin, clip_on=False)
+        label = f"{value:g} {self.view.exp.layout.units or ''}".strip()
+        ax.text(1.016, low, label, va="bottom", rotation=90, fontsize="small", transform=margin)
+
+    # --- heat ------------------------------------------------------------------------------------
+
+    def _strips(self, options: dict[str, Any]) -> AxesImage:
+        extent = (*self.ruler.edges, *self.ax_.get_ylim())
+        look = {
+            "aspect": "auto",
+            "zorder": 0,
+            "extent": extent,
+            "interpolation": "nearest",
+        }  # no channel mixes with the next
+        return self.ax_.imshow(
+            np.stack([strongest(row) for row in self.heat]), **{**look, **options}
+        )
+
+    def _strokes(self, options: dict[str, Any]) -> LineCollection:
+        """A broad coloured stroke below each line, so that a short spike has ink, too."""
+        heat = np.broadcast_to(self.heat, self.lines.shape)
+        scale, strokes, levels = options["norm"], [], []
+        for line, row in zip(self.line_, heat, strict=True):
+            kept = np.round((np.asarray(line.get_xdata()) - self.ruler.start) / self.ruler.step).astype(int)  # fmt: skip
+            share = np.clip(np.nan_to_num(np.asarray(scale(row[kept]), float)), 0, 1)
+            level = np.minimum((share * _LEVELS).astype(int), _LEVELS - 1)
+            some, which = runs(np.column_stack(line.get_data()), level)
+            strokes += some
+            levels.append(which)
+        values = (np.concatenate(levels) + 0.5) / _LEVELS * (scale.vmax - scale.vmin) + scale.vmin
+        width = {
+            "linewidths": 5,
+            "capstyle": "butt",
+            "joinstyle": "round",
+            "rasterized": True,
+            "antialiased": False,  # half the file, and the black line covers the middle
+            "zorder": 1,
+        }
+        drawn = LineCollection(strokes, array=values, **{**width, **options})
+        self.ax_.add_collection(drawn, autolim=False)
+        return drawn
+
+    def _below(self) -> Path:
+        """The area between each line and the foot of its row."""
+        feet = (
+            [self.ax_.get_ylim()[0]]
+            if len(self.line_) == 1
+            else np.arange(len(self.line_))[::-1] - 0.5
+        )
+        areas = []
+        for line, foot in zip(self.line_, feet, strict=True):
+            x, y = map(np.asarray, line.get_data())
+            x, y = np.r_[x[0], x, x[-1]], np.r_[foot, np.where(np.isnan(y), foot, y), foot]
+            areas.append(Path(np.column_stack([x, y]), closed=False))
+        return Path.make_compound_path(*areas)
 
 
-def _lines(view: View, dim: str) -> tuple[np.ndarray, list[str]]:
+def time_of(exp: Explanation) -> str:
+    """The axis of a map that is drawn across."""
+    return "time" if "time" in exp.dims else exp.dims[-1]
+
+
+def lines_of(view: View, dim: str) -> tuple[np.ndarray, list[str]]:
     """The signal as ``(channel, time)``, with the channels' names."""
     x, dims = view.moved((dim,))
     lines = x.reshape(-1, x.shape[-1])
@@ -72,15 +257,42 @@ def _lines(view: View, dim: str) -> tuple[np.ndarray, list[str]]:
     return lines, list(given) if named and given else [str(i) for i in range(len(lines))]
 
 
-def _strips(view: View, dim: str, rows: int) -> np.ndarray:
-    """The map as ``(channel, time)``: its own strip for each channel, or the same for all."""
+def centred(lines: np.ndarray) -> np.ndarray:
+    """Each line around its median; one that holds nothing stays as it is."""
+    medians = [np.nanmedian(line) if np.isfinite(line).any() else 0.0 for line in lines]
+    around: np.ndarray = lines - np.array(medians)[:, None]
+    return around
+
+
+def heat_of(view: View, dim: str, rows: int) -> np.ndarray:
+    """The map as ``(channel, time)``, or ``(1, time)`` where it is the same for all channels."""
     dims = view.exp.dims
     if len(dims) == 1:
-        return np.broadcast_to(view.heat, (rows, len(view.heat)))
+        return view.heat[None]
     return np.moveaxis(view.heat, dims.index(dim), -1).reshape(rows, -1)
 
 
-def _chosen(channels: Sequence[int | str] | None, names: list[str]) -> list[int]:
+def strongest(row: np.ndarray) -> np.ndarray:
+    """A long row by the value of largest magnitude in each stretch; a short one as it is."""
+    size = -(-len(row) // _COLUMNS)
+    if size == 1:
+        return row
+    stretches = np.pad(row, (0, -len(row) % size), mode="edge").reshape(-1, size)
+    at = np.nan_to_num(np.abs(stretches), nan=-1.0).argmax(axis=1)
+    picked: np.ndarray = stretches[np.arange(len(stretches)), at]
+    return picked
+
+
+def runs(points: np.ndarray, levels: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cut a line ``(point, 2)`` where its level changes; every point stays, pieces meet at their ends."""
+    starts = np.r_[0, np.flatnonzero(np.diff(levels)) + 1]
+    stops = np.r_[starts[1:] + 1, len(points)]
+    pieces = [points[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    return pieces, levels[starts]
+
+
+def numbers_of(channels: Sequence[int | str] | None, names: list[str]) -> list[int]:
+    """Which channels are meant, by name or number; all by default."""
     if channels is None:
         return list(range(len(names)))
     try:
@@ -91,53 +303,6 @@ def _chosen(channels: Sequence[int | str] | None, names: list[str]) -> list[int]
     except (ValueError, IndexError) as error:
         message = f"there is no such channel in {list(channels)}; the input has {', '.join(names)}."
         raise LayoutError(message) from error
-
-
-def _single(
-    ax: Axes, view: View, dim: str, line: np.ndarray, name: str, line_kws: dict[str, Any]
-) -> None:
-    low, high = float(np.nanmin(line)), float(np.nanmax(line))
-    pad = 0.08 * (high - low or 1)
-    ax.set_ylim(low - pad, high + pad)
-    ax.plot(
-        Ruler.of(view.exp, dim).centres, line, **{"color": "black", "linewidth": 0.8, **line_kws}
-    )
-    layout = view.exp.layout
-    what = name if layout.channel_names else "amplitude"
-    ax.set_ylabel(f"{what} ({layout.units})" if layout.units else what)
-    if not line_kws.get("visible", True):
-        ax.set_yticks([])
-        ax.set_ylabel(name if layout.channel_names else "")
-
-
-def _stacked(
-    ax: Axes, view: View, dim: str, lines: np.ndarray, names: list[str], line_kws: dict[str, Any]
-) -> None:
-    """One row a channel, the first on top, all at one scale, with a bar that says which."""
-    centred = lines - np.nanmedian(lines, axis=1, keepdims=True)
-    gain = _ROW / (float(np.nanmax(np.abs(centred))) or 1.0)
-    rows = np.arange(len(lines))[::-1]
-    ax.set_ylim(-0.5, len(lines) - 0.5)
-    places = Ruler.of(view.exp, dim).centres
-    for row, line in zip(rows, centred * gain, strict=True):
-        ax.plot(places, row + line, **{"color": "black", "linewidth": 0.7, **line_kws})
-    ax.set_yticks(rows, names)
-    ax.tick_params(axis="y", length=0)
-    for row in rows[1:]:
-        ax.axhline(row + 0.5, color="white", linewidth=1.2, zorder=0.5)
-    if line_kws.get("visible", True):
-        _scale_bar(ax, view, gain)
-
-
-def _scale_bar(ax: Axes, view: View, gain: float) -> None:
-    """A bar in the right margin that says how large a swing is."""
-    value = _round_number(0.8 / gain)
-    low = ax.get_ylim()[0] + 0.1
-    margin = ax.get_yaxis_transform()
-    ends = [low, low + value * gain]
-    ax.plot([1.01, 1.01], ends, color="black", linewidth=2, transform=margin, clip_on=False)
-    label = f"{value:g} {view.exp.layout.units or ''}".strip()
-    ax.text(1.016, low, label, va="bottom", rotation=90, fontsize="small", transform=margin)
 
 
 def _round_number(limit: float) -> float:

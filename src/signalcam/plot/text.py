@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from signalcam.errors import LayoutError, nearest
-from signalcam.plot.view import DIVERGING, LIGHT_TO_DARK, View, colour_bar, new_axes, percent
+from signalcam.plot.view import DIVERGING, LIGHT_TO_DARK, View, axes_for, colour_bar, percent
 from signalcam.wording import Word, runs_leftwards, words
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     found = words(_names(whole.exp))
     view = replace(whole, heat=whole.heat[[word.token for word in found]])
     colours = ScalarMappable(view.scale(vmin, vmax), cmap or (DIVERGING if view.signed else LIGHT_TO_DARK))  # fmt: skip
-    ax, tallest = (new_axes(9, 3), _TALLEST) if ax is None else (ax, None)
+    ax, tallest = (axes_for(None, None, 9, 3), _TALLEST) if ax is None else (ax, None)
     ax.set_title(_title(whole, view), fontsize="medium", loc="left", parse_math=False)
     _STYLES[style](_Page(ax, tallest, text_kws or {}), view, found, colours, colorbar=colorbar)
     return ax

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import Normalize
+from matplotlib import colormaps
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, ScalarFormatter
 
+from signalcam.errors import InputError, LayoutError, MethodError, nearest
 from signalcam.layout import DUMMY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import SubFigure
 
     from signalcam.explanation import Explanation
 
@@ -23,6 +28,32 @@ DARK_TO_LIGHT = "inferno"  # over pictures, with the opacity following the map
 _TICKS = 8  # at most about so many on an axis
 _GROWN = 3  # times the first step: an axis whose last step is longer has ticks at powers of ten
 DIVERGING = "RdBu_r"  # balanced about zero: red speaks for the target, blue against it
+_LONG = 600  # s: beyond, time is told as hours, minutes and seconds
+_CLOCK = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    10800,
+    21600,
+    43200,
+    86400,
+)  # s between ticks
+_STRETCHES = 1000  # of a line: each is drawn by its least and its largest value
+NORMS = ("shared", "own")
 
 
 @dataclass(frozen=True)
@@ -36,19 +67,21 @@ class View:
     @classmethod
     def of(cls, exp: Explanation, sample: int, target: Any, method: Any, layer: Any) -> View:
         """Take one sample, and the first of whatever is not named."""
-        one = exp.isel(sample=sample, target=0 if target is None else slice(None))
-        named = {"target": target, "method": method, "layer": layer}
-        one = one.sel(**{axis: name for axis, name in named.items() if name is not None})
-        one = one.isel(target=0, method=0, layer=0)
+        one = selected(exp.isel(sample=sample), target, method, layer)
         heat = one.maps.values[0, 0, 0, 0]
+        check_finite(heat, f"the map of sample {one.sample_names[0]!r} holds")
         return cls(one, heat, bool((heat < 0).any()) or exp.provenance.get("signed") == "True")
 
     def scale(self, vmin: float | None, vmax: float | None) -> Normalize:
         """The colour scale: 0 to the map's maximum, or symmetric about 0."""
-        finite = self.heat[np.isfinite(self.heat)]
-        top = float(np.abs(finite).max(initial=0)) or 1.0
+        top = largest(self.heat) or 1.0
         low = -top if self.signed else 0.0
         return Normalize(low if vmin is None else vmin, top if vmax is None else vmax)
+
+    def colours(self, cmap: str | Colormap | None) -> Colormap:
+        """The colour map asked for; else light to dark, or the diverging one where the map is signed."""
+        chosen = cmap or (DIVERGING if self.signed else LIGHT_TO_DARK)
+        return colormaps[chosen] if isinstance(chosen, str) else chosen
 
     def moved(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
         """The input of the sample, the axes named last; axes without meaning are dropped."""
@@ -62,7 +95,11 @@ class View:
 
     def title(self) -> str:
         """Who was right, how sure the model was, and which map this is."""
-        exp, lines = self.exp, []
+        return "\n".join(filter(None, [self.facts(), self.which()]))
+
+    def facts(self) -> str:
+        """The sample's name, the true class, the predicted one and how sure the model was."""
+        exp = self.exp
         name = exp.sample_names[0]
         said = [str(name)] if isinstance(name, str) else []
         if exp.true_classes is not None:
@@ -71,23 +108,42 @@ class View:
             index = int(exp.classes[0])
             sure = percent(float(exp.probabilities[0, index]))
             said.append(f"predicted: {exp.class_name(index)} ({sure})")
-        lines += [" · ".join(said)] if said else []
-        lines.append(f"{exp.methods[0]} at {exp.layer_names[0]}, for {self.question()}")
-        return "\n".join(lines)
+        return " · ".join(said)
+
+    def which(self, but: str = "") -> str:
+        """Which map this is: method, layer and question, but for the one that is said elsewhere."""
+        words = {"method": self.exp.methods[0], "layer": f"at {self.exp.layer_names[0]},", "target": f"for {self.question()}"}  # fmt: skip
+        return " ".join(word for axis, word in words.items() if axis != but).strip(",")
 
     def question(self) -> str:
-        """The class explained, by name, or the target's own name."""
-        index = int(self.exp.target_classes[0, 0])
-        return self.exp.targets[0] if index < 0 else self.exp.class_name(index)
+        """The class explained, by name; the target's own name where it is none, or not the same for all samples."""
+        first, *others = set(self.exp.target_classes[:, 0].tolist())
+        return self.exp.targets[0] if others or first < 0 else self.exp.class_name(first)
 
-    def meaning(self) -> str:
-        """What the colours say, for the colour bar."""
-        scale = self.exp.provenance.get("normalized")
+    def meaning(self, among: str = "", norm: str = "shared") -> str:
+        """What the colours say, for the colour bar.
+
+        Args:
+            among: What shares the scale, such as ``"channels"``; nothing where that is plain.
+            norm: ``"shared"``, or ``"own"`` where each of them was divided by its own largest magnitude.
+        """
         kind = "evidence against / for" if self.signed else "evidence for"
+        said = f"{kind} {'each target' if among == 'targets' else self.question()}"
+        if among and norm == "own":
+            return f"{said}\nas a share of each {among[:-1]}'s largest"
+        scale = self.exp.provenance.get("normalized")
         unit = (
             f"scaled: {scale}" if scale else self.exp.provenance.get("score", "").partition(";")[0]
         )
-        return f"{kind} {self.question()} ({unit})" if unit else f"{kind} {self.question()}"
+        said = f"{said} ({unit})" if unit else said
+        return f"{said}\none scale for all {among}" if among else said
+
+
+def selected(exp: Explanation, target: Any, method: Any, layer: Any) -> Explanation:
+    """One target, method and layer: those named, the first of whatever is not."""
+    named = {"target": target, "method": method, "layer": layer}
+    some = exp.sel(**{axis: name for axis, name in named.items() if name is not None})
+    return some.isel(target=0, method=0, layer=0)
 
 
 def percent(share: float) -> str:
@@ -98,7 +154,7 @@ def percent(share: float) -> str:
 
 def axis_label(exp: Explanation, dim: str) -> str:
     """An axis' name and unit."""
-    unit = exp.layout.unit(dim)
+    unit = "h:m:s" if Ruler.of(exp, dim).clock else exp.layout.unit(dim)
     return f"{dim} ({unit})" if unit else f"{dim} (samples)" if dim == "time" else dim
 
 
@@ -114,12 +170,14 @@ class Ruler:
         step: From each to the next; negative where the places fall.
         length: How many entries.
         uneven: Their true places, where those are not evenly spaced.
+        clock: Whether the places are seconds of a time so long that hours and minutes are told.
     """
 
     start: float
     step: float
     length: int
     uneven: np.ndarray | None = None
+    clock: bool = False
 
     @classmethod
     def of(cls, exp: Explanation, dim: str) -> Ruler:
@@ -128,7 +186,10 @@ class Ruler:
         line = exp.layout.line(dim, length)
         if line is None:
             return cls(0.0, 1.0, length, exp.layout.coordinate(dim, np.arange(length)))
-        return cls(*line, length)
+        last = line[0] + line[1] * length
+        return cls(
+            *line, length, clock=dim == "time" and exp.layout.unit(dim) == "s" and last > _LONG
+        )
 
     @property
     def edges(self) -> tuple[float, float]:
@@ -141,7 +202,12 @@ class Ruler:
         return self.start + self.step * np.arange(self.length)
 
     def label(self, axis: Any) -> None:
-        """Put ticks at round true values on an axis whose entries are drawn side by side."""
+        """Put ticks at round true values on an axis whose entries are drawn side by side, or at full minutes."""
+        if self.clock:
+            span = abs(self.step) * self.length
+            step = next((each for each in _CLOCK if span <= _TICKS * each), _CLOCK[-1])
+            axis.set_major_locator(MultipleLocator(step))
+            axis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
         if self.uneven is None:
             return
         order = np.argsort(self.uneven)
@@ -170,19 +236,80 @@ def _apart(values: np.ndarray, places: np.ndarray, least: float) -> list[tuple[f
     return sorted(kept)
 
 
-def new_axes(width: float, height: float) -> Axes:
-    """Axes in a figure of their own, of which pyplot knows nothing."""
-    axes: Axes = Figure(figsize=(width, height), layout="constrained").add_subplot()
+def clock(seconds: float) -> str:
+    """Seconds as ``h:mm:ss``, with a decimal where there is one."""
+    tenths = round(abs(seconds) * 10)
+    whole, rest = divmod(tenths, 10)
+    sign, decimal = "-" if seconds < 0 and tenths else "", f".{rest}" if rest else ""
+    return f"{sign}{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}{decimal}"
+
+
+def check_finite(heat: np.ndarray, what: str) -> None:
+    """Raise where nothing can be drawn."""
+    if not np.isfinite(heat).any():
+        message = f"{what} no finite value, so there is nothing to draw. Look at exp.maps, and at the warning given when it was made."
+        raise InputError(message)
+
+
+def largest(values: np.ndarray) -> float:
+    """The largest magnitude among what is finite; 0 where nothing is."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0))
+
+
+def envelope(values: np.ndarray) -> np.ndarray:
+    """Which values of a long line to draw: the least and the largest of each short stretch, in order.
+
+    A stretch is no wider than a pixel, so the line looks as it would with all of them.
+    """
+    size = -(-len(values) // _STRETCHES)
+    if size <= 2:
+        return np.arange(len(values))
+    short = -len(values) % size
+    rows = np.pad(values.astype(float), (0, short), mode="edge").reshape(-1, size)
+    ends = [np.where(np.isnan(rows), np.inf, rows).argmin(axis=1), np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)]  # fmt: skip
+    places = np.arange(len(rows))[:, None] * size + np.stack(ends, axis=1)
+    return np.unique(np.append(np.minimum(places, len(values) - 1), [0, len(values) - 1]))
+
+
+def chosen(value: Any, known: Sequence[str], what: str) -> Any:
+    """One of the known words, or an error that lists them."""
+    if value not in known:
+        message = f"there is no {what} {value!r}.{nearest(str(value), known)} Choose {', '.join(map(repr, known))}."
+        raise MethodError(message)
+    return value
+
+
+def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, height: float) -> Axes:
+    """The axes given, axes in the figure given, or axes in a figure of which pyplot knows nothing."""
+    if ax is not None and fig is not None:
+        message = "both ax= and fig= were given. Give the one to draw in."
+        raise LayoutError(message)
+    if ax is not None:
+        return ax
+    page = Figure(figsize=(width, height), layout="constrained") if fig is None else fig
+    axes: Axes = page.add_subplot()
     return axes
 
 
-def colour_bar(ax: Axes, artist: ScalarMappable, view: View, **where: Any) -> None:
-    """Add the one colour bar, right of the axes or ``where`` they say, and say what it shows."""
-    figure = ax.get_figure()
-    if figure is None:
-        return
-    bar = figure.colorbar(artist, **(where or {"ax": ax, "pad": 0.02, "fraction": 0.05}))
-    bar.set_label(view.meaning(), parse_math=False)
+def colour_bar(
+    ax: Axes | Sequence[Axes], artist: ScalarMappable, view: View, among: str = "", norm: str = "shared", **where: Any
+) -> Colorbar:  # fmt: skip
+    """Add the one colour bar and say what it shows; see ``View.meaning``."""
+    first = ax[0] if isinstance(ax, Sequence) else ax
+    figure = first.figure
+    bar = figure.colorbar(
+        artist,
+        **(
+            {"pad": 0.02, "fraction": 0.05}
+            | where
+            | ({} if "cax" in where else {"ax": where.get("ax", ax)})
+        ),
+    )
+    bar.set_label(view.meaning(among, norm), parse_math=False)
+    bar.ax.yaxis.set_offset_position(
+        "left"
+    )  # so that a power of ten begins at the bar, clear of the figure
     bar.formatter = ScalarFormatter()
     bar.formatter.set_powerlimits((-2, 3))
     bar.outline.set_linewidth(0.5)
+    return bar

@@ -19,6 +19,7 @@ from signalcam.backends.keras_engines.steps import held_steps
 from signalcam.backends.protocol import Layer, Role, is_array, map_arrays
 from signalcam.backends.refusals import of_exported
 from signalcam.errors import CamError, ModelError, nearest
+from signalcam.tokens import MOST_BEFORE
 
 CONVOLUTIONS = (
     "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D",
@@ -41,6 +42,7 @@ _IDLE = (
     "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
     "Identity",
 )  # fmt: skip
+_LENGTHENING = ("ZeroPadding", "UpSampling")
 _active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar(
     "signalcam_taps", default=None
 )
@@ -213,6 +215,12 @@ def channels_back(node: Any, values: Any, like: Any, known: Walk) -> Any:
     return ops.moveaxis(values, 1, 2 if by_steps and len(like.shape) > 3 else -1)
 
 
+def with_positions(y: Any) -> Any:
+    """The tensor with positions in what a layer returned."""
+    entries = list(y) if isinstance(y, tuple | list) else [y]
+    return next((each for each in entries if is_array(each) and len(each.shape) >= 3), None)
+
+
 def _convolves(node: Any) -> bool:
     """Whether a layer is a convolution, or runs one step by step."""
     inside = _below(node) if type(node).__name__ == "TimeDistributed" else []
@@ -235,12 +243,12 @@ class _Notes:
         self.counts[path] = self.counts.get(path, -1) + 1
         if not is_array(y) or len(y.shape) < 3:
             return y
+        turned = channels_second(node, y, self.known)
         if _convolves(node):
             self.live = len(y.shape)
             self.convolved += 1
-        elif kind in _TOKENS:
+        elif kind in _TOKENS or self._prepends(kind, turned):
             self.live = None
-        turned = channels_second(node, y, self.known)
         if kind in _IDLE or np.prod(tuple(turned.shape[2:])) < 2:
             return y
         name, shape = f"{path}[{self.counts[path]}]", tuple(turned.shape[1:])
@@ -249,6 +257,13 @@ class _Notes:
         ]
         self.found.append((path, Layer(name, kind, shape, self._role(node, y)), y))
         return y
+
+    def _prepends(self, kind: str, turned: Any) -> bool:
+        """Whether a layer along one axis put a few tokens to the positions, as one of a class token does."""
+        before = [each for _, each, _ in self.found if each.role == "grid"]
+        if self.live != 3 or kind.startswith(_LENGTHENING) or not before:
+            return False
+        return 0 < int(turned.shape[2]) - before[-1].shape[1] <= MOST_BEFORE
 
     def _role(self, node: Any, y: Any) -> Role:
         """What an output is: as the convolutions' before it, or tokens."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,9 +13,12 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 from torch.export.unflatten import InterpreterModule
+from torch.utils._pytree import tree_leaves, tree_map
 
 from signalcam.errors import ModelError
 
+_SAME = 1e-4  # of answers: the same steps on more rows at a time
+_log = logging.getLogger("signalcam")
 _known: WeakKeyDictionary[ExportedProgram, nn.Module] = WeakKeyDictionary()
 
 # what the rest of the house reads off a layer, by what the layer does; from the step's arguments
@@ -35,25 +40,72 @@ def unflattened(program: ExportedProgram) -> nn.Module:
     """
     if program not in _known:
         _check(program)
-        _known[program] = _module(program)
+        module: nn.Module = _module(program)
+        _check_batch(program, module)
+        _known[program] = module
     return _known[program]
 
 
 def _check(program: ExportedProgram) -> None:
-    nodes = list(program.graph.nodes)
+    if any(_trains(each) for each in program.graph.nodes):
+        message = "the program was exported while training, so it drops activations at random or adapts its statistics in every run. Export model.eval()."
+        raise ModelError(message)
+
+
+def _check_batch(program: ExportedProgram, module: nn.Module) -> None:
+    """Raise a ``ModelError`` where a program exported for one size of batch gives other answers to another."""
+    nodes = program.graph.nodes
     given = [each for each in nodes if each.name in program.graph_signature.user_inputs]
     values = [each.meta.get("val") for each in given]
     sizes = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim]
-    if sizes and all(isinstance(each, int) for each in sizes):
+    if not sizes or not all(isinstance(each, int) for each in sizes):
+        return
+    module.check_input_constraints = False  # type: ignore[assignment] # torch's own switch: it would ask for that size
+    if any(map(_writes_sizes, nodes)) or not _takes_two_batches(program, module, sizes[0]):
         message = (
             f"the exported program takes batches of exactly {sizes[0]}, as it was exported, and batches of other sizes "
             "are run here. Export it with a batch of any size: torch.export.export(model, (x,), "
             'dynamic_shapes=({0: torch.export.Dim("batch")},)), with at least 2 samples in x.'
         )
         raise ModelError(message)
-    if any(_trains(each) for each in nodes):
-        message = "the program was exported while training, so it drops activations at random or adapts its statistics in every run. Export model.eval()."
-        raise ModelError(message)
+
+
+def _writes_sizes(node: Any) -> bool:
+    """Whether a step is told sizes that may be the batch's: recurrent layers' states, reshaped tokens."""
+    schema = getattr(node.target, "_schema", None)
+    names = [] if schema is None else [each.name for each in schema.arguments]
+    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    lists = [given[name] for name in ("size", "shape", "repeats") if name in given]
+    return any(not isinstance(each, list) or list(each[:1]) != [-1] for each in lists)
+
+
+def _takes_two_batches(program: ExportedProgram, module: nn.Module, rows: int) -> bool:
+    """Whether two batches at once get the answers that each gets alone."""
+    if program.example_inputs is None:
+        return False
+
+    def rolled(array: Any) -> Any:
+        return array.roll(1, -1) if isinstance(array, torch.Tensor) else array
+
+    def joined(one: Any, other: Any) -> Any:
+        batched = isinstance(one, torch.Tensor) and one.ndim and len(one) == rows
+        return torch.cat([one, other]) if batched else one
+
+    first = program.example_inputs
+    second = tree_map(rolled, first)
+    both = tree_map(joined, first, second)
+    with torch.no_grad():
+        alone = [tree_leaves(module(*args, **kwargs)) for args, kwargs in (first, second)]
+        try:
+            found = tree_leaves(module(*both[0], **both[1]))
+        except Exception as error:  # noqa: BLE001 - whatever a step with a size written in raises
+            _log.info("the exported program takes batches of %d only: %s", rows, error)
+            return False
+    return all(
+        len(each) == 2 * rows and torch.allclose(each, torch.cat(pair), rtol=_SAME, atol=_SAME)
+        for each, *pair in zip(found, *alone, strict=True)
+        if isinstance(each, torch.Tensor)
+    )
 
 
 def _trains(node: Any) -> bool:
@@ -90,6 +142,9 @@ def _as_it_was(each: InterpreterModule) -> nn.Module:
     for name in ("_parameters", "_buffers", "_modules"):
         layer.__dict__[name] = getattr(each, name)
     layer.__dict__.update(_read(each), exported=each)
+    if isinstance(layer, nn.Linear):
+        weight = layer._parameters.get("weight")  # noqa: SLF001 - none where another layer runs for it
+        layer.out_features = 0 if weight is None else len(weight)
     return layer
 
 
@@ -97,8 +152,9 @@ def _as_it_was(each: InterpreterModule) -> nn.Module:
 def _kind(path: str) -> type[nn.Module] | None:
     """The class of PyTorch's own at a path, made to run what was exported; nothing for others."""
     where, _, name = path.rpartition(".")
-    kind = getattr(nn, name, None)
-    if not where.startswith("torch.nn.modules.") or not isinstance(kind, type):
+    own = where.startswith("torch.nn.modules.")
+    kind = getattr(import_module(where), name, None) if own else None
+    if not isinstance(kind, type):
         return None
     told: dict[str, Any] = {
         "forward": _forward,

@@ -1,0 +1,117 @@
+"""Catch attention weights while a Keras model runs, however attention is spelt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+from signalcam.arrays import Array
+from signalcam.backends.attended import Attended
+from signalcam.backends.attributes import attribute
+from signalcam.backends.keras_engines.protocol import Watch
+from signalcam.backends.keras_engines.spellings import held, spelt
+from signalcam.backends.keras_engines.tap import Walk, channels_second, is_symbolic, with_positions
+from signalcam.backends.protocol import is_array
+
+_SOFTMAX = ("softmax",)
+_SCORES = "return_attention_scores"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is noted of a run, and the watcher its attention weights are handed to."""
+
+    attended: Attended
+    watch: Watch
+
+    def seen(self, weights: Array) -> Array:
+        """See a softmax over the last axis."""
+        return self.watch(weights) if self.attended.takes(tuple(weights.shape)) else weights
+
+
+_running: ContextVar[_Run | None] = ContextVar("signalcam_attention", default=None)
+
+
+@contextmanager
+def attending(known: Walk, layers: Sequence[Any], rows: int, watch: Watch) -> Iterator[Attended]:
+    """Hand attention weights to a watcher, in this thread only, until the block ends.
+
+    Args:
+        known: The model's layers.
+        layers: Those to note the runs of.
+        rows: How many samples the batch holds.
+        watch: From attention weights to what the model goes on with.
+    """
+    attended = Attended(type(known.model).__name__, rows)
+    nodes = [known.model, *known.paths.values()]
+    with ExitStack() as stack:
+        stack.enter_context(spelt(_SOFTMAX, _seeing, composed=True))
+        stack.enter_context(held(_SOFTMAX, _seeing, nodes, composed=True))
+        for node in nodes:
+            if (
+                callable(own := getattr(node, "call", None))
+                and _SCORES in signature(own).parameters
+            ):
+                stack.enter_context(attribute(node, "call", _with_weights(own)))
+        for node in layers:
+            stack.enter_context(attribute(node, "call", _noting(node, node.call, known)))
+        token = _running.set(_Run(attended, watch))
+        stack.callback(_running.reset, token)
+        yield attended
+
+
+def _seeing(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
+    """Watch a softmax over the last axis; what it is composed of is left alone."""
+
+    @wraps(own)
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        run = _running.get()
+        token = _running.set(None)
+        try:
+            y = own(x, *args, **kwargs)
+        finally:
+            _running.reset(token)
+        if run is None or not is_array(y) or is_symbolic(y):
+            return y
+        return run.seen(y) if _axis(*args, **kwargs) in (-1, len(y.shape) - 1) else y
+
+    return call
+
+
+def _axis(axis: Any = -1, *_rest: Any, dim: Any = None, **_more: Any) -> Any:
+    return axis if dim is None else dim
+
+
+def _with_weights(own: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a layer compute its weights, which a fused kernel would not show, and keep them to itself."""
+
+    @wraps(own)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = signature(own).bind(*args, **kwargs)
+        if _running.get() is None or given.arguments.get(_SCORES):
+            return own(*args, **kwargs)
+        given.arguments[_SCORES] = True
+        return own(*given.args, **given.kwargs)[0]
+
+    return call
+
+
+def _noting(node: Any, own: Callable[..., Any], known: Walk) -> Callable[..., Any]:
+    """Note when a layer ran, and which positions it has."""
+
+    @wraps(own)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        run = _running.get()
+        before = len(run.attended.cells) if run else 0
+        y = own(*args, **kwargs)
+        tensor = with_positions(y)
+        if run is not None and tensor is not None and not is_symbolic(tensor):
+            run.attended.ran(node, before, channels_second(node, tensor, known).shape[2:])
+        return y
+
+    return call

@@ -1,0 +1,43 @@
+"""Read a Keras model's weights, and lend it others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from signalcam.backends.keras_engines.read import plain
+
+_STATISTICS = ("moving_mean", "moving_variance")
+
+
+def own_weights(model: Any) -> dict[str, list[np.ndarray]]:
+    """The floating-point weights of each layer that has its own, in the order they were made, statistics left out."""
+    return {name: [plain(each.value) for each in own] for name, own in _by_layer(model).items()}
+
+
+@contextmanager
+def reweighted(model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
+    """Run with other weights while the block is open, and write the model's own ones back."""
+    held = _by_layer(model)
+    kept: list[tuple[Any, np.ndarray]] = []
+    try:
+        for name, values in weights.items():
+            for variable, value in zip(held[name], values, strict=True):
+                kept.append((variable, variable.numpy()))
+                variable.assign(value)
+        yield
+    finally:
+        for variable, old in kept:
+            variable.assign(old)
+
+
+def _by_layer(model: Any) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for each in model.weights:
+        owner, _, name = each.path.rpartition("/")
+        if "float" in str(each.dtype) and name not in _STATISTICS:
+            found.setdefault(owner, []).append(each)
+    return found

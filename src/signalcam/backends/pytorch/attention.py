@@ -1,0 +1,102 @@
+"""Catch attention weights, however attention is spelt, so that gradients can arrive there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from signalcam.backends.attended import Attended
+from signalcam.backends.protocol import Felt
+from signalcam.backends.pytorch.bend import plain_name
+from signalcam.backends.pytorch.tap import Call, gradients, module_called, positions, split
+from signalcam.targets import Asked
+
+
+class Attention(TorchFunctionMode):
+    """Keeps the weights of every attention of a run, recorded from the first one on.
+
+    Args:
+        module: What runs.
+        layers: Names of the layers to look at.
+        rows: How many samples the batch holds.
+    """
+
+    def __init__(self, module: nn.Module, layers: Sequence[str], rows: int) -> None:
+        super().__init__()
+        self.layers = [(_called(name), module_called(module, name)) for name in layers]
+        self.attended = Attended(type(module).__name__, rows)
+        self.kept: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = plain_name(func)
+        if name == "multi_head_attention_forward":
+            with self:
+                return _open(func)(*args, **kwargs)
+        if name == "scaled_dot_product_attention":
+            return self._attend(func, *args, **kwargs)
+        y = func(*args, **kwargs)
+        return self._seen(y) if name == "softmax" and _over_last(y, *args, **kwargs) else y
+
+    def _attend(self, func: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # fmt: skip
+        """Attend to unit vectors, which gives the weights themselves, and weigh the values by them."""
+        count = key.shape[-2]
+        units = torch.eye(count, dtype=value.dtype, device=value.device)
+        spread = units.expand(*key.shape[:-1], count)
+        weights = self._seen(func(query, key, spread, *args, **kwargs))
+        shared = weights.shape[-3] // value.shape[-3] if value.ndim > 3 else 1
+        return weights @ (value.repeat_interleave(shared, -3) if shared > 1 else value)
+
+    def _seen(self, weights: Tensor) -> Tensor:
+        if not self.attended.takes(weights.shape):
+            return weights
+        kept = weights if weights.requires_grad else weights.detach().requires_grad_()
+        self.kept.append(kept)
+        return kept.clone()
+
+    def hooks(self) -> list[RemovableHandle]:
+        """Note when each layer runs."""
+        return [hook for each in {layer for _, layer in self.layers} for hook in self._around(each)]
+
+    def _around(self, layer: nn.Module) -> list[RemovableHandle]:
+        begun: list[int] = []
+
+        def before(_module: nn.Module, _inputs: Any) -> None:
+            begun.append(len(self.kept))
+
+        def after(module: nn.Module, _inputs: Any, output: Any) -> None:
+            tensor, channels_second = positions(module, output)
+            cells = () if tensor is None else channels_second(tensor).shape[2:]
+            self.attended.ran(module, begun.pop(), cells)
+
+        return [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
+
+    def rows(self, asked: Sequence[Asked]) -> Iterator[list[Felt]]:
+        """Differentiate one score after the other, and sort what arrives by layer."""
+        calls = [Call(i, each, lambda t: t) for i, each in enumerate(self.kept)]
+        detached = [each.activation for each in calls]
+        for each in asked:
+            arrived = gradients(each.value, calls, None, keep=each is not asked[-1])
+            yield [self.attended.felt(*layer, detached, arrived) for layer in self.layers]
+
+
+def _called(name: str) -> str:
+    return name if split(name)[1] is not None else f"{name}[0]"
+
+
+def _open(func: Any) -> Any:
+    """A function of torch's whose steps can be seen: one that does not ask whether anybody looks."""
+    names = {**func.__globals__, "has_torch_function": lambda _tensors: False}
+    opened = FunctionType(func.__code__, names, func.__name__, func.__defaults__, func.__closure__)
+    opened.__kwdefaults__ = func.__kwdefaults__
+    return opened
+
+
+def _over_last(y: Tensor, _x: Any = None, dim: Any = None, *_rest: Any, **_more: Any) -> bool:
+    return dim in (-1, y.ndim - 1)

@@ -1,0 +1,166 @@
+"""Files of named arrays, one row a sample: NumPy, Zarr and HDF5 by the same reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from signalcam.data.gathering import Entry, checked, gathered, plain
+from signalcam.data.protocol import Batch
+from signalcam.data.records import Record
+from signalcam.data.stamps import digest, stamped
+from signalcam.errors import InputError, LayoutError
+from signalcam.layout import Layout
+
+_INPUTS = ("inputs", "x", "X", "data", "signals", "signal", "images")
+_LABELS = ("labels", "y", "Y", "label", "targets")
+_NAMES = ("names", "ids", "name", "id")
+Names = str | None
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A reader of arrays that lie in one file, sample by sample along the first axis.
+
+    Args:
+        path: The file.
+        load: From the path to its arrays, by name; each has a shape, and slices are read when taken.
+        inputs: Which array holds the samples.
+        labels: Which one their true classes.
+        names: Which one their names.
+        about: From the array of samples to its layout, where the file knows it.
+    """
+
+    path: str
+    load: Callable[[str], Mapping[str, Any]]
+    inputs: str
+    labels: str | None
+    names: str | None
+    about: Callable[[Any], Layout | None]
+
+    def __len__(self) -> int:
+        return int(self.load(self.path)[self.inputs].shape[0])
+
+    @property
+    def layout(self) -> Layout | None:
+        """What the file says of the axes."""
+        return self.about(self.load(self.path)[self.inputs])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the file and the names of its arrays."""
+        return digest([stamped(self.path), self.inputs, self.labels, self.names])
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read samples, those that follow one another at once; see ``Reader``."""
+        arrays = self.load(self.path)
+        wanted = checked(numbers, len(self))
+        rows = [_rows(arrays[name], wanted) if name else {} for name in (self.inputs, self.labels, self.names)]  # fmt: skip
+
+        def entry(number: int) -> Entry:
+            row, label, name = (each.get(number) for each in rows)
+            for each in (row, label, name):
+                if isinstance(each, Exception):
+                    raise each
+            return row, plain(label), plain(name)
+
+        return gathered(wanted, entry, self.layout)
+
+
+def _rows(array: Any, numbers: Sequence[int]) -> dict[int, Any]:
+    """Rows by their number; where one cannot be read, what was raised."""
+    found: dict[int, Any] = {}
+    for start, stop in _runs(numbers):
+        try:
+            found |= zip(range(start, stop), np.asarray(array[start:stop]), strict=True)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - a broken chunk breaks the rows in it and no others
+            found |= {number: _row(array, number) for number in range(start, stop)}
+    return found
+
+
+def _row(array: Any, number: int) -> Any:
+    try:
+        return np.asarray(array[number])
+    except Exception as error:  # noqa: BLE001 - told as the reason of this row
+        return error
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Stretches of numbers that follow one another."""
+    wanted = np.unique(np.asarray(numbers, dtype=np.int64))
+    for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
+        if len(run):
+            yield int(run[0]), int(run[-1]) + 1
+
+
+def opened(
+    path: str,
+    load: Callable[[str], Mapping[str, Any]],
+    about: Callable[[Any], Layout | None],
+    asked: tuple[Names, Names, Names],
+    *,
+    single: bool | Layout,
+) -> Arrays | Record:
+    """Find out which array is which.
+
+    Args:
+        path: The file.
+        load: See ``Arrays``.
+        about: See ``Arrays``.
+        asked: The names of the arrays of inputs, labels and names; ``None`` looks for the usual ones.
+        single: Whether the file holds one record instead of many; its layout, if that is not usual.
+    """
+    arrays = load(path)
+    inputs = _chosen(asked[0], arrays, _INPUTS) or _only(arrays)
+    if single:
+        return _record(arrays[inputs], single)
+    if not arrays[inputs].shape:
+        message = f"array {inputs!r} is a single number; expected one row a sample."
+        raise InputError(message)
+    count = arrays[inputs].shape[0]
+    rest = {name: each for name, each in arrays.items() if name != inputs and each.shape[:1] == (count,)}  # fmt: skip
+    labels, names = (_chosen(name, rest, usual) for name, usual in zip(asked[1:], (_LABELS, _NAMES), strict=True))  # fmt: skip
+    return Arrays(path, load, inputs, labels, names, about)
+
+
+def _chosen(asked: Names, arrays: Mapping[str, Any], usual: Sequence[str]) -> Names:
+    if asked is not None and asked not in arrays:
+        message = f"it has no array {asked!r} that fits. It holds {', '.join(map(repr, arrays)) or 'none'}."
+        raise InputError(message)
+    return asked or next((name for name in usual if name in arrays), None)
+
+
+def _only(arrays: Mapping[str, Any]) -> str:
+    if len(arrays) != 1:
+        message = f"which of the arrays {', '.join(map(repr, arrays)) or '(there are none)'} holds the samples is not known. Say so with inputs='...'."
+        raise InputError(message)
+    return next(iter(arrays))
+
+
+def _record(array: Any, said: bool | Layout) -> Record:  # noqa: FBT001 - as `opened` got it
+    """An array as one long record, of time alone or of channels over time unless its axes are named."""
+    usual = {1: Layout("batch time"), 2: Layout("batch channel time")}
+    layout = said if isinstance(said, Layout) else usual.get(len(array.shape))
+    if layout is None or len(layout.dims) != len(array.shape) + 1 or "time" not in layout.dims:
+        message = f"an array of shape {array.shape} is no single record with such axes; expected (time,) or (channel, time). Name others, as in layout='batch time channel'."
+        raise LayoutError(message)
+    before = (slice(None),) * (layout.dims.index("time") - 1)
+    return Record(tuple(array.shape), layout, lambda start, stop: np.asarray(array[(*before, slice(start, stop))]))  # fmt: skip
+
+
+def said_by(array: Any, dims: Sequence[str | None]) -> Layout | None:
+    """The layout of an array whose axes are named, and whose attributes say the rest."""
+    if not dims or not all(dims):
+        return None
+    about = dict(getattr(array, "attrs", {}))
+    rate, units = about.get("sampling_rate"), about.get("units")
+    channels = about.get("channel_names")
+    return Layout(
+        ("batch", *map(str, dims[1:])), None if rate is None else float(plain(rate)),
+        None if channels is None else tuple(str(plain(each)) for each in channels), None if units is None else str(plain(units)),
+    )  # fmt: skip

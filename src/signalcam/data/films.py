@@ -1,0 +1,41 @@
+"""Video by way of ffmpeg, which imageio-ffmpeg brings."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import islice
+
+import numpy as np
+
+from signalcam.data.packages import needed
+from signalcam.data.records import Record
+from signalcam.layout import Layout
+
+_WHITE = 255.0
+
+
+def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
+    """Open a video: ``(channel, time, height, width)``, red, green, blue from 0 to 1.
+
+    Args:
+        path: The file.
+        size: Height and width to bring it to; ``None`` leaves it as it is.
+    """
+    ffmpeg, pillow = needed("imageio_ffmpeg", "videos"), needed("PIL.Image", "videos")
+    with closing(ffmpeg.read_frames(path)) as film:
+        about = next(film)
+    count, _ = ffmpeg.count_frames_and_secs(path)
+    width, height = about["size"]
+    wanted = size or (height, width)
+
+    def frame(pixels: bytes) -> np.ndarray:
+        return np.asarray(pillow.frombytes("RGB", (width, height), pixels).resize(wanted[::-1]))
+
+    def read(start: int, stop: int) -> np.ndarray:
+        with closing(ffmpeg.read_frames(path)) as film:
+            # what comes first is about the film
+            frames = np.stack([frame(each) for each in islice(film, start + 1, stop + 1)])
+        return frames.transpose(3, 0, 1, 2) / np.float32(_WHITE)
+
+    layout = Layout("batch channel time height width", float(about["fps"]), ("red", "green", "blue"))  # fmt: skip
+    return Record((3, int(count), *wanted), layout, read)

@@ -1,0 +1,145 @@
+"""Several readers as one: their samples one after another, those that do not fit the others told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from signalcam.data.gathering import Entry, NotFinite, assembled, check_numbers, checked, reason
+from signalcam.data.protocol import Batch, Reader
+from signalcam.data.records import merged
+from signalcam.data.stamps import digest
+from signalcam.errors import InputError
+from signalcam.layout import Layout, same_rate
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is to hold many samples and cannot be opened: one sample, which tells why.
+
+    Args:
+        path: Of the file.
+        reason: Why not.
+    """
+
+    path: str
+    reason: str
+    layout: None = None
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def fingerprint(self) -> str:
+        """Of path and reason."""
+        return digest([self.path, self.reason])
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Tell why nothing can be read."""
+        return assembled([], {}, dict.fromkeys(checked(numbers, 1), self.reason), None)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Readers one after another.
+
+    Args:
+        parts: The readers. What the first one that can be read says of rate, channels and axes the others must
+            say, too.
+        said: What is said of all; it goes before what the first one says.
+        names: What the parts are called, for messages.
+        nan: ``"report"`` leaves out, and tells, samples with NaN or infinite values; ``"keep"`` keeps them.
+    """
+
+    parts: Sequence[Reader]
+    said: Layout | None = None
+    names: Sequence[str] | None = None
+    nan: NotFinite = "report"
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum([len(part) for part in self.parts], dtype=np.int64)
+
+    @cached_property
+    def layout(self) -> Layout | None:
+        """What all samples have in common."""
+        return _expected(next(filter(None, (part.layout for part in self.parts)), None), self.said)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all parts, in order."""
+        return digest([self.said, self.nan, *(part.fingerprint for part in self.parts)])
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read samples of any of the parts; see ``Reader``."""
+        wanted = np.asarray(checked(numbers, len(self)), dtype=np.int64)
+        entries: dict[int, Entry] = {}
+        failed: dict[int, str] = {}
+        owners = np.searchsorted(self._ends, wanted, side="right")
+        for owner in np.unique(owners):
+            start = int(self._ends[owner]) - len(self.parts[owner])
+            batch = self.parts[owner].read((wanted[owners == owner] - start).tolist())
+            about = f"{self.names[owner]}: " if self.names else ""
+            failed |= {number + start: about + why for number, why in batch.failed.items()}
+            for number, entry in _entries(batch):
+                if why := self._fault(batch, entry[0]):
+                    failed[number + start] = about + why
+                else:
+                    entries[number + start] = entry
+        return assembled(wanted.tolist(), entries, failed, self.layout)
+
+    def _fault(self, batch: Batch, sample: np.ndarray) -> str:
+        """Why a sample that was read is of no use; nothing where it is."""
+        try:
+            check_numbers(sample, self.nan)
+        except InputError as error:
+            return reason(error)
+        return differs(batch.layout, self.layout)
+
+
+def _entries(batch: Batch) -> Iterator[tuple[int, Entry]]:
+    none = (None,) * len(batch)
+    rows = zip(batch.inputs, batch.labels or none, batch.names or none, strict=True)
+    return zip(batch.numbers, rows, strict=True)
+
+
+def _expected(own: Layout | None, said: Layout | None) -> Layout | None:
+    """What is said of all goes before what one of them says."""
+    return merged(said, own) if said else own
+
+
+def differs(own: Layout | None, expected: Layout | None) -> str:
+    """Why samples do not go together with the others; nothing where they do."""
+    if own is None or expected is None:
+        return ""
+    if own.dims != expected.dims:
+        return f"has axes {' '.join(own.dims)!r}, but {' '.join(expected.dims)!r} are expected. Leave it out."
+    rates = own.sampling_rate, expected.sampling_rate
+    if rates[0] and rates[1] and not same_rate(rates[0], rates[1]):
+        return f"has {rates[0]:g} samples a second, but {rates[1]:g} are expected. Resample it, or leave it out."
+    channels = own.channel_names, expected.channel_names
+    if channels[0] and channels[1] and channels[0] != channels[1]:
+        return f"has channels {_told(channels[0])}, but {_told(channels[1])} are expected. Choose the same of all with channels=[...], or leave it out."
+    return ""
+
+
+def _told(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 14 else f"{', '.join(names[:12])}, ... ({len(names)})"
+
+
+def check_some(reader: Reader, what: str) -> Reader:
+    """Hand back a reader that has samples.
+
+    Raises:
+        InputError: It has none.
+    """
+    if not len(reader):
+        message = f"{what} holds no samples. Check what is asked for: windows around events that no file has, or empty arrays."
+        raise InputError(message)
+    return reader

@@ -1,0 +1,146 @@
+"""Which files can be read, and by what."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signalcam.data.audio import open_audio
+from signalcam.data.films import open_video
+from signalcam.data.hdf5 import open_hdf5
+from signalcam.data.images import open_image
+from signalcam.data.mne_records import Epochs, open_mne
+from signalcam.data.nifti import open_nifti
+from signalcam.data.numpy_files import open_numpy
+from signalcam.data.parquet import open_parquet
+from signalcam.data.tables import open_csv
+from signalcam.data.wfdb_records import open_wfdb, wfdb_files
+from signalcam.data.zarr_arrays import open_zarr
+from signalcam.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        name: What it is asked for by.
+        suffixes: How the names of its files end, in small letters.
+        open: From a path, and options of its own, to a ``Record``, or to a ``Reader`` where ``many`` is set.
+        many: Whether a file holds many samples.
+        files: From a path to the other files that it refers to.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    open: Callable[..., Any]
+    many: bool = False
+    files: Callable[[str], Sequence[str]] | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """What else ``open`` may be told."""
+        return list(inspect.signature(self.open).parameters)[1:]
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Refuse options that files of this kind do not have.
+
+        Raises:
+            InputError: One is none of theirs.
+        """
+        for each in options:
+            if each not in self.options:
+                known = ", ".join(self.options) or "none"
+                message = f"{each!r} is no option of {self.name} files, which have {known}.{nearest(each, self.options)}"
+                raise InputError(message)
+
+
+_formats: dict[str, Format] = {}
+
+
+def register(
+    name: str, suffixes: str | Iterable[str], opener: Callable[..., Any], *, many: bool = False
+) -> None:
+    """Teach ``open`` another kind of file, or another way to read one.
+
+    Args:
+        name: What it is asked for by: ``open(path, format=name)``.
+        suffixes: One or several, ``".abc"``; a suffix known before is read by the new kind from then on.
+        opener: A function of a module (so that other processes find it), from a path and options of its own to
+            a ``Record``: one signal, image or volume, whole or in windows.
+        many: Set where a file holds many samples; ``opener`` then returns a ``Reader``.
+
+    Raises:
+        InputError: A suffix does not begin with a dot or a hyphen.
+
+    Example:
+        >>> import numpy as np
+        >>> def open_ramp(path, *, length=5):
+        ...     layout = sc.Layout("batch channel time", sampling_rate=10)
+        ...     return sc.data.Record((1, length), layout, lambda start, stop: np.arange(start, stop)[None])
+        >>> sc.data.register("ramp", ".ramp", open_ramp)
+    """
+    wanted = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
+    if wrong := [each for each in wanted if each[:1] not in (".", "-", "_")]:
+        message = f"suffix {wrong[0]!r} of {name!r} does not begin with a dot. Write '.{wrong[0]}'."
+        raise InputError(message)
+    _add(Format(name, tuple(each.lower() for each in wanted), opener, many))
+
+
+def _add(new: Format) -> None:
+    _formats.pop(new.name, None)
+    _formats[new.name] = new
+
+
+def formats() -> tuple[Format, ...]:
+    """Every kind of file that can be read."""
+    return tuple(_formats.values())
+
+
+def find(name: str) -> Format:
+    """A kind of file by its name.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    if name not in _formats:
+        message = f"no kind of file is called {name!r}.{nearest(name, _formats)} {known()}"
+        raise InputError(message)
+    return _formats[name]
+
+
+def format_of(path: Path) -> Format | None:
+    """The kind of a file by its name: the longest suffix that fits, of several the newest."""
+    fitting = [
+        (len(suffix), number, each)
+        for number, each in enumerate(_formats.values())
+        for suffix in each.suffixes
+        if path.name.lower().endswith(suffix)
+    ]
+    return max(fitting, key=lambda found: found[:2])[2] if fitting else None
+
+
+def known() -> str:
+    """All kinds and their suffixes, as a sentence."""
+    listed = "; ".join(f"{each.name} ({' '.join(each.suffixes)})" for each in _formats.values())
+    return f"Known are {listed}. Others can be taught: signalcam.data.register."
+
+
+for _each in (
+    Format("numpy", (".npy", ".npz"), open_numpy, many=True),
+    Format("zarr", (".zarr", ".zarr.zip"), open_zarr, many=True),
+    Format("hdf5", (".h5", ".hdf5", ".hdf", ".mat"), open_hdf5, many=True),
+    Format("parquet", (".parquet", ".pq", ".arrow", ".feather"), open_parquet, many=True),
+    Format("wfdb", (".hea",), open_wfdb, files=wfdb_files),
+    Format("mne", (".edf", ".bdf", ".fif", ".fif.gz"), open_mne),
+    Format("epochs", ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz"), Epochs, many=True),
+    Format("audio", (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3"), open_audio),
+    Format("csv", (".csv", ".tsv"), open_csv),
+    Format("image", (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"), open_image),
+    Format("nifti", (".nii", ".nii.gz"), open_nifti),
+    Format("video", (".mp4", ".avi", ".mov", ".mkv", ".webm"), open_video),
+):
+    _add(_each)

@@ -1,0 +1,112 @@
+"""EDF, BDF and FIF recordings, and FIF epochs, by way of MNE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from signalcam.data.gathering import Entry, checked, gathered
+from signalcam.data.packages import needed
+from signalcam.data.protocol import Batch
+from signalcam.data.records import Record
+from signalcam.data.stamps import Stamp, digest, stamp, stamped
+from signalcam.errors import InputError
+from signalcam.layout import Layout
+
+_QUIET = "ERROR"  # what MNE is to say
+_VOLTS = 107  # FIFF's number for them
+
+
+def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
+    """Open an EDF, BDF or FIF recording; signals of the usual kinds are in volts.
+
+    Args:
+        path: The file.
+        channels: Which, by name and in this order; ``None`` takes all.
+    """
+    io = needed("mne", "EDF, BDF and FIF files").io
+    readers = {".edf": io.read_raw_edf, ".bdf": io.read_raw_bdf}
+    raw = readers.get(path[-4:].lower(), io.read_raw_fif)(path, preload=False, verbose=_QUIET)
+    picked = _picked(raw.ch_names, channels)
+
+    def events(name: str) -> list[tuple[int, str]]:
+        if name != "annotations":
+            message = f"it has no events {name!r}. Take around='annotations'."
+            raise InputError(message)
+        onsets = raw.time_as_index(raw.annotations.onset - _before(raw), use_rounding=True)
+        return list(zip(onsets.tolist(), map(str, raw.annotations.description), strict=True))
+
+    def read(start: int, stop: int) -> Any:
+        return raw.get_data(picked, start, stop, verbose=_QUIET)
+
+    return Record((len(picked), int(raw.n_times)), _layout(raw, picked), read, events)
+
+
+def _before(raw: Any) -> float:
+    """What annotations count from that are dated; a recording may begin later."""
+    return float(raw.first_time) if raw.info["meas_date"] and raw.annotations.orig_time else 0.0
+
+
+def _picked(names: Sequence[str], channels: Sequence[str] | None) -> list[int]:
+    missing = [each for each in channels or () if each not in names]
+    if missing:
+        message = f"it has no channel {missing[0]!r}. It holds {', '.join(names)}."
+        raise InputError(message)
+    return [list(names).index(each) for each in channels or names]
+
+
+def _layout(recording: Any, picked: Sequence[int]) -> Layout:
+    info = recording.info
+    volts = {int(info["chs"][each]["unit"]) for each in picked} == {_VOLTS}
+    names = [recording.ch_names[each] for each in picked]
+    return Layout("batch channel time", float(info["sfreq"]), names, "V" if volts else None)
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """A reader of epochs that MNE wrote; events become labels.
+
+    Args:
+        path: The file, which ends with ``-epo.fif`` or ``_epo.fif``.
+        channels: Which, by name and in this order; ``None`` takes all.
+    """
+
+    path: str
+    channels: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._epochs)
+
+    @property
+    def _epochs(self) -> Any:
+        return _read_epochs(self.path, stamp(self.path))
+
+    @property
+    def layout(self) -> Layout:
+        """Channels and rate."""
+        return _layout(self._epochs, _picked(self._epochs.ch_names, self.channels))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the file."""
+        return digest([stamped(self.path), self.channels])
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read epochs; see ``Reader``."""
+        epochs = self._epochs
+        picked = _picked(epochs.ch_names, self.channels)
+        labels = {code: name for name, code in epochs.event_id.items()}
+
+        def entry(number: int) -> Entry:
+            array = epochs.get_data(picks=picked, item=[number], verbose=_QUIET)[0]
+            return array, labels.get(int(epochs.events[number, 2])), int(epochs.selection[number])
+
+        return gathered(checked(numbers, len(self)), entry, self.layout)
+
+
+@lru_cache(maxsize=16)
+def _read_epochs(path: str, _stamp: Stamp) -> Any:
+    mne = needed("mne", "EDF, BDF and FIF files")
+    return mne.read_epochs(path, preload=False, verbose=_QUIET)

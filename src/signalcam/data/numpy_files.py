@@ -1,0 +1,45 @@
+"""NumPy's own files: ``.npy`` is mapped into memory, ``.npz`` read at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signalcam.data.arrays import Arrays, Names, opened
+from signalcam.data.records import Record
+from signalcam.data.stamps import Stamp, stamp
+from signalcam.layout import Layout
+
+
+def open_numpy(path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False) -> Arrays | Record:  # fmt: skip
+    """Open a ``.npy`` or ``.npz`` file.
+
+    Args:
+        path: The file.
+        inputs: The array of the samples in an ``.npz``.
+        labels: That of their true classes.
+        names: That of their names.
+        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
+    """
+    return opened(path, _load, _about, (inputs, labels, names), single=single)
+
+
+def _about(_array: Any) -> None:
+    return None
+
+
+def _load(path: str) -> Mapping[str, Any]:
+    return _mapped(path, stamp(path))
+
+
+@lru_cache(maxsize=16)
+def _mapped(path: str, _stamp: Stamp) -> Mapping[str, Any]:
+    if path.lower().endswith(".npy"):
+        return {"inputs": np.load(path, mmap_mode="r", allow_pickle=False)}
+    # opened here, as NumPy leaves a broken one open
+    with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)

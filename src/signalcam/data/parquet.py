@@ -1,0 +1,137 @@
+"""Parquet and Arrow tables, one row a sample; the cells are lists of numbers, nested or not, of one length or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from signalcam.data.arrays import Names
+from signalcam.data.gathering import Entry, checked, gathered
+from signalcam.data.packages import needed
+from signalcam.data.protocol import Batch
+from signalcam.data.stamps import Stamp, digest, stamp, stamped
+from signalcam.errors import InputError
+from signalcam.layout import Layout
+
+
+@dataclass(frozen=True)
+class Table:
+    """A reader of a table.
+
+    Args:
+        path: The file.
+        inputs: The column of the samples; several are the channels of one, stacked.
+        labels: The column of their true classes.
+        names: That of their names.
+    """
+
+    path: str
+    inputs: tuple[str, ...]
+    labels: str | None
+    names: str | None
+
+    def __len__(self) -> int:
+        return int(_groups(self.path, stamp(self.path)).ends[-1])
+
+    @property
+    def layout(self) -> Layout | None:
+        """Channels by the names of their columns, where there are several."""
+        return Layout("batch channel time", channel_names=self.inputs) if len(self.inputs) > 1 else None  # fmt: skip
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the file and the columns."""
+        return digest([stamped(self.path), self.inputs, self.labels, self.names])
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read rows; a group of rows is read once for all that lie in it. See ``Reader``."""
+        return gathered(checked(numbers, len(self)), self._entry, self.layout)
+
+    def _entry(self, number: int) -> Entry:
+        groups = _groups(self.path, stamp(self.path))
+        group = int(np.searchsorted(groups.ends, number, side="right"))
+        rest = tuple(name for name in (self.labels, self.names) if name)
+        table = _group(self.path, stamp(self.path), group, (*self.inputs, *rest))
+        row = number - int(groups.ends[group - 1] if group else 0)
+        cells = [_numbers(table.column(name)[row], name) for name in self.inputs]
+        label, name = (table.column(each)[row].as_py() if each else None for each in (self.labels, self.names))  # fmt: skip
+        return cells[0] if len(cells) == 1 else np.stack(cells), label, name
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Where groups of rows end, and how one is read."""
+
+    ends: np.ndarray
+    columns: Sequence[str]
+    read: Callable[[int, Sequence[str]], Any]
+
+
+def open_parquet(path: str, *, inputs: str | Sequence[str] | None = None, labels: Names = None, names: Names = None) -> Table:  # fmt: skip
+    """Open a Parquet or Arrow file.
+
+    Args:
+        path: The file.
+        inputs: The column of the samples, or those of their channels; ``None`` takes the only column of lists.
+        labels: The column of their true classes.
+        names: That of their names.
+    """
+    columns = _groups(path, stamp(path)).columns
+    asked = (inputs,) if isinstance(inputs, str) else tuple(inputs or _lists(path))
+    for name in (*asked, labels, names):
+        if name is not None and name not in columns:
+            message = f"it has no column {name!r}. It holds {', '.join(map(repr, columns))}."
+            raise InputError(message)
+    usual = [next((each for each in those if each in columns), None) for those in (("label", "labels", "y"), ("name", "id"))]  # fmt: skip
+    return Table(path, asked, labels or usual[0], names or usual[1])
+
+
+def _lists(path: str) -> tuple[str, ...]:
+    """The only column that holds lists."""
+    groups = _groups(path, stamp(path))
+    arrow = needed("pyarrow", "Parquet and Arrow files")
+    kinds = groups.read(0, groups.columns).schema if len(groups.ends) else ()
+    found = tuple(each.name for each in kinds if arrow.types.is_nested(each.type) or isinstance(each.type, arrow.BaseExtensionType))  # fmt: skip
+    if len(found) != 1:
+        message = f"which of the columns {', '.join(map(repr, found or groups.columns))} holds the samples is not known. Say so with inputs='...'."
+        raise InputError(message)
+    return found
+
+
+@lru_cache(maxsize=16)
+def _groups(path: str, _stamp: Stamp) -> _Groups:
+    arrow = needed("pyarrow", "Parquet and Arrow files")
+    if path.lower().endswith((".arrow", ".feather")):
+        file = needed("pyarrow.ipc", "Arrow files").open_file(arrow.memory_map(path))
+        batches = [file.get_batch(each) for each in range(file.num_record_batches)]
+        ends = np.cumsum([each.num_rows for each in batches])
+        return _Groups(ends, file.schema.names, lambda group, names: batches[group].select(list(names)))  # fmt: skip
+    stored = needed("pyarrow.parquet", "Parquet files").ParquetFile(path)
+    sizes = [stored.metadata.row_group(each).num_rows for each in range(stored.num_row_groups)]
+    return _Groups(np.cumsum(sizes), stored.schema_arrow.names, lambda group, names: stored.read_row_group(group, columns=list(names)))  # fmt: skip
+
+
+@lru_cache(maxsize=2)
+def _group(path: str, stamp: Stamp, group: int, columns: tuple[str, ...]) -> Any:
+    return _groups(path, stamp).read(group, columns)
+
+
+def _numbers(cell: Any, name: str) -> np.ndarray:
+    """A cell as an array."""
+    if not cell.is_valid:
+        message = f"its cell in column {name!r} is empty."
+        raise InputError(message)
+    if hasattr(cell, "to_numpy"):  # a tensor of fixed shape
+        return np.asarray(cell.to_numpy())
+    return _array(cell.values) if hasattr(cell, "values") else np.asarray(cell.as_py())
+
+
+def _array(values: Any) -> np.ndarray:
+    """Numbers, or lists of them, as an array; what is missing as NaN."""
+    if hasattr(values, "flatten") and hasattr(values.type, "value_type"):
+        return np.stack([_array(each.values) for each in values])
+    return np.asarray(values.to_numpy(zero_copy_only=False))

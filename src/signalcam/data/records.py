@@ -1,0 +1,295 @@
+"""One signal, image or volume in a file: read whole, in windows, or around its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache
+from numbers import Real
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from signalcam.data.gathering import Entry, checked, gathered
+from signalcam.data.protocol import Batch
+from signalcam.data.stamps import Stamp, digest, stamp, stamped
+from signalcam.errors import InputError, MissingExtra
+from signalcam.layout import Layout
+
+Span = tuple[int, int]
+Found = TypeVar("Found")
+_OPEN = 16  # files that are kept open
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a file that holds one record, and how a part of it is read.
+
+    Attributes:
+        shape: Of the record, without an axis of samples.
+        layout: Of the same, with ``batch`` before; ``None`` where nothing is known.
+        read: From two sample numbers to the record between them along ``time``; they are 0 and its length, or 0
+            and 1 where it has no such axis.
+        events: From what they are called to pairs of a sample number and a label; ``None`` where there are none.
+    """
+
+    shape: tuple[int, ...]
+    layout: Layout | None
+    read: Callable[[int, int], np.ndarray]
+    events: Callable[[str], Sequence[tuple[int, str]]] | None = None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Pieces of equal length of a long record, each a sample.
+
+    Args:
+        length: Of each, in seconds where the record has a sampling rate, else in samples.
+        stride: From one start to the next, likewise; ``None`` lets them follow one another.
+        remainder: What becomes of an end shorter than a window: ``"drop"``, or ``"pad"`` with zeros.
+        around: Centre one window on each of the record's events instead: the name of a WFDB annotator, such as
+            ``"atr"``, or ``"annotations"`` in EDF, BDF and FIF. Their labels are those of the events.
+        unit: ``"seconds"`` or ``"samples"``, where it should not depend on the record.
+
+    Raises:
+        InputError: A length is not above 0, or a word is none of these.
+
+    Example:
+        >>> sc.data.Windows(10.0, stride=5.0).length
+        10.0
+    """
+
+    length: float
+    stride: float | None = None
+    remainder: Literal["drop", "pad"] = "drop"
+    around: str | None = None
+    unit: Literal["seconds", "samples"] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("length", self.length), ("stride", self.stride)):
+            given = isinstance(value, Real) and 0 < value < float("inf")
+            if value is not None and not given:
+                message = f"{name} of the windows is {value!r}; give a number above 0."
+                raise InputError(message)
+        if self.remainder not in ("drop", "pad") or self.unit not in (None, "seconds", "samples"):
+            message = f"windows have remainder={self.remainder!r} and unit={self.unit!r}; expected 'drop' or 'pad', and 'seconds', 'samples' or None."
+            raise InputError(message)
+        if self.around is not None and self.stride is not None:
+            message = "windows around events have no stride. Leave stride or around out."
+            raise InputError(message)
+
+    def samples(self, value: float, rate: float | None) -> int:
+        """A length as a whole number of samples."""
+        if self.unit == "seconds" and rate is None:
+            message = "its sampling rate is not known, so windows cannot be cut in seconds. Give layout=sc.Layout(..., sampling_rate=...), or unit='samples'."
+            raise InputError(message)
+        count = round(value * rate) if rate and self.unit != "samples" else round(value)
+        if count < 1:
+            message = f"a window or stride of {value:g} is less than one sample."
+            raise InputError(message)
+        return count
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file, or a part of one, and what is known of it."""
+
+    path: str
+    name: str
+    label: Any = None
+    begin: float | None = None  # in the units of windows
+    end: float | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether only a part of the file is meant."""
+        return self.begin is not None or self.end is not None
+
+    def bounds(self, length: int, rate: float | None, windows: Windows) -> Span:
+        """Where the part begins and ends, in samples."""
+        begin = windows.samples(self.begin, rate) if self.begin else 0
+        end = length if self.end is None else windows.samples(self.end, rate)
+        if not 0 <= begin < end <= length:
+            message = (
+                f"the part from {self.begin or 0:g} to {self.end} is none of its {length} samples."
+            )
+            raise InputError(message)
+        return begin, end
+
+
+@dataclass(frozen=True)
+class How:
+    """How files are read, the same for all of them."""
+
+    open: Callable[..., Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    windows: Windows | None = None
+    layout: Layout | None = None
+    files: Callable[[str], Sequence[str]] | None = None  # which others a file refers to
+
+    def opened(self, path: str) -> Any:
+        """The file's record or reader; the last few are kept."""
+        options = tuple(sorted((name, _frozen(each)) for name, each in self.options.items()))
+        return _opened(self.open, path, stamp(path), options)
+
+    def fingerprint(self, path: str) -> str:
+        """Changes when the file, those it refers to, or how it is read do."""
+        others: Sequence[str] = ()
+        if self.files and stamped(path):
+            others = self.files(path)
+        stamps = [stamped(each) for each in (path, *others)]
+        about = (self.windows, self.layout, sorted(self.options.items()))
+        return digest([self.open.__module__, self.open.__qualname__, about, stamps])
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+@lru_cache(maxsize=_OPEN)
+def _opened(
+    opener: Callable[..., Any], path: str, _stamp: Stamp, options: tuple[tuple[str, Any], ...]
+) -> Any:
+    return opener(path, **dict(options))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which samples a record is cut into.
+
+    Attributes:
+        starts: Where each begins, in samples of the record.
+        length: Of each.
+        bounds: What lies outside is not read, but padded.
+        labels: One each; ``None`` where they are the file's.
+    """
+
+    starts: Sequence[int]
+    length: int
+    bounds: Span
+    labels: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """A reader of one file with one record.
+
+    Args:
+        item: The file.
+        how: How it is read; with ``windows`` it is several samples.
+    """
+
+    item: Item
+    how: How
+
+    def __len__(self) -> int:
+        if self.how.windows is None:
+            return 1
+        plan = _tried(lambda: self._plan)
+        return 1 if plan is None else len(plan.starts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the file and how it is read."""
+        return digest([self.how.fingerprint(self.item.path), self.item])
+
+    @property
+    def layout(self) -> Layout | None:
+        """What the file says of its axes; ``None`` where it cannot be opened."""
+        return _tried(lambda: self._layout)
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read windows, or the whole record; see ``Reader``."""
+        return gathered(checked(numbers, len(self)), self._entry, self.layout)
+
+    @property
+    def _record(self) -> Record:
+        found: Record = self.how.opened(self.item.path)
+        return found
+
+    @property
+    def _layout(self) -> Layout | None:
+        return merged(self._record.layout, self.how.layout)
+
+    def _entry(self, number: int) -> Entry:
+        plan, record = self._plan, self._record
+        start, stop = plan.starts[number], plan.starts[number] + plan.length
+        begin, end = max(start, plan.bounds[0]), min(stop, plan.bounds[1])
+        array = record.read(begin, end)
+        if (begin, end) != (start, stop):
+            array = _padded(array, _time_axis(self._layout) or 0, (begin - start, stop - end))
+        label = plan.labels[number] if plan.labels else self.item.label
+        cut = self.how.windows is not None or self.item.is_part
+        return array, label, f"{self.item.name}[{start}:{stop}]" if cut else self.item.name
+
+    @cached_property
+    def _plan(self) -> Plan:
+        record, layout, windows = self._record, self._layout, self.how.windows
+        axis = _time_axis(layout)
+        if axis is None and (windows or self.item.is_part):
+            message = f"it has shape {record.shape} and no time axis to cut. Name its axes, as in layout='batch channel time'."
+            raise InputError(message)
+        length = 1 if axis is None else record.shape[axis]
+        rate = layout.sampling_rate if layout else None
+        bounds = self.item.bounds(length, rate, windows or Windows(1))
+        if windows is None:
+            return Plan(bounds[:1], bounds[1] - bounds[0], bounds)
+        return _around(record, windows, bounds, rate) if windows.around else _along(windows, bounds, rate)  # fmt: skip
+
+
+def _tried(find: Callable[[], Found]) -> Found | None:
+    """What is found in a file; ``None`` where it cannot be read, as reading its samples tells why."""
+    try:
+        return find()
+    except (MissingExtra, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 - files break in any way
+        return None
+
+
+def _along(windows: Windows, bounds: Span, rate: float | None) -> Plan:
+    """One window after another."""
+    length = windows.samples(windows.length, rate)
+    stride = length if windows.stride is None else windows.samples(windows.stride, rate)
+    begin, end = bounds
+    if windows.remainder == "drop" and end - begin < length:
+        message = f"its {end - begin} samples are less than a window of {length}. Take shorter ones, or Windows(..., remainder='pad')."
+        raise InputError(message)
+    if windows.remainder == "drop":
+        return Plan(range(begin, end - length + 1, stride), length, bounds)
+    count = 1 + max(0, -(-(end - begin - length) // stride))
+    return Plan(range(begin, end, stride)[:count], length, bounds)
+
+
+def _around(record: Record, windows: Windows, bounds: Span, rate: float | None) -> Plan:
+    """One window an event."""
+    if record.events is None:
+        message = "files of this kind have no events to cut windows around. Leave around out."
+        raise InputError(message)
+    length = windows.samples(windows.length, rate)
+    found = [(place - length // 2, label) for place, label in record.events(str(windows.around)) if bounds[0] <= place < bounds[1]]  # fmt: skip
+    if windows.remainder == "drop":
+        found = [each for each in found if bounds[0] <= each[0] and each[0] + length <= bounds[1]]
+    return Plan([start for start, _ in found], length, bounds, [label for _, label in found])
+
+
+def _padded(array: np.ndarray, axis: int, missing: Span) -> np.ndarray:
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = missing
+    return np.pad(array, widths)
+
+
+def _time_axis(layout: Layout | None) -> int | None:
+    """Which axis of a record is its time."""
+    return layout.dims.index("time") - 1 if layout and "time" in layout.dims else None
+
+
+def merged(own: Layout | None, said: Layout | None) -> Layout | None:
+    """What the data say of their axes, and of what the user says the rest."""
+    if own is None or said is None:
+        return own or said
+    if own.dims != said.dims:
+        message = f"its axes are {' '.join(own.dims)!r}, but the layout says {' '.join(said.dims)!r}. Name them as they are read; explain(..., layout=...) reorders them."
+        raise InputError(message)
+    rest = {each.name: getattr(said, each.name) for each in fields(Layout) if getattr(own, each.name) is None}  # fmt: skip
+    return replace(own, **rest)

@@ -1,0 +1,34 @@
+"""What changes when data do: size and time of files, and how they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Stamp = tuple[int, int]  # of a file: size, and time of the last change
+
+
+def stamp(path: str) -> Stamp:
+    """Size and time of the last change of a file, or of all files of a folder."""
+    each = Path(path)
+    if not each.is_dir():
+        status = each.stat()
+        return status.st_size, status.st_mtime_ns
+    inside = [one.stat() for one in each.rglob("*") if one.is_file()]
+    return sum(one.st_size for one in inside), max((one.st_mtime_ns for one in inside), default=0)
+
+
+def stamped(path: str) -> Stamp | None:
+    """The same; ``None`` where there is no such file."""
+    return stamp(path) if Path(path).exists() else None
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """A short text that differs where any of the parts does."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else repr(part).encode())
+        found.update(b"\0")
+    return found.hexdigest()[:32]

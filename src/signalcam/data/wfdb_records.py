@@ -1,0 +1,44 @@
+"""WFDB records, as PhysioNet has them: signals beside a header, and annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signalcam.data.packages import needed
+from signalcam.data.records import Record
+from signalcam.layout import Layout
+
+
+def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
+    """Open a WFDB record, in physical units.
+
+    Args:
+        path: Its header, ``.hea``.
+        channels: Which, by name and in this order; ``None`` takes all.
+    """
+    wfdb = needed("wfdb", "WFDB records")
+    name = path[: -len(".hea")]
+    first = wfdb.rdrecord(name, sampto=1, channel_names=channels)
+    names, units = tuple(first.sig_name), set(first.units)
+    layout = Layout("batch channel time", float(first.fs), names, units.pop() if len(units) == 1 else None)  # fmt: skip
+
+    def read(start: int, stop: int) -> np.ndarray:
+        record = wfdb.rdrecord(name, sampfrom=start, sampto=stop, channel_names=channels)
+        return np.ascontiguousarray(record.p_signal.T)
+
+    def events(annotator: str) -> list[tuple[int, str]]:
+        found = wfdb.rdann(name, annotator)
+        return list(zip(map(int, found.sample), found.symbol, strict=True))
+
+    return Record((len(names), int(wfdb.rdheader(name).sig_len)), layout, read, events)
+
+
+def wfdb_files(path: str) -> list[str]:
+    """The files that a header refers to."""
+    header: Any = needed("wfdb", "WFDB records").rdheader(path[: -len(".hea")])
+    own = [each.name for each in Path(path).parent.glob(f"{Path(path).stem}.*")]
+    return sorted({str(Path(path).with_name(each)) for each in [*(getattr(header, "file_name", None) or ()), *own]})  # fmt: skip

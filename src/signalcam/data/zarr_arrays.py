@@ -1,0 +1,43 @@
+"""Zarr arrays and groups, read chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from signalcam.data.arrays import Arrays, Names, opened, said_by
+from signalcam.data.records import Record
+from signalcam.data.stamps import Stamp, stamp
+from signalcam.layout import Layout
+
+
+def open_zarr(path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False) -> Arrays | Record:  # fmt: skip
+    """Open a Zarr array, or a group of them.
+
+    Args:
+        path: Its folder or zip file.
+        inputs: The array of the samples in a group.
+        labels: That of their true classes.
+        names: That of their names.
+        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
+    """
+    return opened(path, _load, _about, (inputs, labels, names), single=single)
+
+
+def _about(array: Any) -> Layout | None:
+    """Named axes as Zarr and xarray write them."""
+    dims = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    return said_by(array, dims or ())
+
+
+def _load(path: str) -> Mapping[str, Any]:
+    return _arrays(path, stamp(path))
+
+
+@lru_cache(maxsize=16)
+def _arrays(path: str, _stamp: Stamp) -> Mapping[str, Any]:
+    import zarr  # noqa: PLC0415 - loaded when first needed
+
+    found = zarr.open(path, mode="r")
+    return dict(found.arrays()) if isinstance(found, zarr.Group) else {"inputs": found}

@@ -1,0 +1,24 @@
+"""How far a map can be trusted: metrics, each beside baselines that a map must beat."""
+
+from signalcam.metrics.evaluate import evaluate
+from signalcam.metrics.imputers import (
+    Blur,
+    Constant,
+    Imputer,
+    Inverse,
+    Linear,
+    Mean,
+    Noise,
+    OtherSample,
+    SegmentMean,
+    Swap,
+)
+from signalcam.metrics.localisation import localisation
+from signalcam.metrics.registry import Metric, find, metric, metrics, names
+from signalcam.metrics.removal import Study
+from signalcam.metrics.sanity import sanity
+
+__all__ = [
+    "Blur", "Constant", "Imputer", "Inverse", "Linear", "Mean", "Metric", "Noise", "OtherSample", "SegmentMean", "Study", "Swap",
+    "evaluate", "find", "localisation", "metric", "metrics", "names", "sanity",
+]  # fmt: skip

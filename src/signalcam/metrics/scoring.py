@@ -1,0 +1,352 @@
+"""Scores the maps of samples of one shape: from a result to studies, and from these to numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from signalcam.arrays import Array
+from signalcam.backends import network_of
+from signalcam.backends.protocol import Inputs
+from signalcam.batches import as_inputs, first_size, progress_bar
+from signalcam.checks import several
+from signalcam.errors import CamWarning, InputError, MethodError, ModelError, TargetError, is_count
+from signalcam.explain import Explainer
+from signalcam.explanation import Explanation
+from signalcam.formulas import Method
+from signalcam.metrics.asking import Asker, StillNamed
+from signalcam.metrics.confidence import confidence
+from signalcam.metrics.imputers import Imputer
+from signalcam.metrics.registry import Metric
+from signalcam.metrics.removal import Axes, Study, Units
+from signalcam.metrics.summary import Found, joined
+from signalcam.scores import find as find_score
+from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, question
+
+STEPS = 10
+Windows = int | Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class How:
+    """What ``evaluate`` was asked for; see there."""
+
+    model: Any
+    metrics: tuple[Metric, ...]
+    measure: str | Callable[[Array], Array]
+    seed: int
+    imputer: Imputer | None
+    steps: int | None
+    window: Windows
+    baselines: tuple[Any, ...]
+    explainer: Explainer | None
+    target: Any
+    extra: Mapping[str, Any] | None
+    fine_tuned: Any
+    batch_size: int | None
+    progress: bool
+
+    def check(self) -> None:
+        """Raise where an option cannot be meant."""
+        names = [each.name for each in self.metrics]
+        if len(set(names)) < len(names):
+            message = f"two metrics are called {next(n for n in names if names.count(n) > 1)!r}. Give one another name: signalcam.metrics.find(name, called=...)."
+            raise MethodError(message)
+        if self.measure != "accuracy":
+            find_score(self.measure)
+        widths = self.window.values() if isinstance(self.window, Mapping) else [self.window]
+        for what, value, least in (("steps", self.steps, 2), ("batch_size", self.batch_size, 1), ("seed", self.seed, 0), *(("window", each, 1) for each in widths)):  # fmt: skip
+            if value is not None and not is_count(value, least):
+                message = f"{what} is {value!r}; give a whole number, {least} or more."
+                raise InputError(message)
+
+    @property
+    def measure_name(self) -> str:
+        """The name of what is measured."""
+        return "accuracy" if self.measure == "accuracy" else find_score(self.measure)[0]
+
+    def found(self, exp: Explanation, inputs: Any) -> tuple[Found, tuple[str, ...]]:
+        """Score samples of one shape after another, and name the methods."""
+        if exp.shapes is None:
+            one = Scoring(self, exp, inputs)
+            return one.found(), one.methods
+        kinds, index = np.unique(exp.shapes, axis=0, return_inverse=True)
+        rows = [np.flatnonzero(index.reshape(-1) == kind) for kind in range(len(kinds))]
+        parts = [Scoring(self, exp.isel(sample=each.tolist()), None) for each in rows]
+        found = [each.found() for each in parts]
+        return joined(found, np.concatenate(rows)), parts[0].methods
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Scores samples of one shape.
+
+    Attributes:
+        how: What was asked for.
+        exp: Their maps.
+        given: What the model takes; ``None`` for the explained input.
+    """
+
+    how: How
+    exp: Explanation
+    given: Any
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """How the maps were made, as far as the result tells."""
+        how, exp = self.how, self.exp
+        if how.explainer is not None:
+            return replace(
+                how.explainer, model=how.model, preprocess=None, target=list(self.targets)
+            )
+        about = exp.provenance
+        return Explainer(
+            how.model, target=list(self.targets), layout=exp.layout, of=_of(exp), signed=about.get("signed") == "True",
+            align=about.get("align", "receptive-field"), batch_size=how.batch_size, score=_score(str(about.get("score", ""))),
+        )  # fmt: skip
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """What each map was about, with every class as it was."""
+        exp, how = self.exp, self.how
+        if how.target is None:
+            none = (exp.target_classes == NO_CLASS).any(axis=0)
+            if none.any():
+                message = f"target {exp.targets[int(none.argmax())]!r} is not about a class, so what to measure is not known. Pass target=... as it was given to explain."
+                raise TargetError(message)
+            return tuple(
+                PerSample([int(each) for each in column], label)
+                for column, label in zip(exp.target_classes.T, exp.targets, strict=True)
+            )
+        asked = [as_target(each, exp.class_names) for each in several(how.target)]
+        truth = None if exp.true_classes is None else exp.true_classes.tolist()
+        if len(asked) != len(exp.targets):
+            message = f"target holds {len(asked)} questions for {len(exp.targets)} targets ({', '.join(exp.targets)}). Give one for each, in order."
+            raise TargetError(message)
+        return tuple(each.labelled(truth) for each in asked)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What the model takes, in NumPy."""
+        given = self.exp.input if self.given is None else self.given
+        taken = as_inputs(given, _of(self.exp), self.how.extra)
+        taken = taken.map(self.explainer.backend.numpy)
+        if taken.explained.shape != self.exp.input.shape:
+            message = f"inputs have shape {taken.explained.shape}, but the maps are of {self.exp.input.shape}. Pass the samples that were explained."
+            raise InputError(message)
+        return taken
+
+    @cached_property
+    def asker(self) -> Asker:
+        """Asks the model."""
+        return self._asker(self.how.model)
+
+    def _asker(self, model: Any) -> Asker:
+        backend = self.explainer.backend
+        size = self.how.batch_size or first_size(self.inputs, backend, model)
+        return Asker(backend, model, self.inputs, size)
+
+    @cached_property
+    def questions(self) -> tuple[Question, ...]:
+        """What is measured for each target, every sample's own class fixed."""
+        if self.how.measure == "accuracy":
+            if self.exp.true_classes is None:
+                message = "measure='accuracy' compares with each sample's true class, and there are no labels. Explain with labels=[...], or measure 'probability'."
+                raise TargetError(message)
+            own = np.asarray(self.exp.true_classes, np.int64)
+            asked = Question((StillNamed(()),), "probability", None, (own,), kind=None, output=self.explainer.output)  # fmt: skip
+            return (asked,) * len(self.exp.targets)
+        return tuple(self._question(each) for each in self.targets)
+
+    def _question(self, target: Target) -> Question:
+        explainer, rows = self.explainer, np.arange(len(self.exp))
+        target = target.for_axis(explainer.backend.channel_axis(explainer.model))
+        asked = replace(
+            question((target,), rows, self.how.measure, self.exp.class_names, explainer.output), kind=None
+        )  # fmt: skip
+        if isinstance(target, PerSample):
+            return asked.fixed([asked.own[0][:, None]])
+        given = explainer.backend.prepared(explainer.model, self.inputs)
+        pull = explainer.backend.pull(explainer.model, given, [], asked)
+        return asked.fixed([explainer.backend.numpy(each.picks) for each in pull.asked])
+
+    # --- maps ------------------------------------------------------------------------------------
+
+    @cached_property
+    def beside(self) -> Explanation | None:
+        """The baselines' maps of the same layers."""
+        own = [each for each in self.how.baselines if each not in self.exp.methods]
+        return self._explained(self.inputs.tree, own) if own else None
+
+    def _explained(self, tree: Any, methods: Sequence[Any], layers: Sequence[str] | None = None) -> Explanation:  # fmt: skip
+        try:
+            again = replace(self.explainer, method=list(methods), layer=list(layers or self.exp.layer_names))  # fmt: skip
+            with (
+                warnings.catch_warnings()
+            ):  # a blank map ranks by chance, or is counted as not defined
+                warnings.simplefilter("ignore", CamWarning)
+                found = again(self._bare(tree), extra=self.how.extra)
+        except (ModelError, MethodError) as error:
+            message = f"maps could not be made anew to compare with: {error} Pass explainer=Explainer(...) as it made these maps, or baselines=[] where layers were put together."
+            raise type(error)(message) from error
+        return found
+
+    def _bare(self, tree: Any) -> Any:
+        return tree.inputs if self.how.extra else tree
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods scored, the result's own first."""
+        return (*self.exp.methods, *(() if self.beside is None else self.beside.methods))
+
+    @cached_property
+    def maps(self) -> np.ndarray:
+        """``(sample, target, method, layer, *axes)``, the baselines' behind the result's own."""
+        own: np.ndarray = self.exp.maps.values
+        if self.beside is None:
+            return own
+        return np.concatenate([own, self._on_axes(self.beside)], axis=2)
+
+    def _on_axes(self, other: Explanation) -> np.ndarray:
+        """Maps of another result, on the axes of this one's."""
+        values, wanted = other.maps.values, self.exp.map_axes
+        for place, axis in enumerate(wanted):
+            if axis not in other.map_axes:
+                values = np.expand_dims(values, 4 + place)
+        return np.broadcast_to(values, (*values.shape[:4], *[self.exp.input.shape[i] for i in wanted]))  # fmt: skip
+
+    # --- studies ---------------------------------------------------------------------------------
+
+    @cached_property
+    def axes(self) -> Axes:
+        """Which axes of the input are which."""
+        return Axes.of(self.exp.map_axes, self.exp.layout.dims)
+
+    @cached_property
+    def units(self) -> tuple[Units, ...]:
+        """What is taken away at once, for each layer."""
+        lengths = tuple(self.exp.input.shape[axis] for axis in self.exp.map_axes)
+        return tuple(Units(lengths, self._widths(i)) for i in range(len(self.exp.layers)))
+
+    def _widths(self, layer: int) -> tuple[int, ...]:
+        strides = {each.input_axis: ceil(each.jump) for each in self.exp.layers[layer].grid}
+        window, exp = self.how.window, self.exp
+        if isinstance(window, Mapping):
+            unknown = set(window) - set(exp.dims)
+            if unknown:
+                message = (
+                    f"window names {min(unknown)!r}, but the maps have axes {', '.join(exp.dims)}."
+                )
+                raise InputError(message)
+        wide = []
+        for axis, dim in zip(exp.map_axes, exp.dims, strict=True):
+            asked = window.get(dim) if isinstance(window, Mapping) else window
+            width = asked or strides.get(axis, 1)
+            wide.append(1 if axis in self.axes.lines else min(width, exp.input.shape[axis]))
+        return tuple(wide)
+
+    @cached_property
+    def steps(self) -> int:
+        """How many steps a curve has."""
+        fewest = min(each.count for each in self.units)
+        steps = self.how.steps or min(STEPS, fewest)
+        if not 2 <= steps <= fewest:
+            message = f"{max(steps, 2)} steps were asked for, but only {fewest} windows can be taken away one by one. Give fewer steps, or narrower windows: window=1."
+            raise InputError(message)
+        return steps
+
+    def studies(self) -> list[Study]:
+        """One for each target, method and layer, in that order."""
+        return [
+            self._study(target, method, layer)
+            for target in range(len(self.exp.targets))
+            for method in range(len(self.methods))
+            for layer in range(len(self.exp.layers))
+        ]
+
+    def _study(self, target: int, method: int, layer: int) -> Study:
+        study = Study(
+            self.asker, self.questions[target], self.maps[:, target, method, layer], self.axes, self.units[layer],
+            self.steps, self.how.seed, self.how.imputer, partial(self._again, target, method, layer), original=self.score[:, target],
+        )  # fmt: skip
+        if self.how.fine_tuned is None:
+            return study
+        return replace(study, retrained=replace(study, asker=self.retrained, original=None, curves={}, fillers={}))  # fmt: skip
+
+    @cached_property
+    def retrained(self) -> Asker:
+        """Asks the fine-tuned model."""
+        return self._asker(network_of(self.how.fine_tuned))
+
+    def _again(self, target: int, method: int, layer: int, x: np.ndarray) -> np.ndarray:
+        """Maps of other inputs, made as these were."""
+        known = {each.name: each for each in (*self.explainer.methods, *self._known_baselines)}
+        name = self.methods[method]
+        changed = self.inputs.with_explained(x)
+        found = self._explained(changed.tree, [known.get(name, name)], [self.exp.layer_names[layer]])  # fmt: skip
+        return self._on_axes(found)[:, target, 0, 0]
+
+    @property
+    def _known_baselines(self) -> tuple[Method, ...]:
+        return tuple(each for each in self.how.baselines if isinstance(each, Method))
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """``(sample, target)``, what is measured of the samples as they are."""
+        rows = np.arange(len(self.exp))
+        columns = [self.asker.about(each, rows, lambda part: self.asker.x[part]) for each in self.questions]  # fmt: skip
+        score = np.stack(columns, axis=1)
+        bad = np.flatnonzero(~np.isfinite(score).all(axis=1))
+        if len(bad):
+            message = f"the measure {self.how.measure_name!r} is not finite for samples {', '.join(map(str, bad[:5]))}. Choose another measure, or leave them out: exp.isel(sample=...)."
+            raise InputError(message)
+        return score
+
+    def found(self) -> Found:
+        """Work out every metric of every study."""
+        studies, how = self.studies(), self.how
+        with progress_bar(len(studies) * len(how.metrics), shown=how.progress, unit="score") as done:  # fmt: skip
+            columns = [[self._values(each, study, done) for each in how.metrics] for study in studies]  # fmt: skip
+        cell = (len(self.exp.targets), len(self.methods), len(self.exp.layers))
+        values = np.moveaxis(np.asarray(columns), 0, -1)
+        return Found(
+            values.reshape(*values.shape[:2], *cell),
+            self._curves(studies, cell),
+            self._confidence(studies[0]),
+            self.score,
+            np.stack([studies[i].fractions for i in range(cell[2])]),
+        )
+
+    def _values(self, metric: Metric, study: Study, done: Callable[[int], object]) -> np.ndarray:
+        values = metric.values(study)
+        done(1)
+        return values
+
+    def _curves(self, studies: Sequence[Study], cell: tuple[int, ...]) -> dict[str, np.ndarray]:
+        known = studies[0].curves
+        found = {}
+        for order, imputer in known:
+            whole = np.stack([each.curves[order, imputer] for each in studies], axis=1)
+            found[f"{order}, {imputer}"] = whole.reshape(len(whole), *cell, -1)
+        return found
+
+    def _confidence(self, study: Study) -> dict[str, np.ndarray]:
+        if self.exp.probabilities is None:
+            return {}
+        return {name: confidence(study, each) for name, each in study.fillers.items()}
+
+
+def _score(said: str) -> str:
+    """What was differentiated, from what a result says of it; the logit where that was a user's function."""
+    name = said.split(";", maxsplit=1)[0]
+    return name if name in ("logit", "log_odds", "probability", "log_prob_clamped") else "logit"
+
+
+def _of(exp: Explanation) -> Any:
+    return tuple(exp.of.split("/")) if "/" in exp.of else exp.of or None

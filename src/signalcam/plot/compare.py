@@ -1,0 +1,154 @@
+"""Small multiples: the same sample by several methods, layers or targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from signalcam.errors import MethodError
+from signalcam.plot.view import (
+    DARK_TO_LIGHT,
+    DIVERGING,
+    LIGHT_TO_DARK,
+    NORMS,
+    View,
+    chosen,
+    colour_bar,
+    largest,
+    selected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+    from signalcam.explanation import Explanation
+
+AXES = ("method", "layer", "target")
+_FEW = 3  # channels, up to which panels lie one below the other
+
+
+def draw(  # noqa: PLR0913 - the options of a figure
+    exp: Explanation, figure_of: Callable[[Explanation], Callable[..., Axes]], along: str | None, names: Sequence[Any] | None,
+    sample: int, *, fig: Figure | SubFigure | None = None, norm: str | None = None, cmap: Any = None,
+    vmin: float | None = None, vmax: float | None = None, colorbar: bool = True, **options: Any,
+) -> Figure | SubFigure:  # fmt: skip
+    """Draw one panel for each of the maps compared; see ``Plotter.compare``."""
+    along = _axis(exp, along)
+    named = {axis: options.pop(axis, None) for axis in AXES}
+    panels = Panels.of(exp.isel(sample=sample), along, names, named, norm)
+    whole, flat = panels.whole, _is_signal(exp)
+    scale = whole.scale(vmin, vmax)
+    cmap = cmap or (DIVERGING if whole.signed else LIGHT_TO_DARK if flat else DARK_TO_LIGHT)
+    figure, axes = _grid(fig, len(panels.exps), _channels(exp, options) if flat else 0)
+    for one, title, ax in zip(panels.exps, panels.titles(along), axes, strict=True):
+        figure_of(one)(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)  # fmt: skip
+        ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
+        if flat:
+            ax.label_outer()
+    words = "\n".join(filter(None, [whole.facts(), whole.which(along)]))
+    figure.suptitle(words, x=0.01, ha="left", fontsize="medium", parse_math=False)
+    if colorbar:
+        colour_bar(axes, ScalarMappable(scale, cmap), whole, f"{along}s", panels.norm, aspect=40)
+    return figure
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The maps compared.
+
+    Attributes:
+        exps: One for each, of one map.
+        views: The same, as they are.
+        norm: ``"own"`` where the maps in ``exps`` were divided by their largest magnitude.
+    """
+
+    exps: list[Explanation]
+    views: list[View]
+    norm: str
+
+    @classmethod
+    def of(
+        cls, one: Explanation, along: str, names: Sequence[Any] | None, named: dict[str, Any], norm: str | None
+    ) -> Panels:  # fmt: skip
+        """Take the maps apart.
+
+        Magnitudes of one method and layer can be compared between targets; others cannot.
+        """
+        norm = chosen(norm or ("shared" if along == "target" else "own"), NORMS, "norm")
+        every = getattr(one, "layer_names" if along == "layer" else f"{along}s")
+        exps = [selected(one, **(named | {along: name})) for name in (every if names is None else names)]  # fmt: skip
+        if not exps:
+            message = f"there is no {along} to compare: the list is empty. Leave {along}s= out to compare all."
+            raise MethodError(message)
+        views = [View.of(each, 0, None, None, None) for each in exps]
+        kind: Any = "symmetric" if any(view.signed for view in views) else "max"
+        return cls([each.normalized(kind) for each in exps] if norm == "own" else exps, views, norm)
+
+    @property
+    def whole(self) -> View:
+        """All maps on the one scale they are drawn on."""
+        signed = any(view.signed for view in self.views)
+        heat = [np.ones(1)] if self.norm == "own" else [view.heat.ravel() for view in self.views]
+        return View(self.views[0].exp, np.concatenate(heat), signed)
+
+    def titles(self, along: str) -> list[str]:
+        """The panel's own name, and its largest magnitude where only that tells it."""
+        names = [_name(view, along) for view in self.views]
+        if self.norm == "shared":
+            return names
+        return [f"{name} · largest {largest(view.heat):.3g}" for name, view in zip(names, self.views, strict=True)]  # fmt: skip
+
+
+def _axis(exp: Explanation, along: str | None) -> str:
+    """What is compared: what is asked for, or the first there are several of."""
+    if along is not None:
+        return str(chosen(along.removesuffix("s"), AXES, "comparison by"))
+    counts = {"method": exp.methods, "layer": exp.layer_names, "target": exp.targets}
+    found = next((axis for axis, names in counts.items() if len(names) > 1), None)
+    if found is None:
+        message = "there is one method, one layer and one target, so there is nothing to compare. Explain with method=['grad-cam', 'hires-cam'], say."
+        raise MethodError(message)
+    return found
+
+
+def _is_signal(exp: Explanation) -> bool:
+    return len(exp.dims) == 1 or set(exp.dims) == {"time", "channel"}
+
+
+def _channels(exp: Explanation, options: dict[str, Any]) -> int:
+    dims = exp.layout.dims
+    there = exp.input.shape[dims.index("channel")] if "channel" in dims else 1
+    return len(options.get("channels") or range(there))
+
+
+def _name(view: View, along: str) -> str:
+    return {
+        "method": view.exp.methods[0],
+        "layer": view.exp.layer_names[0],
+        "target": view.question(),
+    }[along]
+
+
+def _grid(
+    fig: Figure | SubFigure | None, panels: int, channels: int
+) -> tuple[Figure | SubFigure, list[Axes]]:
+    """Axes for each panel: signals of few channels one below the other, anything else side by side."""
+    columns = 1 if 0 < channels <= _FEW else min(panels, 3)
+    rows = -(-panels // columns)
+    high = 1.0 + 0.5 * max(1.6, channels) if channels else 3.2
+    width = 9 if columns == 1 else 4 * columns + 1
+    figure = Figure(figsize=(width, 1 + rows * high), layout="constrained") if fig is None else fig
+    axes = figure.subplots(
+        rows, columns, squeeze=False, sharex=bool(channels), sharey=bool(channels)
+    )
+    for spare in axes.ravel()[panels:]:
+        spare.set_visible(False)
+    return figure, list(axes.ravel()[:panels])

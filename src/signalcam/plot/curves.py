@@ -1,0 +1,280 @@
+"""Curves with a band of deviation: maps averaged over samples, and scores as more and more is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from signalcam.errors import InputError, LayoutError, TargetError
+from signalcam.plot.signal import lines_of, numbers_of, time_of
+from signalcam.plot.view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.lines import Line2D
+
+    from signalcam.explanation import Explanation
+
+# told apart by most eyes: Okabe and Ito 2008, "Color Universal Design", without yellow and black
+COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#E69F00", "#009E73")
+_DASHES = ("solid", "dashdot", "dotted")  # once every colour is used
+GROUPS = ("class", "predicted", "outcome")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One mean, how far samples lie around it, and of how many.
+
+    Attributes:
+        name: For the legend.
+        mean: At each place.
+        deviation: The standard deviation over the samples; ``None`` where there is one.
+        count: Of samples; 0 where that is not known.
+        background: The mean signal of the samples, if it is to be drawn.
+        baseline: Whether it is what others are compared with, and drawn dashed and grey.
+    """
+
+    name: str
+    mean: np.ndarray
+    deviation: np.ndarray | None
+    count: int = 0
+    background: np.ndarray | None = None
+    baseline: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name and the number of samples."""
+        return f"{self.name} (n = {self.count})" if self.count else self.name
+
+
+@dataclass
+class CurveDisplay:
+    """Curves over one axis, ready to be drawn by ``plot``.
+
+    Args:
+        x: The places.
+        curves: What is drawn over them.
+        across: What the axis of places says.
+        upright: What the axis of values says.
+        behind: What the axis of the mean signal says; nothing without one.
+        title: Above.
+        ruler: Of an axis of a result, which has its own ticks.
+
+    Attributes:
+        line_: The means, in the order of ``curves``.
+        band_: The bands around them.
+        background_: The mean signals.
+        ax_: Where it was drawn.
+        figure_: The figure of ``ax_``.
+    """
+
+    x: np.ndarray
+    curves: list[Curve]
+    across: str
+    upright: str
+    behind: str = ""
+    title: str = ""
+    ruler: Ruler | None = None
+    line_: list[Line2D] = field(init=False, default_factory=list)
+    band_: list[PolyCollection] = field(init=False, default_factory=list)
+    background_: list[Line2D] = field(init=False, default_factory=list)
+    ax_: Axes = field(init=False)
+    figure_: Figure | SubFigure = field(init=False)
+
+    @classmethod
+    def from_explanation(
+        cls, exp: Explanation, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
+        channel: int | str | None = None,
+    ) -> Self:  # fmt: skip
+        """Average maps over samples; see ``Plotter.summary``."""
+        if set(exp.dims) - {"time", "channel"}:
+            message = f"a summary is drawn over time, and the maps have axes {', '.join(exp.dims)}. Draw exp.mean() yourself."
+            raise LayoutError(message)
+        every = selected(exp, target, method, layer)
+        maps, signals, name = _along_time(every, channel)
+        check_finite(maps, "the maps hold")
+        signed = bool((maps < 0).any()) or exp.provenance.get("signed") == "True"
+        view, dim = View(every, maps, signed), time_of(every)
+        curves = [
+            _curve(group, maps[rows], signals[rows]) for group, rows in _groups(exp, by).items()
+        ]
+        ruler, units = Ruler.of(every, dim), exp.layout.units
+        where = f", on {name}" if len(exp.dims) > 1 else ""
+        return cls(
+            ruler.centres, curves, axis_label(every, dim), view.meaning(), f"mean of {name} ({units})" if units else f"mean of {name}",
+            f"{view.which()}{where}\nmean ± 1 standard deviation over {len(maps)} samples", ruler,
+        )  # fmt: skip
+
+    @classmethod
+    def from_scores(cls, scores: xr.DataArray | xr.Dataset, *, baseline: str = "random") -> Self:
+        """Average the curves of a metric over samples; see ``Plotter.curve``."""
+        array, step = _scores(scores)
+        x = _places(array, step)
+        rows = array.transpose("method", "sample", step).values
+        curves = [
+            Curve(
+                str(name),
+                *_mean(each),
+                len(each) * (len(each) > 1),
+                baseline=str(name).startswith(baseline),
+            )
+            for name, each in zip(array["method"].values, rows, strict=True)
+        ]
+        return cls(x.values, curves, _said(x), _said(array))
+
+    def plot(
+        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, legend: bool = True,
+        line_kws: dict[str, Any] | None = None, band_kws: dict[str, Any] | None = None,
+        background_kws: dict[str, Any] | None = None,
+    ) -> Self:  # fmt: skip
+        """Draw; see ``Plotter.summary`` and ``Plotter.curve`` for the options."""
+        self.ax_ = ax = axes_for(ax, fig, 9 if self.ruler else 6, 3.4)
+        self.figure_ = ax.figure
+        looks = _looks(self.curves)
+        if self.behind:
+            self._background(looks, background_kws or {})
+        for curve, look in zip(self.curves, looks, strict=True):
+            if curve.deviation is not None:
+                ends = curve.mean - curve.deviation, curve.mean + curve.deviation
+                band = {
+                    "color": look["color"],
+                    "alpha": 0.18,
+                    "linewidth": 0,
+                    "zorder": 1.5,
+                    **(band_kws or {}),
+                }
+                self.band_.append(ax.fill_between(self.x, *ends, **band))
+            self.line_ += ax.plot(
+                self.x, curve.mean, label=curve.label, **{**look, **(line_kws or {})}
+            )
+        ax.set_xlim(min(self.x[0], self.x[-1]), max(self.x[0], self.x[-1]))
+        if self.ruler:
+            self.ruler.label(ax.xaxis)
+        ax.set_xlabel(self.across, parse_math=False)
+        ax.set_ylabel(self.upright, parse_math=False)
+        ax.set_title(self.title, fontsize="medium", loc="left", parse_math=False)
+        if legend and len(self.curves) > 1:
+            _legend(ax)
+        return self
+
+    def _background(self, looks: list[dict[str, Any]], background_kws: dict[str, Any]) -> None:
+        """The mean signal behind, on an axis of its own at the right."""
+        behind = self.ax_.twinx()
+        self.ax_.set_zorder(behind.get_zorder() + 1)
+        self.ax_.patch.set_visible(False)
+        for curve, look in zip(self.curves, looks, strict=True):
+            if curve.background is None:
+                continue
+            colour = "0.7" if len(self.curves) == 1 else look["color"]
+            options = {"color": colour, "alpha": 0.45, "linewidth": 0.8, **background_kws}
+            self.background_ += behind.plot(self.x, curve.background, **options)
+        behind.set_ylabel(self.behind, color="0.4", parse_math=False)
+        behind.tick_params(axis="y", colors="0.4")
+
+
+def _legend(ax: Axes) -> None:
+    for text in ax.legend(frameon=False, fontsize="small").get_texts():
+        text.set_parse_math(False)  # a name is no formula
+
+
+def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """A colour and a dash for each curve."""
+    own = cycle([{"color": colour, "linestyle": dash} for dash in _DASHES for colour in COLOURS])
+    plain = {"color": "0.35", "linestyle": "dashed"}
+    return [{"linewidth": 1.5, **(plain if curve.baseline else next(own))} for curve in curves]
+
+
+def _mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mean and standard deviation over samples, of those that reach so far."""
+    there = np.isfinite(rows)
+    count = there.sum(axis=0)
+    enough = np.where(count, count, 1)
+    values = np.where(there, rows, 0.0)
+    mean = np.where(count, values.sum(axis=0) / enough, np.nan)
+    spread = np.where(there, rows - mean, 0.0)
+    return mean, np.sqrt((spread**2).sum(axis=0) / enough) if len(rows) > 1 else None
+
+
+def _curve(name: str, maps: np.ndarray, signals: np.ndarray) -> Curve:
+    return Curve(name, *_mean(maps), len(maps), _mean(signals)[0])
+
+
+def _along_time(exp: Explanation, channel: int | str | None) -> tuple[np.ndarray, np.ndarray, str]:
+    """Each sample's map and signal over time, ``(sample, time)``, and which channel that is."""
+    dim = time_of(exp)
+    whole = np.moveaxis(np.asarray(exp.input), exp.layout.dims.index(dim), -1)
+    signals = whole.reshape(len(whole), -1, whole.shape[-1])
+    names = lines_of(View(exp, whole, signed=False), dim)[1]
+    number = numbers_of([0 if channel is None else channel], names)[0]
+    maps = exp.maps.values[:, 0, 0, 0]
+    if len(exp.dims) > 1:
+        maps = np.moveaxis(maps, 1 + exp.dims.index(dim), -1)[:, number]
+    name = f"channel {names[number]}" if exp.layout.channel_names is None else names[number]
+    return maps, signals[:, number], name
+
+
+def _groups(exp: Explanation, by: str | None) -> dict[str, np.ndarray]:
+    """The samples of each group, under its name."""
+    if by is None:
+        return {"all": np.arange(len(exp))}
+    chosen(by, GROUPS, "grouping")
+    truth, said = exp.true_classes, exp.classes
+    if truth is None and by != "predicted":
+        message = f"no labels were given, so samples cannot be told apart by {by!r}. Explain with labels=[...], or use by='predicted'."
+        raise TargetError(message)
+    if said is None and by != "class":
+        message = f"the model's output holds no classes, so samples cannot be told apart by {by!r}. Leave by= out."
+        raise TargetError(message)
+    if by == "outcome":
+        right = np.asarray(truth) == np.asarray(said)
+        return {name: np.flatnonzero(each) for name, each in (("right", right), ("wrong", ~right)) if each.any()}  # fmt: skip
+    index = np.asarray(truth if by == "class" else said)
+    return {exp.class_name(int(each)): np.flatnonzero(index == each) for each in np.unique(index)}
+
+
+def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:
+    """The one array of scores, ``(sample, method, step)``, and what its axis of steps is called."""
+    import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+    array = scores
+    if isinstance(scores, xr.Dataset):
+        names = list(scores.data_vars)
+        if {"curve_score", "removed"} <= set(names):
+            shares = {"share removed": scores["removed"]}
+            scores = scores["curve_score"].assign_coords(shares).rename("score").to_dataset()
+            names = ["score"]
+        if len(names) != 1:
+            message = f"the scores hold {', '.join(map(str, names))}; a curve is drawn of one. Pass scores[...]."
+            raise InputError(message)
+        array = scores[names[0]]
+    if not isinstance(array, xr.DataArray):
+        message = f"the scores are a {type(scores).__name__}; expected an xarray.DataArray over (sample, method, step), as metrics return."
+        raise InputError(message)
+    array = array.squeeze(
+        [dim for dim in array.dims if array.sizes[dim] == 1 and dim in ("target", "layer", "curve")]
+    )
+    steps = [dim for dim in array.dims if dim not in ("sample", "method")]
+    if len(steps) != 1:
+        message = f"scores over {', '.join(map(str, array.dims))} are no curve; expected sample, method and one axis of steps. Choose one of the others: scores.sel(...)."
+        raise InputError(message)
+    missing = [dim for dim in ("sample", "method") if dim not in array.dims]
+    return array.expand_dims(missing), str(steps[0])
+
+
+def _places(array: xr.DataArray, step: str) -> xr.DataArray:
+    """What the steps are steps of: a coordinate that goes with them, or their own."""
+    along = [name for name, each in array.coords.items() if each.dims == (step,) and name != step]
+    return array[along[0] if along else step]
+
+
+def _said(array: xr.DataArray) -> str:
+    name = str(array.attrs.get("long_name", array.name or "score"))
+    unit = array.attrs.get("units", "")
+    return f"{name} ({unit})" if unit else name

@@ -1,0 +1,79 @@
+"""A result as one page to click through: every sample, target, method and layer, without a network."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from signalcam.errors import InputError, StoreError
+from signalcam.report.contents import summary
+from signalcam.report.notebook import show, thumbnail
+from signalcam.report.packing import packed, size
+from signalcam.report.page import bokeh, page
+from signalcam.report.words import sentence
+
+if TYPE_CHECKING:
+    from signalcam.explanation import Explanation
+
+MOST = 25_000_000  # characters of data that a browser still opens at once
+
+
+def html(exp: Explanation) -> str:
+    """Write a result as one self-contained page.
+
+    Args:
+        exp: The result.
+
+    Returns:
+        An HTML document that opens from disk and asks no network for anything.
+
+    Raises:
+        MissingExtra: Bokeh is not installed.
+        StoreError: There is more data than a page should hold.
+        InputError: There are no samples.
+        LayoutError: There is no page for maps with such axes.
+    """
+    bokeh()  # first of all, as it may not be there
+    if not len(exp):
+        message = "the result holds no samples, so there is nothing to show. Explain at least one."
+        raise InputError(message)
+    _require_little(exp)
+    known = summary(exp)
+    place, data = packed(exp)
+    return page({**known, "packed": place}, "embedded", data)
+
+
+def write(exp: Explanation, path: str | os.PathLike[str]) -> None:
+    """Write the page to a file, whole or not at all.
+
+    Raises:
+        StoreError: It cannot be written there, or is too large; and what ``html`` raises.
+    """
+    place, text = Path(path), html(exp)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as folder:
+            new = Path(folder) / "new.html"
+            new.write_text(text, encoding="utf-8")
+            new.replace(place)
+    except OSError as error:
+        message = f"cannot write a report to {place}: {error.strerror or error}. Choose a file in a folder that can be written to."
+        raise StoreError(message) from error
+
+
+def _require_little(exp: Explanation) -> None:
+    wanted = size(exp)
+    if wanted <= MOST:
+        return
+    fit = len(exp) * MOST // wanted
+    some = f", or take fewer samples: exp.isel(sample=slice(0, {fit}))" if fit else ""
+    message = (
+        f"a page of this result would hold about {wanted / 1e6:.0f} MB, and one of more than {MOST / 1e6:.0f} MB opens slowly. "
+        f"Save it, exp.save('maps.zarr'), and look at it with: signalcam view maps.zarr{some}."
+    )
+    raise StoreError(message)
+
+
+__all__ = ["html", "sentence", "show", "summary", "thumbnail", "write"]

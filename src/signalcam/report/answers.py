@@ -1,0 +1,252 @@
+"""What a served page asks for: questions that are checked, and answers from a store that may change."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from http import HTTPStatus
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qs
+
+import numpy as np
+
+from signalcam import keeping
+from signalcam.errors import StoreError
+from signalcam.explanation import Explanation
+from signalcam.report.contents import kind_of, outline
+from signalcam.report.page import page
+from signalcam.report.slices import cut
+from signalcam.report.table import OUTCOMES, SORTS, Table, Wanted
+from signalcam.report.tiles import Tiles
+
+_COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
+_PATIENCE = 0.15  # seconds that a long sample may be read on before an answer
+
+
+class Refusal(Exception):  # noqa: N818 - it becomes an answer
+    """A request that is answered with a status and one sentence."""
+
+    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+# --- what is shown -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result as it was when it was opened.
+
+    Attributes:
+        exp: The result; inputs and maps are on disk.
+        stamp: Of the store at that time.
+        number: How many times it was opened before.
+        page: The page, without numbers.
+    """
+
+    exp: Explanation
+    stamp: tuple[int, ...]
+    number: int
+    page: str
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """What is drawn."""
+        return Tiles(self.exp)
+
+    @cached_property
+    def table(self) -> Table:
+        """The table of samples."""
+        return Table(self.exp)
+
+
+class Place:
+    """A store, opened again where it was saved again.
+
+    Args:
+        path: Where it lies.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path, self._lock = Path(path), Lock()
+        self._shown = self._opened(0)
+
+    def _opened(self, number: int) -> Shown:
+        stamp = _stamp(self._path)
+        exp = keeping.opened(self._path)
+        if not len(exp):
+            message = f"{self._path} holds no samples. Give a result that does."
+            raise StoreError(message)
+        if stamp is None or stamp != _stamp(self._path):
+            message = f"{self._path} is being saved at this moment. Open it again."
+            raise StoreError(message)
+        return Shown(exp, stamp, number, page(outline(exp), "served"))
+
+    def newest(self) -> Shown:
+        """What lies there now."""
+        with self._lock:
+            old = self._shown
+            same = (
+                _stamp(self._path) == old.stamp
+            )  # read again, as not all of it may have been there
+            self._shown = replace(old) if same else self._opened(old.number + 1)
+            return self._shown
+
+    def numbered(self, number: int) -> Shown:
+        """What a page was made of.
+
+        Raises:
+            Refusal: Something else lies there by now.
+        """
+        shown = self._shown
+        if shown.number != number or _stamp(self._path) != shown.stamp:
+            message = "the result was saved again or taken away since; reload the page."
+            raise Refusal(HTTPStatus.CONFLICT, message)
+        return shown
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes where a store is saved again."""
+    try:
+        found = (path / "zarr.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+# --- questions and answers ---------------------------------------------------------------------------
+
+
+class Query:
+    """What a request asks for; every number is checked before it is used.
+
+    Args:
+        text: What follows the question mark.
+    """
+
+    def __init__(self, text: str) -> None:
+        try:
+            given = parse_qs(text, keep_blank_values=True, max_num_fields=20, errors="strict")
+        except ValueError as error:
+            raise Refusal(
+                HTTPStatus.BAD_REQUEST, "the address holds no readable question."
+            ) from error
+        self._given = {name: values[-1] for name, values in given.items()}
+
+    def text(self, name: str, *, most: int = _TEXT) -> str:
+        """A short text; nothing where it is missing."""
+        value = self._given.get(name, "")
+        if len(value) > most:
+            raise _refused(name, value[:20], f"at most {most} characters")
+        return value
+
+    def one_of(self, name: str, known: Sequence[str]) -> str:
+        """One of some words."""
+        value = self.text(name)
+        if value not in known:
+            raise _refused(name, value, f"one of {', '.join(map(repr, known))}")
+        return value
+
+    def number(self, name: str) -> float:
+        """A finite number."""
+        value = self.text(name)
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        if not math.isfinite(found):
+            raise _refused(name, value, "a finite number")
+        return found
+
+    def count(self, name: str, most: int, least: int = 0) -> int:
+        """A whole number from ``least`` to ``most``."""
+        value = self.text(name)
+        found = int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else None
+        if found is None or not least <= found <= most:
+            raise _refused(name, value, f"a whole number from {least} to {most}")
+        return found
+
+
+def _refused(name: str, value: str, expected: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, f"{name} is {value!r}; give {expected}.")
+
+
+def _slice(shown: Shown, query: Query) -> dict[str, Any]:
+    exp = shown.exp
+    kind, dims = kind_of(exp)
+    if kind == "signal":
+        raise Refusal(HTTPStatus.BAD_REQUEST, "signals have no slices; ask for a tile.")
+    deepest = exp.input.shape[exp.layout.dims.index(dims[0])] - 1 if len(dims) == 3 else 0
+    found = cut(exp, **_chosen(exp, query), at=query.count("at", deepest, least=-1))
+    return {
+        "picture": _base64(found.picture, "u1"),
+        "planes": len(found.picture),
+        "heat": _base64(found.heat, "<f4"),
+        "deviation": None,
+        "strongest": found.strongest,
+        "at": found.at,
+    }
+
+
+def _tile(shown: Shown, query: Query) -> dict[str, Any]:
+    if kind_of(shown.exp)[0] != "signal":
+        raise Refusal(HTTPStatus.BAD_REQUEST, "images and volumes have no tiles; ask for a slice.")
+    chosen = _chosen(shown.exp, query)
+    columns = query.count("columns", _COLUMNS, least=1)
+    begin, end = query.number("from"), query.number("to")
+    tile = shown.tiles.tile(**chosen, begin=begin, end=end, columns=columns, patience=_PATIENCE)
+    heights = {name: _base64(getattr(tile, name), "<f4") for name in ("low", "high", "heat")}
+    return {"x": _base64(tile.x, "<f8"), **heights, "done": tile.done}
+
+
+def _chosen(exp: Explanation, query: Query) -> dict[str, int]:
+    known = {"sample": len(exp), "target": len(exp.targets), "method": len(exp.methods), "layer": len(exp.layers)}  # fmt: skip
+    return {name: query.count(name, many - 1) for name, many in known.items()}
+
+
+def _samples(shown: Shown, query: Query) -> dict[str, Any]:
+    shares = {name: query.number(name) if query.text(name) else None for name in ("least", "most")}
+    wanted = Wanted(
+        offset=query.count("offset", len(shown.exp)),
+        limit=query.count("limit", _ROWS),
+        sort=query.one_of("sort", SORTS),
+        descending=bool(query.text("descending")),
+        text=query.text("text"),
+        predicted=query.count("predicted", 2**31) if query.text("predicted") else None,
+        outcome=query.one_of("outcome", OUTCOMES),
+        **shares,
+    )
+    return shown.table.rows(wanted)
+
+
+ANSWERS: dict[str, Callable[[Shown, Query], dict[str, Any]]] = {
+    "tile": _tile,
+    "slice": _slice,
+    "samples": _samples,
+}
+
+
+def _base64(values: np.ndarray, kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode("ascii")
+
+
+def as_json(value: Any) -> bytes:
+    """JSON; what is not finite is null."""
+    return json.dumps(_finite(value), allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,220 @@
+"""What a page says of a result, as plain data: names, axes, numbers. Nothing is drawn here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signalcam.align import Axis
+from signalcam.errors import LayoutError
+from signalcam.layout import DUMMY
+from signalcam.wording import words
+
+if TYPE_CHECKING:
+    from signalcam.explanation import Explanation
+    from signalcam.native import LayerMaps
+
+_CLOCK = 600  # seconds, from which on a time is told in hours, minutes and seconds
+_GROUPS = 20  # classes of which mean maps are shown, the most frequent first
+
+
+def kind_of(exp: Explanation) -> tuple[str, tuple[str, ...]]:
+    """What is drawn, and along which axes: the long one of a signal; up and across; slices, up and across.
+
+    Raises:
+        LayoutError: There is no page for maps with such axes.
+    """
+    dims = exp.dims
+    if len(dims) == 1 or set(dims) == {"time", "channel"}:
+        return "signal", ("time" if "time" in dims else dims[-1],)
+    if len(dims) not in (2, 3):
+        message = f"there is no page for maps with axes {', '.join(dims)}; it shows 1 to 3 of them. Draw exp.maps yourself."
+        raise LayoutError(message)
+    rest = tuple(dim for dim in dims if dim != "time")
+    timed = "time" in dims
+    if len(dims) == 2:
+        return "image", (*rest, "time") if timed else dims
+    return "volume", ("time", *rest) if timed else dims
+
+
+def summary(exp: Explanation) -> dict[str, Any]:
+    """Describe a result for ``page``, without its numbers: everything in it goes into JSON.
+
+    Raises:
+        LayoutError: There is no page for maps with such axes.
+    """
+    known = outline(exp)
+    negative = any(bool((each.values < 0).any()) for each in exp.layers)
+    return {
+        **known,
+        "signed": known["signed"] or negative,
+        "samples": samples(exp),
+        "strongest": strongest(exp),
+        "groups": [{"name": name, "count": len(rows)} for name, rows in groups(exp)],
+    }
+
+
+def outline(exp: Explanation) -> dict[str, Any]:
+    """The same of a result that is on disk: what is said of it without reading its maps.
+
+    Raises:
+        LayoutError: There is no page for maps with such axes.
+    """
+    kind, dims = kind_of(exp)
+    columns = {"predicted": exp.classes, "confidence": exp.probabilities, "label": exp.true_classes}
+    return {
+        "sentence": str(exp),
+        "kind": kind,
+        "axes": [axis(exp, dim) for dim in dims],
+        "rows": row_names(exp) if kind == "signal" else [],
+        "units": exp.layout.units or "",
+        "signed": exp.provenance.get("signed") == "True",
+        "meaning": str(exp.provenance.get("normalized") or exp.provenance.get("score", "")).partition(";")[0],
+        "classes": _class_names(exp),
+        "targets": list(map(str, exp.targets)),
+        "methods": list(map(str, exp.methods)),
+        "layers": list(map(str, exp.layer_names)),
+        "samples": None,
+        "count": len(exp),
+        "known": ["name", *(name for name, each in columns.items() if each is not None), "asked", "score"],
+        "map_rows": math.prod(exp.input.shape[axis] for axis in exp.map_axes if exp.layout.dims[axis] not in dims),
+        "strongest": None,
+        "groups": [],
+        "about": about(exp),
+    }  # fmt: skip
+
+
+def axis(exp: Explanation, dim: str) -> dict[str, Any]:
+    """One axis as it is drawn: where it starts, its step; true ``places`` where those are not evenly spaced."""
+    length = exp.input.shape[exp.layout.dims.index(dim)]
+    line = exp.layout.line(dim, length)
+    places = (
+        exp.layout.coordinate(dim, np.arange(length)) if line is None or dim == "channel" else None
+    )
+    start, step = line or (0.0, 1.0)
+    unit = exp.layout.unit(dim)
+    return {
+        "name": dim,
+        "unit": unit,
+        "clock": unit == "s" and places is None and length * abs(step) > _CLOCK,
+        "length": length,
+        "start": start,
+        "step": step,
+        "places": None if places is None else places.tolist(),
+    }  # fmt: skip
+
+
+def row_names(exp: Explanation) -> list[str]:
+    """What the lines of a signal are called: by channel, or by number."""
+    _, (dim,) = kind_of(exp)
+    layout, shape = exp.layout, exp.input.shape
+    rest = [i for i, each in enumerate(layout.dims) if i and each != dim and not (each in DUMMY and shape[i] == 1)]  # fmt: skip
+    if [layout.dims[i] for i in rest] == ["channel"] and layout.channel_names:
+        return list(layout.channel_names)
+    return [str(number) for number in range(math.prod(shape[i] for i in rest))]
+
+
+def samples(exp: Explanation) -> dict[str, Any]:
+    """The table of samples, column by column; ``None`` for what is not known."""
+    sure = None
+    if exp.classes is not None and exp.probabilities is not None:
+        sure = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
+    return {
+        "name": list(map(str, exp.sample_names)),
+        "predicted": _whole(exp.classes),
+        "confidence": None if sure is None else sure.tolist(),
+        "label": _whole(exp.true_classes),
+        "asked": np.asarray(exp.target_classes, int).tolist(),
+        "score": np.asarray(exp.scores, float).tolist(),
+        "words": _words(exp),
+    }
+
+
+def _words(exp: Explanation) -> list[list[tuple[int, str, bool]]] | None:
+    """Of each sample the tokens as people read them: their number, what is written, whether no space is before it."""
+    names = exp.layout.token_names
+    if names is None or exp.dims != ("token",):
+        return None
+    return [[(each.token, each.text, each.glued) for each in words(row)] for row in names]
+
+
+def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:
+    """The samples that mean maps are made of: all, by predicted class, by true class, by outcome."""
+    if len(exp) < 2 or any(each.sizes is not None for each in exp.layers):
+        return []
+    found = [("all samples", np.arange(len(exp)))]
+    found += _by_class(exp, "predicted", exp.classes) + _by_class(exp, "true", exp.true_classes)
+    if exp.classes is not None and exp.true_classes is not None:
+        right = np.asarray(exp.classes) == np.asarray(exp.true_classes)
+        found += [("right", np.flatnonzero(right)), ("wrong", np.flatnonzero(~right))]
+    return [(name, rows) for name, rows in found if len(rows)]
+
+
+def _by_class(
+    exp: Explanation, said: str, classes: np.ndarray | None
+) -> list[tuple[str, np.ndarray]]:
+    if classes is None:
+        return []
+    known, counts = np.unique(classes, return_counts=True)
+    wanted = known[np.argsort(-counts, kind="stable")][:_GROUPS]
+    return [
+        (f"{said}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in wanted
+    ]
+
+
+def strongest(exp: Explanation) -> list[list[list[float]]]:
+    """``[target][method][layer]``, the largest magnitude over all samples: one colour scale for all."""
+    each = [_largest(layer.values) for layer in exp.layers]
+    tops: list[list[list[float]]] = np.stack(each, axis=-1).tolist()
+    return tops
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    flat = np.abs(values.reshape(*values.shape[:3], -1))
+    top: np.ndarray = np.where(np.isfinite(flat), flat, 0).max(axis=(0, 3))
+    return top
+
+
+def about(exp: Explanation) -> list[tuple[str, str]]:
+    """What produced it, in rows of two texts."""
+    rows = [("methods", ", ".join(map(str, exp.methods))), ("layers", ", ".join(exp.layer_names))]
+    rows += [("targets", ", ".join(map(str, exp.targets))), ("axes", " ".join(exp.layout.dims))]
+    rows += [("input", " x ".join(map(str, exp.input.shape)))]
+    rows += [("maps drawn on", exp.of)] if exp.of else []
+    return rows + [(str(name), str(value)) for name, value in exp.provenance.items()]
+
+
+def _class_names(exp: Explanation) -> list[str]:
+    known = [np.ravel(each) for each in (exp.classes, exp.true_classes, exp.target_classes) if each is not None]  # fmt: skip
+    most = max((int(each.max(initial=-1)) for each in known), default=-1) + 1
+    width = 0 if exp.logits is None else exp.logits.shape[1]
+    return [str(exp.class_name(index)) for index in range(max(most, width, len(exp.class_names or ())))]  # fmt: skip
+
+
+def _whole(values: np.ndarray | None) -> list[int] | None:
+    return None if values is None else np.asarray(values, int).tolist()
+
+
+def settled(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np.ndarray, list[Axis]]:  # fmt: skip
+    """One layer's maps along the axes drawn, at its own resolution there: ``(s, t, m, row, *cells)``.
+
+    Args:
+        exp: The result, of samples of one length.
+        layer: One of its layers.
+        dims: The axes drawn; a signal's channels become rows, one for each line, or one for all.
+    """
+    drawn = [exp.layout.dims.index(dim) for dim in dims]
+    rows = [each for each in exp.map_axes if each not in drawn]
+    for each in rows:
+        layer = layer.along(each, exp.input.shape[each])
+    values, grid = layer.values, list(layer.grid)
+    for each in drawn:
+        if each not in [axis.input_axis for axis in grid]:
+            values, grid = values[..., None], [*grid, Axis(each, 1, exp.input.shape[each], 0.0, 1.0)]  # fmt: skip
+    order = [[axis.input_axis for axis in grid].index(each) for each in (*rows, *drawn)]
+    values = values.transpose(0, 1, 2, *(3 + place for place in order))
+    axes = [grid[place] for place in order[len(rows) :]]
+    return values.reshape(*values.shape[:3], -1, *(axis.cells for axis in axes)), axes

@@ -1,0 +1,133 @@
+"""The figures of a page as Bokeh models without data: the page's own script fills and refills them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bokeh.embed import json_item
+from bokeh.models import (
+    BoxZoomTool,
+    ColumnDataSource,
+    CrosshairTool,
+    FixedTicker,
+    LinearColorMapper,
+    PanTool,
+    PlainText,
+    Range1d,
+    ResetTool,
+    SaveTool,
+    WheelZoomTool,
+)
+from bokeh.models.annotations import ColorBar
+from bokeh.palettes import Inferno256, Oranges256, RdBu11, interp_palette
+from bokeh.plotting import figure
+
+_DARK = "#14171c"  # the page's own background in dark mode
+_LEGIBLE, _LIGHT = (
+    200,
+    228,
+)  # of 256 colours, on darker ones a black line is lost: of one sign, of two
+_NAME = 13  # pixels that a channel's name needs
+_OPACITY = 217  # of 255, of the strongest heat over a picture: it stays visible below
+
+
+def palettes() -> dict[str, dict[str, list[str]]]:
+    """Colours for evidence (``one``) and for evidence against and for (``two``), on each background.
+
+    Strips lie behind a line, so they begin at the background's colour; over pictures heat is as opaque as it
+    is strong.
+    """
+    two = list(interp_palette(RdBu11, 256))
+    return {
+        "light": {"one": list(reversed(Oranges256))[:_LEGIBLE], "two": two[256 - _LIGHT : _LIGHT]},
+        "dark": {
+            "one": list(interp_palette((_DARK, "#5a2c08", "#c25a0c"), 256)),
+            "two": list(interp_palette(("#2b7bba", "#123a5c", _DARK, "#5c1620", "#c23b45"), 256)),
+        },
+        "picture": {
+            "one": [f"{colour}{_OPACITY * i // 255:02x}" for i, colour in enumerate(Inferno256)],
+            "two": [f"{colour[:7]}{_OPACITY * abs(2 * i - 255) // 255:02x}" for i, colour in enumerate(two)],
+        },
+    }  # fmt: skip
+
+
+def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
+    """Lines over strips of heat, one row a channel, zoomed and panned along the long axis."""
+    rows, across = summary["rows"], summary["axes"][0]
+    inner = 270 if len(rows) == 1 else min(max(40 * len(rows), 240), max(560, 10 * len(rows)))
+    plot = _figure(name, inner + 60, "width", across)
+    plot.add_tools(CrosshairTool(dimensions="height", name=f"{name}-cross"))
+    strips = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")  # fmt: skip
+    mapper = _mapper(name)
+    plot.image("image", "x", "y", "dw", "dh", source=strips, color_mapper=mapper, level="image")
+    drawn = ColumnDataSource({"xs": [], "ys": [], "widths": []}, name=f"{name}-lines")
+    glyph = plot.multi_line("xs", "ys", source=drawn, line_width="widths", line_join="round")
+    glyph.glyph.name = f"{name}-line"
+    if len(rows) > 1:
+        last, every = len(rows) - 1, -(-_NAME * len(rows) // inner)
+        plot.yaxis.ticker = FixedTicker(ticks=[last - i for i in range(0, len(rows), every)])
+        plot.yaxis.major_label_overrides = {last - i: _plain(each) for i, each in enumerate(rows)}
+    else:
+        plot.yaxis.axis_label = _plain(_label({"name": "signal" if rows == ["0"] else rows[0], "unit": summary["units"]}))  # fmt: skip
+    _bar(plot, mapper, name)
+    return _item(plot)
+
+
+def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
+    """A picture under heat as opaque as it is strong."""
+    up, across = summary["axes"][-2:]
+    plot = _figure(name, 520, "both", across)
+    plot.yaxis.axis_label = _plain(_label(up))
+    plot.yaxis.ticker = FixedTicker(ticks=[])
+    drawn = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-lines")  # fmt: skip
+    plot.image_rgba("image", "x", "y", "dw", "dh", source=drawn)
+    heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")  # fmt: skip
+    mapper = _mapper(name)
+    plot.image("image", "x", "y", "dw", "dh", source=heat, color_mapper=mapper)
+    plot.add_tools(CrosshairTool(name=f"{name}-cross"))
+    _bar(plot, mapper, name)
+    return _item(plot)
+
+
+def _figure(name: str, height: int, dimensions: Any, across: dict[str, Any]) -> Any:
+    wheel = WheelZoomTool(dimensions=dimensions)
+    plot = figure(
+        name=name, height=height, sizing_mode="stretch_width", min_width=260, toolbar_location="above",
+        x_range=Range1d(start=0, end=1, name=f"{name}-across"), y_range=Range1d(start=0, end=1, name=f"{name}-up"),
+        background_fill_color=None, border_fill_color=None, outline_line_color=None,
+        tools=[PanTool(dimensions=dimensions), wheel, BoxZoomTool(dimensions=dimensions), ResetTool(), SaveTool()],
+        active_scroll=wheel,
+    )  # fmt: skip
+    plot.toolbar.logo = None
+    plot.grid.visible = False
+    plot.xaxis.axis_label = _plain(_label(across))
+    plot.xaxis.ticker = FixedTicker(ticks=[], name=f"{name}-ticks")
+    plot.xaxis.name, plot.yaxis.name = f"{name}-x", f"{name}-y"
+    for axis in (plot.xaxis, plot.yaxis):
+        axis.minor_tick_line_color = None
+        axis.axis_label_text_font_style = "normal"
+    return plot
+
+
+def _label(axis: dict[str, Any]) -> str:
+    unit = "h:m:s" if axis.get("clock") else axis["unit"]
+    return f"{axis['name']} ({unit})" if unit else axis["name"]
+
+
+def _plain(text: str) -> Any:
+    """A text in which nothing is a formula."""
+    return PlainText(text=text)
+
+
+def _mapper(name: str) -> LinearColorMapper:
+    return LinearColorMapper(palette="Greys3", low=0, high=1, nan_color="rgba(0, 0, 0, 0)", name=f"{name}-colours")  # fmt: skip
+
+
+def _bar(plot: Any, mapper: LinearColorMapper, name: str) -> None:
+    bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[]), name=f"{name}-bar", width=10, padding=4, background_fill_color=None, bar_line_color=None)  # fmt: skip
+    plot.add_layout(bar, "right")
+
+
+def _item(plot: Any) -> dict[str, Any]:
+    item: dict[str, Any] = dict(json_item(plot))
+    return item

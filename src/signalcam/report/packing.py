@@ -1,0 +1,142 @@
+"""A result's numbers as text for a page: whole numbers of 16 bits with a scale, one record a sample.
+
+A record holds 64-bit scales, then the maps at the layer's own resolution (their largest magnitude is 32767, -32768
+is not finite), then the lines of a signal (-32767 to 32767 from their lowest to their highest value) or the pixels of
+a picture (0 to 255). The page rounds so; nothing else does.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signalcam.report.contents import groups, kind_of, settled
+
+if TYPE_CHECKING:
+    from signalcam.explanation import Explanation
+
+BLANK = -32768
+_FULL = 32767
+
+
+def packed(exp: Explanation) -> tuple[dict[str, Any], str]:
+    """Everything a page needs: where each record lies in the text, and how its arrays do; the text."""
+    kind, dims = kind_of(exp)
+    texts: list[str] = []
+    shapes: list[dict[str, Any]] = []
+    for number in range(len(exp)):
+        one = exp.isel(sample=number)
+        texts.append(_text(_sample(one, kind, dims)))
+        if not shapes or exp.shapes is not None:
+            shapes.append(geometry(one))
+    means = [_text(each) for each in _means(exp, dims)]
+    about = {
+        "samples": [len(each) for each in texts],
+        "groups": [len(each) for each in means],
+        "geometry": shapes,
+    }
+    return about, "".join((*texts, *means))
+
+
+def size(exp: Explanation) -> int:
+    """About how many characters ``packed`` would make, seen without reading the input."""
+    kind, dims = kind_of(exp)
+    rows = int(np.prod([exp.input.shape[exp.layout.dims.index(dim)] for dim in exp.dims if dim not in dims]))  # fmt: skip
+    maps = sum(each.values.size * (rows if len(each.grid) < len(exp.dims) else 1) for each in exp.layers)  # fmt: skip
+    mean = maps // max(len(exp), 1) * 4 * len(groups(exp))
+    shape = exp.input.shape
+    drawn = [shape[axis] for axis in exp.map_axes]
+    values = int(np.prod(shape)) * 2
+    if kind != "signal":
+        colours = int(np.prod(shape[1:])) // int(np.prod(drawn))
+        values = shape[0] * int(np.prod(drawn)) * (3 if colours == 3 else 1)
+    return (maps * 2 + mean + values) * 4 // 3
+
+
+def geometry(one: Explanation) -> dict[str, Any]:
+    """How the arrays of one sample lie: lengths of the axes drawn, rows, cells of each layer."""
+    kind, dims = kind_of(one)
+    layers = []
+    for layer in one.layers:
+        values, axes = settled(one, layer, dims)
+        grid = [[axis.start, axis.jump, axis.cells, axis.first, axis.last] for axis in axes]
+        layers.append({"rows": values.shape[3], "grid": grid})
+    lengths = [one.input.shape[one.layout.dims.index(dim)] for dim in dims]
+    rest = _rest(one, dims)
+    return {"lengths": lengths, "rows": _channels(rest) if kind != "signal" else rest, "layers": layers}  # fmt: skip
+
+
+def _rest(one: Explanation, dims: tuple[str, ...]) -> int:
+    kept = [n for n, dim in zip(one.input.shape[1:], one.layout.dims[1:], strict=True) if dim not in dims]  # fmt: skip
+    return int(np.prod(kept))
+
+
+def _channels(rest: int) -> int:
+    return 3 if rest == 3 else 1
+
+
+def lines(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
+    """The input of one sample as ``(row, *axes drawn)``."""
+    values = np.asarray(one.input[0], float)
+    names = list(one.layout.dims[1:])
+    order = [i for i, dim in enumerate(names) if dim not in dims] + [names.index(dim) for dim in dims]  # fmt: skip
+    values = values.transpose(order)
+    flat: np.ndarray = values.reshape(-1, *values.shape[len(values.shape) - len(dims) :])
+    return flat
+
+
+@np.errstate(invalid="ignore")  # what is not finite is black
+def picture(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
+    """The same as a picture of 1 (grey) or 3 (red, green, blue) planes; any other number is averaged."""
+    planes = lines(one, dims)
+    return planes if len(planes) == 3 else planes.mean(axis=0, keepdims=True)
+
+
+def _sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
+    maps = [settled(one, layer, dims)[0][0] for layer in one.layers]
+    heats = [_even(maps[y][t, m]) for t, m, y in np.ndindex(len(one.targets), len(one.methods), len(maps))]  # fmt: skip
+    if kind == "signal":
+        shown = [_between(row, np.int16, -_FULL, _FULL) for row in lines(one, dims)]
+    else:
+        shown = [_between(picture(one, dims), np.uint8, 0, 255)]
+    scales = [scale for *_, low, step in shown for scale in (low, step)] + [step for _, step in heats]  # fmt: skip
+    arrays = [*(values for values, _ in heats), *(values for values, _, _ in shown)]
+    return np.asarray(scales).tobytes() + b"".join(each.tobytes() for each in arrays)
+
+
+def _means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
+    """For each group the mean map and its deviation, at the layer's own positions."""
+    wanted = groups(exp)
+    maps = [settled(exp, layer, dims)[0] for layer in exp.layers] if wanted else []
+    for _, rows in wanted:
+        packs = []
+        for t, m, y in np.ndindex(len(exp.targets), len(exp.methods), len(maps)):
+            own = maps[y][rows, t, m]
+            packs += [_even(own.mean(axis=0)), _even(own.std(axis=0))]
+        scales = np.asarray([step for _, step in packs])
+        yield scales.tobytes() + b"".join(values.tobytes() for values, _ in packs)
+
+
+def _even(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Round to whole numbers, 0 staying 0; the step."""
+    finite = np.isfinite(values)
+    step = float(np.abs(np.where(finite, values, 0)).max(initial=0)) / _FULL
+    whole = np.where(finite, values, 0) / (step or 1.0)
+    return np.where(finite, np.rint(whole), BLANK).astype("<i2"), step
+
+
+def _between(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.ndarray, float, float]:  # fmt: skip
+    """Round to whole numbers from the lowest to the highest value; the lowest, and the step."""
+    finite = np.isfinite(values)
+    low = float(values[finite].min(initial=np.inf)) if finite.any() else 0.0
+    step = (float(values[finite].max(initial=-np.inf)) - low if finite.any() else 0.0) / (most - least)  # fmt: skip
+    whole = np.rint((np.where(finite, values, low) - low) / (step or 1.0)) + least
+    blank = BLANK if least < 0 else 0
+    return np.where(finite, whole, blank).astype(np.dtype(dtype).newbyteorder("<")), low, step
+
+
+def _text(record: bytes) -> str:
+    return base64.b64encode(record).decode("ascii")

@@ -1,0 +1,132 @@
+"""One self-contained page: the summary of a result, Bokeh's script and our own, and the data or where to fetch them.
+
+What a page asks for. In a file ``source`` is ``embedded`` and the answers are worked out in the browser; where a
+server shows the page it is ``served``, and the server answers the same in JSON, numbers as base64:
+
+- ``tile?sample=&target=&method=&layer=&from=&to=&columns=``: one map and its signal between two places of the long axis
+  (as drawn: ``start + step * entry``), thinned to at most so many columns, evenly spaced. ``{"x": (n,) float64,
+  "low": (channel, n) float32, "high": (channel, n), "heat": (rows, n)}``, the lowest and highest value of a column and
+  its heat that is strongest by magnitude; rows is 1 or the number of channels; NaN is left blank. ``sample`` and the
+  others are numbers from 0. ``group=`` in place of ``sample=`` asks for one of ``summary["groups"]``: heat is the mean
+  map, low and high are a deviation below and above it, in as many rows as heat.
+- ``slice?sample=&target=&method=&layer=&at=``: of a picture or volume. ``{"picture": (planes, up, across) uint8,
+  "planes": 1 or 3, "heat": (up, across) float32, "strongest": its largest magnitude in all slices, "at": where that is}``;
+  ``at=-1`` asks for the strongest slice. For a group the picture is empty and the deviation is ``"deviation"``.
+- ``samples?offset=&limit=&sort=&descending=&predicted=&outcome=&least=&most=&text=``: rows of the table that pass the
+  filter. ``{"count": all that do, "rows": [{"number", "name", "predicted", "confidence", "label", "asked", "score"}]}``; sort
+  is ``number``, ``name``, ``predicted``, ``label`` or ``confidence``; ``outcome`` is ``right`` or ``wrong``; what is not known is null.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+
+from signalcam.errors import MissingExtra
+
+_SCRIPTS = ("numbers.js", "sources.js", "figures.js", "table.js", "page.js")
+_UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
+
+
+def page(
+    summary: Mapping[str, Any], source: Literal["embedded", "served"] = "embedded", data: str = ""
+) -> str:
+    """Write the page.
+
+    Args:
+        summary: What ``contents.summary`` returns; where the page is served, ``samples`` may be left out:
+            ``count`` says how many there are and ``known`` which columns. An embedded page also needs
+            ``packed``, where the data lie.
+        source: Where the page gets its numbers from.
+        data: Those of an embedded page, see ``packing``.
+
+    Returns:
+        One HTML document. Every name in it is data: nothing of it is read as markup, script or formula.
+
+    Raises:
+        MissingExtra: Bokeh is not installed.
+    """
+    script, own = bokeh(), _own()
+    figures = _figures(summary)
+    policy = "; ".join((
+        "default-src 'none'", f"script-src {_hash(script)} {_hash(own)}", "style-src 'unsafe-inline'",
+        "img-src data: blob:", f"connect-src {_REACH[source]}", "base-uri 'none'", "form-action 'none'",
+    ))  # fmt: skip
+    known = {"summary": summary, "source": source, **figures}
+    parts = {
+        "policy": policy, "style": _file("page.css"), "bokeh": script, "own": own, "data": data,
+        "known": _json(known), "title": _escaped(str(summary["sentence"])),
+    }  # fmt: skip
+    before, *rest = _file("page.html").split("{{")
+    pieces = (each.split("}}", 1) for each in rest)
+    return before + "".join(parts[name] + after for name, after in pieces)
+
+
+_REACH = {"embedded": "'none'", "served": "'self'"}
+
+
+def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
+    from signalcam.report import figures  # noqa: PLC0415 - loads Bokeh
+
+    draw = figures.signal if summary["kind"] == "signal" else figures.picture
+    every = {"figure": draw(dict(summary), "map")}
+    if summary["groups"]:
+        rows = summary["rows"] if summary["map_rows"] > 1 else ["mean and deviation"]
+        every["means"] = draw({**summary, "rows": rows, "units": ""}, "mean")
+    return {**every, "palettes": figures.palettes()}
+
+
+@cache
+def bokeh() -> str:
+    """Bokeh's own script.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    try:
+        from bokeh.resources import Resources  # noqa: PLC0415 - an extra, loaded when asked for
+    except ImportError as error:
+        raise MissingExtra("a report", "report") from error
+    return str(Resources(mode="inline", components=["bokeh"]).js_raw[0])
+
+
+@cache
+def _own() -> str:
+    return "(() => {\n" + "\n".join(_file(name) for name in _SCRIPTS) + "\n})();"
+
+
+def _file(name: str) -> str:
+    return files("signalcam.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _json(known: object) -> str:
+    """JSON that ends no script element; what is not finite is null."""
+    return json.dumps(_finite(known), allow_nan=False, default=_plain).translate(_UNSAFE)
+
+
+def _plain(each: object) -> object:
+    return each.item() if isinstance(each, np.generic) else str(each)
+
+
+def _finite(known: Any) -> Any:
+    if isinstance(known, float):
+        return known if math.isfinite(known) else None
+    if isinstance(known, Mapping):
+        return {str(name): _finite(each) for name, each in known.items()}
+    return [_finite(each) for each in known] if isinstance(known, list | tuple) else known
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

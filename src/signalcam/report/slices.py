@@ -1,0 +1,57 @@
+"""One slice of a picture or volume with its heat, as a page that is served asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signalcam.align import resample, values_at
+from signalcam.explanation import Explanation
+from signalcam.report.contents import kind_of, settled
+from signalcam.report.packing import _between, picture
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A slice of one sample.
+
+    Attributes:
+        picture: ``(planes, up, across)``, 0 to 255 from the sample's lowest to its highest value; 1 plane is
+            grey, 3 are red, green and blue.
+        heat: ``(up, across)``.
+        strongest: The map's largest magnitude in all slices.
+        at: In which slice that is; 0 for a picture.
+    """
+
+    picture: np.ndarray
+    heat: np.ndarray
+    strongest: float
+    at: int
+
+
+def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at: int = -1) -> Slice:  # fmt: skip
+    """Cut one slice out of a sample.
+
+    Args:
+        exp: The result, which may lie on disk.
+        sample: Its number, and so on.
+        target: Its number.
+        method: Its number.
+        layer: Its number.
+        at: Which slice; the strongest where negative.
+    """
+    one = exp.isel(sample=sample, target=target, method=method, layer=layer)
+    _, dims = kind_of(exp)
+    values, axes = settled(one, one.layers[0], dims)
+    cells = values[0, 0, 0, 0]
+    shown, *_ = _between(picture(one, dims), np.uint8, 0, 255)
+    size = np.where(np.isfinite(cells), np.abs(cells), 0)
+    if len(dims) == 2:
+        return Slice(shown, resample(cells, axes), float(size.max()), 0)
+    deep = axes[0]
+    peak = int(size.reshape(len(size), -1).max(axis=1).argmax())
+    strongest = int(np.clip(np.rint(deep.start + deep.jump * peak), 0, deep.length - 1))
+    place = min(strongest if at < 0 else at, deep.length - 1)
+    heat = values_at(np.moveaxis(cells, 0, -1), deep, np.asarray([place]))[..., 0]
+    return Slice(shown[:, place], resample(heat, axes[1:]), float(size.max()), strongest)

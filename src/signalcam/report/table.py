@@ -1,0 +1,133 @@
+"""The table of samples, some rows at a time: filtered, sorted, from an offset on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from signalcam.explanation import Explanation
+
+SORTS = ("number", "name", "predicted", "label", "confidence")
+OUTCOMES = ("", "right", "wrong")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows of the table, and in which order.
+
+    Attributes:
+        offset: How many of those that pass are left out.
+        limit: How many are wanted.
+        sort: One of ``SORTS``.
+        descending: Whether the largest come first; equal ones stay in the order of their numbers.
+        text: What the name holds, in any case.
+        predicted: The class predicted; ``None`` for any.
+        outcome: One of ``OUTCOMES``; empty for any.
+        least: The confidence at least, 0 to 1; ``None`` for any.
+        most: The confidence at most.
+    """
+
+    offset: int = 0
+    limit: int = 50
+    sort: str = "number"
+    descending: bool = False
+    text: str = ""
+    predicted: int | None = None
+    outcome: str = ""
+    least: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is said of each sample of a result.
+
+    Attributes:
+        exp: The result.
+
+    Example:
+        >>> from signalcam.report.table import Table, Wanted
+        >>> found = Table(exp).rows(Wanted(limit=1))
+        >>> found["count"], found["rows"][0]["number"]
+        (4, 0)
+    """
+
+    exp: Explanation
+
+    def rows(self, wanted: Wanted) -> dict[str, Any]:
+        """How many samples pass the filter, and those wanted of them."""
+        keys = self._keys(wanted.sort)
+        order = np.argsort(-keys if wanted.descending else keys, kind="stable")
+        passed = order[self._passing(wanted)[order]]
+        some = passed[wanted.offset : wanted.offset + wanted.limit]
+        return {"count": len(passed), "rows": [self._row(int(number)) for number in some]}
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(map(str, self.exp.sample_names))
+
+    @cached_property
+    def _ranks(self) -> np.ndarray:
+        """Where each name comes in the alphabet, numbers in it by their size."""
+        numbers = all(name.isdecimal() for name in self._names)
+        order = sorted(set(self._names), key=int if numbers else _natural)
+        known = {name: number for number, name in enumerate(order)}
+        return np.asarray([known[name] for name in self._names])
+
+    @cached_property
+    def _confidence(self) -> np.ndarray | None:
+        """The probability of the class predicted."""
+        exp = self.exp
+        if exp.classes is None or exp.probabilities is None:
+            return None
+        sure: np.ndarray = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
+        return sure
+
+    def _column(self, name: str) -> np.ndarray | None:
+        """What is known of each sample; nothing where it is not known of any."""
+        columns = {"predicted": self.exp.classes, "label": self.exp.true_classes, "confidence": self._confidence}  # fmt: skip
+        return columns[name]
+
+    def _keys(self, sort: str) -> np.ndarray:
+        if sort == "name":
+            return self._ranks
+        column = None if sort == "number" else self._column(sort)
+        return np.arange(len(self.exp)) if column is None else np.asarray(column)
+
+    def _passing(self, wanted: Wanted) -> np.ndarray:
+        """Which samples pass; one of which nothing is known passes no filter that asks for it."""
+        passed = np.ones(len(self.exp), bool)
+        if wanted.text:
+            passed &= [wanted.text.casefold() in name.casefold() for name in self._names]
+        said, true, sure = (self._column(each) for each in ("predicted", "label", "confidence"))
+        if wanted.predicted is not None:
+            passed &= said is not None and said == wanted.predicted
+        if wanted.outcome:
+            known = said is not None and true is not None
+            passed &= known and (said == true) == (wanted.outcome == "right")
+        if wanted.least is not None:
+            passed &= sure is not None and sure >= wanted.least
+        if wanted.most is not None:
+            passed &= sure is not None and sure <= wanted.most
+        return passed
+
+    def _row(self, number: int) -> dict[str, Any]:
+        exp = self.exp
+        columns = {name: self._column(name) for name in ("predicted", "confidence", "label")}
+        return {
+            "number": number,
+            "name": self._names[number],
+            **{name: None if each is None else each[number].item() for name, each in columns.items()},
+            "asked": exp.target_classes[number].tolist(),
+            "score": exp.scores[number].tolist(),
+        }  # fmt: skip
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """A key by which "w2" comes before "w10"."""
+    parts = re.split(r"([0-9]{1,18})", name.casefold())
+    return [(0, int(each)) if i % 2 else (1, each) for i, each in enumerate(parts)]

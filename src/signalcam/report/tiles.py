@@ -1,0 +1,330 @@
+"""What a screen can show of a long sample: the least, the most and the strongest in each of its columns."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+
+from signalcam.align import Axis, resample, values_at
+from signalcam.errors import LayoutError
+from signalcam.explanation import Explanation
+from signalcam.native import LayerMaps
+from signalcam.report.contents import kind_of
+
+_UNIT = 16  # entries that an overview puts together, at least
+_FINE = 2  # bins a column: the columns of an overview begin at bins
+_BINS = 2**23  # that an overview may hold: 64 MB
+_KEPT = 2**27  # bytes of overviews that are held
+_BLOCK, _VALUES = 2**18, 2**23  # entries, and values of all rows, that are read at a time
+_EVEN = 1e-6  # of an entry: places come as decimals
+
+Extremes = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One map over its signal, thinned to columns.
+
+    Attributes:
+        x: ``(column,)``, the middle of each, as the axis is drawn: ``start + step * entry``.
+        low: ``(channel, column)``, the least of the signal in each; NaN where nothing is known.
+        high: The most.
+        heat: ``(row, column)``, the strongest of the map by magnitude; one row for all channels, or one each.
+        done: Up to which share of the stretch was read when there was no more time; 1 where all of it.
+    """
+
+    x: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    heat: np.ndarray
+    done: float = 1.0
+
+
+class Line(Protocol):
+    """Rows of numbers along the long axis, of which parts are read."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+
+    @property
+    def length(self) -> int:
+        """How long each is."""
+
+    def extremes(self, bounds: np.ndarray) -> Extremes:
+        """The least and the most ``(row, column)`` between each bound and the next."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The channels of one sample.
+
+    Attributes:
+        rows: How many.
+        length: How long.
+        read: From a stretch of the axis to ``(row, entry)``.
+    """
+
+    rows: int
+    length: int
+    read: Callable[[slice], np.ndarray]
+
+    def extremes(self, bounds: np.ndarray) -> Extremes:
+        """The least and the most between each bound and the next."""
+        values = self.read(slice(int(bounds[0]), int(bounds[-1])))
+        return _extremes(values, bounds[:-1] - bounds[0])
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One map, interpolated only where it is looked at.
+
+    Attributes:
+        rows: 1, or one for each entry of the other axes.
+        axis: Where its cells lie along the long axis.
+        read: From a stretch of cells to ``(row, cell)``.
+    """
+
+    rows: int
+    axis: Axis
+    read: Callable[[slice], np.ndarray]
+
+    @property
+    def length(self) -> int:
+        """How long the input is."""
+        return self.axis.length
+
+    def extremes(self, bounds: np.ndarray) -> Extremes:
+        """The least and the most between each bound and the next.
+
+        Between two cells the map is straight, so it is worked out next to cells and at the bounds.
+        """
+        start = int(bounds[0])
+        axis, cells = self.axis.between(start, int(bounds[-1]))
+        bounds = bounds - start
+        samples = _turns(axis, bounds)
+        values = values_at(self.read(cells), axis, samples)
+        return _extremes(values, np.searchsorted(samples, bounds[:-1]))
+
+
+def _turns(axis: Axis, bounds: np.ndarray) -> np.ndarray:
+    """The samples between which a map is straight."""
+    if axis.jump < 2:
+        return np.arange(axis.length)
+    turns = np.zeros(axis.length, bool)
+    for each in (np.floor(axis.centres), np.ceil(axis.centres), bounds[:-1], bounds[1:] - 1):
+        turns[each[(each >= 0) & (each < axis.length)].astype(np.int64)] = True
+    for edge in (axis.first, axis.last):
+        if edge is not None and 0 <= edge < axis.length:
+            turns[edge] = True
+    return np.flatnonzero(turns)
+
+
+def _extremes(values: np.ndarray, starts: np.ndarray) -> Extremes:
+    least = np.fmin.reduceat(values, starts, axis=1)
+    return least.astype(np.float32), np.fmax.reduceat(values, starts, axis=1).astype(np.float32)
+
+
+def bounds(start: int, stop: int, columns: int, length: int, unit: int = 1) -> np.ndarray:
+    """Divide a stretch into at most so many columns, which begin at multiples of a unit."""
+    first, last = start // unit, -(-stop // unit)
+    count = min(columns, last - first)
+    found = (first + np.arange(count + 1) * (last - first) // count) * unit
+    ends: np.ndarray = np.minimum(found, length)
+    return ends
+
+
+def _in_parts(line: Line, bounds: np.ndarray) -> Extremes:
+    """The same as ``line.extremes``, of which no more is read at a time than memory should hold."""
+    many = -(-int(bounds[-1] - bounds[0]) * line.rows // _VALUES)
+    cuts = np.unique(np.linspace(0, len(bounds) - 1, many + 1).astype(int))
+    parts = [line.extremes(bounds[i : j + 1]) for i, j in pairwise(cuts)]
+    return np.concatenate([low for low, _ in parts], 1), np.concatenate([high for _, high in parts], 1)  # fmt: skip
+
+
+class Overview:
+    """The least and the most of a long line in bins, worked out from its begin on as time allows.
+
+    Args:
+        line: What is too long to be read whenever it is looked at.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line, self._lock = line, Lock()
+        self.rows, self.length, self.unit = line.rows, line.length, _UNIT
+        while line.rows * line.length > _BINS * self.unit:
+            self.unit *= 2
+        bins = -(-line.length // self.unit)
+        self._low = np.full((line.rows, bins), np.nan, np.float32)
+        self._high = self._low.copy()
+        self.done = 0  # entries
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self._low.nbytes + self._high.nbytes
+
+    def work(self, until: float) -> None:
+        """Read on, a block at least, until a time of ``time.monotonic`` or the end."""
+        with self._lock:
+            while self.done < self.length:
+                self._step()
+                if time.monotonic() >= until:
+                    return
+
+    def _step(self) -> None:
+        block = max(min(_BLOCK, _VALUES // self.rows) // self.unit, 1) * self.unit
+        stop = min(self.done + block, self.length)
+        columns = -(-(stop - self.done) // self.unit)
+        within = bounds(self.done, stop, columns, self.length, self.unit)
+        here = slice(self.done // self.unit, self.done // self.unit + columns)
+        self._low[:, here], self._high[:, here] = self._line.extremes(within)
+        self.done = stop
+
+    def extremes(self, bounds: np.ndarray) -> Extremes:
+        """The least and the most between bounds that are multiples of the unit."""
+        first, last = int(bounds[0]) // self.unit, -(-int(bounds[-1]) // self.unit)
+        starts = bounds[:-1] // self.unit - first
+        low, high = (
+            each.reduceat(values[:, first:last], starts, axis=1)
+            for each, values in ((np.fmin, self._low), (np.fmax, self._high))
+        )
+        return low, high
+
+
+class Tiles:
+    """Thins the samples of a result, whose arrays may lie on disk; many threads may ask at a time.
+
+    Args:
+        exp: The result.
+
+    Raises:
+        LayoutError: Its maps have no long axis: they are images or volumes.
+
+    Example:
+        >>> from signalcam.report.tiles import Tiles
+        >>> tile = Tiles(exp).tile(sample=0, columns=20)
+        >>> tile.low.shape, tile.heat.shape
+        ((2, 20), (1, 20))
+    """
+
+    def __init__(self, exp: Explanation) -> None:
+        kind, (dim, *_) = kind_of(exp)
+        if kind != "signal":
+            message = f"maps with axes {', '.join(exp.dims)} have no long axis to walk along."
+            raise LayoutError(message)
+        self.exp, self._axis = exp, exp.layout.dims.index(dim)
+        line = exp.layout.line(dim, exp.input.shape[self._axis])
+        self._start, self._step = line or (0.0, 1.0)  # else entries are drawn side by side
+        self._kept: OrderedDict[tuple[int, ...], Overview] = OrderedDict()
+        self._lock = Lock()
+
+    def shape(self, sample: int) -> tuple[int, ...]:
+        """How long one sample is along each axis."""
+        own = self.exp.input.shape[1:] if self.exp.shapes is None else self.exp.shapes[sample]
+        return tuple(map(int, own))
+
+    def tile(
+        self, sample: int, target: int = 0, method: int = 0, layer: int = 0, *,
+        begin: float = -np.inf, end: float = np.inf, columns: int = 1000, patience: float = np.inf,
+    ) -> Tile:  # fmt: skip
+        """Thin one map and its signal between two places.
+
+        Args:
+            sample: Its number.
+            target: Its number, and so on.
+            method: Its number.
+            layer: Its number.
+            begin: From where, as the axis is drawn; from the first entry by default.
+            end: To where; to the last entry by default.
+            columns: How many at most.
+            patience: Seconds that a sample which is too long to be read each time may be read on now; to
+                its end by default.
+        """
+        signal = self._signal(sample)
+        heat = self._heat(self.exp.layers[layer], sample, target, method)
+        start, stop = self._stretch(signal.length, begin, end)
+        until = time.monotonic() + patience
+        lines = [
+            self._overview(key, line, stop - start, columns)
+            for key, line in (((sample,), signal), ((sample, target, method, layer), heat))
+        ]
+        done = _read_on([each for each in lines if isinstance(each, Overview)], start, stop, until)
+        unit = max(each.unit if isinstance(each, Overview) else 1 for each in lines)
+        where = bounds(start, stop, columns, signal.length, unit)
+        low, high = _in_parts(lines[0], where)
+        cold, hot = _in_parts(lines[1], where)
+        middles = (where[:-1] + where[1:] - 1) / 2
+        strongest = np.where(np.abs(cold) > np.abs(hot), cold, hot)
+        return Tile(self._start + self._step * middles, low, high, strongest, done)
+
+    def _stretch(self, length: int, begin: float, end: float) -> tuple[int, int]:
+        """From which to before which entry is shown; where nothing lies, the nearest entry."""
+        entries = sorted((each - self._start) / self._step for each in (begin, end))
+        first, last = np.clip([np.floor(entries[0] + _EVEN), np.ceil(entries[1] - _EVEN)], 0, length - 1)  # fmt: skip
+        return int(first), int(max(first, last)) + 1
+
+    def _overview(self, key: tuple[int, ...], line: Line, span: int, columns: int) -> Line:
+        """An overview of the line where it is needed and fine enough, else the line."""
+        if span <= columns * _FINE * _UNIT:
+            return line
+        with self._lock:
+            found = self._kept.pop(key, None) or Overview(line)
+            self._kept[key] = found
+            while len(self._kept) > 2 and sum(each.nbytes for each in self._kept.values()) > _KEPT:
+                self._kept.popitem(last=False)
+        return found if span > columns * _FINE * found.unit else line
+
+    def _signal(self, sample: int) -> Signal:
+        shape, place = self.shape(sample), self._axis - 1
+        *others, length = [*shape[:place], *shape[place + 1 :], shape[place]]
+
+        def read(stretch: slice) -> np.ndarray:
+            where: list[Any] = [sample, *(slice(0, each) for each in shape)]
+            where[place + 1] = stretch
+            values = self.exp.input[tuple(where)]
+            lines: np.ndarray = np.moveaxis(values, place, -1)
+            return lines.reshape(-1, stretch.stop - stretch.start)
+
+        return Signal(int(np.prod(others)), length, read)
+
+    def _heat(self, layer: LayerMaps, sample: int, target: int, method: int) -> Heat:
+        grid = _grid(layer, sample)
+        places = [i for i, each in enumerate(grid) if each.input_axis == self._axis]
+        others = [each for i, each in enumerate(grid) if i not in places]
+        length = self.shape(sample)[self._axis - 1]
+        along = grid[places[0]] if places else Axis(self._axis, 1, length, 0.0, 1.0)
+
+        def read(cells: slice) -> np.ndarray:
+            where = [cells if i in places else slice(0, each.cells) for i, each in enumerate(grid)]
+            values = layer.values[(sample, target, method, *where)]
+            first = np.moveaxis(values, places[0], 0) if places else values[None]
+            return resample(first, others).reshape(len(first), -1).T
+
+        return Heat(int(np.prod([each.length for each in others])), along, read)
+
+
+def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> float:
+    """Read on where the stretch is not all read; up to which share of it is."""
+    for each in overviews:
+        if each.done < stop:
+            each.work(until)
+    least = min((each.done for each in overviews), default=stop)
+    return min(max((least - start) / (stop - start), 0.0), 1.0)
+
+
+def _grid(layer: LayerMaps, sample: int) -> tuple[Axis, ...]:
+    """Where the cells of one sample lie."""
+    if layer.sizes is None:
+        return layer.grid
+    return tuple(
+        replace(axis, cells=int(cells), length=int(length))
+        for axis, (cells, length) in zip(layer.grid, layer.sizes[sample], strict=True)
+    )
