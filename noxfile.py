@@ -35,10 +35,10 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """Check types, then test PyTorch, the figures, the readers, the demo and every snippet of the documentation."""
+    """Check types, then test PyTorch, the figures, the readers, jobs, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data]"
+        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data,jobs]"
     )  # fmt: skip
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
@@ -48,6 +48,7 @@ def torch(session: nox.Session) -> None:
         "tests/torch",
         "tests/plot",
         "tests/data",
+        "tests/jobs",
         *MORE,
         *session.posargs,
     )
@@ -81,7 +82,7 @@ ENGINES = {
 def keras(session: nox.Session, engine: str) -> None:
     """Test Keras 3 on one engine, with no other framework installed."""
     session.install(
-        *PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot]"
+        *PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot,jobs]"
     )
     # aeon for its recordings alone, as what its code needs clashes with our pins; Keras 2 asks for
     # all of TensorFlow although the part for processors will do
