@@ -59,6 +59,15 @@ def torch(session: nox.Session) -> None:
 
 
 @nox.session
+def oracles(session: nox.Session) -> None:
+    """Compare metrics with Quantus, torchcam and grad-cam, whose needs fit no other environment."""
+    session.install("--quiet", "--requirement", "tests/peers/requirements.txt")
+    peers = ("--requirement", "tests/peers/peers.txt")
+    session.install("--quiet", "--no-deps", *peers, "--editable", ".")
+    session.run("pytest", "tests/peers", *session.posargs)
+
+
+@nox.session
 def pages(session: nox.Session) -> None:
     """Open the pages in Chromium, click, type and read them back; no framework is there."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]

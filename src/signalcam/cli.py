@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,8 +57,44 @@ def demo(
     with _told():
         print(run(folder))
     print(
-        f"Written to {folder}/: ventricular.png, normal.png, report.html, explanation.zarr, summary.txt."
+        f"Written to {folder}/: ventricular.png, normal.png, scores.png, report.html, explanation.zarr, summary.txt."
     )
+
+
+@app.command()
+def evaluate(
+    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    model: Annotated[str, typer.Option(help="module:function that returns the model explained.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A metric's name; again for more.")
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(help="probability, logit, log_odds or accuracy.")
+    ] = "probability",
+    imputer: Annotated[
+        str | None, typer.Option(help="What stands in for what is taken away.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of ties, noise and intervals.")] = 0,
+    save: Annotated[
+        bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")
+    ] = True,
+) -> None:
+    """Score saved maps beside baselines that they must beat, and say whether to read them."""
+    from signalcam.metrics.stored import evaluated  # noqa: PLC0415 - so that --help is quick
+
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)  # fmt: skip
+            if save:
+                scored.save(maps)
+    except CamError as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
+    for each in told:
+        typer.echo(f"signalcam: {each.message}", err=True)
+    print(said)
+    if save:
+        print(f"Kept in {maps}.")
 
 
 @app.command()

@@ -11,6 +11,7 @@ import numpy as np
 
 from signalcam import maps as map_operations
 from signalcam import store
+from signalcam.carrying import carried, line, taken
 from signalcam.errors import TargetError
 from signalcam.formulas import find
 from signalcam.fusion import Fusion
@@ -56,6 +57,7 @@ class Explanation:
         others: The same of the other inputs, see ``modality``.
         windows: Of a record that was explained window by window what was said of each, see
             ``explain_record``; ``scores`` are NaN then, and the classes' are not there.
+        metrics: How far the maps can be trusted, see ``with_scores``; ``None`` where nobody asked.
     """
 
     layers: tuple[LayerMaps, ...]
@@ -77,6 +79,7 @@ class Explanation:
     shapes: np.ndarray | None = None
     others: tuple[Modality, ...] = ()
     windows: xr.Dataset | None = None
+    metrics: xr.Dataset | None = None
 
     # --- what it is about ------------------------------------------------------------------------
 
@@ -116,9 +119,10 @@ class Explanation:
         )
         names = ", ".join(self.methods), ", ".join(self.layer_names), ", ".join(self.targets)
         drawn = f" of {self.of}" if self.of else ""
+        scored = "" if self.metrics is None else f"; {line(self.metrics)}"
         return (
             f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}{drawn}; "
-            f"{names[0]} at {names[1]}, for {names[2]}>"
+            f"{names[0]} at {names[1]}, for {names[2]}{scored}>"
         )
 
     def __str__(self) -> str:
@@ -157,7 +161,7 @@ class Explanation:
         new = known.pop(wanted)
         return replace(
             self, of=wanted, layers=new.layers, layout=new.layout, input=new.input, shapes=new.shapes,
-            others=tuple(known.values()),
+            others=tuple(known.values()), metrics=self.metrics if NETWORK_INPUT in self.modalities else None,
         )  # fmt: skip
 
     # --- labelled arrays -------------------------------------------------------------------------
@@ -345,6 +349,7 @@ class Explanation:
             true_classes=rows(self.true_classes),
             sample_names=tuple(self.sample_names[i] for i in s),
             windows=None if self.windows is None else self.windows.isel(target=t),
+            metrics=taken(self.metrics, s, {"target": t, "method": m, "layer": y}, self.methods),
         )
         return replace(smaller, layers=tuple(smaller.layers[i] for i in y))
 
@@ -400,7 +405,7 @@ class Explanation:
             LayoutError: There is no such axis, nothing of it lies there, or samples are of unequal length.
         """
         start, stop = self._own.stretch(dim, begin, end)
-        shorter = self._changed(lambda each: each.between(dim, begin, end))
+        shorter = self._changed(lambda each: each.between(dim, begin, end), metrics=None)
         if self.windows is None:
             return shorter
         reach = (self.windows["start"] < stop) & (self.windows["stop"] > start)
@@ -433,7 +438,31 @@ class Explanation:
             MethodError: There is no such way, or only one layer.
         """
         alone = [each.name for each in self.others if len(each.layers) == 1]
-        return self._changed(lambda each: each if each.name in alone else each.fused(how))
+        return self._changed(
+            lambda each: each if each.name in alone else each.fused(how), metrics=None
+        )
+
+    def with_scores(self, scores: xr.Dataset) -> Explanation:
+        """Carry what the metrics said of these maps into figures, reports and files.
+
+        Args:
+            scores: What ``signalcam.metrics.evaluate`` or ``localisation`` returned for this result. Called again
+                with others, both are kept, by metric; curves are those of the last that has any.
+
+        Returns:
+            The same, with ``metrics``: a dataset in the form of ``evaluate``. Parts of it carry their part of
+            the scores, with the means of the samples that are left; ``between``, ``fused`` and another input's
+            maps carry none, as these are other maps.
+
+        Raises:
+            InputError: They are no scores, or those of other samples, targets, methods or layers.
+
+        Example:
+            >>> exp.with_scores(sc.metrics.evaluate(exp, network, "deletion")).metrics.sizes["metric"]
+            1
+        """
+        names = (self.sample_names, self.targets, self.methods, self.layer_names)
+        return replace(self, metrics=carried(self.metrics, scores, dict(zip(AXES, names, strict=True))))  # fmt: skip
 
     # --- looking and keeping ---------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from signalcam import store
 from signalcam.align import Axis
+from signalcam.carrying import from_arrays, to_arrays
 from signalcam.errors import CamError, StoreError
 from signalcam.explanation import Explanation
 from signalcam.layout import DUMMY, Layout
@@ -83,7 +84,12 @@ def to_store(exp: Explanation) -> store.Contents:
     if exp.windows is not None:
         units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")  # fmt: skip
         arrays |= {f"window_{name}": store.Stored(each.values, tuple(map(str, each.dims))) for name, each in exp.windows.items()}  # fmt: skip
+    scored = None
+    if exp.metrics is not None:
+        scores, scored = to_arrays(exp.metrics)
+        arrays |= {f"metrics_{name}": store.Stored(values, dims) for name, (values, dims) in scores.items()}  # fmt: skip
     about = {
+        "metrics": scored,
         "window_units": units,
         **_about(own),
         "others": [_about(each) for each in exp.others],
@@ -137,7 +143,13 @@ def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Ex
     names = {name: about.get(name, ()) for name in _NAMES}
     told = {name.removeprefix("window_"): each for name, each in arrays.items() if name.startswith("window_")}  # fmt: skip
     windows = windows_table(told, names["targets"], names["class_names"], about["window_units"]) if told else None  # fmt: skip
+    scores = None
+    if scored := about.get("metrics"):
+        held = {name.removeprefix("metrics_"): each for name, each in arrays.items()}
+        labels = {"sample": names["sample_names"], "target": names["targets"], "layer": [each.name for each in own.layers]}  # fmt: skip
+        scores = from_arrays(held, scored, labels)
     return Explanation(
+        metrics=scores,
         layers=own.layers,
         layout=own.layout,
         input=own.input,

@@ -30,6 +30,7 @@ def test_the_demo_writes_figures_a_result_and_a_summary_and_says_where(tmp_path)
         "explanation.zarr",
         "normal.png",
         "report.html",
+        "scores.png",
         "summary.txt",
         "ventricular.png",
     ]
@@ -38,6 +39,10 @@ def test_the_demo_writes_figures_a_result_and_a_summary_and_says_where(tmp_path)
     assert "evidence peaks 0.53 s" in said
     exp = sc.load(tmp_path / "demo" / "explanation.zarr")
     assert exp.methods == ("grad-cam", "hires-cam")
+    assert exp.metrics["metric"].values.tolist() == ["deletion", "insertion", "road"]
+    # the maps are faithful, but any channels at all point at the beat: the demo says so
+    assert "grad-cam and hires-cam beat all baselines" in said
+    assert "No method beats random-cam." in said
     assert float(exp.confidence.max()) <= 1
 
 

@@ -22,6 +22,7 @@ from signalcam.errors import MissingExtra
 from signalcam.explain import explain
 from signalcam.explanation import Explanation
 from signalcam.layout import Layout
+from signalcam.metrics import Comparison, compare, evaluate
 
 BEFORE, AFTER = 0.15, 0.45  # s around an R peak that count as inside the beat
 _KINDS = {"N": "normal", "V": "ventricular", "F": "unsure"}
@@ -65,14 +66,16 @@ def run(folder: str | Path = "demo") -> str:
     except ImportError as error:
         raise MissingExtra("the demo", "demo") from error
     windows = held_out(ecg, label_beats(ecg))
-    exp = explained(windows)
+    exp = trusted(explained(windows), windows)
+    found = compared(exp, windows)
     place = Path(folder)
     exp.save(place / "explanation.zarr")
     exp.to_html(place / "report.html")
     shown = [_example(exp, windows, 1), _example(exp, windows, 0)]
     for name, window in zip(("ventricular", "normal"), shown, strict=True):
         _draw(exp, windows, window, place / f"{name}.png")
-    summary = "\n".join(_summary(ecg, exp, windows, shown))
+    found.plot().savefig(place / "scores.png", dpi=150)
+    summary = "\n".join([*_summary(ecg, exp, windows, shown), "", repr(found)])
     (place / "summary.txt").write_text(f"{summary}\n", encoding="utf-8")
     return summary
 
@@ -96,11 +99,33 @@ def explained(windows: Windows) -> Explanation:
     return replace(exp, input=windows.millivolt[:, None])
 
 
+def trusted(exp: Explanation, windows: Windows) -> Explanation:
+    """Let the result carry how far its maps can be trusted."""
+    from signalcam.demo.network import load  # noqa: PLC0415 - loads torch
+
+    return exp.with_scores(evaluate(exp, load(), inputs=windows.network_input))
+
+
+def compared(exp: Explanation, windows: Windows) -> Comparison:
+    """Score the methods on windows with a ventricular beat that were found, and against where the beat is."""
+    from signalcam.demo.network import CLASSES, load  # noqa: PLC0415 - loads torch
+
+    chosen = _found(exp, windows)
+    truth = [[(beat - BEFORE, beat + AFTER) for beat in windows.ventricular[row]] for row in chosen]
+    return compare(
+        load(), windows.network_input[chosen], exp.methods, target="ventricular", class_names=CLASSES, layout=exp.layout, truth=truth,
+    )  # fmt: skip
+
+
+def _found(exp: Explanation, windows: Windows) -> np.ndarray:
+    return np.flatnonzero((windows.label == 1) & (exp.predicted.values == 1))
+
+
 def score(exp: Explanation, windows: Windows) -> Score:
     """Compare where Grad-CAM's evidence for ventricular lies with where the ventricular beats are."""
     maps = exp.sel(target="ventricular", method="grad-cam").maps.values[:, 0, 0, 0]
     predicted = exp.predicted.values
-    rows = np.flatnonzero((windows.label == 1) & (predicted == 1))
+    rows = _found(exp, windows)
     inside = np.array([_inside(windows.ventricular[row]) for row in rows])
     heat = maps[rows]
     return Score(

@@ -1,5 +1,6 @@
 """How far a map can be trusted: metrics, each beside baselines that a map must beat."""
 
+from signalcam.metrics.compare import Comparison, compare
 from signalcam.metrics.evaluate import evaluate
 from signalcam.metrics.imputers import (
     Blur,
@@ -19,6 +20,6 @@ from signalcam.metrics.removal import Study
 from signalcam.metrics.sanity import sanity
 
 __all__ = [
-    "Blur", "Constant", "Imputer", "Inverse", "Linear", "Mean", "Metric", "Noise", "OtherSample", "SegmentMean", "Study", "Swap",
-    "evaluate", "find", "localisation", "metric", "metrics", "names", "sanity",
+    "Blur", "Comparison", "Constant", "Imputer", "Inverse", "Linear", "Mean", "Metric", "Noise", "OtherSample", "SegmentMean", "Study", "Swap",
+    "compare", "evaluate", "find", "localisation", "metric", "metrics", "names", "sanity",
 ]  # fmt: skip

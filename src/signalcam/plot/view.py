@@ -12,6 +12,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, ScalarFormatter
 
+from signalcam.carrying import line
 from signalcam.errors import InputError, LayoutError, MethodError, nearest
 from signalcam.layout import DUMMY
 
@@ -94,8 +95,9 @@ class View:
         return x.squeeze(empty).transpose(order), (*rest, *names)
 
     def title(self) -> str:
-        """Who was right, how sure the model was, and which map this is."""
-        return "\n".join(filter(None, [self.facts(), self.which()]))
+        """Who was right, how sure the model was, which map this is, and how far it can be trusted."""
+        scored = "" if self.exp.metrics is None else line(self.exp.metrics)
+        return "\n".join(filter(None, [self.facts(), self.which(), scored]))
 
     def facts(self) -> str:
         """The sample's name, the true class, the predicted one and how sure the model was."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signalcam.carrying import line
+
 if TYPE_CHECKING:
     from signalcam.explanation import Explanation
 
@@ -27,6 +29,8 @@ def sentence(exp: Explanation) -> str:
     if exp.classes is not None and exp.true_classes is not None:
         right = int((np.asarray(exp.classes) == np.asarray(exp.true_classes)).sum())
         parts.append(f" The model was right about {right} of {len(exp)}.")
+    if exp.metrics is not None:
+        parts.append(f" Scores, mean over samples: {line(exp.metrics)}.")
     return "".join(parts)
 
 

@@ -1,0 +1,41 @@
+"""Score a result that lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from signalcam.building import model_from
+from signalcam.explanation import Explanation
+from signalcam.keeping import load
+from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
+from signalcam.metrics.verdict import as_text, judged, verdict
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def evaluated(path: str, model: str, metrics: Sequence[str] | None = None, **options: Any) -> tuple[Explanation, str]:  # fmt: skip
+    """Evaluate a saved result.
+
+    Args:
+        path: Where it lies.
+        model: Where the model is, see ``signalcam.building.model_from``.
+        metrics: As for ``evaluate``, its own by default.
+        options: Of ``evaluate``.
+
+    Returns:
+        The result with its scores, and a table and a verdict of those asked for.
+
+    Raises:
+        CamError: There is no such result or model, or they do not fit.
+    """
+    exp = load(path)
+    scores = evaluate(exp, model_from(model), list(metrics or DEFAULT), **options)
+    scored = exp.with_scores(scores)
+    names = scores["method"].values.tolist()
+    beside = [each for each in BASELINES if each in names]
+    own = [each for each in names if each not in beside]
+    here = cast("xr.Dataset", scored.metrics).sel({"metric": scores["metric"].values})
+    table = judged(here, [*own, *beside], beside)
+    return scored, f"{as_text(table)}\n\n{verdict(table)}"
