@@ -29,7 +29,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """Test what needs no framework, in an environment without any."""
-    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".[metrics]")
+    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".[metrics,jobs]")
     session.run("pytest", "tests/unit", "tests/properties", *session.posargs)
 
 

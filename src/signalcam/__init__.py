@@ -62,8 +62,6 @@ def __getattr__(name: str) -> object:
     if name != "Job":
         message = f"module 'signalcam' has no attribute {name!r}"
         raise AttributeError(message)
-    try:
-        from signalcam.jobs import Job  # noqa: PLC0415 - needs pydantic
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a job", "jobs") from error
+    from signalcam.jobs import Job  # noqa: PLC0415 - needs pydantic
+
     return Job

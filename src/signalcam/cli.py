@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from signalcam import __version__, load, methods
-from signalcam.errors import CamError, JobError, MissingExtra
+from signalcam.errors import CamError, JobError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -171,7 +171,7 @@ def run_job(
     ] = False,
 ) -> None:
     """Explain a whole data set into one store; the same command again goes on where it was stopped."""
-    with _told(), _needing_jobs():
+    with _told():
         from signalcam.jobs import Job, status  # noqa: PLC0415 - needs pydantic
         from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs pydantic
 
@@ -187,16 +187,6 @@ def run_job(
             typer.echo(f"signalcam: stopped. {told}The same command goes on.", err=True)
             raise typer.Exit(130) from None
         print(f"{place}: {status(place)}.")
-
-
-@contextmanager
-def _needing_jobs() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "pydantic":
-            raise
-        raise MissingExtra("a job", "jobs") from error
 
 
 def _write_example(file: Path) -> None:
@@ -217,7 +207,7 @@ def show_status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Say how far a job is: done, failed, quarantined, how fast, how long to go."""
-    with _told(), _needing_jobs():
+    with _told():
         from signalcam.jobs import status  # noqa: PLC0415 - needs pydantic
 
         known = status(store)

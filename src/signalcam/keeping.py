@@ -35,10 +35,6 @@ def load(path: str | PathLike[str]) -> Explanation:
     Raises:
         StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
     """
-    if store.is_job(path):
-        from signalcam.jobs.saved import load as load_job  # noqa: PLC0415 - a floor above, which makes such stores
-
-        return load_job(path)
     return _read(path)
 
 
@@ -51,6 +47,10 @@ def opened(path: str | PathLike[str]) -> Explanation:
 
 
 def _read(path: str | PathLike[str], unread: tuple[str, ...] = ()) -> Explanation:
+    if store.is_job(path):
+        from signalcam.jobs.saved import load as load_job  # noqa: PLC0415 - a floor above, which makes such stores
+
+        return load_job(path)
     arrays, about = store.read(path, unread=unread)
     try:
         return from_store(arrays, about)

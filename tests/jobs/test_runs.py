@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import signalcam as sc
 from signalcam.cli import app
-from signalcam.jobs import loading, status, summary
+from signalcam.jobs import loading, saved, status, summary
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.driver import locked
 from signalcam.jobs.saved import Rows
@@ -115,6 +115,20 @@ def test_provenance_says_whose_numbers_these_are(store, sections):
     assert exp.provenance["weights"] == loading.fingerprint(loading.network(job))
     assert exp.provenance["model"] == "Sequential"
     assert len(exp.provenance["job"]) == 64
+
+
+def test_inputs_that_are_gone_are_not_finite(store, monkeypatch):
+    monkeypatch.setattr(saved, "reader_of", lambda job: (_ for _ in ()).throw(sc.JobError("gone")))
+    exp = sc.load(store)
+    assert exp.input.shape == (70, 2, 40)
+    assert np.isnan(exp.input).all()
+    assert np.isfinite(exp.isel(sample=0).maps).all()
+
+
+def test_a_page_is_made_of_some_of_its_samples(store, tmp_path):
+    pytest.importorskip("bokeh")
+    sc.load(store).isel(sample=slice(0, 3)).to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size > 10_000
 
 
 # --- aggregates --------------------------------------------------------------------------------------

@@ -284,7 +284,7 @@ def main(descriptor: int) -> None:
     wire = Connection(descriptor)
     try:
         _serve(wire)
-    except EOFError:
+    except (EOFError, ConnectionError):  # the driver is gone
         return
     except CamError as error:
         wire.send(("refused", (isinstance(error, StoreError), str(error))))
