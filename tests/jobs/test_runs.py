@@ -254,6 +254,19 @@ def test_another_jobs_store_is_refused(store, sections):
     assert (store / "zarr.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("changed_file", ["site.npy", "windows.npz"])
+def test_a_store_of_data_that_have_changed_since_is_refused(changed_file, store, sections, data):
+    before = (data / changed_file).stat()
+    os.utime(data / changed_file, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    try:
+        with pytest.raises(sc.StoreError, match="other data or settings"):
+            changed(sections, store).run()
+        assert np.isnan(sc.load(store).input).all()
+    finally:
+        os.utime(data / changed_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert np.isfinite(sc.load(store).input[0]).all()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

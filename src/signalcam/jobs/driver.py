@@ -17,7 +17,7 @@ from signalcam.jobs.archive import Archive, consolidate, label, texts, writing
 from signalcam.jobs.job import Job
 from signalcam.jobs.local import Crew
 from signalcam.jobs.progress import bar, lock_of
-from signalcam.jobs.source import group_names, groups_of, reader_of
+from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
 
 
 def drive(job: Job, *, progress: bool) -> Path:
@@ -25,7 +25,7 @@ def drive(job: Job, *, progress: bool) -> Path:
     place = job.path(job.output.path)
     reader = reader_of(job)
     names = group_names(groups_of(job, len(reader)))
-    digest = job.digest(reader.fingerprint)
+    digest = job.digest(fingerprint_of(job, reader))
     with locked(place), Crew(job) as crew:
         archive = Archive.open(place) if os.path.lexists(place) else None
         if archive is None:

@@ -16,7 +16,7 @@ from signalcam.explanation import Explanation
 from signalcam.jobs.aggregate import decoded
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
-from signalcam.jobs.source import reader_of
+from signalcam.jobs.source import fingerprint_of, reader_of
 from signalcam.layout import Layout
 from signalcam.native import LayerMaps
 
@@ -33,6 +33,11 @@ class Rows:
     def ndim(self) -> int:
         """How many axes there are."""
         return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return int(np.prod(self.shape))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -100,9 +105,10 @@ def _input(archive: Archive) -> Rows | np.ndarray:
     try:
         job = Job(folder=archive.about["folder"], **archive.about["job"])
         reader = reader_of(job)
+        digest = job.digest(fingerprint_of(job, reader))
     except CamError:
         return np.broadcast_to(np.float32(np.nan), shape)
-    if job.digest(reader.fingerprint) != archive.about["digest"]:
+    if digest != archive.about["digest"]:
         return np.broadcast_to(np.float32(np.nan), shape)
 
     def read(rows: np.ndarray) -> np.ndarray:

@@ -98,6 +98,13 @@ def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:
     return array, f"{known.st_size} {known.st_mtime_ns}"
 
 
+def fingerprint_of(job: Job, reader: Reader) -> str:
+    """What changes when the samples, their classes or their groups do."""
+    if job.data.groups is None:
+        return reader.fingerprint
+    return reader.fingerprint + _one_each(job, "groups", len(reader))[1]
+
+
 def groups_of(job: Job, samples: int) -> np.ndarray | None:
     """The group of each sample, if the job names any.
 
