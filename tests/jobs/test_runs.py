@@ -125,10 +125,17 @@ def test_inputs_that_are_gone_are_not_finite(store, monkeypatch):
     assert np.isfinite(exp.isel(sample=0).maps).all()
 
 
-def test_a_page_is_made_of_some_of_its_samples(store, tmp_path):
-    pytest.importorskip("bokeh")
-    sc.load(store).isel(sample=slice(0, 3)).to_html(tmp_path / "page.html")
+@pytest.mark.parametrize("chosen", [lambda exp: exp, lambda exp: exp.isel(sample=slice(0, 3))])
+def test_a_page_is_made_of_its_samples(chosen, store, tmp_path):
+    chosen(sc.load(store)).to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
+def test_what_is_calculated_with_is_read(store):
+    values = sc.load(store).layers[0].values
+    np.testing.assert_array_equal(values * 2, np.asarray(values) * 2)
+    assert np.nanmax(values.reshape(-1)) == np.nanmax(np.asarray(values))
+    np.testing.assert_array_equal(values[..., 3], np.asarray(values)[..., 3])
 
 
 # --- aggregates --------------------------------------------------------------------------------------

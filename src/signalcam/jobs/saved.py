@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.align import Axis
 from signalcam.errors import CamError
@@ -22,8 +23,8 @@ from signalcam.native import LayerMaps
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """What is read like an array with a row a sample, a few samples at a time."""
+class Rows(NDArrayOperatorsMixin):
+    """What is read like an array with a row a sample, a few samples at a time; to calculate with it reads all."""
 
     read: Callable[[np.ndarray], np.ndarray]
     shape: tuple[int, ...]
@@ -52,6 +53,16 @@ class Rows:
         here = values if np.ndim(rows) else values[0]
         found: np.ndarray = here[(*[slice(None)] * np.ndim(rows), *rest)]
         return found
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else an array has."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(np.asarray(self), name)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        whole = [np.asarray(each) if isinstance(each, Rows) else each for each in inputs]
+        return getattr(ufunc, method)(*whole, **options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - NumPy's own words
         whole: np.ndarray = np.asarray(self.read(np.arange(self.shape[0])), dtype)
