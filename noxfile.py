@@ -43,15 +43,9 @@ def torch(session: nox.Session) -> None:
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
     session.run(
-        "pytest",
-        "tests/backends",
-        "tests/torch",
-        "tests/plot",
-        "tests/data",
-        "tests/jobs",
-        *MORE,
+        "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/data", "tests/jobs", *MORE,
         *session.posargs,
-    )
+    )  # fmt: skip
     session.run(
         "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
         "src", "README.md", "CONTRIBUTING.md", "docs",

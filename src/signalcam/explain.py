@@ -225,11 +225,9 @@ class Explainer:
 
     def _labels_of(self, signals: Signals) -> tuple[int | str, ...] | None:
         """The true classes that signals come with, if each is a class by number or name."""
-        labels = signals.labels or ()
-        names = self.class_names or ()
-        return (
-            labels or None if all(is_count(each, 0) or each in names for each in labels) else None
-        )
+        classes, labels = self.class_names or (), signals.labels or ()
+        known = all(is_count(each, 0) or each in classes for each in labels)
+        return signals.labels if known else None
 
     def _on_raw(self, how: Preprocessing, inputs: Any, **more: Any) -> Explanation:
         """Explain what the network is given, then draw it on the raw signal."""

@@ -204,6 +204,7 @@ def _read_batch(batch: Any, _wanted: Layout | None) -> Signals:
     if failed:
         message = f"{len(failed)} of {len(failed) + len(batch)} samples could not be read and are left out. {told}"
         warnings.warn(message, CamWarning, stacklevel=5)
+    # numbers where names repeat, or one is missing
     names = batch.names if batch.names and len({*batch.names, None}) > len(batch) else batch.numbers
     return Signals(batch.inputs, batch.layout, tuple(names), batch.labels)
 

@@ -177,6 +177,34 @@ def test_objects_in_a_file_are_not_unpickled(tmp_path):
         sc.data.open(tmp_path / "x.npy")
 
 
+def test_an_hdf5_file_can_be_written_while_a_reader_has_it(tmp_path):
+    reader = sc.data.open(write_hdf5(tmp_path / "x.h5"), inputs="train/x")
+    reader.read([0])
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["train/x"][0] = 7
+    assert reader.read([0]).inputs.min() == 7
+
+
+def test_labels_of_several_classes_stay_together(tmp_path):
+    np.savez(tmp_path / "x.npz", x=X, y=np.eye(3, dtype=int)[Y])
+    assert sc.data.open(tmp_path / "x.npz").read([1]).labels == ((0, 1, 0),)
+
+
+def test_an_array_in_a_group_of_a_zarr_zip_is_found(tmp_path):
+    with zarr.storage.ZipStore(tmp_path / "x.zarr.zip", mode="w") as store:
+        zarr.open_group(store, mode="w").create_group("train").create_array("x", data=X)
+    reader = sc.data.open(tmp_path / "x.zarr.zip", inputs="train/x")
+    np.testing.assert_array_equal(reader.read([5, 6]).inputs, X[5:7])
+
+
+def test_a_folder_that_moved_has_the_same_fingerprint(tmp_path, signal):
+    (tmp_path / "here").mkdir()
+    np.save(tmp_path / "here/x.npy", signal)
+    before = sc.data.open(tmp_path / "here", windows=20).fingerprint
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert sc.data.open(tmp_path / "there", windows=20).fingerprint == before
+
+
 def test_a_zip_that_is_no_zarr_is_told(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zarr.zip", "w") as file:
         file.writestr("readme", "nothing")

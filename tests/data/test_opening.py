@@ -145,6 +145,17 @@ def test_a_wrong_question_is_told_at_once(sounds, given, options, told):
         sc.data.open(sounds / given, **options)
 
 
+@pytest.mark.parametrize("path", [[], 3, None, [3], np.ones((2, 3))])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(sc.InputError, match="expected a path, or a list of at least one"):
+        sc.data.open(path)
+
+
+def test_a_reader_prints_as_one_line(sounds):
+    assert repr(sc.data.open(sounds)) == "Joined of 3 samples, channel time, 100 a second"
+    assert repr(sc.data.of(np.ones((2, 3)))) == "Joined of 2 samples"
+
+
 @pytest.mark.parametrize("number", [3, -1, 1.0, True])
 def test_a_number_that_no_sample_has_is_refused(sounds, number):
     with pytest.raises(sc.InputError, match="none of this reader's: it has 3"):

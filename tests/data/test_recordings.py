@@ -172,6 +172,7 @@ def test_a_broken_file_among_good_ones_is_told(tmp_path, signal, suffix, windows
     assert set(batch.failed) == {each}
     assert batch.failed[each].startswith(str(bad))
     assert len(batch) == 2 * each
+    assert reader.fingerprint == sc.data.open(tmp_path, windows=windows).fingerprint
 
 
 def test_a_truncated_file_is_told(tmp_path, signal):

@@ -100,6 +100,8 @@ def checked(numbers: Sequence[int], count: int) -> list[int]:
 
 
 def plain(value: Any) -> Any:
-    """A label or name as Python has it: text from bytes, numbers without a dtype."""
-    value = value.item() if hasattr(value, "item") else value
-    return value.decode() if isinstance(value, bytes) else value
+    """A label or name as Python has it: text from bytes, numbers without a dtype, several as a tuple."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, bytes):
+        return value.decode()
+    return tuple(value) if isinstance(value, list) else value

@@ -42,7 +42,7 @@ class Unreadable:
         return assembled([], {}, dict.fromkeys(checked(numbers, 1), self.reason), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Joined:
     """Readers one after another.
 
@@ -61,6 +61,13 @@ class Joined:
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __repr__(self) -> str:
+        """How many samples, and what is known of their axes."""
+        layout = self.layout
+        axes = f", {' '.join(layout.dims[1:])}" if layout else ""
+        rate = f", {layout.sampling_rate:g} a second" if layout and layout.sampling_rate else ""
+        return f"{type(self).__name__} of {len(self)} samples{axes}{rate}"
 
     @cached_property
     def _ends(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from signalcam.data.gathering import Entry, checked, gathered
 from signalcam.data.packages import needed
 from signalcam.data.protocol import Batch
 from signalcam.data.records import Record
-from signalcam.data.stamps import Stamp, digest, stamp, stamped
+from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError
 from signalcam.layout import Layout
 
@@ -81,7 +81,7 @@ class Epochs:
 
     @property
     def _epochs(self) -> Any:
-        return _read_epochs(self.path, stamp(self.path))
+        return _read_epochs(self.path, edition(self.path))
 
     @property
     def layout(self) -> Layout:
@@ -107,6 +107,6 @@ class Epochs:
 
 
 @lru_cache(maxsize=16)
-def _read_epochs(path: str, _stamp: Stamp) -> Any:
+def _read_epochs(path: str, _edition: tuple[Stamp, ...]) -> Any:
     mne = needed("mne", "EDF, BDF and FIF files")
     return mne.read_epochs(path, preload=False, verbose=_QUIET)

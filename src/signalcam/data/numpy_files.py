@@ -11,7 +11,7 @@ import numpy as np
 
 from signalcam.data.arrays import Arrays, Names, opened
 from signalcam.data.records import Record
-from signalcam.data.stamps import Stamp, stamp
+from signalcam.data.stamps import Stamp, edition
 from signalcam.layout import Layout
 
 
@@ -33,11 +33,11 @@ def _about(_array: Any) -> None:
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _mapped(path, stamp(path))
+    return _mapped(path, edition(path))
 
 
 @lru_cache(maxsize=16)
-def _mapped(path: str, _stamp: Stamp) -> Mapping[str, Any]:
+def _mapped(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     if path.lower().endswith(".npy"):
         return {"inputs": np.load(path, mmap_mode="r", allow_pickle=False)}
     # opened here, as NumPy leaves a broken one open

@@ -16,7 +16,7 @@ from signalcam.data.joined import Joined, Unreadable, check_some
 from signalcam.data.kinds import Format, find, format_of, known
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.records import How, Item, RecordFile, Windows
-from signalcam.errors import CamError, InputError, MissingExtra
+from signalcam.errors import InputError, MissingExtra
 from signalcam.layout import Layout, as_layout
 
 Where: TypeAlias = str | PathLike[str]
@@ -90,7 +90,7 @@ def _check_any(items: Sequence[Item], how: How, parts: Sequence[Reader]) -> None
     if len(items) == 1 and not broken:
         try:
             how.opened(items[0].path)
-        except (CamError, MemoryError):
+        except (MissingExtra, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - files break in any way
             broken = [reason(error)]
@@ -143,9 +143,9 @@ def _many(item: Item, how: How) -> Reader:
 def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item], bool]:  # noqa: A002 - as `open` has it
     """The files meant, and whether each of them is one sample."""
     if not isinstance(path, str | PathLike):
-        return [_item(Path(each)) for each in path], False
+        return _each(path), False
     given = Path(fspath(path))
-    if (given.is_dir() and format_of(given) is None and format is None) or (given.is_dir() and format not in (None, "zarr")):  # fmt: skip
+    if _is_folder(given, format):
         return _in_folder(given, format), False
     if given.exists():
         return (_listed(given), True) if _is_manifest(given) else ([_item(given)], False)
@@ -156,6 +156,20 @@ def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item
         )
         raise InputError(message)
     return [_item(Path(each)) for each in found], False
+
+
+def _each(paths: Any) -> list[Item]:
+    """The files of a list."""
+    listed = list(paths) if isinstance(paths, Sequence) else []
+    if not listed or not all(isinstance(each, str | PathLike) for each in listed):
+        message = f"path is {paths!r}; expected a path, or a list of at least one. What is in memory is read by sc.data.of(samples)."
+        raise InputError(message)
+    return [_item(Path(each)) for each in listed]
+
+
+def _is_folder(path: Path, format: str | None) -> bool:  # noqa: A002 - as `open` has it
+    """Whether a path is a folder of files; some folders, such as Zarr's, are files themselves."""
+    return path.is_dir() and format != "zarr" and (format is not None or format_of(path) is None)
 
 
 def _item(path: Path) -> Item:

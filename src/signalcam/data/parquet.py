@@ -13,7 +13,7 @@ from signalcam.data.arrays import Names
 from signalcam.data.gathering import Entry, checked, gathered
 from signalcam.data.packages import needed
 from signalcam.data.protocol import Batch
-from signalcam.data.stamps import Stamp, digest, stamp, stamped
+from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError
 from signalcam.layout import Layout
 
@@ -35,7 +35,7 @@ class Table:
     names: str | None
 
     def __len__(self) -> int:
-        return int(_groups(self.path, stamp(self.path)).ends[-1])
+        return int(_groups(self.path, edition(self.path)).ends[-1])
 
     @property
     def layout(self) -> Layout | None:
@@ -52,10 +52,10 @@ class Table:
         return gathered(checked(numbers, len(self)), self._entry, self.layout)
 
     def _entry(self, number: int) -> Entry:
-        groups = _groups(self.path, stamp(self.path))
+        groups = _groups(self.path, edition(self.path))
         group = int(np.searchsorted(groups.ends, number, side="right"))
         rest = tuple(name for name in (self.labels, self.names) if name)
-        table = _group(self.path, stamp(self.path), group, (*self.inputs, *rest))
+        table = _group(self.path, edition(self.path), group, (*self.inputs, *rest))
         row = number - int(groups.ends[group - 1] if group else 0)
         cells = [_numbers(table.column(name)[row], name) for name in self.inputs]
         label, name = (table.column(each)[row].as_py() if each else None for each in (self.labels, self.names))  # fmt: skip
@@ -80,7 +80,7 @@ def open_parquet(path: str, *, inputs: str | Sequence[str] | None = None, labels
         labels: The column of their true classes.
         names: That of their names.
     """
-    columns = _groups(path, stamp(path)).columns
+    columns = _groups(path, edition(path)).columns
     asked = (inputs,) if isinstance(inputs, str) else tuple(inputs or _lists(path))
     for name in (*asked, labels, names):
         if name is not None and name not in columns:
@@ -92,7 +92,7 @@ def open_parquet(path: str, *, inputs: str | Sequence[str] | None = None, labels
 
 def _lists(path: str) -> tuple[str, ...]:
     """The only column that holds lists."""
-    groups = _groups(path, stamp(path))
+    groups = _groups(path, edition(path))
     arrow = needed("pyarrow", "Parquet and Arrow files")
     kinds = groups.read(0, groups.columns).schema if len(groups.ends) else ()
     found = tuple(each.name for each in kinds if arrow.types.is_nested(each.type) or isinstance(each.type, arrow.BaseExtensionType))  # fmt: skip
@@ -103,7 +103,7 @@ def _lists(path: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16)
-def _groups(path: str, _stamp: Stamp) -> _Groups:
+def _groups(path: str, _edition: tuple[Stamp, ...]) -> _Groups:
     arrow = needed("pyarrow", "Parquet and Arrow files")
     if path.lower().endswith((".arrow", ".feather")):
         file = needed("pyarrow.ipc", "Arrow files").open_file(arrow.memory_map(path))
@@ -116,8 +116,8 @@ def _groups(path: str, _stamp: Stamp) -> _Groups:
 
 
 @lru_cache(maxsize=2)
-def _group(path: str, stamp: Stamp, group: int, columns: tuple[str, ...]) -> Any:
-    return _groups(path, stamp).read(group, columns)
+def _group(path: str, of: tuple[Stamp, ...], group: int, columns: tuple[str, ...]) -> Any:
+    return _groups(path, of).read(group, columns)
 
 
 def _numbers(cell: Any, name: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from signalcam.data.gathering import Entry, checked, gathered
 from signalcam.data.protocol import Batch
-from signalcam.data.stamps import Stamp, digest, stamp, stamped
+from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError, MissingExtra
 from signalcam.layout import Layout
 
@@ -85,7 +85,7 @@ class Windows:
             raise InputError(message)
         count = round(value * rate) if rate and self.unit != "samples" else round(value)
         if count < 1:
-            message = f"a window or stride of {value:g} is less than one sample."
+            message = f"{value:g} is less than one sample."
             raise InputError(message)
         return count
 
@@ -130,14 +130,13 @@ class How:
     def opened(self, path: str) -> Any:
         """The file's record or reader; the last few are kept."""
         options = tuple(sorted((name, _frozen(each)) for name, each in self.options.items()))
-        return _opened(self.open, path, stamp(path), options)
+        return _opened(self.open, path, edition(path), options)
 
     def fingerprint(self, path: str) -> str:
         """Changes when the file, those it refers to, or how it is read do."""
-        others: Sequence[str] = ()
-        if self.files and stamped(path):
-            others = self.files(path)
-        stamps = [stamped(each) for each in (path, *others)]
+        refer = self.files
+        others = _tried(lambda: refer(path)) if refer else ()
+        stamps = [stamped(each) for each in (path, *(others or ()))]
         about = (self.windows, self.layout, sorted(self.options.items()))
         return digest([self.open.__module__, self.open.__qualname__, about, stamps])
 
@@ -148,7 +147,10 @@ def _frozen(value: Any) -> Any:
 
 @lru_cache(maxsize=_OPEN)
 def _opened(
-    opener: Callable[..., Any], path: str, _stamp: Stamp, options: tuple[tuple[str, Any], ...]
+    opener: Callable[..., Any],
+    path: str,
+    _edition: tuple[Stamp, ...],
+    options: tuple[tuple[str, Any], ...],
 ) -> Any:
     return opener(path, **dict(options))
 
@@ -191,7 +193,7 @@ class RecordFile:
     @property
     def fingerprint(self) -> str:
         """Of the file and how it is read."""
-        return digest([self.how.fingerprint(self.item.path), self.item])
+        return digest([self.how.fingerprint(self.item.path), replace(self.item, path="")])
 
     @property
     def layout(self) -> Layout | None:

@@ -1,4 +1,4 @@
-"""What changes when data do: size and time of files, and how they are read."""
+"""What changes when data do: size and time of files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def stamp(path: str) -> Stamp:
         return status.st_size, status.st_mtime_ns
     inside = [one.stat() for one in each.rglob("*") if one.is_file()]
     return sum(one.st_size for one in inside), max((one.st_mtime_ns for one in inside), default=0)
+
+
+def edition(path: str) -> tuple[Stamp, ...]:
+    """Changes when what is kept of an opened file is out of date; of a folder only what describes it is looked at."""
+    each = Path(path)
+    about = [each / name for name in ("zarr.json", ".zarray", ".zgroup")] if each.is_dir() else []
+    status = [one.stat() for one in (each, *about) if one == each or one.exists()]
+    return tuple((one.st_size, one.st_mtime_ns) for one in status)
 
 
 def stamped(path: str) -> Stamp | None:

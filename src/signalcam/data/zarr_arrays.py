@@ -8,7 +8,7 @@ from typing import Any
 
 from signalcam.data.arrays import Arrays, Names, opened, said_by
 from signalcam.data.records import Record
-from signalcam.data.stamps import Stamp, stamp
+from signalcam.data.stamps import Stamp, edition
 from signalcam.layout import Layout
 
 
@@ -17,7 +17,7 @@ def open_zarr(path: str, *, inputs: Names = None, labels: Names = None, names: N
 
     Args:
         path: Its folder or zip file.
-        inputs: The array of the samples in a group.
+        inputs: The array of the samples in a group, with its groups: ``"train/signals"``.
         labels: That of their true classes.
         names: That of their names.
         single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
@@ -32,12 +32,16 @@ def _about(array: Any) -> Layout | None:
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _arrays(path, stamp(path))
+    return _arrays(path, edition(path))
 
 
 @lru_cache(maxsize=16)
-def _arrays(path: str, _stamp: Stamp) -> Mapping[str, Any]:
+def _arrays(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     import zarr  # noqa: PLC0415 - loaded when first needed
 
-    found = zarr.open(path, mode="r")
-    return dict(found.arrays()) if isinstance(found, zarr.Group) else {"inputs": found}
+    store = zarr.storage.ZipStore(path, mode="r") if path.lower().endswith(".zip") else path
+    found = zarr.open(store, mode="r")
+    if isinstance(found, zarr.Array):
+        return {"inputs": found}
+    members = found.members(max_depth=None)
+    return {name: each for name, each in members if isinstance(each, zarr.Array)}
