@@ -155,7 +155,7 @@ class _Recording:
     ) -> Explanation:
         """Explain every window, and stitch."""
         length = samples_of(self.layout, self.axis + 1, window)
-        if not 0 <= overlap < 1:
+        if not isinstance(overlap, int | float | np.number) or not 0 <= overlap < 1:
             message = f"overlap is {overlap!r}; give the share of a window that the next one has too, from 0 to below 1."
             raise InputError(message)
         tape = Tape(chunks(self.record, self.axis, length, self.explainer.backend.numpy), self.axis)

@@ -84,6 +84,7 @@ def to_store(exp: Explanation) -> store.Contents:
     if exp.windows is not None:
         units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")  # fmt: skip
         arrays |= {f"window_{name}": store.Stored(each.values, tuple(map(str, each.dims))) for name, each in exp.windows.items()}  # fmt: skip
+        arrays["window_number"] = store.Stored(exp.windows["window"].values, ("window",))
     scored = None
     if exp.metrics is not None:
         scores, scored = to_arrays(exp.metrics)

@@ -138,7 +138,7 @@ class Layout:
             return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
         step = float(self.coordinate(dim, np.asarray([1.0]))[0])  # a day's places are not listed
         start, last = np.ceil(begin / step - _EVEN), np.floor(end / step + _EVEN)
-        return max(int(start), 0), min(int(last) + 1, length)
+        return int(np.clip(start, 0, length)), int(np.clip(last + 1, 0, length))
 
     def between(self, dim: str, start: int, stop: int) -> Layout:
         """The layout of a stretch, whose entries keep their places."""
@@ -259,8 +259,10 @@ def _names_of_tokens(given: Any, dims: Sequence[str]) -> tuple[tuple[str, ...], 
     if "token" not in dims:
         message = f"token_names need an axis called 'token', and the layout is {' '.join(dims)!r}. Call it so: 'batch token'."
         raise LayoutError(message)
-    if any(isinstance(each, str) for each in (given, *given)):
-        message = "token_names holds a string where a list was expected; give a list of names for each sample: [['a', 'good', 'day'], ...]."
+    rows = [given] if isinstance(given, str) or not np.iterable(given) else given
+    if wrong := [each for each in rows if isinstance(each, str) or not np.iterable(each)]:
+        what = "string" if isinstance(wrong[0], str) else type(wrong[0]).__name__
+        message = f"token_names holds a {what} where a list was expected; give a list of names for each sample: [['a', 'good', 'day'], ...]."
         raise LayoutError(message)
     return tuple(tuple(map(str, each)) for each in given)
 

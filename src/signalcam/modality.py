@@ -79,6 +79,10 @@ class Modality:
         if dim not in self.layout.dims[1:] or dim == "channel" or self.shapes is not None:
             message = f"no stretch of {dim!r} can be taken: it must be an axis of positions ({', '.join(self.layout.dims[1:])}), and samples of one length. Take one first (exp.isel(sample=0)) where lengths differ."
             raise LayoutError(message)
+        kinds = [np.asarray(each).dtype.kind for each in (begin, end)]
+        if not set(kinds) <= set("iuf") or np.isnan([begin, end]).any():
+            message = f"a stretch from {begin!r} to {end!r} was asked for; give two numbers in the units of {dim!r}."
+            raise LayoutError(message)
         length = self.input.shape[self.layout.dims.index(dim)]
         start, stop = self.layout.stretch(dim, length, begin, end)
         if stop - start < 2:

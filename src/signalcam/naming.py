@@ -31,6 +31,7 @@ def path_of(of: Any, tree: Any) -> Path:
     found = [each for each in known if size and each[:size] == wanted] or [
         each for each in known if size and each[-size:] == wanted
     ]
+    found = found or [each for each in known if spelt(each) == spelt(wanted)]  # as results spell it
     if len(found) == 1:
         return found[0]
     names = [spelt(each) for each in known]

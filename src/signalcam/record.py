@@ -65,7 +65,8 @@ def windows_table(
 
     Args:
         values: ``start`` and ``stop`` in samples, ``start_time`` and ``stop_time`` where there is a rate;
-            ``score``, ``target_class``, ``logit``, ``probability`` and ``predicted``, see ``Explanation``.
+            ``score``, ``target_class``, ``logit``, ``probability`` and ``predicted``, see ``Explanation``; ``number``
+            of a stretch's windows in the record, by default from 0 on.
         targets: Names of the questions.
         classes: Names of the classes, if they are known.
         units: Of the times.
@@ -73,7 +74,8 @@ def windows_table(
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     known = {name: each for name, each in values.items() if each is not None}
-    coords: dict[str, Any] = {"window": np.arange(len(known["start"])), "target": list(targets)}
+    numbers = known.pop("number", np.arange(len(known["start"])))
+    coords: dict[str, Any] = {"window": numbers, "target": list(targets)}
     if "logit" in known:
         coords["class"] = list(classes or range(known["logit"].shape[1]))
     variables: dict[str, Any] = {}

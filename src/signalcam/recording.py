@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from signalcam.align import Axis
 from signalcam.backends.protocol import is_array
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError
@@ -32,7 +34,8 @@ def samples_of(layout: Layout | None, axis: int, window: float) -> int:
             message = f"{name!r} is not evenly spaced, so windows of {window} would be of unequal length. Resample the record."
             raise LayoutError(message)
         step = abs(line[1])
-    length = round(window / step) if 0 < window < float("inf") else 0
+    known = isinstance(window, int | float | np.number) and 0 < window < float("inf")
+    length = round(window / step) if known else 0
     if length < 1:
         unit = "samples" if step == 1 else f"the units of time, at least {step:g}"
         message = f"window is {window!r}; give its length in {unit}."

@@ -2,11 +2,12 @@
 
 import base64
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pages.made import ecg, picture
-from unit.results import make
+from unit.results import make, scored
 
 from signalcam import Layout, StoreError
 
@@ -299,6 +300,68 @@ def test_a_single_sample_has_no_table(page, tmp_path):
     assert page.js("return document.getElementById('tab-means').checkVisibility()") is False
 
 
+HEAD = "document.querySelectorAll('#heads th')[{}]"
+
+
+def told(value):
+    return f"{value:.3g}"
+
+
+def test_scores_that_a_result_carries_stand_beside_each_sample_and_sort_the_table(page, tmp_path):
+    exp = scored(ecg(samples=5))
+    exp.metrics["value"][0, 3] = np.nan
+    value = exp.metrics["value"].values
+    page.open(exp, tmp_path)
+    assert page.js(f"return {HEAD.format(4)}.innerText").split() == ["deletion", "lower", "is", "better"]  # fmt: skip
+    assert [row[4:] for row in page.rows()] == [[*map(told, value[:, i, 0, 0, 0])] if i != 3 else ["-", told(value[1, 3, 0, 0, 0])] for i in range(5)]  # fmt: skip
+    assert page.text("trusted") == (
+        f"This map scored: deletion {told(value[0, 0, 0, 0, 0])} (lower is better) · insertion {told(value[1, 0, 0, 0, 0])} (higher is better)."
+    )
+    for state in ("ascending", "descending"):
+        page.js(f"{HEAD.format(4)}.firstChild.click()")
+        page.until(f"{HEAD.format(4)}.getAttribute('aria-sort') === '{state}'")
+        order = np.argsort(value[0, :, 0, 0, 0] * (1 if state == "ascending" else -1))  # NaN last
+        assert [row[0] for row in page.rows()] == [f"rec {i}" for i in order]
+    page.choose("method", 1)
+    order = np.argsort(-value[0, :, 0, 1, 0])
+    page.until(f"document.querySelector('#rows td').innerText === 'rec {order[0]}'")
+    assert [row[5] for row in page.rows()] == [told(value[1, i, 0, 1, 0]) for i in order]
+    assert f"insertion {told(value[1, 0, 0, 1, 0])}" in page.text("trusted")
+    assert page.problems() == []
+
+
+def test_means_and_curves_stand_beside_those_of_the_baselines(page, tmp_path):
+    exp = scored(ecg())
+    page.open(exp, tmp_path)
+    page.doing("document.getElementById('tab-means').click()")
+    rows = "return [...document.querySelectorAll('#trust-rows tr')].map(r => [...r.children].map(c => c.innerText))"
+    for target in (0, 1):
+        if target:
+            page.choose("mean-target", 1)
+        mean = exp.metrics["mean"].values[:, target, :, 0]
+        every = [[name, *(f"{told(each)} ({told(each)} to {told(each)})" for each in mean[:, i])] for i, name in enumerate(exp.metrics["method"].values)]  # fmt: skip
+        assert page.js(rows) == every
+        drawn = page.model("curve-lines", "m.data.ys.map(y => [...y])")
+        wanted = exp.metrics["curve_score"].values[0, :, target, :, 0].mean(axis=0)
+        np.testing.assert_allclose(drawn, wanted, rtol=1e-3)
+    assert page.model("curve-lines", "m.data.dashes") == ["solid", "solid", "dashed", "dotted"]
+    page.js("const e = document.getElementById('curve'); e.value = 1; e.dispatchEvent(new Event('change'))")  # fmt: skip
+    assert "$least$ first" in page.text("curve-summary")
+    with page.dark():
+        page.until("Bokeh.documents.map(d => d.get_model_by_name('curve-lines')).find(Boolean).data.colours[2] === '#a3acb8'")  # fmt: skip
+    assert page.problems() == []
+
+
+def test_scores_of_a_single_picture_are_shown_without_mean_maps(page, tmp_path):
+    exp = scored(picture((3, 3, 24, 40), "batch channel height width", (2, 3)).isel(sample=0))
+    exp = replace(exp, metrics=exp.metrics.drop_vars(["curve_score", "removed"]))
+    page.open(exp, tmp_path)
+    page.js("document.getElementById('tab-means').click()")
+    page.until("document.getElementById('trust').checkVisibility()")
+    shown = "return document.getElementById('{}').checkVisibility()"
+    assert [page.js(shown.format(name)) for name in ("averaged", "group", "mean-method")] == [False] * 3  # fmt: skip
+
+
 def test_long_records_have_a_clock(page, tmp_path):
     exp = ecg(samples=1, length=4000, layout=Layout("batch channel time", 1, ["I", "II", "V1"]))
     page.open(exp, tmp_path)
@@ -357,17 +420,22 @@ def test_names_are_data_wherever_they_land(page, tmp_path):
         targets=(EVIL, f"{EVIL} t"), methods=(EVIL, f"{EVIL} m"), provenance={EVIL: EVIL, "model": EVIL, "score": EVIL},
         layers=tuple(type(each)(f"{EVIL}{i}", each.values, each.grid) for i, each in enumerate(make().layers)),
     )  # fmt: skip
+    exp = scored(exp, (EVIL, f"{EVIL} 2"), (EVIL, f"{EVIL} 2"))
     page.open(exp, tmp_path)
     for name in ("target", "method", "layer", "predicted", "group"):
         assert any(EVIL in each.replace(" ", " ") for each in page.js(SHOWN.format(name))), name
     for name in ("sentence", "name", "verdict", "meaning", "summary"):
         assert EVIL in page.text(name), name
     assert EVIL in page.rows()[0][0]
+    assert EVIL in page.text("trusted")
+    assert EVIL in page.text("heads")
     assert page.js("return document.title").startswith(EVIL)
     labels = page.model("map-y", "[...m.major_label_overrides.values()].map(v => [v.type, v.text])")
     assert ["PlainText", EVIL] in labels  # in which $$ begins no formula
     assert page.model("map-x", "[m.axis_label.type, m.axis_label.text]") == ["PlainText", f"{EVIL} ({EVIL})"]  # fmt: skip
     page.doing("document.getElementById('tab-means').click()")
+    assert page.text("trust").count(EVIL) >= 6
+    assert page.model("curve-y", "m.axis_label.type") == "PlainText"
     page.js("document.getElementById('tab-about').click()")
     assert EVIL in page.text("about")
     assert page.js("return [window.pwned ?? null, document.querySelectorAll('main img').length]") == [None, 0]  # fmt: skip

@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import pytest
 from pages.made import ecg, picture
-from unit.results import make
+from unit.results import make, scored
 
 from signalcam import InputError, LayoutError, StoreError
 
@@ -139,6 +139,27 @@ def test_a_row_says_what_is_known_of_a_sample(visitor):
     assert row["confidence"] == pytest.approx(1)
     del row["confidence"]
     assert row == {"number": 2, "name": "rec 2", "predicted": 2, "label": 0, "asked": [0, 2], "score": [0, 0]}  # fmt: skip
+
+
+def test_rows_are_sorted_by_what_a_metric_gave_of_the_map_chosen(tmp_path):
+    exp = scored(ecg())
+    exp.metrics["value"][1, 0] = np.nan
+    exp.save(tmp_path / "maps.zarr")
+    value = exp.metrics["value"].values
+    asked = {"sort": "metric", "metric": 1, "target": 1, "method": 0, "layer": 1}
+    with serving(tmp_path / "maps.zarr") as server:
+        visitor = Visitor(server)
+        for descending, sign in (("", 1), ("1", -1)):
+            rows = visitor.asked("samples", ROWS, **asked, descending=descending)["rows"]
+            assert [row["number"] for row in rows] == np.argsort(sign * value[1, :, 1, 0, 1]).tolist()  # fmt: skip
+        np.testing.assert_allclose(np.array(rows[0]["trusted"], float), value[:, rows[0]["number"], :, :2], rtol=1e-3)  # fmt: skip
+        assert rows[2]["trusted"][1][0][0] == [None, None]
+        refused = visitor.ask("samples", ROWS, **asked | {"metric": 2})
+        assert (refused.status, b"metric is '2'" in refused.body) == (400, True)
+
+
+def test_without_scores_there_is_no_metric_to_sort_by(visitor):
+    assert visitor.ask("samples", ROWS, sort="metric", metric=0).status == 400
 
 
 def test_names_are_sorted_as_a_reader_would_and_unknown_columns_pass_no_filter(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from unit.results import scored
 
 import signalcam as sc
 from signalcam.plot.curves import CurveDisplay
@@ -246,6 +247,27 @@ def test_what_an_evaluation_of_maps_returns_is_read(grouped, scores):
     np.testing.assert_allclose(ax.lines[0].get_xdata(), removed[1][0])
     np.testing.assert_allclose(ax.lines[0].get_ydata(), scores.values[:, 0].mean(axis=0))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("share removed", "score")
+
+
+def test_the_curves_that_a_result_carries_are_drawn_unasked(grouped):
+    exp = scored(grouped)
+    ax = exp.plot.curve()
+    wanted = exp.metrics["curve_score"].values
+    for number, line in enumerate(ax.lines):
+        np.testing.assert_allclose(line.get_ydata(), wanted[0, :, 0, number, 0].mean(axis=0))
+    assert [line.get_linestyle() for line in ax.lines[-2:]] == ["--", ":"]  # the baselines
+    assert ax.get_title(loc="left").startswith(f"most first, {exp.targets[0]}, ")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("share removed", "probability")
+    other = exp.plot.curve(curve="$least$ first", target=exp.targets[-1])
+    np.testing.assert_allclose(other.lines[0].get_ydata(), wanted[1, :, -1, 0, 0].mean(axis=0))
+    other.figure.draw_without_rendering()
+
+
+def test_a_result_without_curves_says_how_it_gets_some(grouped):
+    with pytest.raises(sc.InputError, match=r"carries no curves of a metric.*exp\.with_scores\("):
+        grouped.plot.curve()
+    with pytest.raises(sc.MethodError, match="no curve 'most'"):
+        scored(grouped).plot.curve(curve="most")
 
 
 def test_a_curve_without_samples_has_no_band(grouped, scores):

@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from unit.results import scored
 
 import signalcam as sc
+from signalcam.plot.image import ImageDisplay
 from signalcam.plot.picture import Heat, blended
 from signalcam.plot.view import View
+from signalcam.plot.volume import VolumeDisplay
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -136,6 +139,29 @@ def test_blending_a_grey_picture_gives_colours(make):
     grey = np.full((5, 6, 1), 80, np.uint8)
     one, three = (blended(each, heat.levels(view.heat), heat.table()) for each in (grey, grey.repeat(3, axis=2)))  # fmt: skip
     np.testing.assert_array_equal(one, three)
+
+
+def test_a_display_keeps_its_artists_and_draws_again_elsewhere(photo):
+    page, elsewhere = Figure(), Figure().add_subplot()
+    display = ImageDisplay.from_explanation(photo, target="AF").plot(fig=page)
+    assert display.figure_ is page
+    assert [*display.ax_.images] == [display.picture_, display.heat_]
+    assert display.bar_.ax in page.axes
+    np.testing.assert_array_equal(display.heat_.get_array(), photo.maps.values[0, 1, 0, 0])
+    assert display.plot(elsewhere, colorbar=False).ax_ is elsewhere
+    assert (display.heat_.axes, display.bar_) == (elsewhere, None)
+
+
+@pytest.mark.parametrize(
+    "dims", ["height width", "frequency time", "depth height width", "time height width", "left $b$ anterior"]
+)  # fmt: skip
+def test_names_are_written_as_they_are_and_never_read_as_formulas(make, dims):
+    axes = list(range(2, 2 + len(dims.split())))
+    dim = next(each for each in dims.split() if each != "time")
+    exp = make((1, 1, *[6] * len(axes)), f"batch channel {dims}", axes, axis_units={dim: "$\\u$"}, spacing={dim: 2.0})  # fmt: skip
+    ax = replace(exp, class_names=("a $_{ b$", "$\\x$"), sample_names=("$s",)).plot()
+    assert "a $_{ b$" in title(ax)
+    ax.figure.savefig("/dev/null", format="png")  # where a formula that is none raises
 
 
 # --- spectrograms ------------------------------------------------------------------------------
@@ -308,6 +334,23 @@ def test_lines_mark_where_the_slices_cut_each_other(make):
 def test_what_a_volume_cannot_show_is_told(body, options, error, said):
     with pytest.raises(error, match=said):
         body.plot.volume(**options)
+
+
+@pytest.mark.parametrize(("style", "many"), [("slices", 3), ("montage", 6)])
+def test_a_display_of_a_volume_keeps_a_picture_and_heat_for_each_slice(body, style, many):
+    display = VolumeDisplay.from_explanation(body, style=style).plot()
+    assert [*display.ax_.images[::2]] == display.picture_
+    assert [*display.ax_.images[1::2]] == display.heat_
+    assert len(display.heat_) == len(display.planes) == many
+    assert display.bar_.ax in display.figure_.axes
+
+
+def test_the_title_of_slices_fits_also_where_scores_are_told(body):
+    figure = scored(replace(body, sample_names=("ann",))).plot.volume().figure
+    figure.draw_without_rendering()
+    said = figure.axes[0]._left_title
+    assert "random-cam" in said.get_text()
+    assert said.get_window_extent().y1 < figure.bbox.y1
 
 
 def test_a_flat_map_is_no_volume(make):

@@ -269,3 +269,26 @@ def test_a_vector_file_of_twelve_by_five_thousand_is_small(make, kind, style, tm
     exp.input[:] = np.sin(np.arange(5000) / 30) ** 15 + 0.02 * exp.input
     exp.plot.signal(style=style).figure.savefig(tmp_path / "figure", format=kind, dpi=150)
     assert (tmp_path / "figure").stat().st_size < 1_000_000
+
+
+def test_one_channel_may_be_named_without_a_list(signal):
+    for one in ("II", 1, np.int64(1)):
+        assert SignalDisplay.from_explanation(signal, channels=one).names == ["II"]
+
+
+@pytest.mark.parametrize("channels", [[], [1.0], "III", 1.5, [None]], ids=str)
+def test_channels_that_are_none_are_refused(signal, channels):
+    with pytest.raises(sc.LayoutError, match=r"no such channel|channels= is empty"):
+        signal.plot.signal(0, channels=channels)
+
+
+def test_units_beside_the_scale_are_never_read_as_a_formula(make):
+    exp = make((1, 2, 50), "batch channel time", [2], units="$x$")
+    ax = exp.plot.signal(0)
+    assert not next(each for each in ax.texts if "$x$" in each.get_text()).get_parse_math()
+
+
+def test_short_names_of_line_options_are_taken(signal):
+    for draw in (signal.plot.signal, signal.plot.ecg):
+        line = next(each for each in draw(0, line_kws={"lw": 2, "c": "blue"}).lines if len(each.get_xdata()) > 100)  # fmt: skip
+        assert (line.get_linewidth(), line.get_color()) == (2, "blue")

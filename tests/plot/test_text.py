@@ -192,3 +192,11 @@ def test_every_byte_comes_back_as_it_was():
     for word in (" naïve", " 東京", " 🙂", " ß"):
         (found,) = words(["".join(table[byte] for byte in word.encode())])
         assert found.text == word.strip()
+
+
+@pytest.mark.parametrize("style", ["inline", "bar"])
+def test_a_figure_given_is_drawn_in_and_keeps_its_size(text, style):
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    ax = text(NAMES).plot.text(0, style=style, fig=figure)
+    assert ax.figure is figure
+    assert tuple(figure.get_size_inches()) == (5, 4)

@@ -308,3 +308,28 @@ def test_another_model_or_another_order_is_noticed(kit, net, exp):
         sc.metrics.evaluate(
             exp, net, "deletion", steps=2, baselines=[], inputs=5 * kit.signal()[::-1].copy()
         )
+
+
+def test_network_in_an_estimator_is_scored_like_itself(kit, net, exp):
+    class Estimator:
+        module_ = net
+
+    Estimator.__module__ = "skorch.classifier"
+    scores = [sc.metrics.evaluate(exp, model, **MODEST) for model in (Estimator(), net)]
+    np.testing.assert_array_equal(scores[0]["value"], scores[1]["value"])
+
+
+def test_maps_on_inputs_that_have_numbers_for_names_are_scored(kit):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.head = nn.Conv1d(2, 4, 5), nn.Conv1d(1, 4, 3), nn.Linear(8, 3)
+
+        def forward(self, x, y):
+            return self.head(torch.cat([self.a(x).relu().mean(-1), self.b(y).relu().mean(-1)], 1))
+
+    torch.manual_seed(0)
+    model, both = Two().eval(), (torch.randn(3, 2, 60), torch.randn(3, 1, 40))
+    exp = sc.explain(model, both, of=[0, 1], method="hires-cam", signed=True)
+    scores = sc.metrics.evaluate(exp, model, inputs=both, **MODEST)
+    assert np.isfinite(scores["mean"]).all()

@@ -470,3 +470,18 @@ def test_no_stretch_of_what_is_not_there(net, record):
         found.between(5000, 6000)
     with pytest.raises(sc.LayoutError, match="axis of positions"):
         found.between(0, 1, dim="channel")
+
+
+def test_windows_of_a_stretch_keep_their_numbers_when_saved(net, tmp_path):
+    record = np.random.default_rng(0).normal(size=(2, LENGTH)).astype("float32")
+    stretch = sc.explain_record(net, record, window=WINDOW, target=1).between(1000, 1300)
+    stretch.save(tmp_path / "stretch.zarr")
+    assert stretch.windows["window"].values[0] > 0
+    assert sc.load(tmp_path / "stretch.zarr").windows.identical(stretch.windows)
+
+
+@pytest.mark.parametrize("wrong", [{"window": "2 s"}, {"window": None}, {"overlap": "a"}, {"overlap": None}], ids=str)  # fmt: skip
+def test_windows_and_overlaps_that_are_no_numbers_are_refused(net, wrong):
+    record = np.zeros((2, LENGTH), "float32")
+    with pytest.raises(sc.InputError, match=f"{next(iter(wrong))} is"):
+        sc.explain_record(net, record, **{"window": WINDOW, **wrong})

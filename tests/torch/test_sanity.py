@@ -154,3 +154,26 @@ def test_sensitivity_is_the_largest_and_the_mean_relative_change(trained):
     found = scores["value"].values[:, :, 0, 0, 0]
     np.testing.assert_allclose(found[0], np.max(changes, axis=0), rtol=1e-4)
     np.testing.assert_allclose(found[1], np.mean(changes, axis=0), rtol=1e-4)
+
+
+def test_maps_on_the_raw_signal_are_checked_as_those_of_the_networks_input(trained):
+    model, data = trained
+    x = data.inputs[:3]
+    raw = sc.explain(model, x / 2, layout=data.layout, target=1, preprocess=lambda each: each * 2)
+    own = sc.explain(model, x, layout=data.layout, target=1)
+    found, wanted = (sc.metrics.sanity(each, model, "independent", steps=2) for each in (raw, own))
+    np.testing.assert_allclose(found["independent"], wanted["independent"], atol=1e-6)
+
+
+def test_what_cannot_be_explained_again_from_the_result_is_refused(trained):
+    model, data = trained
+    x, options = data.inputs[:2], {"layout": data.layout, "target": 1}
+    record = sc.explain_record(model, np.concatenate(x, axis=-1), window=x.shape[-1] / (data.layout.sampling_rate or 1), **options)  # fmt: skip
+    with pytest.raises(sc.InputError, match="window by window"):
+        sc.metrics.sanity(record, model)
+    with pytest.raises(sc.InputError, match="unequal length"):
+        sc.metrics.sanity(sc.explain(model, [x[0], x[1][:, :-40]], **options), model)
+    whole = sc.explain(model, x, **options)
+    places = whole.maps[whole.dims[0]].values
+    with pytest.raises(sc.InputError, match="it is a stretch"):
+        sc.metrics.sanity(whole.between(places[5], places[-50]), model, "cascading")

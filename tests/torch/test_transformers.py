@@ -345,3 +345,24 @@ def test_heat_of_tokens_lies_on_the_ventricular_beat(beats, method, least):
         shares.append(heat[near].sum() / heat.sum())
         chances.append(near.mean())
     assert np.mean(shares) > least > 1.5 * np.mean(chances)
+
+
+class Mixed(nn.Module):
+    """Patches, then linear layers on channels that lie last, without a normalisation among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(1, 12, 4, stride=4), nn.Linear(12, 3)
+        self.mlp = nn.Sequential(nn.Linear(12, 24), nn.GELU(), nn.Linear(24, 12))
+
+    def forward(self, x):
+        return self.head(self.mlp(self.patches(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+@pytest.mark.parametrize("grid", [(12, 10), (12, 12), (24, 10)], ids=str)
+def test_channels_that_lie_last_are_found_where_there_are_as_many_tokens_as_channels(grid):
+    torch.manual_seed(0)
+    net, x = Mixed().eval(), torch.randn(2, 1, 4 * grid[0], 4 * grid[1])
+    exp = sc.explain(net, x, layer="mlp", target=1, method="hires-cam", signed=True)
+    a, g = pulled(net, x, "mlp", 1)
+    assert_close(exp.native().values[:, 0, 0], (a * g).sum(-1).numpy())

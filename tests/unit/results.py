@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import numpy as np
+import xarray as xr
 
 from signalcam import Explanation, Layout
 from signalcam.align import Axis
@@ -43,6 +44,30 @@ def make(grids=GRIDS, **changes):
         "provenance": {"model": "Net", "score": "logit; logits returned by the model"},
     }
     return Explanation(**known | changes)
+
+
+def scored(exp, metrics=("deletion", "insertion"), curves=("most first", "$least$ first")):
+    """The same result with the scores it may carry: two curves at each target and layer, beside two baselines."""
+    methods = [*exp.methods, "random-cam", "input-energy"]
+    cells = len(exp.targets), len(methods), len(exp.layer_names)
+    rng = np.random.default_rng(5)
+    value, curve = rng.random((2, len(exp), *cells)), rng.random((2, len(exp), *cells, 4))
+    summary = ("metric", "target", "method", "layer")
+    scores = xr.Dataset(
+        {
+            "value": (("metric", "sample", *summary[1:]), value),
+            **{name: (summary, value.mean(axis=1)) for name in ("mean", "low", "high")},
+            "count": (summary, np.full((2, *cells), len(exp))),
+            "curve_score": (("curve", "sample", *summary[1:], "step"), curve),
+            "removed": (("layer", "step"), np.tile(np.linspace(0, 1, 4), (cells[2], 1))),
+        },
+        {
+            "metric": list(metrics), "better": ("metric", ["lower", "higher"]), "curve": list(curves),
+            "sample": list(exp.sample_names), "target": list(exp.targets), "method": methods, "layer": list(exp.layer_names),
+        },
+        {"measure": "probability"},
+    )  # fmt: skip
+    return exp.with_scores(scores)
 
 
 def assert_same(one, other):

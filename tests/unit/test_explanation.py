@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from signalcam import CamError, Layout, MethodError, TargetError
+from signalcam import CamError, Layout, LayoutError, MethodError, TargetError
 from signalcam.align import Axis, evenly
 from signalcam.native import LayerMaps
 from unit.results import METHODS, SAMPLES, TARGETS, assert_same, make
@@ -389,3 +389,15 @@ def test_normalising_leaves_the_rest_and_the_original_alone(exp):
 def test_unknown_normalisation_raises(exp):
     with pytest.raises(MethodError, match="no normalisation 'l2'"):
         exp.normalized("l2")
+
+
+def test_a_stretch_may_have_no_end(exp):
+    assert exp.between(2, np.inf).maps.sizes["time"] == 20
+    assert exp.between(-np.inf, 1).maps.sizes["time"] == 11
+    assert exp.between(np.array(1.0), np.float32(2)).maps.sizes["time"] == 11
+
+
+@pytest.mark.parametrize("ends", [(np.nan, 2), (0, np.nan), ("0", "2"), (None, 2)], ids=str)
+def test_a_stretch_between_what_is_no_number_is_refused(exp, ends):
+    with pytest.raises(LayoutError, match="give two numbers"):
+        exp.between(*ends)

@@ -227,3 +227,9 @@ def test_wrong_number_of_coordinates_raises():
 def test_line_of_an_axis_of_any_length_is_known_at_once():
     assert ECG.line("time", 10**12) == (0, 1 / ECG.sampling_rate)
     assert Layout("batch channel time").line("time", 10**12) == (0, 1)
+
+
+@pytest.mark.parametrize("names", [5, [None, ["a"]], [["a"], 3]], ids=str)
+def test_token_names_that_are_no_lists_are_refused(names):
+    with pytest.raises(LayoutError, match="where a list was expected"):
+        Layout("batch token", token_names=names)

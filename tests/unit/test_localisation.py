@@ -148,3 +148,9 @@ def test_a_metric_that_is_not_there_or_does_not_fit_is_refused():
 def test_maps_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="not finite"):
         localisation(explained([[0, np.inf, 1, 2]]), [[(1, 2)]])
+
+
+@pytest.mark.parametrize("wrong", [{"level": 2}, {"top": -0.1}, {"tolerance": -1}, {"level": "a"}, {"top": np.nan}], ids=str)  # fmt: skip
+def test_shares_and_tolerances_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} is"):
+        localisation(explained([MAP]), np.array([TRUTH], bool), **wrong)

@@ -185,6 +185,10 @@ def localisation(
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     names = _chosen(metrics, exp.dims)
+    for what, value, most in (("tolerance", tolerance, np.inf), ("level", level, 1), ("top", top, 1)):  # fmt: skip
+        if not isinstance(value, int | float | np.number) or not 0 <= value <= most:
+            message = f"{what} is {value!r}; give a number from 0 {'on' if most > 1 else 'to 1'}."
+            raise InputError(message)
     masks, maps = _masks(exp, truth), exp.maps.values
     reach = [tolerance / _step(exp, dim) for dim in exp.dims]
     places = exp.maps[exp.dims[0]].values if len(exp.dims) == 1 else None

@@ -75,6 +75,8 @@ def sanity(
     """
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
+    exp = exp if exp.at_network_input is None else replace(exp.at_network_input, of="")
+    _check(exp)
     asked = _Asked(exp, model, seed, explainer, extra)
     wanted = _wanted(checks, asked)
     if not is_count(steps):
@@ -90,6 +92,19 @@ def sanity(
     single = {"emprt": asked.emprt, "random-logit": asked.random_logit, "completeness": asked.completeness}  # fmt: skip
     found |= {name.replace("-", "_"): (AXES, single[name]()) for name in single if name in wanted}
     return xr.Dataset(found, coords, {**exp.provenance, "seed": seed})
+
+
+def _check(exp: Explanation) -> None:
+    """Refuse results whose maps cannot be made again from the explained input alone."""
+    if exp.windows is not None:
+        message = "the record was explained window by window, and sanity explains samples again. Explain its windows as samples: signalcam.explain(model, windows)."
+        raise InputError(message)
+    if exp.of:
+        message = f"the maps are drawn on {exp.of!r}, one input of several, and sanity explains again from that one alone. Explain a model of one input, with the others held inside it."
+        raise InputError(message)
+    if exp.shapes is not None:
+        message = "the samples are of unequal length, and sanity compares maps of one length. Take samples of one: exp.isel(sample=[...])."
+        raise InputError(message)
 
 
 def _wanted(checks: Sequence[Check] | Check | None, asked: _Asked) -> list[str]:
@@ -145,7 +160,12 @@ class _Asked:
         with warnings.catch_warnings():  # a blank map is what is counted here, not warned of
             warnings.simplefilter("ignore", CamWarning)
             tree = inputs.inputs if self.extra else inputs
-            return replace(self.explainer, **changes)(tree, extra=self.extra)
+            found = replace(self.explainer, **changes)(tree, extra=self.extra)
+        for mine, other in zip(self.exp.layers, found.layers, strict=True):
+            if mine.values.shape[3:] != other.values.shape[3:]:
+                message = f"maps made again at layer {mine.name!r} have {other.values.shape[3:]} positions, and the result has {mine.values.shape[3:]}: it is a stretch, or the model changed. Explain the samples as the model takes them."
+                raise InputError(message)
+        return found
 
     # --- other weights ---------------------------------------------------------------------------
 

@@ -145,7 +145,7 @@ class Scoring:
     @cached_property
     def asker(self) -> Asker:
         """Asks the model."""
-        return self._asker(self.how.model)
+        return self._asker(self.explainer.model)
 
     def _asker(self, model: Any) -> Asker:
         backend = self.explainer.backend

@@ -158,18 +158,23 @@ class Plotter:
 
         return draw(self._explanation, sample, **options)
 
-    def spectrogram(self, sample: int = 0, **options: Any) -> Axes:
+    def spectrogram(
+        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
+        loudness: Any = None, frequency: Any = "given", **drawing: Any,
+    ) -> Axes:  # fmt: skip
         """Draw a spectrogram in grey, time across, under heat as opaque as it is strong.
 
         Bands that are not evenly spaced (mel) are drawn side by side, with ticks at their Hz.
 
         Args:
             sample: Its number.
-            options: The common ones (see the class); ``loudness=``, what the input is: ``"power"`` or
-                ``"amplitude"``, drawn in dB down to 80 below the loudest, or ``"given"`` (by default where
-                it holds negative values or the layout's units are dB, else power); ``frequency="log"`` for
-                octaves of one height; ``opacity=`` of the strongest heat, ``image_kws=`` and ``heat_kws=``
-                for ``Axes.imshow``.
+            target: A name; see the class.
+            method: A name.
+            layer: A name.
+            loudness: What the input is: ``"power"`` or ``"amplitude"``, drawn in dB down to 80 below the loudest, or
+                ``"given"`` (by default where it holds negative values or the layout's units are dB, else power).
+            frequency: ``"log"`` for octaves of one height.
+            drawing: Those of ``image``.
 
         Raises:
             CamError: The map has no axis called ``time`` and one more, or an option does not fit.
@@ -180,12 +185,15 @@ class Plotter:
             >>> heard.plot.spectrogram(frequency="log").get_ylabel()
             'frequency (Hz)'
         """
-        from signalcam.plot.image import draw_spectrogram  # noqa: PLC0415 - matplotlib only when drawing
+        from signalcam.plot.image import ImageDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         self._needs(2, "spectrogram")
-        return draw_spectrogram(self._explanation, sample, **options)
+        which = {"target": target, "method": method, "layer": layer, "loudness": loudness, "frequency": frequency}  # fmt: skip
+        return ImageDisplay.from_spectrogram(self._explanation, sample, **which).plot(**drawing).ax_
 
-    def image(self, sample: int = 0, **options: Any) -> Axes:
+    def image(
+        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None, **drawing: Any
+    ) -> Axes:  # fmt: skip
         """Draw a grey or colour picture under heat as opaque as it is strong.
 
         Three channels, wherever they are, are red, green and blue; any other number is averaged to grey.
@@ -193,7 +201,10 @@ class Plotter:
 
         Args:
             sample: Its number.
-            options: The common ones (see the class); ``opacity=`` of the strongest heat, ``image_kws=``
+            target: A name; see the class.
+            method: A name.
+            layer: A name.
+            drawing: The common options (see the class); ``opacity=`` of the strongest heat, ``image_kws=``
                 and ``heat_kws=`` for ``Axes.imshow``.
 
         Raises:
@@ -204,12 +215,16 @@ class Plotter:
             >>> ax.get_xlabel()
             'width'
         """
-        from signalcam.plot.image import draw  # noqa: PLC0415 - matplotlib only when drawing
+        from signalcam.plot.image import ImageDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         self._needs(2, "image")
-        return draw(self._explanation, sample, **options)
+        which = {"target": target, "method": method, "layer": layer}
+        return ImageDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_
 
-    def volume(self, sample: int = 0, **options: Any) -> Axes:
+    def volume(
+        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
+        style: str | None = None, at: Sequence[float] | None = None, axis: str | None = None, count: int = 12, **drawing: Any,
+    ) -> Axes:  # fmt: skip
         """Draw slices of a volume, or frames of a video, all at one scale and in true proportions.
 
         Proportions are those of the layout's ``spacing``, if all axes have one. An axis named after the direction it
@@ -217,10 +232,14 @@ class Plotter:
 
         Args:
             sample: Its number.
-            options: The common ones (see the class); ``style="slices"``, three through the strongest point
-                or ``at=`` a place in the units of the axes, or ``style="montage"`` (by default where there
-                is time), ``count=`` of them, 12 by default, along ``axis=``; ``opacity=`` of the strongest
-                heat, ``image_kws=`` and ``heat_kws=`` for ``Axes.imshow``.
+            target: A name; see the class.
+            method: A name.
+            layer: A name.
+            style: ``"slices"``, three through one point, or ``"montage"`` (by default where there is time).
+            at: The point, in the units of the axes; the strongest by default.
+            axis: Along which a montage goes.
+            count: How many slices of a montage.
+            drawing: Those of ``image``.
 
         Raises:
             CamError: The map has not 3 axes, ``at`` lies outside, or an option does not fit.
@@ -232,10 +251,11 @@ class Plotter:
             >>> ax.get_xticklabels()[0].get_text()
             'depth 9'
         """
-        from signalcam.plot.volume import draw  # noqa: PLC0415 - matplotlib only when drawing
+        from signalcam.plot.volume import VolumeDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         self._needs(3, "volume")
-        return draw(self._explanation, sample, **options)
+        which = {"target": target, "method": method, "layer": layer, "style": style, "at": at, "axis": axis, "count": count}  # fmt: skip
+        return VolumeDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_  # fmt: skip
 
     def video(self, path: str | PathLike[str], sample: int = 0, **options: Any) -> None:
         """Write a video; see ``Explanation.save_video``."""
@@ -315,18 +335,24 @@ class Plotter:
         which = {"target": target, "method": method, "layer": layer, "channel": channel}
         return CurveDisplay.from_explanation(self._explanation, by, **which).plot(**drawing).ax_
 
-    def curve(self, scores: xr.DataArray | xr.Dataset, *, baseline: str = "random", **drawing: Any) -> Axes:  # fmt: skip
+    def curve(
+        self, scores: xr.DataArray | xr.Dataset | None = None, *, curve: str | None = None, target: Any = None, layer: Any = None,
+        baseline: str | tuple[str, ...] = ("random", "input-energy"), **drawing: Any,
+    ) -> Axes:  # fmt: skip
         """Draw what a metric gave at each step, such as the score as more and more is removed.
 
         Args:
-            scores: Over ``(sample, method, step)``, whatever the last is called; the first two may be missing. The
+            scores: Those that the result carries (``exp.with_scores``) where none are given. Else over ``(sample, method, step)``, whatever the last is called; the first two may be missing. The
                 coordinate of the steps, such as the share removed, and its ``units`` and ``long_name`` are said
                 below. Of a dataset its only variable is drawn, or ``curve_score`` over the share ``removed``.
-            baseline: Methods whose names begin so are dashed and grey.
+            curve: Which of the curves carried, a name of ``exp.metrics["curve"]``; the first by default.
+            target: A name, of what is carried.
+            layer: A name, of what is carried.
+            baseline: Methods whose names begin so are grey and broken.
             drawing: ``ax=`` or ``fig=``, ``legend=``, ``line_kws=`` and ``band_kws=``.
 
         Raises:
-            InputError: The array has other axes, or the dataset several variables.
+            InputError: The array has other axes, the dataset several variables, or there is nothing to draw.
 
         Example:
             >>> import numpy as np, xarray as xr
@@ -337,7 +363,12 @@ class Plotter:
         """
         from signalcam.plot.curves import CurveDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
-        return CurveDisplay.from_scores(scores, baseline=baseline).plot(**drawing).ax_
+        display = (
+            CurveDisplay.from_carried(self._explanation, curve, target=target, layer=layer, baseline=baseline)
+            if scores is None
+            else CurveDisplay.from_scores(scores, baseline=baseline)
+        )  # fmt: skip
+        return display.plot(**drawing).ax_
 
     def _needs(self, axes: int, figure: str) -> None:
         """Refuse a figure that has no place for the map's axes."""

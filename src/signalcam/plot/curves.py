@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # told apart by most eyes: Okabe and Ito 2008, "Color Universal Design", without yellow and black
 COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#E69F00", "#009E73")
 _DASHES = ("solid", "dashdot", "dotted")  # once every colour is used
+BASELINES = ("random", "input-energy")  # how their names begin
 GROUPS = ("class", "predicted", "outcome")
 
 
@@ -113,7 +114,26 @@ class CurveDisplay:
         )  # fmt: skip
 
     @classmethod
-    def from_scores(cls, scores: xr.DataArray | xr.Dataset, *, baseline: str = "random") -> Self:
+    def from_carried(
+        cls, exp: Explanation, curve: str | None = None, *, target: Any = None, layer: Any = None, baseline: str | tuple[str, ...] = BASELINES,
+    ) -> Self:  # fmt: skip
+        """Average one of the curves that a result carries; see ``Plotter.curve``."""
+        if exp.metrics is None or "curve_score" not in exp.metrics:
+            message = "the result carries no curves of a metric, so there is nothing to draw. Let it: exp.with_scores(signalcam.metrics.evaluate(exp, model)), or pass scores."
+            raise InputError(message)
+        named = {"curve": curve, "target": target, "layer": layer}
+        known = {axis: exp.metrics[axis].values.tolist() for axis in named}
+        names = {axis: known[axis][0] if name is None else chosen(name, known[axis], axis) for axis, name in named.items()}  # fmt: skip
+        places = {axis: known[axis].index(name) for axis, name in names.items()}
+        display = cls.from_scores(exp.metrics[["curve_score", "removed"]].isel(places), baseline=baseline)  # fmt: skip
+        display.upright = exp.metrics.attrs.get("measure") or display.upright
+        display.title = f"{', '.join(map(str, names.values()))}\nmean ± 1 standard deviation over {len(exp)} samples"
+        return display
+
+    @classmethod
+    def from_scores(
+        cls, scores: xr.DataArray | xr.Dataset, *, baseline: str | tuple[str, ...] = BASELINES
+    ) -> Self:  # fmt: skip
         """Average the curves of a metric over samples; see ``Plotter.curve``."""
         array, step = _scores(scores)
         x = _places(array, step)
@@ -187,8 +207,8 @@ def _legend(ax: Axes) -> None:
 def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """A colour and a dash for each curve."""
     own = cycle([{"color": colour, "linestyle": dash} for dash in _DASHES for colour in COLOURS])
-    plain = {"color": "0.35", "linestyle": "dashed"}
-    return [{"linewidth": 1.5, **(plain if curve.baseline else next(own))} for curve in curves]
+    plain = cycle([{"color": "0.35", "linestyle": dash} for dash in ("dashed", "dotted")])
+    return [{"linewidth": 1.5, **next(plain if curve.baseline else own)} for curve in curves]
 
 
 def _mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

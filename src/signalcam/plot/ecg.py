@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from signalcam.errors import LayoutError
 from signalcam.plot.signal import SignalDisplay, centred, strongest
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import SubFigure
     from matplotlib.image import AxesImage
-    from matplotlib.lines import Line2D
 
     from signalcam.explanation import Explanation
 
@@ -195,7 +196,12 @@ class EcgDisplay:
 
     def _trace(self, page: Page, line: np.ndarray, row: int, first: int, line_kws: dict[str, Any]) -> None:  # fmt: skip
         kept = envelope(line)
-        options = {"color": "black", "linewidth": 0.8, "zorder": 2, **line_kws}
+        options = {
+            "color": "black",
+            "linewidth": 0.8,
+            "zorder": 2,
+            **normalize_kwargs(line_kws, Line2D),
+        }
         self.line_ += self.ax_.plot(
             page.x(first + kept), page.middle(row) + line[kept] * page.gain, **options
         )

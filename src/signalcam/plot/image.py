@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from signalcam.plot.view import Ruler, View, axes_for, axis_label, colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
 
     from signalcam.explanation import Explanation
 
@@ -25,83 +28,128 @@ Loudness = Literal["power", "amplitude", "given"]
 _PER_TEN = {"power": 10, "amplitude": 20}  # dB for each power of ten
 
 
-def draw(  # noqa: PLR0913 - the options of a figure
-    exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None, colorbar: bool = True,
-    image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
-) -> Axes:  # fmt: skip
-    """Draw one sample's picture under its heat; see ``Plotter.image``."""
-    view = View.of(exp, sample, target, method, layer)
-    upright, across = ("height", "width") if {"height", "width"} <= set(exp.dims) else exp.dims
-    picture = Picture.of(view, (upright, across))
-    rulers = Ruler.of(view.exp, across), Ruler.of(view.exp, upright)
-    shape = abs(np.ptp(rulers[0].edges) / np.ptp(rulers[1].edges))
-    alike = exp.layout.unit(across) == exp.layout.unit(upright)
-    square = alike and 1 / _SLENDER < shape < _SLENDER
-    ax = axes_for(ax, fig, float(np.clip(4.5 * shape, 3, 10)) + 1.5, 4.5)
-    heat = view.heat if exp.dims == (upright, across) else view.heat.T
-    drawn: dict[str, Any] = {
-        "extent": (*rulers[0].edges, *rulers[1].edges[::-1]), "origin": "upper", "aspect": "equal" if square else "auto",
-    }  # fmt: skip
-    base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})
-    ax.imshow(picture.values, **base)
-    bar = Heat.of(view, **look).draw(ax, heat, **drawn | (heat_kws or {}))
-    _finish(ax, view, (across, upright), rulers, caption(view, picture.note))
-    ax.invert_yaxis()
-    if colorbar:
-        colour_bar(ax, bar, view)
-    return ax
+@dataclass
+class ImageDisplay:
+    """A picture or a spectrogram with its heat, ready to be drawn by ``plot``.
+
+    Args:
+        view: The map and what to say about it.
+        picture: ``(up, across)`` in grey or ``(up, across, 3)`` in red, green and blue, from 0 to 1.
+        heat: Its importance, ``(up, across)``.
+        dims: The axes that run up and across.
+        rulers: Where the entries of both are drawn.
+        grey: What is black and what is white, where the picture is grey.
+        note: How the picture came about.
+        rising: Whether the first row is at the bottom, as in a spectrogram.
+
+    Attributes:
+        picture_: The picture.
+        heat_: The heat over it.
+        bar_: The colour bar, or ``None``.
+        ax_: Where it was drawn.
+        figure_: The figure of ``ax_``.
+
+    Example:
+        >>> import signalcam as sc
+        >>> from signalcam.plot.image import ImageDisplay
+        >>> display = ImageDisplay.from_explanation(sc.explain(image_network, image)).plot()
+        >>> display.picture_.set_interpolation("bilinear")
+    """
+
+    view: View
+    picture: np.ndarray
+    heat: np.ndarray
+    dims: tuple[str, str]
+    rulers: tuple[Ruler, Ruler]
+    grey: tuple[float, float] = (0.0, 1.0)
+    note: str = ""
+    rising: bool = False
+    picture_: AxesImage = field(init=False)
+    heat_: AxesImage = field(init=False)
+    bar_: Colorbar | None = field(init=False, default=None)
+    ax_: Axes = field(init=False)
+    figure_: Figure | SubFigure = field(init=False)
+
+    @classmethod
+    def from_explanation(
+        cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None
+    ) -> Self:  # fmt: skip
+        """Take one sample's picture; see ``Plotter.image``."""
+        view = View.of(exp, sample, target, method, layer)
+        up, across = ("height", "width") if {"height", "width"} <= set(exp.dims) else exp.dims
+        picture = Picture.of(view, (up, across))
+        return cls(view, picture.values, *_laid(view, (up, across)), note=picture.note)
+
+    @classmethod
+    def from_spectrogram(
+        cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
+        loudness: Loudness | None = None, frequency: Literal["given", "log"] = "given",
+    ) -> Self:  # fmt: skip
+        """Take one sample's spectrogram; see ``Plotter.spectrogram``."""
+        if "time" not in exp.dims:
+            message = f"a spectrogram has an axis called 'time'; this map has {' and '.join(exp.dims)}. Name it in the layout, or use exp.plot.image()."
+            raise LayoutError(message)
+        view = View.of(exp, sample, target, method, layer)
+        dims = next(dim for dim in exp.dims if dim != "time"), "time"
+        x, _ = view.moved(dims)
+        mean = x.reshape(-1, *x.shape[-2:]).mean(axis=0)
+        shown, ends, note = _in_decibels(mean, loudness, exp.layout.units)
+        heat, _, rulers = _laid(view, dims)
+        if frequency == "log":
+            rows, ruler = _logarithmic(view, dims[0])
+            shown, heat, rulers = shown[rows], heat[rows], (ruler, rulers[1])
+        elif frequency != "given":
+            message = f"frequency is {frequency!r}; expected 'given' or 'log'."
+            raise MethodError(message)
+        return cls(view, shown, heat, dims, rulers, ends, note, rising=True)
+
+    def plot(
+        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, colorbar: bool = True,
+        image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
+    ) -> Self:  # fmt: skip
+        """Draw; see ``Plotter.image`` for the options."""
+        heat = Heat.of(self.view, **look)
+        aspect, size = self._proportions()
+        self.ax_ = ax = axes_for(ax, fig, *size)
+        self.figure_ = ax.figure
+        up, across = self.rulers
+        ends = up.edges if self.rising else up.edges[::-1]
+        drawn: dict[str, Any] = {
+            "extent": (*across.edges, *ends), "origin": "lower" if self.rising else "upper", "aspect": aspect,
+        }  # fmt: skip
+        base: dict[str, Any] = {"cmap": "gray", "vmin": self.grey[0], "vmax": self.grey[1]}
+        self.picture_ = ax.imshow(self.picture, **base | drawn | (image_kws or {}))
+        self.heat_ = heat.draw(ax, self.heat, **drawn | (heat_kws or {}))
+        self._finish(ax)
+        self.bar_ = colour_bar(ax, heat.mappable, self.view) if colorbar else None
+        return self
+
+    def _proportions(self) -> tuple[str, tuple[float, float]]:
+        """Whether a step up is as long as one across, and the inches of a figure of its own."""
+        if self.rising:
+            return "auto", (9.5, 4.5)
+        up, across = self.rulers
+        shape = abs(np.ptp(across.edges) / np.ptp(up.edges))
+        units = {self.view.exp.layout.unit(dim) for dim in self.dims}
+        square = len(units) == 1 and 1 / _SLENDER < shape < _SLENDER
+        return "equal" if square else "auto", (float(np.clip(4.5 * shape, 3, 10)) + 1.5, 4.5)
+
+    def _finish(self, ax: Axes) -> None:
+        """Set limits, ticks, labels and the title, in which names are no formulas."""
+        low, high = sorted(self.rulers[0].edges)
+        ax.set_ylim(*(low, high) if self.rising else (high, low))
+        ax.set_xlim(*sorted(self.rulers[1].edges))
+        for axis, ruler, dim in zip((ax.yaxis, ax.xaxis), self.rulers, self.dims, strict=True):
+            ruler.label(axis)
+            axis.set_label_text(axis_label(self.view.exp, dim), parse_math=False)
+        ax.set_title(caption(self.view, self.note), fontsize="medium", loc="left", parse_math=False)
 
 
-def draw_spectrogram(  # noqa: PLR0913 - the options of a figure
-    exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None, colorbar: bool = True,
-    loudness: Loudness | None = None, frequency: Literal["given", "log"] = "given",
-    image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
-) -> Axes:  # fmt: skip
-    """Draw one sample's spectrogram in grey under its heat; see ``Plotter.spectrogram``."""
-    if "time" not in exp.dims:
-        message = f"a spectrogram has an axis called 'time'; this map has {' and '.join(exp.dims)}. Name it in the layout, or use exp.plot.image()."
-        raise LayoutError(message)
-    view = View.of(exp, sample, target, method, layer)
-    upright = next(dim for dim in exp.dims if dim != "time")
-    x, _ = view.moved((upright, "time"))
-    grey, ends, note = _in_decibels(
-        x.reshape(-1, *x.shape[-2:]).mean(axis=0), loudness, exp.layout.units
-    )
-    heat = view.heat.T if exp.dims[0] == "time" else view.heat
-    rulers = [Ruler.of(view.exp, "time"), Ruler.of(view.exp, upright)]
-    if frequency == "log":
-        rows, rulers[1] = _logarithmic(view, upright)
-        grey, heat = grey[rows], heat[rows]
-    elif frequency != "given":
-        message = f"frequency is {frequency!r}; expected 'given' or 'log'."
-        raise MethodError(message)
-    ax = axes_for(ax, fig, 9.5, 4.5)
-    drawn: dict[str, Any] = {
-        "extent": (*rulers[0].edges, *rulers[1].edges),
-        "origin": "lower",
-        "aspect": "auto",
-    }
-    base: dict[str, Any] = (
-        {"cmap": "gray", "vmin": ends[0], "vmax": ends[1]} | drawn | (image_kws or {})
-    )
-    ax.imshow(grey, **base)
-    bar = Heat.of(view, **look).draw(ax, heat, **drawn | (heat_kws or {}))
-    _finish(ax, view, ("time", upright), rulers, caption(view, note))
-    if colorbar:
-        colour_bar(ax, bar, view)
-    return ax
-
-
-def _finish(ax: Axes, view: View, dims: Any, rulers: Any, title: str) -> None:
-    """Set limits (rising), ticks, labels and the title."""
-    ax.set_xlim(*sorted(rulers[0].edges))
-    ax.set_ylim(*sorted(rulers[1].edges))
-    for axis, ruler, dim in zip((ax.xaxis, ax.yaxis), rulers, dims, strict=True):
-        ruler.label(axis)
-        axis.set_label_text(axis_label(view.exp, dim))
-    ax.set_title(title, fontsize="medium", loc="left")
+def _laid(view: View, dims: tuple[str, str]) -> tuple[np.ndarray, tuple[str, str], tuple[Ruler, Ruler]]:  # fmt: skip
+    """The map, its axes and their rulers, as they run up and across."""
+    up, across = dims
+    heat = view.heat if view.exp.dims == dims else view.heat.T
+    return heat, dims, (Ruler.of(view.exp, up), Ruler.of(view.exp, across))
 
 
 def _in_decibels(

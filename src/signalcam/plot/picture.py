@@ -14,6 +14,7 @@ from signalcam.plot.view import DARK_TO_LIGHT, DIVERGING, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 _OPACITY = 0.85  # of the strongest heat: the picture stays visible below it
 _LEVELS = 256
@@ -102,11 +103,15 @@ class Heat:
         alpha: np.ndarray = self.opacity * seen
         return alpha
 
-    def draw(self, ax: Axes, heat: np.ndarray, **options: Any) -> ScalarMappable:
+    def draw(self, ax: Axes, heat: np.ndarray, **options: Any) -> AxesImage:
         """Lay it over what the axes show."""
         own = {"cmap": self.colours, "norm": self.scale, "alpha": self.alpha(heat)}
         drawn: dict[str, Any] = own | options
-        ax.imshow(np.where(np.isfinite(heat), heat, 0), **drawn)
+        return ax.imshow(np.where(np.isfinite(heat), heat, 0), **drawn)
+
+    @property
+    def mappable(self) -> ScalarMappable:
+        """What a colour bar shows: the colours where they are opaque."""
         return ScalarMappable(self.scale, self.colours)
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:

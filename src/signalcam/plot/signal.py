@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
 from signalcam.errors import LayoutError
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
-    from matplotlib.lines import Line2D
 
     from signalcam.explanation import Explanation
 
@@ -139,7 +140,7 @@ class SignalDisplay:
         options = {
             "color": "black",
             "linewidth": 0.8 if len(lines) == 1 else 0.7,
-            **line_kws,
+            **normalize_kwargs(line_kws, Line2D),
             **visible,
         }
         drawn = (
@@ -188,7 +189,16 @@ class SignalDisplay:
         ends = [low, low + value * gain]
         ax.plot([1.01, 1.01], ends, color="black", linewidth=2, transform=margin, clip_on=False)
         label = f"{value:g} {self.view.exp.layout.units or ''}".strip()
-        ax.text(1.016, low, label, va="bottom", rotation=90, fontsize="small", transform=margin)
+        ax.text(
+            1.016,
+            low,
+            label,
+            va="bottom",
+            rotation=90,
+            fontsize="small",
+            transform=margin,
+            parse_math=False,
+        )
 
     # --- heat ------------------------------------------------------------------------------------
 
@@ -295,13 +305,19 @@ def numbers_of(channels: Sequence[int | str] | None, names: list[str]) -> list[i
     """Which channels are meant, by name or number; all by default."""
     if channels is None:
         return list(range(len(names)))
+    asked: list[Any] = (
+        [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
+    )
+    if not asked:
+        message = "channels= is empty, so there is nothing to draw. Leave it out to draw all."
+        raise LayoutError(message)
     try:
         return [
             names.index(each) if isinstance(each, str) else range(len(names))[each]
-            for each in channels
+            for each in asked
         ]
-    except (ValueError, IndexError) as error:
-        message = f"there is no such channel in {list(channels)}; the input has {', '.join(names)}."
+    except (ValueError, IndexError, TypeError) as error:
+        message = f"there is no such channel in {asked}; the input has {', '.join(names)}."
         raise LayoutError(message) from error
 
 

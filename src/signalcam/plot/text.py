@@ -20,6 +20,7 @@ from signalcam.wording import Word, runs_leftwards, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.font_manager import FontProperties
     from matplotlib.transforms import Bbox, Transform
 
@@ -39,7 +40,8 @@ _LONGEST = 24  # letters of a bar's name
 
 def draw(  # noqa: PLR0913 - the options of a figure
     exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, style: str = "inline",
+    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None,
+    style: str = "inline",
     cmap: str | None = None, vmin: float | None = None, vmax: float | None = None, colorbar: bool = True,
     text_kws: dict[str, Any] | None = None,
 ) -> Axes:  # fmt: skip
@@ -53,7 +55,8 @@ def draw(  # noqa: PLR0913 - the options of a figure
     found = words(_names(whole.exp))
     view = replace(whole, heat=whole.heat[[word.token for word in found]])
     colours = ScalarMappable(view.scale(vmin, vmax), cmap or (DIVERGING if view.signed else LIGHT_TO_DARK))  # fmt: skip
-    ax, tallest = (axes_for(None, None, 9, 3), _TALLEST) if ax is None else (ax, None)
+    tallest = _TALLEST if ax is None and fig is None else None
+    ax = axes_for(ax, fig, 9, 3)
     ax.set_title(_title(whole, view), fontsize="medium", loc="left", parse_math=False)
     _STYLES[style](_Page(ax, tallest, text_kws or {}), view, found, colours, colorbar=colorbar)
     return ax

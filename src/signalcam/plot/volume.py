@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from matplotlib.patheffects import withStroke
@@ -15,7 +15,9 @@ from signalcam.plot.view import View, axes_for, colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
 
     from signalcam.explanation import Explanation
 
@@ -23,6 +25,7 @@ STYLES = ("slices", "montage")
 _GAP = 0.015  # of the width of a figure: between two slices
 _WIDE = 10.0  # inches, of a figure of its own
 _TALLEST = 12.0
+_LINE = 0.2  # of a title
 _OPPOSITES = {
     "left": "right", "right": "left", "anterior": "posterior", "posterior": "anterior",
     "superior": "inferior", "inferior": "superior",
@@ -30,7 +33,7 @@ _OPPOSITES = {
 _UP = ("superior", "anterior")  # shown at the top of a slice, the first of them that it has
 _TO_THE_RIGHT = ("right", "anterior")
 _UPRIGHT = {"superior": 0, "inferior": 0, "anterior": 1, "posterior": 1, "right": 2, "left": 2}
-_LETTERING: dict[str, Any] = {"color": "white", "fontsize": "small", "path_effects": [withStroke(linewidth=1.5, foreground="black")]}  # fmt: skip
+_LETTERING: dict[str, Any] = {"color": "white", "fontsize": "small", "path_effects": [withStroke(linewidth=1.5, foreground="black")], "parse_math": False}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,35 +86,79 @@ class Plane:
     marks: tuple[float, float] | None = None
 
 
-def draw(  # noqa: PLR0913 - the options of a figure
-    exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None, colorbar: bool = True,
-    style: str | None = None, at: Sequence[float] | None = None, axis: str | None = None, count: int = 12,
-    image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
-) -> Axes:  # fmt: skip
-    """Draw slices of one sample; see ``Plotter.volume``."""
-    style = style or ("montage" if "time" in exp.dims or axis else "slices")
-    _check(exp, style, at, axis, count)
-    view = View.of(exp, sample, target, method, layer)
-    picture, heat = Picture.of(view, exp.dims), Heat.of(view, **look)
-    planes = _slices(view, picture, _chosen(view, at)) if style == "slices" else _montage(view, picture, axis, count)  # fmt: skip
-    places, width, height = _placed(planes, 3 if style == "slices" else None)
-    ax = axes_for(ax, fig, _WIDE, min(1.0 + (_WIDE - 1.4) * height / width, _TALLEST))
-    for plane, (left, top) in zip(planes, places, strict=True):
-        drawn: dict[str, Any] = {"extent": (left, left + plane.size[1], top + plane.size[0], top), "aspect": "equal"}  # fmt: skip
-        base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})
-        ax.imshow(plane.picture, **base)
-        bar = heat.draw(ax, plane.heat, **drawn | (heat_kws or {}))
-        if plane.marks or plane is planes[0]:
-            _lettered(ax, plane, left, top)
-    ax.set_xlim(0, width)
-    ax.set_ylim(height, 0)
-    _named(ax, planes, places, style)
-    note = picture.note if "time" in exp.dims else f"{picture.note} · {_proportions(view)}"
-    ax.set_title(caption(view, note), fontsize="medium", loc="left")
-    if colorbar:
-        colour_bar(ax, bar, view)
-    return ax
+@dataclass
+class VolumeDisplay:
+    """Slices of a volume or frames of a video with their heat, ready to be drawn by ``plot``.
+
+    Args:
+        view: The map and what to say about it.
+        planes: What is drawn, in rows.
+        style: ``"slices"`` or ``"montage"``.
+        note: How the pictures came about.
+
+    Attributes:
+        picture_: The pictures, in the order of ``planes``.
+        heat_: The heat over them.
+        bar_: The colour bar, or ``None``.
+        ax_: Where it was drawn.
+        figure_: The figure of ``ax_``.
+
+    Example:
+        >>> import signalcam as sc
+        >>> from signalcam.plot.volume import VolumeDisplay
+        >>> display = VolumeDisplay.from_explanation(sc.explain(volume_network, volume)).plot()
+        >>> len(display.heat_)
+        3
+    """
+
+    view: View
+    planes: list[Plane]
+    style: str
+    note: str
+    picture_: list[AxesImage] = field(init=False, default_factory=list)
+    heat_: list[AxesImage] = field(init=False, default_factory=list)
+    bar_: Colorbar | None = field(init=False, default=None)
+    ax_: Axes = field(init=False)
+    figure_: Figure | SubFigure = field(init=False)
+
+    @classmethod
+    def from_explanation(  # noqa: PLR0913 - the options of a figure
+        cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
+        style: str | None = None, at: Sequence[float] | None = None, axis: str | None = None, count: int = 12,
+    ) -> Self:  # fmt: skip
+        """Cut slices of one sample; see ``Plotter.volume``."""
+        style = style or ("montage" if "time" in exp.dims or axis else "slices")
+        _check(exp, style, at, axis, count)
+        view = View.of(exp, sample, target, method, layer)
+        picture = Picture.of(view, exp.dims)
+        planes = _slices(view, picture, _chosen(view, at)) if style == "slices" else _montage(view, picture, axis, count)  # fmt: skip
+        note = picture.note if "time" in exp.dims else f"{picture.note} · {_proportions(view)}"
+        return cls(view, planes, style, note)
+
+    def plot(
+        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, colorbar: bool = True,
+        image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
+    ) -> Self:  # fmt: skip
+        """Draw; see ``Plotter.volume`` for the options."""
+        heat = Heat.of(self.view, **look)
+        places, width, height = _placed(self.planes, 3 if self.style == "slices" else None)
+        title = caption(self.view, self.note)
+        above = 0.4 + _LINE * len(title.splitlines())
+        self.ax_ = ax = axes_for(ax, fig, _WIDE, min(above + (_WIDE - 1.4) * height / width, _TALLEST))  # fmt: skip
+        self.figure_ = ax.figure
+        for plane, (left, top) in zip(self.planes, places, strict=True):
+            drawn: dict[str, Any] = {"extent": (left, left + plane.size[1], top + plane.size[0], top), "aspect": "equal"}  # fmt: skip
+            base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})  # fmt: skip
+            self.picture_.append(ax.imshow(plane.picture, **base))
+            self.heat_.append(heat.draw(ax, plane.heat, **drawn | (heat_kws or {})))
+            if plane.marks or plane is self.planes[0]:
+                _lettered(ax, plane, left, top)
+        ax.set_xlim(0, width)
+        ax.set_ylim(height, 0)
+        _named(ax, self.planes, places, self.style)
+        ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
+        self.bar_ = colour_bar(ax, heat.mappable, self.view) if colorbar else None
+        return self
 
 
 def _check(exp: Explanation, style: str, at: Any, axis: str | None, count: int) -> None:
@@ -255,11 +302,11 @@ def _named(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], sty
     for side in ax.spines.values():
         side.set_visible(False)
     if style == "slices":
-        ax.set_xticks([left + each.size[1] / 2 for (left, _), each in zip(places, planes, strict=True)], [each.name for each in planes])  # fmt: skip
+        ax.set_xticks([left + each.size[1] / 2 for (left, _), each in zip(places, planes, strict=True)], [each.name for each in planes], parse_math=False)  # fmt: skip
         return
     ax.set_xticks([])
     for (left, top), each in zip(places, planes, strict=True):
         ax.text(left, top, f" {each.name}", ha="left", va="top", **_LETTERING)
     if not any(planes[0].ends):
         down, across = planes[0].dims
-        ax.set_xlabel(f"{down} runs down, {across} across")
+        ax.set_xlabel(f"{down} runs down, {across} across", parse_math=False)

@@ -24,7 +24,7 @@ from signalcam.explanation import Explanation
 from signalcam.report.contents import kind_of, outline
 from signalcam.report.page import page
 from signalcam.report.slices import cut
-from signalcam.report.table import OUTCOMES, SORTS, Table, Wanted
+from signalcam.report.table import METRIC, OUTCOMES, SORTS, Table, Wanted
 from signalcam.report.tiles import Tiles
 
 _COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
@@ -61,7 +61,7 @@ class Shown:
     @cached_property
     def tiles(self) -> Tiles:
         """What is drawn."""
-        return Tiles(self.exp)
+        return Tiles(replace(self.exp, metrics=None))
 
     @cached_property
     def table(self) -> Table:
@@ -186,7 +186,9 @@ def _slice(shown: Shown, query: Query) -> dict[str, Any]:
     if kind == "signal":
         raise Refusal(HTTPStatus.BAD_REQUEST, "signals have no slices; ask for a tile.")
     deepest = exp.input.shape[exp.layout.dims.index(dims[0])] - 1 if len(dims) == 3 else 0
-    found = cut(exp, **_chosen(exp, query), at=query.count("at", deepest, least=-1))
+    found = cut(
+        replace(exp, metrics=None), **_chosen(exp, query), at=query.count("at", deepest, least=-1)
+    )
     return {
         "picture": _base64(found.picture, "u1"),
         "planes": len(found.picture),
@@ -209,8 +211,21 @@ def _tile(shown: Shown, query: Query) -> dict[str, Any]:
 
 
 def _chosen(exp: Explanation, query: Query) -> dict[str, int]:
-    known = {"sample": len(exp), "target": len(exp.targets), "method": len(exp.methods), "layer": len(exp.layers)}  # fmt: skip
+    return {"sample": query.count("sample", len(exp) - 1), **_map(exp, query)}
+
+
+def _map(exp: Explanation, query: Query) -> dict[str, int]:
+    known = {"target": len(exp.targets), "method": len(exp.methods), "layer": len(exp.layers)}
     return {name: query.count(name, many - 1) for name, many in known.items()}
+
+
+def _sort(exp: Explanation, query: Query) -> str | tuple[int, ...]:
+    """By which column, or by which metric of which map."""
+    sort = query.one_of("sort", (*SORTS, METRIC) if exp.metrics is not None else SORTS)
+    if sort != METRIC or exp.metrics is None:
+        return sort
+    chosen = _map(exp, query)
+    return query.count("metric", exp.metrics.sizes["metric"] - 1), *chosen.values()
 
 
 def _samples(shown: Shown, query: Query) -> dict[str, Any]:
@@ -218,7 +233,7 @@ def _samples(shown: Shown, query: Query) -> dict[str, Any]:
     wanted = Wanted(
         offset=query.count("offset", len(shown.exp)),
         limit=query.count("limit", _ROWS),
-        sort=query.one_of("sort", SORTS),
+        sort=_sort(shown.exp, query),
         descending=bool(query.text("descending")),
         text=query.text("text"),
         predicted=query.count("predicted", 2**31) if query.text("predicted") else None,

@@ -11,6 +11,7 @@ import numpy as np
 from signalcam.align import Axis
 from signalcam.errors import LayoutError
 from signalcam.layout import DUMMY
+from signalcam.report.scored import rounded, scored, values
 from signalcam.wording import words
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def outline(exp: Explanation) -> dict[str, Any]:
         "map_rows": math.prod(exp.input.shape[axis] for axis in exp.map_axes if exp.layout.dims[axis] not in dims),
         "strongest": None,
         "groups": [],
+        "scores": scored(exp),
         "about": about(exp),
     }  # fmt: skip
 
@@ -122,6 +124,7 @@ def samples(exp: Explanation) -> dict[str, Any]:
     sure = None
     if exp.classes is not None and exp.probabilities is not None:
         sure = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
+    trusted = values(exp)
     return {
         "name": list(map(str, exp.sample_names)),
         "predicted": _whole(exp.classes),
@@ -129,6 +132,7 @@ def samples(exp: Explanation) -> dict[str, Any]:
         "label": _whole(exp.true_classes),
         "asked": np.asarray(exp.target_classes, int).tolist(),
         "score": np.asarray(exp.scores, float).tolist(),
+        "trusted": None if trusted is None else rounded(trusted),
         "words": _words(exp),
     }
 

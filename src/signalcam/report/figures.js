@@ -18,11 +18,11 @@ async function figureIn(element, item, name) {
     for (const axis of [model("x"), model("y")]) {
       axis.setv({ axis_line_color: faint, major_tick_line_color: faint, major_label_text_color: ink, axis_label_text_color: ink });
     }
-    model("bar").setv({ major_label_text_color: ink, major_tick_line_color: faint });
-    model("cross").setv({ line_color: faint });
+    model("bar")?.setv({ major_label_text_color: ink, major_tick_line_color: faint });
+    model("cross")?.setv({ line_color: faint });
     const line = model("line");
     if (line) line.setv({ line_color: colourOf("line") });
-    model("colours").palette = palette;
+    if (palette) model("colours").palette = palette;
   }
 
   function ticks(which, places) {
@@ -60,6 +60,7 @@ async function figureIn(element, item, name) {
     ticks,
     strips(heat, x, rows) { model("heat").data = picture(heat, x, rows); },
     lines(xs, ys, widths) { model("lines").data = { xs, ys, widths }; },
+    curves(data) { model("lines").data = data; },
     pixels(values, [height, width], place) {
       model("lines").data = { image: [ndarray(values, { dtype: "uint32", shape: [height, width] })], ...place };
     },

@@ -6,6 +6,7 @@ from typing import Any
 
 from bokeh.embed import json_item
 from bokeh.models import (
+    BasicTicker,
     BoxZoomTool,
     ColumnDataSource,
     CrosshairTool,
@@ -19,7 +20,7 @@ from bokeh.models import (
     WheelZoomTool,
 )
 from bokeh.models.annotations import ColorBar
-from bokeh.palettes import Inferno256, Oranges256, RdBu11, interp_palette
+from bokeh.palettes import Colorblind8, Inferno256, Oranges256, RdBu11, interp_palette
 from bokeh.plotting import figure
 
 _DARK = "#14171c"  # the page's own background in dark mode
@@ -31,11 +32,11 @@ _NAME = 13  # pixels that a channel's name needs
 _OPACITY = 217  # of 255, of the strongest heat over a picture: it stays visible below
 
 
-def palettes() -> dict[str, dict[str, list[str]]]:
+def palettes() -> dict[str, Any]:
     """Colours for evidence (``one``) and for evidence against and for (``two``), on each background.
 
     Strips lie behind a line, so they begin at the background's colour; over pictures heat is as opaque as it
-    is strong.
+    is strong. ``curves`` are seen on both, so without black and yellow.
     """
     two = list(interp_palette(RdBu11, 256))
     return {
@@ -48,6 +49,7 @@ def palettes() -> dict[str, dict[str, list[str]]]:
             "one": [f"{colour}{_OPACITY * i // 255:02x}" for i, colour in enumerate(Inferno256)],
             "two": [f"{colour[:7]}{_OPACITY * abs(2 * i - 255) // 255:02x}" for i, colour in enumerate(two)],
         },
+        "curves": [colour for colour in Colorblind8 if colour not in ("#000000", "#F0E442")],
     }  # fmt: skip
 
 
@@ -86,6 +88,16 @@ def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
     plot.image("image", "x", "y", "dw", "dh", source=heat, color_mapper=mapper)
     plot.add_tools(CrosshairTool(name=f"{name}-cross"))
     _bar(plot, mapper, name)
+    return _item(plot)
+
+
+def curves(measure: str, name: str) -> dict[str, Any]:
+    """Curves of a metric over the share removed: a colour a method, baselines broken."""
+    plot = _figure(name, 300, "both", {"name": "share removed", "unit": ""})
+    plot.xaxis.ticker = BasicTicker()
+    plot.yaxis.axis_label = _plain(measure)
+    drawn = ColumnDataSource({"xs": [], "ys": [], "colours": [], "dashes": []}, name=f"{name}-lines")  # fmt: skip
+    plot.multi_line("xs", "ys", source=drawn, line_color="colours", line_dash="dashes", line_width=2, line_join="round")  # fmt: skip
     return _item(plot)
 
 

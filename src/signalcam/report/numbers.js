@@ -79,6 +79,12 @@ function spelt(value, digits = 3) {
   return size >= 1e5 || size < 1e-3 ? value.toExponential(digits - 1) : String(Number(value.toPrecision(digits)));
 }
 
+// What a metric gave of one map, of all that are known of a sample.
+function scoreOf(known, metric, { target, method, layer }) {
+  const value = known?.[metric][target][method][layer] ?? null;
+  return value === null ? "-" : spelt(value);
+}
+
 // A confidence that never claims certainty: rounding made the 1.
 function percent(share) {
   if (share === null || share === undefined) return "";

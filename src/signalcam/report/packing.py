@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _FULL = 32767
 
 def packed(exp: Explanation) -> tuple[dict[str, Any], str]:
     """Everything a page needs: where each record lies in the text, and how its arrays do; the text."""
+    exp = replace(exp, metrics=None)  # or they are cut anew with every sample
     kind, dims = kind_of(exp)
     texts: list[str] = []
     shapes: list[dict[str, Any]] = []

@@ -267,7 +267,7 @@ function aboutPage({ summary, source }) {
   const notes = ["Colours follow the raw maps; nothing is normalised, squared or clipped, unless a line above says so.",
     "A long axis is thinned to the width of the figure: lines go through the lowest and highest value of each column, colours show the strongest value.",
     "Mean maps and their deviations (over samples) are those at the layer's own positions, drawn straight between them."];
-  if (source === "embedded") notes.push("For this page alone numbers are rounded: a signal to one of 65,535 values from its lowest to its highest, a map to 1/32,767 of its largest, pictures to 256 values. Saved results keep every digit.");
+  if (source === "embedded") notes.push("For this page alone numbers are rounded: a signal to one of 65,535 values from its lowest to its highest, a map to 1/32,767 of its largest, pictures to 256 values, scores to four digits. Saved results keep every digit.");
   element("notes").replaceChildren(...notes.map((text) => { const line = document.createElement("li"); line.textContent = text; return line; }));
 }
 
@@ -317,21 +317,39 @@ function reader() {
 async function begin() {
   const known = JSON.parse(element("known").textContent), { summary } = known;
   const source = known.source === "embedded" ? embedded(summary, element("data").textContent) : served(reader());
-  let row = null, panel = null, means = null;
+  let row = null, panel = null, means = null, trust = null;
   element("sentence").textContent = summary.sentence;
-  element("tab-means").hidden = !summary.groups.length;
+  element("tab-means").hidden = !summary.groups.length && !summary.scores;
+  element("averaged").hidden = !summary.groups.length;
   const chosenIn = (mark) => Object.fromEntries(["target", "method", "layer"].map((name) => [name, Number(element(mark + name).value)]));
   for (const mark of ["", "mean-"]) {
     for (const name of ["target", "method", "layer"]) fill(mark + name, summary[`${name}s`]);
   }
   element("group").replaceChildren(...summary.groups.map(({ name, count }, i) => new Option(`${name} (${count})`, i)));
   for (const id of ["slices", "mean-slices", "shows-label", "own-label"]) element(id).hidden = true;
+  for (const id of ["group", "mean-method"]) element(id).closest("label").hidden ||= !summary.groups.length;
   element("same").closest("label").hidden = summary.strongest === null || summary.count === 1;
   element("own-label").hidden = summary.rows.length < 2;
-  element("shows-label").hidden = summary.kind === "signal";
+  element("shows-label").hidden = summary.kind === "signal" || !summary.groups.length;
   aboutPage(known);
 
-  function shownSample() { return row === null ? null : panel.show({ sample: row.number, ...chosenIn("") }); }
+  function shownSample() {
+    if (row === null) return null;
+    trusted();
+    return panel.show({ sample: row.number, ...chosenIn("") });
+  }
+
+  // What the metrics gave of the map shown.
+  function trusted() {
+    const { scores } = summary;
+    element("trusted").hidden = !scores;
+    if (scores) element("trusted").textContent = `This map scored: ${scores.names.map((name, i) => `${name} ${scoreOf(row.trusted, i, chosenIn(""))} (${scores.better[i]} is better)`).join(" · ")}.`;
+  }
+
+  async function rechosen() {
+    await shownSample();
+    if (summary.scores) await table.rescored();
+  }
 
   function verdict() {
     const name = (index) => index === null || index === undefined ? null : summary.classes[index] ?? String(index), parts = [];
@@ -355,14 +373,17 @@ async function begin() {
   }
 
   async function openMeans() {
+    if (summary.scores) (trust ??= await trustOf(known))(chosenIn("mean-"));
+    if (!summary.groups.length) return;
     means ??= await panelIn(known, source, "means", known.means, "mean", () => null);
     element("means").setAttribute("aria-label", "Figure of the mean map; its heat is described below");
     await means.show({ group: Number(element("group").value), ...chosenIn("mean-") });
   }
 
   panel = await panelIn(known, source, "figure", known.figure, "map", () => row);
-  const table = tableOf(summary, source, guarded(choose));
-  for (const id of ["target", "method", "layer", "same", "own"]) element(id).addEventListener("change", guarded(shownSample));
+  const table = tableOf(summary, source, guarded(choose), () => chosenIn(""));
+  for (const id of ["target", "method", "layer"]) element(id).addEventListener("change", guarded(rechosen));
+  for (const id of ["same", "own"]) element(id).addEventListener("change", guarded(shownSample));
   for (const id of ["group", "mean-target", "mean-method", "mean-layer", "shows"]) element(id).addEventListener("change", guarded(openMeans));
   element("slice").addEventListener("input", guarded(() => panel.at(Number(element("slice").value))));
   element("mean-slice").addEventListener("input", guarded(() => means.at(Number(element("mean-slice").value))));
@@ -384,6 +405,7 @@ async function begin() {
   const alone = summary.count === 1;
   for (const id of ["table", "previous", "next"]) element(id).hidden = alone;
   element("page-samples").classList.toggle("alone", alone);
+  element("page-samples").classList.toggle("scored", !alone && Boolean(summary.scores));
   await table.open();
   document.documentElement.dataset.ready = performance.now().toFixed(0);
 }

@@ -13,8 +13,9 @@ server shows the page it is ``served``, and the server answers the same in JSON,
   "planes": 1 or 3, "heat": (up, across) float32, "strongest": its largest magnitude in all slices, "at": where that is}``;
   ``at=-1`` asks for the strongest slice. For a group the picture is empty and the deviation is ``"deviation"``.
 - ``samples?offset=&limit=&sort=&descending=&predicted=&outcome=&least=&most=&text=``: rows of the table that pass the
-  filter. ``{"count": all that do, "rows": [{"number", "name", "predicted", "confidence", "label", "asked", "score"}]}``; sort
-  is ``number``, ``name``, ``predicted``, ``label`` or ``confidence``; ``outcome`` is ``right`` or ``wrong``; what is not known is null.
+  filter. ``{"count": all that do, "rows": [{"number", "name", "predicted", "confidence", "label", "asked", "score",
+  "trusted"}]}``, the last ``[metric][target][method][layer]`` where the result carries scores; sort is ``number``, ``name``,
+  ``predicted``, ``label``, ``confidence``, or ``metric`` with the numbers ``metric=&target=&method=&layer=``; ``outcome`` is ``right`` or ``wrong``; what is not known is null.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import numpy as np
 
 from signalcam.errors import MissingExtra
 
-_SCRIPTS = ("numbers.js", "sources.js", "figures.js", "table.js", "page.js")
+_SCRIPTS = ("numbers.js", "sources.js", "figures.js", "table.js", "trust.js", "page.js")
 _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 
@@ -81,6 +82,8 @@ def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
     if summary["groups"]:
         rows = summary["rows"] if summary["map_rows"] > 1 else ["mean and deviation"]
         every["means"] = draw({**summary, "rows": rows, "units": ""}, "mean")
+    if summary["scores"] and summary["scores"]["curves"]:
+        every["curves"] = figures.curves(summary["scores"]["curves"]["measure"], "curve")
     return {**every, "palettes": figures.palettes()}
 
 

@@ -99,12 +99,12 @@ function chosen(table, query) {
     (!text || table.name[i].toLowerCase().includes(text)) && (query.predicted === "" || value("predicted", i) === Number(query.predicted))
     && (!query.outcome || outcome(i) === query.outcome) && (query.least === "" || value("confidence", i) >= query.least)
     && (query.most === "" || value("confidence", i) <= query.most));
-  const key = query.sort === "number" ? (i) => i : (i) => value(query.sort, i);
-  const rank = (a, b) => typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true }) : a - b;
-  numbers.sort((a, b) => (query.descending ? -1 : 1) * rank(key(a), key(b)) || a - b);
+  const key = query.sort === "number" ? (i) => i : query.sort === "metric" ? (i) => table.trusted[i][query.metric][query.target][query.method][query.layer] : (i) => value(query.sort, i);
+  const rank = (a, b) => typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true }) : a - b, none = (i) => Number(key(i) === null);
+  numbers.sort((a, b) => none(a) - none(b) || (query.descending ? -1 : 1) * rank(key(a), key(b)) || a - b);
   const rows = numbers.slice(query.offset, query.offset + query.limit).map((number) => ({
     number, name: table.name[number], predicted: value("predicted", number), confidence: value("confidence", number),
-    label: value("label", number), asked: table.asked[number], score: table.score[number], words: value("words", number),
+    label: value("label", number), asked: table.asked[number], score: table.score[number], words: value("words", number), trusted: value("trusted", number),
   }));
   return { count: numbers.length, rows };
 }

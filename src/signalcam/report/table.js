@@ -3,20 +3,27 @@
 const PAGE = 50;
 const HEADS = { name: "sample", label: "true", predicted: "predicted", confidence: "confidence" };
 
-function tableOf(summary, source, choose) {
+// ``map`` says of which target, method and layer the scores in it are.
+function tableOf(summary, source, choose, map) {
   const element = (id) => document.getElementById(id), query = { offset: 0, limit: PAGE, sort: "number", descending: "" };
-  const known = Object.keys(HEADS).filter((name) => name === "name" || summary.known.includes(name));
+  const metrics = summary.scores ? summary.scores.names.map((_, metric) => ({ metric })) : [];
+  const known = [...Object.keys(HEADS).filter((name) => name === "name" || summary.known.includes(name)), ...metrics];
   let place = 0, count = 0, turn = 0, chosen = -1;
 
   function asked(changes = {}) {
     const share = (id) => element(id).value === "" ? "" : Number(element(id).value) / 100;
-    return { ...query, text: element("text").value.trim(), predicted: element("predicted").value, outcome: element("outcome").value, least: share("least"), most: share("most"), ...changes };
+    return { ...query, ...(query.sort === "metric" ? map() : {}), text: element("text").value.trim(), predicted: element("predicted").value, outcome: element("outcome").value, least: share("least"), most: share("most"), ...changes };
   }
 
   const className = (index) => index === null ? "" : summary.classes[index] ?? String(index);
 
   function cellOf(row, name) {
     const cell = document.createElement("td");
+    if (name.metric !== undefined) {
+      cell.className = "sure";
+      cell.textContent = scoreOf(row.trusted, name.metric, map());
+      return cell;
+    }
     cell.textContent = name === "name" ? row.name : name === "confidence" ? percent(row.confidence) : className(row[name]);
     if (name === "confidence") cell.className = "sure";
     if (name === "predicted" && row.label !== null && row.label !== row.predicted) {
@@ -88,23 +95,32 @@ function tableOf(summary, source, choose) {
   }
 
   function head(name) {
-    const cell = document.createElement("th"), button = document.createElement("button");
+    const cell = document.createElement("th"), button = document.createElement("button"), scored = name.metric !== undefined;
+    const title = scored ? summary.scores.names[name.metric] : HEADS[name];
     cell.scope = "col";
-    if (name === "confidence") cell.className = "sure";
+    if (name === "confidence" || scored) cell.className = "sure";
     button.type = "button";
-    button.textContent = HEADS[name];
+    button.textContent = title;
     button.addEventListener("click", () => {
-      query.descending = query.sort === name && !query.descending ? "1" : "";
-      query.sort = name;
+      const sort = scored ? "metric" : name, same = query.sort === sort && query.metric === name.metric;
+      query.descending = same && !query.descending ? "1" : "";
+      query.sort = sort;
+      if (scored) query.metric = name.metric;
+      else delete query.metric;
       for (const each of element("heads").children) {
         each.removeAttribute("aria-sort");
         each.firstChild.textContent = each.firstChild.textContent.replace(/ [▲▼]$/, "");
       }
       cell.setAttribute("aria-sort", query.descending ? "descending" : "ascending");
-      button.textContent = `${HEADS[name]} ${query.descending ? "▼" : "▲"}`;
+      button.textContent = `${title} ${query.descending ? "▼" : "▲"}`;
       filtered();
     });
     cell.append(button);
+    if (scored) {
+      const better = document.createElement("small");
+      better.textContent = `${summary.scores.better[name.metric]} is better`;
+      cell.append(better);
+    }
     return cell;
   }
 
@@ -129,5 +145,5 @@ function tableOf(summary, source, choose) {
   element("rows").addEventListener("keydown", walk);
   element("back").addEventListener("click", () => turnPage(-1));
   element("forth").addEventListener("click", () => turnPage(1));
-  return { step, async open() { const found = await refresh(); if (found.rows.length) await pick(found.rows[0]); } };
+  return { step, rescored: () => query.sort === "metric" ? filtered() : refresh(), async open() { const found = await refresh(); if (found.rows.length) await pick(found.rows[0]); } };
 }

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from signalcam.explanation import Explanation
+from signalcam.report.scored import rounded, values
 
 SORTS = ("number", "name", "predicted", "label", "confidence")
+METRIC = "metric"  # a further one, of what the result carries
 OUTCOMES = ("", "right", "wrong")
 
 
@@ -22,7 +24,7 @@ class Wanted:
     Attributes:
         offset: How many of those that pass are left out.
         limit: How many are wanted.
-        sort: One of ``SORTS``.
+        sort: One of ``SORTS``, or the numbers of a metric, target, method and layer.
         descending: Whether the largest come first; equal ones stay in the order of their numbers.
         text: What the name holds, in any case.
         predicted: The class predicted; ``None`` for any.
@@ -33,7 +35,7 @@ class Wanted:
 
     offset: int = 0
     limit: int = 50
-    sort: str = "number"
+    sort: str | tuple[int, ...] = "number"
     descending: bool = False
     text: str = ""
     predicted: int | None = None
@@ -92,7 +94,14 @@ class Table:
         columns = {"predicted": self.exp.classes, "label": self.exp.true_classes, "confidence": self._confidence}  # fmt: skip
         return columns[name]
 
-    def _keys(self, sort: str) -> np.ndarray:
+    @cached_property
+    def _trusted(self) -> np.ndarray | None:
+        return values(self.exp)
+
+    def _keys(self, sort: str | tuple[int, ...]) -> np.ndarray:
+        if isinstance(sort, tuple):
+            every = self._trusted
+            return np.zeros(len(self.exp)) if every is None else np.moveaxis(every, 0, -1)[sort]
         if sort == "name":
             return self._ranks
         column = None if sort == "number" else self._column(sort)
@@ -124,6 +133,7 @@ class Table:
             **{name: None if each is None else each[number].item() for name, each in columns.items()},
             "asked": exp.target_classes[number].tolist(),
             "score": exp.scores[number].tolist(),
+            **({} if self._trusted is None else {"trusted": rounded(self._trusted[number])}),
         }  # fmt: skip
 
 

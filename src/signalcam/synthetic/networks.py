@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from signalcam.errors import MissingExtra
@@ -18,7 +19,10 @@ PICTURE = ((5, 2), (3, 1), (3, 1))  # in images and volumes, whose axes are shor
 WIDTH = 16
 
 
-def train(data: Planted, seed: int = 0, *, padded: bool = False, epochs: int = EPOCHS) -> nn.Module:
+def train(
+    data: Planted, seed: int = 0, *,
+    network: Callable[[], nn.Module] | None = None, padded: bool = False, epochs: int = EPOCHS,
+) -> nn.Module:  # fmt: skip
     """Train a network of three convolutions on planted causes.
 
     A position of its map is 4 values wide in signals and 2 in images and volumes; behind the convolutions come
@@ -27,6 +31,8 @@ def train(data: Planted, seed: int = 0, *, padded: bool = False, epochs: int = E
     Args:
         data: What to learn.
         seed: Of the weights and the order of the samples.
+        network: Makes a network of yours to train in place of that one, from ``(sample, channel, *positions)`` to
+            logits.
         padded: Pad the convolutions, so that the map covers the input's edges. Without padding a stretched map
             lies in the wrong place, which is what ``align="receptive-field"`` puts right.
         epochs: How often each sample is seen.
@@ -50,9 +56,9 @@ def train(data: Planted, seed: int = 0, *, padded: bool = False, epochs: int = E
         raise MissingExtra("training a network", "torch") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _built(data, padded=padded)
-        _fit(network, data, epochs)
-    return network.eval()
+        model = _built(data, padded=padded) if network is None else network()
+        _fit(model, data, epochs)
+    return model.eval()
 
 
 def accuracy(network: nn.Module, data: Planted) -> float:

@@ -71,7 +71,10 @@ def channels_last(module: nn.Module, tensor: Tensor) -> bool:
         return False
     norms = [each.normalized_shape for each in inside if isinstance(each, nn.LayerNorm)]
     linear = [each.out_features for each in inside if isinstance(each, nn.Linear)]
-    return (last,) in norms or (last in linear and second not in linear)
+    own = linear[-1:] == [
+        last
+    ]  # as the last linear layer left it, though there may be as many tokens
+    return (last,) in norms or own or (last in linear and second not in linear)
 
 
 def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:

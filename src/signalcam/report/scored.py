@@ -1,0 +1,67 @@
+"""What a page says of the scores that a result carries: of each sample, their means, and their curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from signalcam.explanation import Explanation
+
+_CELL = ("target", "method", "layer")
+_DIGITS = 4
+
+
+def scored(exp: Explanation) -> dict[str, Any] | None:
+    """Metrics, methods and baselines by name, with what the metrics gave over all samples; ``None`` without scores.
+
+    ``mean``, ``low``, ``high`` and ``count`` are ``[metric][target][method][layer]``, the result's own methods first.
+    """
+    if exp.metrics is None:
+        return None
+    scores = _own_first(exp, exp.metrics)
+    about = ("metric", *_CELL)
+    return {
+        "names": list(map(str, scores["metric"].values)),
+        "better": list(map(str, scores["better"].values)),
+        "methods": list(map(str, scores["method"].values)),
+        "own": len(exp.methods),
+        **{name: rounded(scores[name].transpose(*about).values) for name in ("mean", "low", "high", "count")},
+        "curves": _curves(scores),
+    }  # fmt: skip
+
+
+def values(exp: Explanation) -> np.ndarray | None:
+    """What each metric gave of each sample, ``(sample, metric, target, method, layer)``, without baselines."""
+    if exp.metrics is None:
+        return None
+    every = exp.metrics["value"].sel({"method": list(exp.methods)})
+    found: np.ndarray = np.asarray(every.transpose("sample", "metric", *_CELL).values, float)
+    return found
+
+
+def rounded(each: np.ndarray) -> Any:
+    """Nested lists of numbers of four digits, as a page shows no more."""
+    digits = np.vectorize(lambda value: float(f"{value:.{_DIGITS}g}"), otypes=[float])
+    return digits(each).tolist() if each.size else each.tolist()
+
+
+def _own_first(exp: Explanation, scores: xr.Dataset) -> xr.Dataset:
+    beside = [name for name in scores["method"].values.tolist() if name not in exp.methods]
+    return scores.sel({"method": [*exp.methods, *beside]})
+
+
+def _curves(scores: xr.Dataset) -> dict[str, Any] | None:
+    """Means over samples, ``[curve][target][method][layer][step]``, over the share ``removed``, ``[layer][step]``."""
+    if "curve_score" not in scores:
+        return None
+    mean = scores["curve_score"].mean("sample").transpose("curve", *_CELL, "step")
+    return {
+        "names": list(map(str, mean["curve"].values)),
+        "measure": str(scores.attrs.get("measure") or "score"),
+        "removed": rounded(scores["removed"].transpose("layer", "step").values),
+        "mean": rounded(mean.values),
+    }
