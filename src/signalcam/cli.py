@@ -1,17 +1,21 @@
 """The command line: parse, call, print."""
 
+import json
 import os
 import sys
 import warnings
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
 from threading import Event
 from typing import Annotated
 
 import typer
 
 from signalcam import __version__, load, methods
-from signalcam.errors import CamError
+from signalcam.errors import CamError, JobError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -20,6 +24,16 @@ def _version(wanted: bool) -> None:
     if wanted:
         print(f"signalcam {__version__}")
         raise typer.Exit
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell what went wrong in one sentence, and end with exit code 2."""
+    try:
+        yield
+    except (CamError, OSError) as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 @app.callback()
@@ -40,11 +54,8 @@ def demo(
     """Explain a real electrocardiogram with a real trained network, in seconds."""
     from signalcam.demo.tour import run  # noqa: PLC0415 - so that --help is quick
 
-    try:
+    with _told():
         print(run(folder))
-    except (CamError, OSError) as error:
-        typer.echo(f"signalcam: {error}", err=True)
-        raise typer.Exit(2) from error
     print(
         f"Written to {folder}/: ventricular.png, normal.png, scores.png, report.html, explanation.zarr, summary.txt."
     )
@@ -147,6 +158,60 @@ def list_methods() -> None:
     for each in known:
         print(f"{each.name:<{width}} {each.summary}")
         print(f"{'':<{width}} {each.family}; {each.passes}; {each.paper}")
+
+
+@app.command("run")
+def run_job(
+    file: Annotated[str, typer.Argument(help="The job file.")] = "job.toml",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="section.name=value, in place of the file's.")
+    ] = None,
+    example: Annotated[
+        bool, typer.Option("--init", help="Write a commented example there instead.")
+    ] = False,
+) -> None:
+    """Explain a whole data set into one store; the same command again goes on where it was stopped."""
+    with _told():
+        from signalcam.jobs import Job, status  # noqa: PLC0415 - needs pydantic
+        from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs pydantic
+
+        if example:
+            _write_example(Path(file))
+            return
+        job = Job.read(file, changes or ())
+        place = job.path(job.output.path)
+        try:
+            drive(job, progress=True)
+        except KeyboardInterrupt:
+            told = f"{status(place)}. " if place.exists() else ""
+            typer.echo(f"signalcam: stopped. {told}The same command goes on.", err=True)
+            raise typer.Exit(130) from None
+        print(f"{place}: {status(place)}.")
+
+
+def _write_example(file: Path) -> None:
+    from signalcam.jobs.job import EXAMPLE  # noqa: PLC0415 - needs pydantic
+
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(EXAMPLE)
+    except FileExistsError as error:
+        message = f"{file} is there already. Give another name: signalcam run --init other.toml."
+        raise JobError(message) from error
+    print(f"{file} written. Change it, then: signalcam run {file}")
+
+
+@app.command("status")
+def show_status(
+    store: Annotated[str, typer.Argument(help="The output of a job.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say how far a job is: done, failed, quarantined, how fast, how long to go."""
+    with _told():
+        from signalcam.jobs import status  # noqa: PLC0415 - needs pydantic
+
+        known = status(store)
+        print(json.dumps(asdict(known)) if as_json else f"{store}: {known}.")
 
 
 if __name__ == "__main__":
