@@ -15,6 +15,7 @@ from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
+from signalcam.formulas import Method, find
 from signalcam.metrics.scoring import How, Scoring
 from signalcam.picking import AXES
 from signalcam.targets import PerSample
@@ -107,6 +108,15 @@ def _check(exp: Explanation) -> None:
         raise InputError(message)
 
 
+def _known(method: Method | str) -> Method:
+    """A method by its name, which those that were built do not have."""
+    try:
+        return find(method)
+    except MethodError as error:
+        message = f"maps could not be made anew: {str(method)!r} is a method that was built, and its name does not say how. Pass explainer=Explainer(...) as it made these maps."
+        raise MethodError(message) from error
+
+
 def _wanted(checks: Sequence[Check] | Check | None, asked: _Asked) -> list[str]:
     known = get_args(Check)
     if checks is None:
@@ -143,7 +153,7 @@ class _Asked:
     def explainer(self) -> Explainer:
         """Makes the same maps again."""
         known = {each.name: each for each in self.scoring.explainer.methods}
-        methods = [known.get(name, name) for name in self.exp.methods]
+        methods = [_known(known.get(name, name)) for name in self.exp.methods]
         return replace(self.scoring.explainer, method=methods, layer=list(self.exp.layer_names))
 
     def fits(self, check: str) -> bool:
