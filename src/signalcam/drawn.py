@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.protocol import Backend, Inputs, is_array, leaves
+from signalcam.backends.protocol import Backend, Inputs, is_array, leaves, unpacked
 from signalcam.batches import path_in
 from signalcam.checks import several
 from signalcam.errors import InputError, LayoutError, MethodError
@@ -68,6 +68,14 @@ def drawn(given: Inputs, of: Any, layout: Any, layer: Any, model: tuple[Backend,
         Samples(short, about, model[0].numpy), None if short is given else given, names, paths, kept,
         _layers(given, paths, layer),
     )  # fmt: skip
+
+
+def beside(given: Inputs) -> dict[str, str]:
+    """Names, for the result, of what the model took beside the input that is explained."""
+    tree, extra = unpacked(given.tree)
+    start = (0,) if extra else ()
+    others = [spelt(path) for path, each in leaves(tree) if each is not None and (*start, *path) != given.path]  # fmt: skip
+    return {name: ", ".join(each) for name, each in (("inputs", others), ("extra", extra)) if each}
 
 
 def _inputs(given: Inputs) -> list[tuple[Path, Any]]:

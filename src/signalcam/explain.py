@@ -20,7 +20,7 @@ from signalcam.backends.refusals import WITHOUT_GRADIENT, of_no_positions
 from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
 from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
-from signalcam.drawn import Drawn, drawn
+from signalcam.drawn import Drawn, beside, drawn
 from signalcam.errors import InputError, ModelError, is_count
 from signalcam.explanation import Explanation
 from signalcam.folding import Folding
@@ -185,7 +185,7 @@ class Explainer:
         warn_of_score(parts)
         warn_of_flaws(parts, running.layers, tuple(self.targets), self.methods)
         warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)  # fmt: skip
-        about = self.about(parts[0], plan.how)
+        about = self.about(parts[0], plan.how) | beside(here.samples.given)
         return result(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
 
     def stream(

@@ -20,7 +20,7 @@ from signalcam.backends.protocol import (
     is_array,
     leaves,
 )
-from signalcam.errors import ModelError
+from signalcam.errors import LayoutError, ModelError
 from signalcam.targets import Question
 from signalcam.tokens import MOST_BEFORE, Tokens, half, halvings
 
@@ -126,18 +126,28 @@ class Folding:
         earlier, layer = self._until(model, inputs, ran)
         if layer is None or layer.role not in ("tokens", "inner"):
             return None
-        if self.declared is not None and self.declared.grid:
-            return _unless_same(self._told(ran, cells), cells)
-        found = _found(_sources(earlier), cells, self.declared)
-        if found is None and self.declared is not None and self.declared.prefix:
-            self.declared.check(cells[-1], ran)
-            found = Tokens(self.declared.prefix, (cells[-1] - self.declared.prefix,))
+        if self.declared is None:
+            return _unless_same(_found(_sources(earlier), cells, range(MOST_BEFORE + 1)), cells)
+        if self.declared.grid:
+            found = self._told(ran, cells)
+        else:
+            found = _behind(self.declared, _sources(earlier), cells, ran)
+        before = 0 if found is None else found.prefix
+        if before < self.declared.prefix and not _shows(self.declared, self._every(model, inputs)):
+            raise LayoutError(_nowhere(self.declared, ran, cells))
         return _unless_same(found, cells)
 
     def _told(self, ran: str, cells: tuple[int, ...]) -> Tokens | None:
         """The declared grid, for a layer whose tokens lie along its last axis."""
-        if self.declared is None or len(cells) == len(self.declared.grid) > 1:
+        if self.declared is None:
             return None
+        grid = self.declared.grid
+        if len(cells) == len(grid) > 1:
+            if any(half(grid, times) == cells for times in range(max(grid).bit_length())):
+                return None
+            if cells[-1] != self.declared.prefix + prod(grid):
+                message = f"the tokens of layer {ran!r} lie on a grid of {' x '.join(map(str, cells))}, and {self.declared} says {' x '.join(map(str, grid))}. Pass the grid that it has, or leave tokens=... out."
+                raise LayoutError(message)
         return self.declared.fitted(cells[-1], ran)
 
     def source(self, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...]) -> Source | None:
@@ -169,13 +179,17 @@ class Folding:
 
     def _until(self, model: Any, inputs: Inputs, ran: str) -> tuple[Sequence[Layer], Layer | None]:
         """The layers that finished before a call of one, and that one, if it was seen."""
+        every = self._every(model, inputs)
+        place = next((i for i, each in enumerate(every) if _is(each, ran)), None)
+        return ([], None) if place is None else (every[:place], every[place])
+
+    def _every(self, model: Any, inputs: Inputs) -> list[Layer]:
+        """The layers as they were seen to run."""
         known = _seen.setdefault(model, {})
         key = _shapes(inputs)
         if key not in known:
             known[key] = self.inner.layers(model, inputs)  # all: a model may take no other number
-        every = known[key]
-        place = next((i for i, each in enumerate(every) if _is(each, ran)), None)
-        return ([], None) if place is None else (every[:place], every[place])
+        return known[key]
 
 
 def _check_rows(ran: str, a: Array, inputs: Inputs) -> None:
@@ -203,22 +217,55 @@ def _sources(earlier: Sequence[Layer]) -> list[Layer]:
 
 
 def _found(
-    sources: Sequence[Layer], cells: tuple[int, ...], declared: Tokens | None
+    sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence[int]
 ) -> Tokens | None:
-    """The grid of an earlier layer that the tokens fill, behind as few prefix tokens as may be."""
+    """The grid of an earlier layer that the tokens fill, behind so many others, the first that fits."""
     *others, count = cells
-    most = MOST_BEFORE if declared is None else declared.prefix
     grids = [
         each.shape[1 + len(others) :]
         for each in sources
         if list(each.shape[1 : 1 + len(others)]) == others and len(each.shape) > 1 + len(others)
     ]
     fits = [(count - prod(grid), number) for number, grid in enumerate(grids)]
-    best = min((each for each in fits if 0 <= each[0] <= most), default=None)
-    if best is not None:
-        return Tokens(best[0], grids[best[1]])
+    fitting = [each for each in fits if each[0] in before]
+    if fitting:
+        prefix, number = min(fitting, key=lambda each: (before.index(each[0]), each[1]))
+        return Tokens(prefix, grids[number])
     merged = [(grid, halvings(grid, count)) for grid in grids if len(grid) > 1]
     return next((Tokens(0, half(grid, times)) for grid, times in merged if times), None)
+
+
+def _behind(declared: Tokens, sources: Sequence[Layer], cells: tuple[int, ...], ran: str) -> Tokens | None:  # fmt: skip
+    """Tokens behind a declared number of others, on the grid of an earlier layer or in a row."""
+    found = _found(sources, cells, (declared.prefix, 0))
+    if found is not None or not declared.prefix:
+        return found
+    declared.check(cells[-1], ran)
+    other = _found(sources, cells, range(1, declared.prefix))
+    if other is not None:
+        message = f"layer {ran!r} has {cells[-1]} tokens, {other.told} by the layers before it, and tokens={declared.prefix} says that {declared.prefix} stand before the first one with a place. Pass tokens={other.prefix}, or the grid too: signalcam.Tokens(prefix={declared.prefix}, grid=({cells[-1] - declared.prefix},))."
+        raise LayoutError(message)
+    return Tokens(declared.prefix, (cells[-1] - declared.prefix,))
+
+
+def _shows(declared: Tokens, every: Sequence[Layer]) -> bool:
+    """Whether some layer has the prefix that was declared, or may have it."""
+    layers = [(i, each) for i, each in enumerate(every) if each.role in ("tokens", "inner")]
+    if declared.grid:
+        return any(declared.fits(each.shape[-1]) for _, each in layers)
+    return any(_may_have(declared.prefix, each, _sources(every[:i])) for i, each in layers)
+
+
+def _may_have(prefix: int, layer: Layer, sources: Sequence[Layer]) -> bool:
+    found = _found(sources, tuple(layer.shape[1:]), (prefix, 0))
+    if found is None:
+        return bool(sources) and layer.role == "tokens"
+    return found.prefix == prefix
+
+
+def _nowhere(declared: Tokens, ran: str, cells: Sequence[int]) -> str:
+    own = " x ".join(map(str, cells))
+    return f"layer {ran!r} has {own} tokens, all with a place, as has every other layer, and tokens= says that {declared.prefix} stand before the first one with a place. Pass none before: tokens=0, or Tokens(prefix=0, grid=...)."
 
 
 def _unless_same(tokens: Tokens | None, cells: tuple[int, ...]) -> Tokens | None:

@@ -72,6 +72,10 @@ class Tokens:
             message = f"layer {layer!r} has {count} tokens, and tokens={self.prefix} says that {self.prefix} stand before the first one with a place. Pass fewer."
             raise LayoutError(message)
 
+    def fits(self, count: int) -> bool:
+        """Whether so many tokens are the prefix and the grid, or the grid once merged."""
+        return halvings(self.grid, count - self.prefix) is not None
+
     def fitted(self, count: int, layer: str) -> Tokens:
         """The same for a layer of so many tokens: before the prefix came, or once merged."""
         for prefix in (self.prefix, 0):

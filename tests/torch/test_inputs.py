@@ -275,3 +275,89 @@ def test_modalities_survive_saving(exp, tmp_path):
 def test_modality_that_there_is_none_of_raises(exp):
     with pytest.raises(sc.TargetError, match=r"no modality 'patient' here.*ecg, skeleton"):
         exp.modality("patient")
+
+
+# --- scored again --------------------------------------------------------------------------------
+
+
+class Masked(nn.Module):
+    """A signal, what of it is real, and a temperature; without a mask all of it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(2, 4, 5, padding=2, bias=False)
+        self.head = nn.Linear(4, 3, bias=False)  # nothing is as likely as anything
+
+    def forward(self, x, mask=None, temperature=1.0):
+        a = self.conv(x).square()
+        a = a if mask is None else a * mask[:, None]
+        return self.head(a.mean(2)) / temperature
+
+
+@pytest.fixture
+def masked():
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((4, 2, 40)).astype(np.float32)
+    return Masked().eval(), x, (rng.random((4, 40)) > 0.5).astype(np.float32)
+
+
+METRICS = {
+    "evaluate": lambda exp, net, **more: sc.metrics.evaluate(exp, net, "deletion", steps=3, **more)["value"],
+    "sanity": lambda exp, net, **more: sc.metrics.sanity(exp, net, ["emprt", "random-logit"], **more)["random_logit"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_what_was_given_beside_the_explained_input_is_asked_for_again(masked, metric, tmp_path):
+    net, x, mask = masked
+    together, options = {"x": x, "mask": mask}, {"layer": "conv", "signed": True}
+    sc.explain(net, together, **options).save(tmp_path / "run")
+    exp = sc.load(tmp_path / "run")
+    assert exp.provenance["inputs"] == "mask"
+    with pytest.raises(sc.InputError, match=r"made with mask beside.*inputs="):
+        metric(exp, net)
+    other = sc.explain(net, x, extra={"mask": mask, "temperature": 2.0}, **options)
+    assert other.provenance["extra"] == "mask, temperature"
+    with pytest.raises(sc.InputError, match=r"keyword mask, temperature.*extra="):
+        metric(other, net)
+    with pytest.raises(sc.InputError, match=r"keyword temperature,"):
+        metric(other, net, extra={"mask": mask})
+    one = metric(exp, net, inputs=together)
+    np.testing.assert_allclose(one, metric(exp, net, extra={"mask": mask}), atol=1e-6)
+    cool = metric(other, net, extra={"mask": mask, "temperature": 2.0})
+    assert np.isfinite(cool).all()
+    plain = sc.explain(net, x, **options)
+    assert not {"inputs", "extra"} & set(plain.provenance)
+    assert not np.allclose(one, metric(plain, net), atol=1e-6)
+
+
+def test_maps_of_one_input_of_several_are_checked_with_all_of_them(net, x):
+    exp = sc.explain(net, x, of="ecg", layer="ecg_net.2", signed=True)
+    with pytest.raises(sc.InputError, match=r"one input of several.*inputs="):
+        sc.metrics.sanity(exp, net)
+    found = sc.metrics.sanity(exp, net, "cascading", inputs=x)["cascading"]
+    assert found.sizes["weights"] == 5
+    assert (found < 1).any()
+
+
+def test_methods_are_compared_with_all_that_the_model_was_given(masked):
+    net, x, mask = masked
+    together = {"x": x, "mask": mask}
+    options = {"methods": ["grad-cam", "hires-cam"], "layers": "conv", "metrics": "deletion", "steps": 3}  # fmt: skip
+    score = sc.metrics.compare(net, together, **options).table["score"]
+    with torch.no_grad():
+        p = net(torch.as_tensor(x), torch.as_tensor(mask)).softmax(1).max(1).values
+    np.testing.assert_allclose(score[:, 0], p, atol=1e-6)
+
+
+def test_masks_made_of_lengths_are_made_again_and_rows_follow_their_samples(masked):
+    net, x, _ = masked
+    samples = [x[0], x[1][:, :30], x[2], x[3][:, :30]]
+    heat = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    extra = {"mask": sc.Mask(), "temperature": heat}
+    options = {"layer": "conv", "layout": "batch channel time", "target": 1, "signed": True}
+    exp = sc.explain(net, samples, extra=extra, **options)
+    found = sc.metrics.evaluate(exp, net, "deletion", steps=3, baselines=[], extra=extra)["score"]
+    with torch.no_grad():
+        p = [net(torch.as_tensor(each[None]), temperature=one).softmax(1)[0, 1].item() for each, one in zip(samples, heat, strict=True)]  # fmt: skip
+    np.testing.assert_allclose(found[:, 0], p, atol=1e-6)

@@ -251,6 +251,32 @@ def test_more_tokens_in_front_than_there_are_say_so():
         sc.explain(net, x, layer="block", tokens=30)
 
 
+@pytest.mark.parametrize(
+    ("name", "tokens", "message"),
+    [
+        ("signal", 5, r"has 11 tokens, 10 behind 1 .*tokens=5 says.*Pass tokens=1, or.*grid=\(6,\)"),
+        ("signal", 11, "has 11 tokens, and tokens=11 says that 11 stand before.*Pass fewer"),
+        ("vit", 2, "has 17 tokens, 4 x 4 behind 1 .*tokens=2 says"), ("no class token", 1, "all with a place.*1 stand before"),
+        ("swin", 1, "all with a place"), ("text", 1, "all with a place"), ("swin", sc.Tokens(1, (8, 8)), "all with a place"),
+        ("shifted windows", sc.Tokens(0, (8, 4)), "on a grid of .*, and Tokens.* says 8 x 4"),
+        ("shifted windows", sc.Tokens(1, (4, 8)), "all with a place"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_tokens_that_contradict_the_layers_are_refused(name, tokens, message):
+    net, x, layer, *_ = made(name)
+    with pytest.raises(sc.LayoutError, match=message):
+        sc.explain(net, x, layer=layer, method="eigen-cam", signed=True, tokens=tokens)
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("signal", sc.Tokens(5, (6,))), ("shifted windows", sc.Tokens(0, (4, 8)))], ids=str)  # fmt: skip
+def test_tokens_that_fit_the_layers_are_used(name, tokens):
+    net, x, layer, *_ = made(name)
+    exp = sc.explain(net, x, layer=layer, method="eigen-cam", align="resize", signed=True, tokens=tokens)  # fmt: skip
+    grid = tokens.grid if name == "signal" else made(name)[4]
+    assert exp.native().shape[3:] == grid
+
+
 @pytest.mark.parametrize("given", [-1, "1", 1.5, True])
 def test_tokens_that_are_no_numbers_are_refused(given):
     with pytest.raises(sc.LayoutError, match="where tokens lie"):

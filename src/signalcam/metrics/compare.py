@@ -120,11 +120,12 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
     if placed:
         exp = exp.with_scores(_placed(parts, truth, placed, tolerance))
     if faithful:
+        whole = exp.of or "inputs" in exp.provenance
         plain = replace(explainer, preprocess=None, layout=exp.layout)
         scores = evaluate(
             exp, explainer.model, faithful, measure=measure, seed=seed, imputer=imputer, steps=steps, window=window, baselines=others,
             explainer=plain, target=options.get("target") if (exp.target_classes < 0).any() else None,
-            inputs=inputs if exp.of else None, extra=extra, progress=progress,
+            inputs=inputs if whole else None, extra=extra, progress=progress,
             batch_size=options.get("batch_size"),
         )  # fmt: skip
         exp = exp.with_scores(scores)

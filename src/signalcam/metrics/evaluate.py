@@ -25,7 +25,7 @@ from signalcam.metrics import (  # noqa: F401 - register their metrics
 from signalcam.metrics.confidence import warn_of_confidence
 from signalcam.metrics.imputers import as_imputer
 from signalcam.metrics.registry import Metric, find
-from signalcam.metrics.scoring import How, Windows
+from signalcam.metrics.scoring import How, Windows, check_given
 from signalcam.metrics.summary import dataset
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     how.check()
     drawn = exp.at_network_input
     exp = exp if drawn is None else replace(drawn, of="")
-    _check(exp, inputs)
+    _check(exp, inputs, extra)
     found, methods = how.found(exp, exp.input if inputs is None else inputs)
     if measure == "probability" and target is None:
         _warn_of_another(exp, found.score)
@@ -104,16 +104,12 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     return dataset(exp, wanted, found, methods=methods, seed=seed, about=about)
 
 
-def _check(exp: Explanation, inputs: Any) -> None:
+def _check(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:
     """Refuse results that cannot be asked about again."""
     if exp.windows is not None:
         message = "the record was explained window by window, and metrics score samples. Explain its windows as samples: signalcam.explain(model, windows)."
         raise InputError(message)
-    if exp.of and inputs is None:
-        message = (
-            f"the maps are drawn on {exp.of!r}, one input of several. Pass all of them: inputs=..."
-        )
-        raise InputError(message)
+    check_given(exp, inputs, extra)
     if not len(exp):
         message = "the result holds no samples, so there is nothing to score. Give one at least."
         raise InputError(message)

@@ -15,7 +15,8 @@ from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
-from signalcam.metrics.scoring import How, Scoring
+from signalcam.formulas import Method, find
+from signalcam.metrics.scoring import How, Scoring, check_given
 from signalcam.picking import AXES
 from signalcam.targets import PerSample
 
@@ -32,7 +33,7 @@ _WEIGHTS, _CLASSES = 4, 5  # what chance is drawn for, so that no two draws are 
 
 def sanity(
     exp: Explanation, model: Any, checks: Sequence[Check] | Check | None = None, *,
-    seed: int = 0, steps: int = 10, explainer: Explainer | None = None, extra: Mapping[str, Any] | None = None,
+    seed: int = 0, steps: int = 10, explainer: Explainer | None = None, inputs: Any = None, extra: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """Check whether maps change where they must: with other weights, and for another class.
 
@@ -57,7 +58,8 @@ def sanity(
         seed: Of the weights and classes drawn.
         steps: How many layers are looked at by the first two, evenly spread, the first and the last included.
         explainer: How the maps were made, where the names in the result do not say it.
-        extra: What the model takes by keyword beside the inputs.
+        inputs: What the model takes, where that is more than the explained input, in the order of the samples.
+        extra: What it takes by keyword beside the inputs, as in ``signalcam.explain``.
 
     Returns:
         ``cascading``, ``independent`` and their ``..._without_sign``: ``(weights, sample, target, method, layer)``,
@@ -76,8 +78,8 @@ def sanity(
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     exp = exp if exp.at_network_input is None else replace(exp.at_network_input, of="")
-    _check(exp)
-    asked = _Asked(exp, model, seed, explainer, extra)
+    _check(exp, inputs, extra)
+    asked = _Asked(exp, model, seed, explainer, inputs, extra)
     wanted = _wanted(checks, asked)
     if not is_count(steps):
         message = f"steps is {steps!r}; give a whole number, 1 or more."
@@ -94,17 +96,24 @@ def sanity(
     return xr.Dataset(found, coords, {**exp.provenance, "seed": seed})
 
 
-def _check(exp: Explanation) -> None:
-    """Refuse results whose maps cannot be made again from the explained input alone."""
+def _check(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:
+    """Refuse results whose maps cannot be made again."""
     if exp.windows is not None:
         message = "the record was explained window by window, and sanity explains samples again. Explain its windows as samples: signalcam.explain(model, windows)."
-        raise InputError(message)
-    if exp.of:
-        message = f"the maps are drawn on {exp.of!r}, one input of several, and sanity explains again from that one alone. Explain a model of one input, with the others held inside it."
         raise InputError(message)
     if exp.shapes is not None:
         message = "the samples are of unequal length, and sanity compares maps of one length. Take samples of one: exp.isel(sample=[...])."
         raise InputError(message)
+    check_given(exp, inputs, extra)
+
+
+def _known(method: Method | str) -> Method:
+    """A method by its name, which those that were built do not have."""
+    try:
+        return find(method)
+    except MethodError as error:
+        message = f"maps could not be made anew: {str(method)!r} is a method that was built, and its name does not say how. Pass explainer=Explainer(...) as it made these maps."
+        raise MethodError(message) from error
 
 
 def _wanted(checks: Sequence[Check] | Check | None, asked: _Asked) -> list[str]:
@@ -131,19 +140,20 @@ class _Asked:
     model: Any
     seed: int
     given: Explainer | None
+    inputs: Any
     extra: Mapping[str, Any] | None
 
     @cached_property
     def scoring(self) -> Scoring:
         """Knows how the maps were made, with every class as it was."""
         how = How(self.model, (), "logit", self.seed, None, None, None, (), self.given, None, self.extra, None, None, progress=False)  # fmt: skip
-        return Scoring(how, self.exp, None)
+        return Scoring(how, self.exp, self.inputs)
 
     @cached_property
     def explainer(self) -> Explainer:
         """Makes the same maps again."""
         known = {each.name: each for each in self.scoring.explainer.methods}
-        methods = [known.get(name, name) for name in self.exp.methods]
+        methods = [_known(known.get(name, name)) for name in self.exp.methods]
         return replace(self.scoring.explainer, method=methods, layer=list(self.exp.layer_names))
 
     def fits(self, check: str) -> bool:

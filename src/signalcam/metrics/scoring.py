@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.backends import network_of
-from signalcam.backends.protocol import Inputs
+from signalcam.backends import backend_of, network_of
+from signalcam.backends.protocol import Inputs, is_array
 from signalcam.batches import as_inputs, first_size, progress_bar
 from signalcam.checks import several
 from signalcam.errors import CamWarning, InputError, MethodError, ModelError, TargetError, is_count
@@ -26,6 +26,7 @@ from signalcam.metrics.imputers import Imputer
 from signalcam.metrics.registry import Metric
 from signalcam.metrics.removal import Axes, Study, Units
 from signalcam.metrics.summary import Found, joined
+from signalcam.ragged import Lengths, Mask
 from signalcam.scores import find as find_score
 from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, question
 
@@ -78,9 +79,16 @@ class How:
             return one.found(), one.methods
         kinds, index = np.unique(exp.shapes, axis=0, return_inverse=True)
         rows = [np.flatnonzero(index.reshape(-1) == kind) for kind in range(len(kinds))]
-        parts = [Scoring(self, exp.isel(sample=each.tolist()), None) for each in rows]
+        parts = [Scoring(self._of_rows(each, len(exp)), exp.isel(sample=each.tolist()), None) for each in rows]  # fmt: skip
         found = [each.found() for each in parts]
         return joined(found, np.concatenate(rows)), parts[0].methods
+
+    def _of_rows(self, rows: np.ndarray, count: int) -> How:
+        """The same for some of the samples."""
+        numpy = backend_of(network_of(self.model)).numpy
+        arrays = {name: numpy(each) for name, each in (self.extra or {}).items() if is_array(each)}
+        own = {name: each[rows] for name, each in arrays.items() if len(each) == count}
+        return replace(self, extra={**(self.extra or {}), **own} or None)
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,12 @@ class Scoring:
     def inputs(self) -> Inputs:
         """What the model takes, in NumPy."""
         given = self.exp.input if self.given is None else self.given
-        taken = as_inputs(given, _of(self.exp), self.how.extra)
+        signals = self.explainer.taken(given)
+        taken = as_inputs(
+            given if signals is None else signals.array, _of(self.exp), self.how.extra
+        )
+        if any(isinstance(each, Lengths | Mask) for each in (self.how.extra or {}).values()):
+            taken = self.explainer.drawn(taken).samples.group().inputs
         taken = taken.map(self.explainer.backend.numpy)
         if taken.explained.shape != self.exp.input.shape:
             message = f"inputs have shape {taken.explained.shape}, but the maps are of {self.exp.input.shape}. Pass the samples that were explained."
@@ -340,6 +353,31 @@ class Scoring:
         if self.exp.probabilities is None:
             return {}
         return {name: confidence(study, each) for name, each in study.fillers.items()}
+
+
+def check_given(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:
+    """Raise an ``InputError`` where the model took more than the result holds, and it is not passed again."""
+    if exp.of and inputs is None:
+        message = (
+            f"the maps are drawn on {exp.of!r}, one input of several. Pass all of them: inputs=..."
+        )
+        raise InputError(message)
+    given = {*(extra or {}), *(inputs if isinstance(inputs, Mapping) else ())}
+    others, keywords = (_names(exp.provenance.get(name)) for name in ("inputs", "extra"))
+    if inputs is None and not given.issuperset(others):
+        message = f"the maps were made with {', '.join(others)} beside the explained input, which the result does not hold. Pass all inputs as to explain: inputs=..."
+        raise InputError(message)
+    if others and exp.shapes is not None:
+        message = f"the samples are of unequal length, with {', '.join(others)} beside them. Score those of one length at a time: exp.isel(sample=[...]), inputs=..."
+        raise InputError(message)
+    missing = [name for name in keywords if name not in given]
+    if missing:
+        message = f"the maps were made with the model's keyword {', '.join(missing)}, which the result does not hold. Pass it as to explain: extra=..."
+        raise InputError(message)
+
+
+def _names(told: str | None) -> list[str]:
+    return told.split(", ") if told else []
 
 
 def _score(said: str) -> str:
