@@ -28,6 +28,7 @@ LIGHT_TO_DARK = "Oranges"  # light where it does not matter, so that a black lin
 DARK_TO_LIGHT = "inferno"  # over pictures, with the opacity following the map
 _TICKS = 8  # at most about so many on an axis
 _GROWN = 3  # times the first step: an axis whose last step is longer has ticks at powers of ten
+GONE = "0.72"  # where a map holds no number: grey, which no colour map of ours has
 DIVERGING = "RdBu_r"  # balanced about zero: red speaks for the target, blue against it
 _LONG = 600  # s: beyond, time is told as hours, minutes and seconds
 _CLOCK = (
@@ -80,9 +81,18 @@ class View:
         return Normalize(low if vmin is None else vmin, top if vmax is None else vmax)
 
     def colours(self, cmap: str | Colormap | None) -> Colormap:
-        """The colour map asked for; else light to dark, or the diverging one where the map is signed."""
+        """The colour map asked for; else light to dark, or the diverging one where the map is signed.
+
+        What is no number is grey, unless the colour map has a colour for it.
+        """
         chosen = cmap or (DIVERGING if self.signed else LIGHT_TO_DARK)
-        return colormaps[chosen] if isinstance(chosen, str) else chosen
+        found = chosen if isinstance(chosen, Colormap) else _coloured(chosen)
+        return found if found.get_bad()[3] else found.with_extremes(bad=GONE)
+
+    def lost(self, shown: str = "is grey") -> str:
+        """How much of the map is no number, and how that is shown; nothing where all is."""
+        missing = float((~np.isfinite(self.heat)).mean())
+        return f"{100 * missing:.2g} % of the map is no number and {shown}" if missing else ""
 
     def moved(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
         """The input of the sample, the axes named last; axes without meaning are dropped."""
@@ -94,10 +104,10 @@ class View:
         order = [kept.index(dim) for dim in (*rest, *names)]
         return x.squeeze(empty).transpose(order), (*rest, *names)
 
-    def title(self) -> str:
-        """Who was right, how sure the model was, which map this is, and how far it can be trusted."""
+    def title(self, *notes: str) -> str:
+        """Who was right, how sure the model was, which map this is, how far it can be trusted, and notes."""
         scored = "" if self.exp.metrics is None else line(self.exp.metrics)
-        return "\n".join(filter(None, [self.facts(), self.which(), scored]))
+        return "\n".join(filter(None, [self.facts(), self.which(), scored, *notes]))
 
     def facts(self) -> str:
         """The sample's name, the true class, the predicted one and how sure the model was."""
@@ -108,8 +118,9 @@ class View:
             said.append(f"true: {exp.class_name(int(exp.true_classes[0]))}")
         if exp.classes is not None and exp.probabilities is not None:
             index = int(exp.classes[0])
-            sure = percent(float(exp.probabilities[0, index]))
-            said.append(f"predicted: {exp.class_name(index)} ({sure})")
+            sure = float(exp.probabilities[0, index])
+            answer = f"{exp.class_name(index)} ({percent(sure)})"
+            said.append(f"predicted: {answer if np.isfinite(sure) else 'no number'}")
         return " · ".join(said)
 
     def which(self, but: str = "") -> str:
@@ -271,6 +282,14 @@ def envelope(values: np.ndarray) -> np.ndarray:
     ends = [np.where(np.isnan(rows), np.inf, rows).argmin(axis=1), np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)]  # fmt: skip
     places = np.arange(len(rows))[:, None] * size + np.stack(ends, axis=1)
     return np.unique(np.append(np.minimum(places, len(values) - 1), [0, len(values) - 1]))
+
+
+def _coloured(name: Any) -> Colormap:
+    """The colour map of that name."""
+    if isinstance(name, str) and name in colormaps:
+        return colormaps[name]
+    message = f"cmap is {name!r}, and matplotlib has no such colour map.{nearest(str(name), colormaps)} Give a name, such as 'viridis', or a Colormap."
+    raise MethodError(message)
 
 
 def chosen(value: Any, known: Sequence[str], what: str) -> Any:
