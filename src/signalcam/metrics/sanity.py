@@ -15,6 +15,7 @@ from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
+from signalcam.metrics.results import check_result
 from signalcam.metrics.scoring import How, Scoring
 from signalcam.picking import AXES
 from signalcam.targets import PerSample
@@ -75,6 +76,7 @@ def sanity(
     """
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
+    check_result(exp)
     exp = exp if exp.at_network_input is None else replace(exp.at_network_input, of="")
     _check(exp)
     asked = _Asked(exp, model, seed, explainer, extra)

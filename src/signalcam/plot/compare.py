@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from signalcam.errors import MethodError
 from signalcam.plot.view import (
@@ -19,7 +19,9 @@ from signalcam.plot.view import (
     View,
     chosen,
     colour_bar,
+    is_a,
     largest,
+    one_sample,
     selected,
 )
 
@@ -43,7 +45,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     """Draw one panel for each of the maps compared; see ``Plotter.compare``."""
     along = _axis(exp, along)
     named = {axis: options.pop(axis, None) for axis in AXES}
-    panels = Panels.of(exp.isel(sample=sample), along, names, named, norm)
+    panels = Panels.of(one_sample(exp, sample), along, names, named, norm)
     whole, flat = panels.whole, _is_signal(exp)
     scale = whole.scale(vmin, vmax)
     cmap = cmap or (DIVERGING if whole.signed else LIGHT_TO_DARK if flat else DARK_TO_LIGHT)
@@ -152,7 +154,11 @@ def _grid(
     rows = -(-panels // columns)
     high = 1.0 + 0.5 * max(1.6, channels) if channels else 3.2
     width = 9 if columns == 1 else 4 * columns + 1
-    figure = Figure(figsize=(width, 1 + rows * high), layout="constrained") if fig is None else fig
+    figure = (
+        Figure(figsize=(width, 1 + rows * high), layout="constrained")
+        if fig is None
+        else is_a(FigureBase, fig, "fig")
+    )
     axes = figure.subplots(
         rows, columns, squeeze=False, sharex=bool(channels), sharey=bool(channels)
     )

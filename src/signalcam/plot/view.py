@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, ScalarFormatter
 
 from signalcam.carrying import line
-from signalcam.errors import InputError, LayoutError, MethodError, nearest
+from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
 from signalcam.layout import DUMMY
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import SubFigure
@@ -69,7 +70,7 @@ class View:
     @classmethod
     def of(cls, exp: Explanation, sample: int, target: Any, method: Any, layer: Any) -> View:
         """Take one sample, and the first of whatever is not named."""
-        one = selected(exp.isel(sample=sample), target, method, layer)
+        one = selected(one_sample(exp, sample), target, method, layer)
         heat = one.maps.values[0, 0, 0, 0]
         check_finite(heat, f"the map of sample {one.sample_names[0]!r} holds")
         return cls(one, heat, bool((heat < 0).any()) or exp.provenance.get("signed") == "True")
@@ -150,6 +151,14 @@ class View:
         )
         said = f"{said} ({unit})" if unit else said
         return f"{said}\none scale for all {among}" if among else said
+
+
+def one_sample(exp: Explanation, sample: Any) -> Explanation:
+    """The sample of that number."""
+    if not isinstance(sample, Integral) or isinstance(sample, bool):
+        message = f"sample is {sample!r}; a figure shows one sample, by its number from 0. For one by name: exp.sel(sample=...).plot()."
+        raise TargetError(message)
+    return exp.isel(sample=int(sample))
 
 
 def selected(exp: Explanation, target: Any, method: Any, layer: Any) -> Explanation:
@@ -306,10 +315,19 @@ def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, heig
         message = "both ax= and fig= were given. Give the one to draw in."
         raise LayoutError(message)
     if ax is not None:
-        return ax
-    page = Figure(figsize=(width, height), layout="constrained") if fig is None else fig
+        given: Axes = is_a(Axes, ax, "ax")
+        return given
+    page = Figure(figsize=(width, height), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")  # fmt: skip
     axes: Axes = page.add_subplot()
     return axes
+
+
+def is_a(kind: type[Any], given: Any, what: str) -> Any:
+    """What was given to draw in, which must be of its kind."""
+    if not isinstance(given, kind):
+        message = f"{what}= is of type {type(given).__name__}; give axes of matplotlib as ax=, or a figure or subfigure as fig=."
+        raise LayoutError(message)
+    return given
 
 
 def colour_bar(
