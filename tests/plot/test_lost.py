@@ -12,7 +12,7 @@ from signalcam.plot.signal import SignalDisplay
 from signalcam.plot.view import GONE
 
 GREY = to_rgba(GONE)
-SAID = "10 % of the map is no number and is grey"
+SAID = "10.2 % of the map is no number and is grey"
 
 
 @pytest.fixture(params=[False, True], ids=["unsigned", "signed"])
@@ -64,7 +64,7 @@ def test_panels_of_a_comparison_say_it_each(broken):
 
 def test_a_mean_says_what_it_leaves_out(broken):
     title = broken.plot.summary().get_title(loc="left")
-    assert "10 % of the map is no number and left out" in title
+    assert "10.2 % of the map is no number and left out" in title
 
 
 def test_a_colour_map_may_have_its_own_colour_for_it(broken):

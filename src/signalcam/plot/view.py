@@ -93,7 +93,7 @@ class View:
     def lost(self, shown: str = "is grey") -> str:
         """How much of the map is no number, and how that is shown; nothing where all is."""
         missing = float((~np.isfinite(self.heat)).mean())
-        return f"{100 * missing:.2g} % of the map is no number and {shown}" if missing else ""
+        return f"{100 * missing:.3g} % of the map is no number and {shown}" if missing else ""
 
     def moved(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
         """The input of the sample, the axes named last; axes without meaning are dropped."""
