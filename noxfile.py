@@ -29,21 +29,22 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """Test what needs no framework, in an environment without any."""
-    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".[metrics]")
+    session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".[metrics,jobs]")
     session.run("pytest", "tests/unit", "tests/properties", *session.posargs)
 
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """Check types, then test PyTorch, the figures, the readers, the demo and every snippet of the documentation."""
+    """Check types, then test PyTorch, the figures, the readers, jobs, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data]"
+        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data,jobs]"
     )  # fmt: skip
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
     session.run(
-        "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/data", *MORE, *session.posargs
+        "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/data", "tests/jobs", *MORE,
+        *session.posargs,
     )  # fmt: skip
     session.run(
         "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
@@ -84,7 +85,7 @@ ENGINES = {
 def keras(session: nox.Session, engine: str) -> None:
     """Test Keras 3 on one engine, with no other framework installed."""
     session.install(
-        *PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot]"
+        *PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot,jobs]"
     )
     # aeon for its recordings alone, as what its code needs clashes with our pins; Keras 2 asks for
     # all of TensorFlow although the part for processors will do

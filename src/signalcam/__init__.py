@@ -1,5 +1,7 @@
 """SignalCAM: which part of the input made the network say so, for signals first."""
 
+from typing import TYPE_CHECKING
+
 from signalcam import data, metrics, synthetic
 from signalcam import legrad as _legrad  # noqa: F401 - registers its method
 from signalcam import masking as _masking  # noqa: F401 - registers its methods
@@ -8,6 +10,7 @@ from signalcam.errors import (
     CamError,
     CamWarning,
     InputError,
+    JobError,
     LayoutError,
     MethodError,
     MissingExtra,
@@ -42,10 +45,23 @@ from signalcam.targets import (
 )
 from signalcam.tokens import Tokens
 
+if TYPE_CHECKING:
+    from signalcam.jobs import Job
+
 __version__ = "0.1.0"
 
 __all__ = [
-    "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "LayerInfo", "Layers", "Layout", "LayoutError",
+    "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "Job", "JobError", "LayerInfo", "Layers", "Layout", "LayoutError",
     "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
     "Similarity", "Smooth", "StoreError", "TargetError", "Tokens", "TrueLabel", "data", "explain", "explain_record", "layers", "load", "methods", "metrics", "synthetic",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs an optional dependency when it is asked for."""
+    if name != "Job":
+        message = f"module 'signalcam' has no attribute {name!r}"
+        raise AttributeError(message)
+    from signalcam.jobs import Job  # noqa: PLC0415 - needs pydantic
+
+    return Job

@@ -1,18 +1,34 @@
 """The command line: parse, call, print."""
 
+import json
 import os
 import sys
 import warnings
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
 from threading import Event
 from typing import Annotated
 
 import typer
 
+import signalcam as sc
 from signalcam import __version__, load, methods
-from signalcam.errors import CamError
+from signalcam.data.gathering import reason
+from signalcam.errors import CamError, CamWarning, InputError, JobError, LayoutError
+from signalcam.placing import PROBED_SAMPLES
 
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODULE:FUNCTION", help="What returns the model; modules are also looked for in this folder.")
+]  # fmt: skip
+Dims = Annotated[
+    str | None, typer.Option(help='What the axes are, samples first: "batch channel time".')
+]
+Rate = Annotated[
+    float | None, typer.Option(help="Samples a second along time, where the data do not say.")
+]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -20,6 +36,40 @@ def _version(wanted: bool) -> None:
     if wanted:
         print(f"signalcam {__version__}")
         raise typer.Exit
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell what went wrong in one sentence, and end with exit code 2."""
+    try:
+        yield
+    except (CamError, OSError) as error:
+        typer.echo(f"signalcam: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """Tell warnings as sentences, too, and each once."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", CamWarning)
+        try:
+            yield
+        finally:
+            for each in dict.fromkeys(str(warning.message) for warning in told):
+                typer.echo(f"signalcam: {each}", err=True)
+
+
+@contextmanager
+def _run_on(data: str | None) -> Iterator[None]:
+    """Tell in a sentence also what a network says to data that are not its own."""
+    try:
+        yield
+    except (CamError, OSError):
+        raise
+    except Exception as error:
+        message = f"the model fails on {data}: {type(error).__name__}: {reason(error)}. Give data in the shape that it takes, samples first."
+        raise InputError(message) from error
 
 
 @app.callback()
@@ -40,14 +90,84 @@ def demo(
     """Explain a real electrocardiogram with a real trained network, in seconds."""
     from signalcam.demo.tour import run  # noqa: PLC0415 - so that --help is quick
 
-    try:
+    with _told():
         print(run(folder))
-    except (CamError, OSError) as error:
-        typer.echo(f"signalcam: {error}", err=True)
-        raise typer.Exit(2) from error
     print(
         f"Written to {folder}/: ventricular.png, normal.png, scores.png, report.html, explanation.zarr, summary.txt."
     )
+
+
+@app.command("layers")
+def list_layers(
+    model: ModelName,
+    example: Annotated[str | None, typer.Argument(help="Data, of which the first samples are used.")] = None,
+    layout: Dims = None,
+    sampling_rate: Rate = None,
+) -> None:  # fmt: skip
+    """List the layers that maps can be drawn at, best first, with what each sees and why to choose it."""
+    from signalcam.building import model_from  # noqa: PLC0415 - so that --help is quick
+
+    with _told(), _warned():
+        network = model_from(model)
+        few, axes = (
+            _read(example, layout, sampling_rate, PROBED_SAMPLES) if example else (None, layout)
+        )
+        with _run_on(example):
+            print(sc.layers(network, few, layout=axes))
+
+
+@app.command()
+def explain(  # noqa: PLR0913, PLR0917 - one an option
+    model: ModelName,
+    data: Annotated[str, typer.Argument(help="A file, folder or pattern that signalcam.data.open reads.")],
+    to: Annotated[str, typer.Option(help="Where to keep the result; one that is there is replaced.")] = "maps.zarr",
+    method: Annotated[list[str] | None, typer.Option(help="As signalcam methods lists them; again for more.")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="As signalcam layers lists them; again for more.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="predicted, or a class by number or name; again for more.")] = None,
+    layout: Dims = None,
+    sampling_rate: Rate = None,
+    class_name: Annotated[list[str] | None, typer.Option(help="Of the first class; again for the next ones.")] = None,
+) -> None:  # fmt: skip
+    """Explain what a model says to some data, all at once in memory; signalcam run takes what is larger."""
+    from signalcam.building import model_from  # noqa: PLC0415 - so that --help is quick
+
+    with _told(), _warned():
+        network = model_from(model)
+        batch, axes = _read(data, layout, sampling_rate)
+        with _run_on(data):
+            targets = [_class(each, class_name or ()) for each in target or ("predicted",)]
+            exp = sc.explain(network, batch, method=method or "grad-cam", layer=layer, target=targets, layout=axes, class_names=class_name)  # fmt: skip
+        exp.save(to)
+    print(exp)
+    print(f"Kept in {to}. To look at it: signalcam view {to}")
+
+
+def _read(
+    path: str, dims: str | None, rate: float | None, most: int | None = None
+) -> tuple[sc.data.Batch, sc.Layout | None]:
+    """Read data, or their first samples, and say what is asked of their axes."""
+    asked = sc.Layout(dims, sampling_rate=rate) if dims else None
+    reader = sc.data.open(path)
+    if rate is not None and asked is None:
+        if reader.layout is None:
+            message = f"{path} does not say which of its axes is time, so --sampling-rate means nothing. Name the axes, too: --layout 'batch channel time'."
+            raise LayoutError(message)
+        reader = sc.data.open(path, layout=sc.Layout(reader.layout.dims, sampling_rate=rate))
+    return reader.read(range(min(len(reader), most or len(reader)))), asked
+
+
+def _class(text: str, names: Sequence[str]) -> int | str:
+    """A class by its number, unless one is called so."""
+    is_number = text.removeprefix("-").isdecimal()
+    return int(text) if is_number and text not in names else text
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what is missing, and which line brings it; nothing is imported to find out."""
+    from signalcam.doctor import findings  # noqa: PLC0415 - so that --help is quick
+
+    print(findings())
 
 
 @app.command()
@@ -71,16 +191,10 @@ def evaluate(
     """Score saved maps beside baselines that they must beat, and say whether to read them."""
     from signalcam.metrics.stored import evaluated  # noqa: PLC0415 - so that --help is quick
 
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)  # fmt: skip
-            if save:
-                scored.save(maps)
-    except CamError as error:
-        typer.echo(f"signalcam: {error}", err=True)
-        raise typer.Exit(2) from error
-    for each in told:
-        typer.echo(f"signalcam: {each.message}", err=True)
+    with _told(), _warned():
+        scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
+        if save:
+            scored.save(maps)
     print(said)
     if save:
         print(f"Kept in {maps}.")
@@ -92,11 +206,8 @@ def report(
     to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
 ) -> None:
     """Write a saved result as one page to click through, which needs no network."""
-    try:
+    with _told():
         load(maps).to_html(to)
-    except CamError as error:
-        typer.echo(f"signalcam: {error}", err=True)
-        raise typer.Exit(2) from error
     print(f"Written to {to}.")
 
 
@@ -147,6 +258,60 @@ def list_methods() -> None:
     for each in known:
         print(f"{each.name:<{width}} {each.summary}")
         print(f"{'':<{width}} {each.family}; {each.passes}; {each.paper}")
+
+
+@app.command("run")
+def run_job(
+    file: Annotated[str, typer.Argument(help="The job file.")] = "job.toml",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="section.name=value, in place of the file's.")
+    ] = None,
+    example: Annotated[
+        bool, typer.Option("--init", help="Write a commented example there instead.")
+    ] = False,
+) -> None:
+    """Explain a whole data set into one store; the same command again goes on where it was stopped."""
+    with _told():
+        from signalcam.jobs import Job, status  # noqa: PLC0415 - needs pydantic
+        from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs pydantic
+
+        if example:
+            _write_example(Path(file))
+            return
+        job = Job.read(file, changes or ())
+        place = job.path(job.output.path)
+        try:
+            drive(job, progress=True)
+        except KeyboardInterrupt:
+            told = f"{status(place)}. " if place.exists() else ""
+            typer.echo(f"signalcam: stopped. {told}The same command goes on.", err=True)
+            raise typer.Exit(130) from None
+        print(f"{place}: {status(place)}.")
+
+
+def _write_example(file: Path) -> None:
+    from signalcam.jobs.job import EXAMPLE  # noqa: PLC0415 - needs pydantic
+
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(EXAMPLE)
+    except FileExistsError as error:
+        message = f"{file} is there already. Give another name: signalcam run --init other.toml."
+        raise JobError(message) from error
+    print(f"{file} written. Change it, then: signalcam run {file}")
+
+
+@app.command("status")
+def show_status(
+    store: Annotated[str, typer.Argument(help="The output of a job.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say how far a job is: done, failed, quarantined, how fast, how long to go."""
+    with _told():
+        from signalcam.jobs import status  # noqa: PLC0415 - needs pydantic
+
+        known = status(store)
+        print(json.dumps(asdict(known)) if as_json else f"{store}: {known}.")
 
 
 if __name__ == "__main__":

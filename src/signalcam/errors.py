@@ -6,6 +6,7 @@ CamError
 ├── TargetError       a class is unknown or out of range; the output is no row of scores
 ├── LayoutError       the axes do not fit the input
 ├── InputError        the numbers themselves are unusable (empty, not finite, not numeric)
+├── JobError          a job cannot run as it is described
 ├── StoreError        a result cannot be written, or what lies there is not one of ours
 └── MissingExtra      a feature needs an optional dependency
 
@@ -44,6 +45,10 @@ class LayoutError(CamError, ValueError):
 
 class InputError(CamError, ValueError):
     """The input holds values no network can be asked about."""
+
+
+class JobError(CamError, ValueError):
+    """A job cannot run as it is described."""
 
 
 class StoreError(CamError, OSError):

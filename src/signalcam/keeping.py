@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 def load(path: str | PathLike[str]) -> Explanation:
-    """Read a result that ``Explanation.save`` wrote. Nothing in it is ever executed or unpickled.
+    """Read a result that ``Explanation.save`` or a job wrote. Nothing in it is ever executed or unpickled.
 
     Args:
         path: The folder.
 
     Returns:
-        The explanation, equal to the one saved.
+        The explanation, equal to the one saved. Maps and inputs of a job are read when they are needed: take
+        samples first, ``load(path).isel(sample=slice(8))``.
 
     Raises:
         StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
@@ -46,6 +47,10 @@ def opened(path: str | PathLike[str]) -> Explanation:
 
 
 def _read(path: str | PathLike[str], unread: tuple[str, ...] = ()) -> Explanation:
+    if store.is_job(path):
+        from signalcam.jobs.saved import load as load_job  # noqa: PLC0415 - a floor above, which makes such stores
+
+        return load_job(path)
     arrays, about = store.read(path, unread=unread)
     try:
         return from_store(arrays, about)

@@ -57,7 +57,7 @@ class LayerMaps:
         return wide
 
     def _whole(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
-        full = resample(self.values, self.grid)
+        full = resample(np.asarray(self.values), self.grid)  # a job's are on disk till here
         own = {axis.input_axis: axis.length for axis in self.grid}
         shape = [own.get(axis, 1) for axis in axes]
         return np.broadcast_to(full.reshape(*full.shape[:3], *shape), (*full.shape[:3], *lengths))

@@ -223,6 +223,14 @@ def _require_sums(arrays: Mapping[str, Any], saved: dict[str, int]) -> None:
         raise ValueError(message)
 
 
+def is_job(path: str | os.PathLike[str]) -> bool:
+    """Whether a job made what lies there."""
+    try:
+        return "job" in json.loads((Path(path) / "zarr.json").read_text())["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _require_ours(place: Path) -> None:
     """Raise a ``StoreError`` unless a result of a version we can read lies there."""
     try:

@@ -21,6 +21,7 @@ HEAVY = [
     "tqdm",
     "pandas",
     "scipy",
+    "pydantic",
 ]
 IMPORT = """
 import json, sys, time
@@ -52,7 +53,7 @@ def test_every_public_name_exists():
 
 BUILT_IN = {
     "ModelError": LookupError, "MethodError": ValueError, "TargetError": ValueError, "LayoutError": ValueError,
-    "InputError": ValueError, "StoreError": OSError, "MissingExtra": ImportError,
+    "InputError": ValueError, "JobError": ValueError, "StoreError": OSError, "MissingExtra": ImportError,
 }  # fmt: skip
 
 
@@ -70,6 +71,14 @@ def test_every_error_is_listed_above():
 
 def test_warning_can_be_silenced_by_its_own_name():
     assert issubclass(sc.CamWarning, UserWarning)
+
+
+def test_a_job_without_its_extra_says_what_to_install(monkeypatch):
+    for name in [each for each in sys.modules if each.startswith("signalcam.jobs")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    with pytest.raises(sc.MissingExtra, match=r"signalcam\[jobs\]"):
+        _ = sc.Job
 
 
 def test_missing_extra_says_what_to_install():

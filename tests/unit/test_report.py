@@ -10,8 +10,9 @@ import pytest
 from signalcam import InputError, Layout, LayoutError, MissingExtra, StoreError, report
 from signalcam.align import Axis
 from signalcam.native import LayerMaps
-from signalcam.report import packing
+from signalcam.report import contents, packing
 from signalcam.report.page import bokeh
+from signalcam.report.table import Table, Wanted
 from unit.results import make
 
 EVIL = "</p><script>alert(1)</script>"
@@ -151,3 +152,18 @@ def test_importing_signalcam_loads_no_report():
     code = "import sys, signalcam; print([m for m in sys.modules if m.startswith(('signalcam.report', 'bokeh'))])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own
     assert found.stdout.strip() == "[]"
+
+
+def test_a_sample_that_could_not_be_explained_has_no_class_and_is_neither_right_nor_wrong():
+    exp = make(classes=np.array([0, 1, -1]), true_classes=np.array([0, 0, -1]))
+    assert "right about 1 of 2" in str(exp)
+    assert contents.samples(exp)["predicted"] == [0, 1, None]
+    assert [name for name, _ in contents.groups(exp)] == [
+        "all samples", "predicted: normal", "predicted: ventricular", "true: normal", "right", "wrong",
+    ]  # fmt: skip
+    assert [Table(exp).rows(Wanted(outcome=each))["count"] for each in ("right", "wrong", "")] == [
+        1,
+        1,
+        3,
+    ]
+    assert Table(exp).rows(Wanted())["rows"][2]["predicted"] is None

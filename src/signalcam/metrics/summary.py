@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 RESAMPLED = 1000
+HELD = 2**22  # numbers of draws held at a time
 LEVEL = 0.95
 CELL = ("target", "method", "layer")
 
@@ -67,10 +68,16 @@ def interval(values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         nothing about others.
     """
     count = len(values)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLED)
+    rng, share = np.random.default_rng(seed), np.full(count, 1 / count)
     flat = values.reshape(count, -1)
     there = np.isfinite(flat)
-    total, weight = drawn @ np.where(there, flat, 0), drawn @ there
+    known = np.where(there, flat, 0)
+    at_once = max(1, HELD // count)
+    parts = []
+    for done in range(0, RESAMPLED, at_once):
+        drawn = rng.multinomial(count, share, min(at_once, RESAMPLED - done))
+        parts.append((drawn @ known, drawn @ there))
+    total, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
     enough = there.sum(axis=0) > 1
     bounds = np.full((2, flat.shape[1]), np.nan)
     for column in np.flatnonzero(enough):

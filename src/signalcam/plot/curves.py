@@ -256,10 +256,11 @@ def _groups(exp: Explanation, by: str | None) -> dict[str, np.ndarray]:
         message = f"the model's output holds no classes, so samples cannot be told apart by {by!r}. Leave by= out."
         raise TargetError(message)
     if by == "outcome":
+        known = (np.asarray(truth) >= 0) & (np.asarray(said) >= 0)
         right = np.asarray(truth) == np.asarray(said)
-        return {name: np.flatnonzero(each) for name, each in (("right", right), ("wrong", ~right)) if each.any()}  # fmt: skip
+        return {name: np.flatnonzero(each) for name, each in (("right", known & right), ("wrong", known & ~right)) if each.any()}  # fmt: skip
     index = np.asarray(truth if by == "class" else said)
-    return {exp.class_name(int(each)): np.flatnonzero(index == each) for each in np.unique(index)}
+    return {exp.class_name(int(each)): np.flatnonzero(index == each) for each in np.unique(index[index >= 0])}  # fmt: skip
 
 
 def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:

@@ -152,8 +152,9 @@ def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:
     found = [("all samples", np.arange(len(exp)))]
     found += _by_class(exp, "predicted", exp.classes) + _by_class(exp, "true", exp.true_classes)
     if exp.classes is not None and exp.true_classes is not None:
-        right = np.asarray(exp.classes) == np.asarray(exp.true_classes)
-        found += [("right", np.flatnonzero(right)), ("wrong", np.flatnonzero(~right))]
+        said, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
+        known = (said >= 0) & (true >= 0)
+        found += [(name, np.flatnonzero(known & ((said == true) == right))) for name, right in (("right", True), ("wrong", False))]  # fmt: skip
     return [(name, rows) for name, rows in found if len(rows)]
 
 
@@ -162,7 +163,7 @@ def _by_class(
 ) -> list[tuple[str, np.ndarray]]:
     if classes is None:
         return []
-    known, counts = np.unique(classes, return_counts=True)
+    known, counts = np.unique(classes[classes >= 0], return_counts=True)
     wanted = known[np.argsort(-counts, kind="stable")][:_GROUPS]
     return [
         (f"{said}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in wanted
@@ -198,8 +199,9 @@ def _class_names(exp: Explanation) -> list[str]:
     return [str(exp.class_name(index)) for index in range(max(most, width, len(exp.class_names or ())))]  # fmt: skip
 
 
-def _whole(values: np.ndarray | None) -> list[int] | None:
-    return None if values is None else np.asarray(values, int).tolist()
+def _whole(values: np.ndarray | None) -> list[int | None] | None:
+    """Classes as numbers; nothing for a sample that could not be explained."""
+    return None if values is None else [each if each >= 0 else None for each in values.tolist()]
 
 
 def settled(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np.ndarray, list[Axis]]:  # fmt: skip

@@ -95,6 +95,15 @@ class Table:
         return columns[name]
 
     @cached_property
+    def _outcomes(self) -> np.ndarray:
+        """``"right"`` or ``"wrong"``; nothing where that is not known."""
+        said, true = self._column("predicted"), self._column("label")
+        if said is None or true is None:
+            return np.full(len(self.exp), "")
+        right = np.where(said == true, "right", "wrong")
+        return np.where((said >= 0) & (true >= 0), right, "")
+
+    @cached_property
     def _trusted(self) -> np.ndarray | None:
         return values(self.exp)
 
@@ -112,12 +121,11 @@ class Table:
         passed = np.ones(len(self.exp), bool)
         if wanted.text:
             passed &= [wanted.text.casefold() in name.casefold() for name in self._names]
-        said, true, sure = (self._column(each) for each in ("predicted", "label", "confidence"))
+        said, sure = (self._column(each) for each in ("predicted", "confidence"))
         if wanted.predicted is not None:
             passed &= said is not None and said == wanted.predicted
         if wanted.outcome:
-            known = said is not None and true is not None
-            passed &= known and (said == true) == (wanted.outcome == "right")
+            passed &= self._outcomes == wanted.outcome
         if wanted.least is not None:
             passed &= sure is not None and sure >= wanted.least
         if wanted.most is not None:
@@ -130,7 +138,7 @@ class Table:
         return {
             "number": number,
             "name": self._names[number],
-            **{name: None if each is None else each[number].item() for name, each in columns.items()},
+            **{name: None if each is None or not each[number] >= 0 else each[number].item() for name, each in columns.items()},
             "asked": exp.target_classes[number].tolist(),
             "score": exp.scores[number].tolist(),
             **({} if self._trusted is None else {"trusted": rounded(self._trusted[number])}),

@@ -27,8 +27,9 @@ def sentence(exp: Explanation) -> str:
     if exp.windows is not None:
         parts.append(f" It was seen in {_counted(exp.windows.sizes['window'], 'window')}.")
     if exp.classes is not None and exp.true_classes is not None:
-        right = int((np.asarray(exp.classes) == np.asarray(exp.true_classes)).sum())
-        parts.append(f" The model was right about {right} of {len(exp)}.")
+        said, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
+        known = (said >= 0) & (true >= 0)  # not those that could not be explained
+        parts.append(f" The model was right about {(said == true)[known].sum()} of {known.sum()}.")
     if exp.metrics is not None:
         parts.append(f" Scores, mean over samples: {line(exp.metrics)}.")
     return "".join(parts)

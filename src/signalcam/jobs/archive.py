@@ -1,0 +1,285 @@
+"""The store of a job: made whole, filled unit by unit, each committed by the last of its writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signalcam.errors import StoreError
+from signalcam.layout import DUMMY, Layout
+from signalcam.store import FORMAT
+
+QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
+_TEXT = np.dtypes.StringDType()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An array of the store: its axes, their lengths, its numbers, and what stands where nothing was written."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: Any
+    blank: Any
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A job's store.
+
+    Attributes:
+        place: Its folder.
+        about: What was known when it was made: ``digest``, ``samples``, ``job`` (its sections), ``facts`` (what
+            a first sample told) and ``groups`` (what aggregates are of: pairs of kind and name).
+    """
+
+    place: Path
+    about: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, place: Path) -> Archive:
+        """Open what is there.
+
+        Raises:
+            StoreError: It is no job's store that this version can read.
+        """
+        try:
+            found = json.loads((place / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+            version, about = found["signalcam"], found["job"]
+        except (OSError, ValueError, KeyError, TypeError):
+            message = f"{place} exists and is no whole store of a job. Give another output, or move it away; nothing was changed."
+            raise StoreError(message) from None
+        if version > FORMAT:
+            message = f"{place} was made by a newer SignalCAM (format {version}; this one knows {FORMAT}). Upgrade signalcam."
+            raise StoreError(message)
+        return cls(place, about)
+
+    # --- what is where ---------------------------------------------------------------------------
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return int(self.about["samples"])
+
+    @property
+    def size(self) -> int:
+        """How many samples a unit has."""
+        return int(self.about["job"]["units"]["size"])
+
+    @property
+    def units(self) -> int:
+        """How many units there are."""
+        return -(-self.samples // self.size)
+
+    def rows(self, unit: int) -> range:
+        """The numbers of a unit's samples."""
+        return range(unit * self.size, min(self.samples, (unit + 1) * self.size))
+
+    @cached_property
+    def by_sample(self) -> dict[str, Kept]:
+        """The arrays with a row a sample."""
+        facts, job = self.about["facts"], self.about["job"]
+        target, classes = {"target": len(facts["targets"])}, {"class": facts["classes"]}
+        asked = target | {"method": len(facts["methods"])}
+        dtype = np.dtype(job["output"]["dtype"])
+        known: dict[str, tuple[dict[str, int], Any, Any]] = {}
+        for number, layer in enumerate(facts["layers"]):
+            cells = [axis["cells"] for axis in layer["grid"]]
+            positions = dict(zip(self.dims(number), cells, strict=True))
+            known[f"maps_{number}"] = (asked | positions, dtype, 0 if dtype.kind == "u" else np.nan)
+            known[f"peak_{number}"] = (asked, np.float32, np.nan)
+        known |= {"score": (target, np.float32, np.nan), "target_class": (target, np.int32, -1)}
+        known |= {
+            "logit": (classes, np.float32, np.nan),
+            "probability": (classes, np.float32, np.nan),
+        }
+        known |= {"predicted": ({}, np.int32, -1), "label": ({}, np.int32, -1)}
+        known |= dict.fromkeys(("group", "sample", "failed"), ({}, _TEXT, ""))
+        there = {
+            "label": facts["labelled"],
+            "group": job["data"]["groups"],
+            "sample": facts["named"],
+        }
+        there |= dict.fromkeys(("logit", "probability", "predicted"), facts["classes"])
+        return {
+            name: Kept(("sample", *axes), (self.samples, *axes.values()), kind, blank)
+            for name, (axes, kind, blank) in known.items()
+            if there.get(name, True)
+        }
+
+    @cached_property
+    def by_unit(self) -> dict[str, Kept]:
+        """The arrays with a row a unit: what aggregates are made of."""
+        groups, bins = len(self.about["groups"]), self.about["job"]["aggregates"]["bins"]
+        kept = {"count": Kept(("unit", "of"), (self.units, groups), np.int64, 0)}
+        for number in range(len(self.about["facts"]["layers"])):
+            maps = self.by_sample[f"maps_{number}"]
+            dims, shape = ("unit", "of", *maps.dims[1:]), (self.units, groups, *maps.shape[1:])
+            kept[f"mean_{number}"] = Kept(dims, shape, np.float64, 0.0)
+            kept[f"squares_{number}"] = Kept(dims, shape, np.float64, 0.0)
+            kept[f"histogram_{number}"] = Kept((*dims, "bin"), (*shape, bins), np.uint32, 0)
+        return kept
+
+    def dims(self, layer: int) -> tuple[str, ...]:
+        """What the axes of a layer's positions are called."""
+        names = self.about["facts"]["layout"]["dims"]
+        axes = [axis["input_axis"] for axis in self.about["facts"]["layers"][layer]["grid"]]
+        return tuple(f"{f'axis{i}' if names[i] in DUMMY else names[i]}_{layer}" for i in axes)
+
+    def labels(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+        """What the entries of each axis are called, or where they lie and in which units."""
+        facts = self.about["facts"]
+        named = {
+            "target": facts["targets"],
+            "method": facts["methods"],
+            "class": facts["class_names"] or [],
+        }
+        found: dict[str, tuple[np.ndarray, dict[str, str]]] = {}
+        found |= {name: (texts(list(each)), {}) for name, each in named.items() if each}
+        layout = Layout(**facts["layout"])
+        for number, layer in enumerate(facts["layers"]):
+            for name, axis in zip(self.dims(number), layer["grid"], strict=True):
+                dim, centres = layout.dims[axis["input_axis"]], axis["start"] + axis["jump"] * np.arange(axis["cells"])  # fmt: skip
+                unit = layout.unit(dim)
+                places = np.asarray(layout.coordinate(dim, centres), float)
+                found[name] = (places, {"units": unit} if unit else {})
+        return found
+
+    # --- reading and writing ---------------------------------------------------------------------
+
+    @cached_property
+    def group(self) -> Any:
+        """The store, opened to read and write."""
+        import zarr  # noqa: PLC0415 - not needed to describe a job
+
+        return zarr.open_group(self.place, mode="r+", zarr_format=3)
+
+    def blank(self, unit: int) -> dict[str, np.ndarray]:
+        """The rows of a unit before anything is known."""
+        count = len(self.rows(unit))
+        return {
+            name: np.full((count, *each.shape[1:]), each.blank, each.dtype)
+            for name, each in self.by_sample.items()
+        }
+
+    def commit(self, unit: int, rows: Mapping[str, np.ndarray], sums: Mapping[str, np.ndarray], failed: int) -> None:  # fmt: skip
+        """Write all that a unit gave, and last that it is done.
+
+        Raises:
+            StoreError: It cannot be written; the unit is not done then.
+        """
+        numbers = self.rows(unit)
+        with writing(self.place):
+            for name, values in rows.items():
+                self.group[name][numbers.start : numbers.stop] = values
+            for name, values in sums.items():
+                self.group[f"unit/{name}"][unit] = values
+            self.group["unit/status"][unit] = QUARANTINED if failed == QUARANTINED else failed + 1
+
+    def committed(self) -> dict[int, Path]:
+        """The units with a status, done or quarantined, and the files that say so."""
+        folder = self.place / "unit" / "status" / "c"
+        if not folder.is_dir():
+            return {}
+        return {int(each.name): Path(each) for each in os.scandir(folder) if each.name.isdigit()}
+
+    def status(self) -> dict[int, int]:
+        """How many samples failed in each unit that is done; ``QUARANTINED`` where it was given up."""
+        found = {unit: int.from_bytes(each.read_bytes(), "little") for unit, each in sorted(self.committed().items())}  # fmt: skip
+        return {unit: code if code == QUARANTINED else code - 1 for unit, code in found.items()}
+
+    def pending(self) -> list[int]:
+        """The units to do."""
+        done = {unit for unit, failed in self.status().items() if failed != QUARANTINED}
+        return [unit for unit in range(self.units) if unit not in done]
+
+    def make(self) -> None:
+        """Make the store beside its place, with all arrays and nothing in them, then move it there.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        new = self.place.with_name(f".{self.place.name}.making-{os.getpid()}")
+        with writing(self.place):
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            for left in self.place.parent.glob(f".{self.place.name}.making-*"):
+                shutil.rmtree(left)
+            try:
+                self._fill(new)
+                new.rename(self.place)
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
+
+    def _fill(self, new: Path) -> None:
+        import zarr  # noqa: PLC0415 - not needed to describe a job
+
+        attributes = {"signalcam": FORMAT, "job": json.loads(json.dumps(self.about))}
+        group = zarr.create_group(new, zarr_format=3, attributes=attributes)
+        batch = self.about["job"]["units"]["batch"]
+        for name, each in self.by_sample.items():
+            maps = name.startswith("maps_")
+            shards = {"shards": (self.size, *each.shape[1:])} if maps else {}
+            attrs = {"scale_factor": 1 / 255} if maps and np.dtype(each.dtype).kind == "u" else {}
+            chunk = batch if maps else self.size
+            _array(group, name, each, (chunk, *each.shape[1:]), attributes=attrs, **shards)
+        inner = group.create_group("unit")
+        for name, each in self.by_unit.items():
+            _array(inner, name, each, (1, *each.shape[1:]))
+        status = Kept(("unit",), (self.units,), np.uint32, 0)
+        _array(inner, "status", status, (1,), compressors=None)
+        label(group, self.labels())
+        consolidate(new)
+
+
+def _array(group: Any, name: str, kept: Kept, chunks: Sequence[int], **more: Any) -> None:
+    kind = str if kept.dtype is _TEXT else kept.dtype
+    group.create_array(
+        name, shape=kept.shape, dtype=kind, chunks=tuple(chunks), fill_value=kept.blank, dimension_names=kept.dims,
+        config={"write_empty_chunks": True}, **more,
+    )  # fmt: skip
+
+
+def label(group: Any, labels: Mapping[str, tuple[np.ndarray, Mapping[str, str]]]) -> None:
+    """Write what the entries of axes are called, as ``xarray`` looks for it."""
+    for name, (values, attributes) in labels.items():
+        kind = str if values.dtype == _TEXT else values.dtype
+        array = group.create_array(name, shape=values.shape, dtype=kind, dimension_names=(name,), attributes=dict(attributes))  # fmt: skip
+        array[:] = values
+
+
+def consolidate(place: Path) -> None:
+    """Put what describes the arrays in one file, so that opening reads no more than that."""
+    import zarr  # noqa: PLC0415 - not needed to describe a job
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Zarr 3 has no final form for it
+        zarr.consolidate_metadata(str(place))
+
+
+def texts(values: Any) -> np.ndarray:
+    """Words as an array that Zarr keeps; numbers as they are."""
+    array = np.asarray(values)
+    return array if array.dtype.kind in "iuf" else np.array([str(each) for each in array], _TEXT)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Say in one sentence why something could not be written."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        message = f"cannot write to {place}: {error.strerror or error}. What is done is kept; make room, or see to the folder, and the same command goes on."
+        raise StoreError(message) from error

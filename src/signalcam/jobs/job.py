@@ -1,0 +1,384 @@
+"""A job: what is explained, how, and where to, as one file or one call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from signalcam.errors import JobError, LayoutError
+from signalcam.layout import Layout
+
+if TYPE_CHECKING:
+    from signalcam.explanation import Explanation
+
+Dtype = Literal["float16", "float32", "uint8"]
+Kind = Literal["label", "predicted", "right", "group"]
+Score = Literal["logit", "log_odds", "probability", "log_prob_clamped"]
+Alignment = Literal["receptive-field", "resize"]
+_BUILD = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+
+
+def _several(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _short(field: str) -> BeforeValidator:
+    """Take one word for a section that needs no more."""
+    return BeforeValidator(lambda value: {field: str(value)} if isinstance(value, str | Path) else value)  # fmt: skip
+
+
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A part of a job; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(BaseModel):
+    """Where the samples are; what is not named here is an option of ``signalcam.data.open``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    path: Annotated[str | tuple[str, ...], Field(min_length=1)]
+    format: str | None = None
+    windows: Annotated[float, Field(gt=0)] | Mapping[str, Any] | None = None
+    labels: str | None = None
+    groups: str | None = None
+
+
+class Model(Section):
+    """How the network is built, and its weights."""
+
+    build: Annotated[str | None, Field(pattern=_BUILD)] = None
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    weights: str | None = None
+    trust: bool = False
+    device: str = "cpu"
+    class_names: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.build is None and self.weights is None:
+            message = "give build = 'module:function', or weights that hold the whole model (.keras, .pt2)"
+            raise ValueError(message)
+        return self
+
+
+class Explain(Section):
+    """The questions; names are those of ``signalcam.explain``."""
+
+    method: Names = ("grad-cam",)
+    layer: Names | None = None
+    target: Annotated[
+        tuple[int | str | Mapping[str, int | str], ...], BeforeValidator(_several), Field(min_length=1)
+    ] = ("predicted",)  # fmt: skip
+    signed: bool = False
+    score: Score = "logit"
+    align: Alignment = "receptive-field"
+
+
+class Axes(Section):
+    """What the axes of a batch are; what is not said is found out, or told by the data."""
+
+    dims: str | None = None
+    sampling_rate: float | None = None
+    channel_names: tuple[str, ...] | None = None
+    units: str | None = None
+    spacing: Mapping[str, float] | None = None
+    axis_units: Mapping[str, str] | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is said here."""
+        return {name: each for name, each in self if each is not None}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.dims is not None:
+            try:
+                Layout(**self.told)
+            except LayoutError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+
+class Units(Section):
+    """How much is done at a time: a unit is committed whole, a batch goes through the model at once."""
+
+    size: PositiveInt = 1024
+    batch: PositiveInt = 32
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.size % self.batch:
+            message = (
+                f"size is {self.size}, which is no multiple of batch, {self.batch}; make it one"
+            )
+            raise ValueError(message)
+        return self
+
+
+class Output(Section):
+    """The store that is made, and how exactly it keeps maps."""
+
+    path: str
+    dtype: Dtype = "float16"
+
+
+class Aggregates(Section):
+    """What is summed up while the job runs: maps by what they have in common."""
+
+    by: tuple[Kind, ...] | None = None
+    bins: Annotated[int, Field(ge=2, le=1024)] = 64
+    quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Engine(Section):
+    """Who does the work: processes of this machine."""
+
+    name: Literal["local"] = "local"
+    processes: PositiveInt = 1
+    threads: PositiveInt = 1
+    on_error: Literal["record", "stop"] = "record"
+
+
+class Job(Section):
+    """A whole data set explained into one store, which any crash leaves ready to go on.
+
+    Every parameter is a section of the job file, a mapping of its names; ``data``, ``model`` and ``output`` may be
+    one word. Paths, and the module of ``model``, are looked for from ``folder`` on.
+
+    Args:
+        data: Where the samples are: what ``signalcam.data.open`` takes, a path, or ``path``, ``format``, ``windows``
+            and options of such files. ``labels`` may also be a ``.npy`` file with a class each, and
+            ``groups`` one with a group each.
+        model: ``"module:function"``, or ``build``, ``arguments``, ``weights``, ``trust``, ``device``, ``class_names``.
+        output: The store to make: a path, or ``path`` and ``dtype`` (``float16``, ``float32``, ``uint8``).
+        explain: ``method``, ``layer``, ``target``, ``signed``, ``score``, ``align``, as for ``signalcam.explain``.
+        layout: ``dims``, ``sampling_rate``, ``channel_names``, ``units``, ``spacing``, ``axis_units``.
+        units: ``size`` (samples committed at once) and ``batch`` (samples through the model at once).
+        aggregates: ``by``, ``bins``, ``quantiles``.
+        engine: ``processes``, ``threads`` of each, ``on_error`` (``record`` or ``stop``).
+        folder: Where relative paths begin; by default where the program runs.
+
+    Raises:
+        JobError: A section is wrong; one sentence for each wrong name.
+
+    Example:
+        >>> job = sc.Job(data="windows.npy", model="networks:build", output="maps.zarr")
+        >>> job.units.size
+        1024
+    """
+
+    data: Annotated[Data, _short("path")]
+    model: Annotated[Model, _short("build")]
+    output: Annotated[Output, _short("path")]
+    explain: Explain = Field(default_factory=Explain)
+    layout: Axes = Field(default_factory=Axes)
+    units: Units = Field(default_factory=Units)
+    aggregates: Aggregates = Field(default_factory=Aggregates)
+    engine: Engine = Field(default_factory=Engine)
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    def __init__(self, *, folder: str | Path | None = None, **sections: Any) -> None:
+        try:
+            super().__init__(**sections)
+        except ValidationError as error:
+            raise JobError(_sentences(error)) from None
+        if folder is not None:
+            self._folder = Path(folder).resolve()
+
+    @field_validator("output")
+    @classmethod
+    def _a_place(cls, output: Output) -> Output:
+        if not Path(output.path).name:
+            message = "path names no folder that could be made"
+            raise ValueError(message)
+        return output
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.output.dtype == "uint8" and self.explain.signed:
+            message = "output.dtype is 'uint8', which holds no negative evidence; choose float16, or explain.signed = false"
+            raise ValueError(message)
+        if self.data.groups is None and "group" in (self.aggregates.by or ()):
+            message = "aggregates.by names 'group', but data.groups says nothing; name an array with one group a sample"
+            raise ValueError(message)
+        return self
+
+    @classmethod
+    def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Self:
+        """Read a job file.
+
+        Args:
+            path: The file, in TOML.
+            changes: ``"section.name=value"`` each, in place of what the file says.
+
+        Raises:
+            JobError: There is no such file, it is no TOML, or a field is wrong.
+        """
+        place = Path(path)
+        try:
+            sections = tomllib.loads(place.read_text(encoding="utf-8"))
+        except OSError as error:
+            message = f"{place} cannot be read ({error.strerror}). Make an example with: signalcam run --init."
+            raise JobError(message) from error
+        except ValueError as error:
+            message = (
+                f"{place} is no TOML: {error}. Compare it with: signalcam run --init other.toml."
+            )
+            raise JobError(message) from error
+        for change in changes:
+            _change(sections, change)
+        return cls(folder=place.parent, **sections)
+
+    def path(self, name: str) -> Path:
+        """A path of the job, from its folder on."""
+        return self._folder / name
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths, and modules, begin."""
+        return self._folder
+
+    def digest(self, fingerprint: str) -> str:
+        """A hash of everything that changes numbers; where and by how many it is done does not."""
+        told = self.model_dump(mode="json", exclude={"output": {"path"}, "engine": {"name", "processes", "on_error"}})  # fmt: skip
+        told["data"]["path"] = fingerprint
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def run(self, *, progress: bool = False) -> Explanation:
+        """Do what is not done yet, and open the result.
+
+        Args:
+            progress: Show a progress bar.
+
+        Returns:
+            The explanation of all samples, whose maps are read when they are needed.
+
+        Raises:
+            JobError: The job cannot run as described.
+            StoreError: The output is another job's, in use by another run, or cannot be written.
+        """
+        from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs this module
+        from signalcam.jobs.saved import load  # noqa: PLC0415 - xarray and more, which workers do not need
+
+        return load(drive(self, progress=progress))
+
+
+def _change(sections: dict[str, Any], change: str) -> None:
+    """Set one name of a section, ``"units.size=64"``."""
+    where, equals, text = change.partition("=")
+    *path, name = where.strip().split(".")
+    if not equals or not name or not all(path):
+        message = f"--set {change!r} is no 'section.name=value'. Write, for instance, --set units.size=64."
+        raise JobError(message)
+    for each in path:
+        here = sections.setdefault(each, {})
+        if not isinstance(here, dict):
+            here = sections[each] = {"build" if each == "model" else "path": here}
+        sections = here
+    sections[name] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """What a word would be in the file: a number, a list, true or false, else itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _sentences(error: ValidationError) -> str:
+    """One sentence for each wrong name."""
+    return "\n".join(dict.fromkeys(_sentence(each) for each in error.errors()))
+
+
+_MEANT = {
+    "string_pattern_mismatch": "it should be 'module:function'",
+    "model_type": "it should be a section with names of its own",
+    "missing": "it is missing",
+    "extra_forbidden": "nothing of that name is known",
+}
+
+
+def _sentence(wrong: Any) -> str:
+    where = ".".join(str(each) for each in wrong["loc"] if not str(each).startswith("function-"))
+    said = wrong["msg"].removeprefix("Value error, ").removesuffix(".")
+    if wrong["type"] == "value_error":
+        return f"{where}: {said}." if where else f"{said}."
+    meant = _MEANT.get(wrong["type"], f"{said[0].lower()}{said[1:]}")
+    given = "" if wrong["type"] in ("missing", "extra_forbidden") else f" is {wrong['input']!r}"
+    return f"{where}{given}: {meant}. An example: signalcam run --init."
+
+
+EXAMPLE = """\
+# A job of SignalCAM: signalcam run job.toml. The same command again goes on where it was stopped.
+# Paths, and modules, are looked for from this file's folder on.
+
+[data]                          # what signalcam.data.open reads
+path = "windows.npy"            # a file, a folder, a pattern, a list of files, or a manifest
+# labels = "labels.npy"         # true classes: an array of the file, or a .npy file
+# groups = "site.npy"           # a .npy file with one group a sample, for the aggregates
+# inputs = "x"                  # this and others are options of the kind of file
+# windows = { length = 10.0, stride = 5.0 }   # cuts long records
+
+[model]
+build = "networks:build"        # module:function or module:Class; called with the arguments below
+# arguments = { classes = 3 }
+# weights = "weights.safetensors"  # or a state_dict (.pt), or a whole .keras or .pt2
+# trust = false                 # true lets weights run code while they are read: only for files you made
+# device = "cpu"                # "cuda", for PyTorch
+# class_names = ["normal", "ventricular"]
+
+[explain]
+method = ["grad-cam"]           # signalcam methods lists them
+# layer = ["conv2"]             # by default the last one with positions
+target = ["predicted"]          # also a class, by number or name, "label", { contrast = 1, foil = 0 }, { predicted = 2 }
+# signed = false
+# score = "logit"
+# align = "receptive-field"
+
+[layout]
+# dims = "batch channel time"
+# sampling_rate = 500
+# channel_names = ["I", "II"]
+# units = "mV"
+
+[units]
+size = 1024                     # samples that are committed at once
+batch = 32                      # samples that go through the model at once
+
+[output]
+path = "maps.zarr"
+dtype = "float16"               # or float32, uint8
+
+[aggregates]
+# by = ["label", "predicted", "right", "group"]   # by default all that are known
+# bins = 64                     # of the histograms that quantiles come from
+# quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
+
+[engine]
+name = "local"
+processes = 1
+threads = 1                     # of each process; another number may change the last digit
+on_error = "record"             # or "stop" at the first bad sample
+"""

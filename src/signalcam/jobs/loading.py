@@ -1,0 +1,151 @@
+"""A job's network: built by a function, filled with weights, and never unpickled unless that is trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pickle
+import sys
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signalcam.errors import JobError, MissingExtra
+from signalcam.jobs.job import Job
+
+_TRUST = (
+    "Reading it can run any code that is hidden in it, with all your rights. If you made the file yourself, or trust who did, "
+    "write trust = true under [model]; else ask for a .safetensors file"
+)
+
+
+def network(job: Job) -> Any:
+    """Build a job's network.
+
+    Raises:
+        JobError: It cannot be imported, built, or filled; or its weights would have to be unpickled.
+    """
+    weights = None if job.model.weights is None else job.path(job.model.weights)
+    if weights is not None and not weights.exists():
+        message = f"there are no weights at {weights}. Give model.weights the path of a file."
+        raise JobError(message)
+    if job.model.build is None:
+        return _placed(_whole(weights or Path(), trusted=job.model.trust), job.model.device)
+    model = _built(job)
+    if weights is not None:
+        _fill(model, weights, trusted=job.model.trust)
+    return _placed(model, job.model.device)
+
+
+def _built(job: Job) -> Any:
+    module, _, name = str(job.model.build).partition(":")
+    if str(job.folder) not in sys.path:
+        sys.path.insert(0, str(job.folder))
+    try:
+        function = reduce(getattr, name.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError, SyntaxError) as error:
+        message = f"model.build {job.model.build!r} cannot be imported ({error}). Give 'module:function', of a module in {job.folder} or installed."
+        raise JobError(message) from error
+    try:
+        return function(**job.model.arguments)  # type: ignore[operator] # whatever was named is called
+    except Exception as error:
+        message = f"model.build {job.model.build!r} raised {type(error).__name__}: {error}. Call it in Python first, with model.arguments."
+        raise JobError(message) from error
+
+
+def _whole(weights: Path, *, trusted: bool) -> Any:
+    """A file that holds a network and not only its weights."""
+    if weights.suffix == ".keras":
+        import keras  # noqa: PLC0415 - only for such files
+
+        try:
+            return keras.models.load_model(weights, safe_mode=not trusted)
+        except (ValueError, TypeError, OSError) as error:
+            message = f"{weights} cannot be read ({str(error)[:300]}). {_TRUST}."
+            raise JobError(message) from error
+    if weights.suffix == ".pt2":
+        _require_trust(weights, trusted=trusted)
+        import torch  # noqa: PLC0415 - only for such files
+
+        return torch.export.load(weights)
+    message = f"{weights} holds weights, but nothing says which network they are of. Give model.build = 'module:function', too."
+    raise JobError(message)
+
+
+def _require_trust(weights: Path, *, trusted: bool) -> None:
+    if not trusted:
+        message = f"{weights} can only be read by unpickling it. {_TRUST}."
+        raise JobError(message)
+
+
+def _fill(model: Any, weights: Path, *, trusted: bool) -> None:
+    if not hasattr(model, "load_state_dict"):
+        message = f"weights in {weights.suffix} are read into PyTorch networks, and {type(model).__name__} is none. Save it whole, as .keras, and leave model.build out."
+        raise JobError(message)
+    tensors = _safe(weights) if weights.suffix == ".safetensors" else _state(weights, trusted=trusted)  # fmt: skip
+    try:
+        model.load_state_dict(tensors)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        message = f"the weights in {weights} do not fit {type(model).__name__} ({' '.join(str(error).split())[:300]}). Build the network that they were saved from."
+        raise JobError(message) from error
+
+
+def _safe(weights: Path) -> Any:
+    try:
+        from safetensors import SafetensorError  # noqa: PLC0415 - only for such files
+        from safetensors.torch import load_file  # noqa: PLC0415 - only for such files
+    except ModuleNotFoundError as error:
+        raise MissingExtra("weights in .safetensors", "jobs") from error
+    try:
+        return load_file(weights)
+    except SafetensorError as error:
+        message = f"{weights} is damaged, or no safetensors file ({error}). Save it again."
+        raise JobError(message) from error
+
+
+def _state(weights: Path, *, trusted: bool) -> Any:
+    import torch  # noqa: PLC0415 - only for such files
+
+    try:
+        found = torch.load(weights, map_location="cpu", weights_only=not trusted)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        if isinstance(error, pickle.UnpicklingError):
+            _require_trust(weights, trusted=trusted)
+        message = f"{weights} is damaged, or no state_dict ({error}). Save it with torch.save(model.state_dict(), ...)."
+        raise JobError(message) from error
+    return found.get("state_dict", found) if isinstance(found, dict) else found.state_dict()
+
+
+def _placed(model: Any, device: str) -> Any:
+    if device == "cpu":
+        return model
+    try:
+        return model.to(device)
+    except (RuntimeError, AttributeError, AssertionError) as error:
+        message = f"model.device is {device!r}, where {type(model).__name__} cannot be put ({str(error).splitlines()[0]}). Choose another, or leave it out."
+        raise JobError(message) from error
+
+
+def fingerprint(model: Any) -> str:
+    """A hash of a network's numbers, by which two processes know that they have the same."""
+    digest = hashlib.sha256()
+    if hasattr(model, "state_dict"):
+        state = model.state_dict  # of an exported program not a function
+        for name, tensor in (state() if callable(state) else state).items():
+            digest.update(name.encode())
+            digest.update(_bytes(tensor))
+    elif hasattr(model, "get_weights"):
+        for array in model.get_weights():
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Any) -> bytes:
+    if not hasattr(tensor, "detach"):
+        return repr(tensor).encode()
+    import torch  # noqa: PLC0415 - it is loaded: this is one of its tensors
+
+    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return bytes(flat.numpy().tobytes())

@@ -1,0 +1,139 @@
+"""How far a job is, how fast, and how long it will take."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from signalcam.errors import StoreError
+from signalcam.jobs.archive import QUARANTINED, Archive
+
+_RECENT = 100  # units that say how fast a job is
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a job is.
+
+    Attributes:
+        samples: How many there are.
+        done: How many are committed, whether explained or recorded as failed.
+        failed: How many of these could not be explained; the store says why.
+        quarantined: How many samples lie in units given up; another run tries them again.
+        running: Whether a run is at work.
+        per_second: Samples committed a second, lately; 0 where that is not known.
+        seconds_left: Till all are done, at that pace; nothing where it is not known.
+    """
+
+    samples: int
+    done: int
+    failed: int
+    quarantined: int
+    running: bool
+    per_second: float
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} of {self.samples} samples done ({self.done / self.samples:.1%})"]
+        parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"{self.quarantined} quarantined"] if self.quarantined else []
+        parts += [f"{self.per_second:.4g} a second"] if self.per_second else []
+        parts += (
+            [f"{_clock(self.seconds_left)} to go"] if self.seconds_left and self.running else []
+        )
+        return "; ".join([*parts, "running" if self.running else "not running"])
+
+
+def status(store: str | PathLike[str]) -> Status:
+    """Look how far a job is, from its store alone.
+
+    Args:
+        store: The job's output.
+
+    Raises:
+        StoreError: There is no job's store.
+
+    Example:
+        >>> from signalcam.jobs import status
+        >>> status("nothing.zarr")
+        Traceback (most recent call last):
+        signalcam.errors.StoreError: there is no store at nothing.zarr. Give the output of a job.
+    """
+    place = Path(store)
+    if not place.exists():
+        message = f"there is no store at {place}. Give the output of a job."
+        raise StoreError(message)
+    archive = Archive.open(place)
+    known = archive.status()
+    given_up = [unit for unit, failed in known.items() if failed == QUARANTINED]
+    counts = {unit: len(archive.rows(unit)) for unit in known if unit not in given_up}
+    times = {unit: file.stat().st_mtime for unit, file in archive.committed().items() if unit in counts}  # fmt: skip
+    pace = _pace(times, counts)
+    done = sum(counts.values())
+    quarantined = sum(len(archive.rows(unit)) for unit in given_up)
+    left = archive.samples - done - quarantined
+    return Status(
+        samples=archive.samples,
+        done=done,
+        failed=sum(known[unit] for unit in counts),
+        quarantined=quarantined,
+        running=is_locked(place),
+        per_second=pace,
+        seconds_left=left / pace if pace else None,
+    )
+
+
+def _pace(times: dict[int, float], counts: dict[int, int]) -> float:
+    """Samples a second between the first and the last of the latest commits."""
+    latest = sorted(times, key=lambda unit: times[unit])[-_RECENT:]
+    if len(latest) < 2 or times[latest[-1]] <= times[latest[0]]:
+        return 0.0
+    return sum(counts[unit] for unit in latest[1:]) / (times[latest[-1]] - times[latest[0]])
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def lock_of(place: Path) -> Path:
+    """The file that a run holds while it works on a store."""
+    return place.with_name(f".{place.name}.lock")
+
+
+def is_locked(place: Path) -> bool:
+    """Whether a run holds a store."""
+    try:
+        with lock_of(place).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def bar(archive: Archive, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over samples, with the numbers of ``status``; gives what is called for each unit done."""
+    from tqdm import tqdm  # noqa: PLC0415 - not needed to look at a status
+
+    before = status(archive.place)
+    counts = {"failed": before.failed, "quarantined": 0}
+    with tqdm(total=before.samples, initial=before.done, unit="sample", disable=None if shown else True) as line:  # fmt: skip
+
+        def done(unit: int, failed: int) -> None:
+            samples = len(archive.rows(unit))
+            if failed == QUARANTINED:
+                counts["quarantined"] += samples
+            else:
+                counts["failed"] += failed
+                line.update(samples)
+            line.set_postfix({name: each for name, each in counts.items() if each})
+
+        yield done

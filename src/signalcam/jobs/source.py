@@ -1,0 +1,129 @@
+"""Where a job's samples, their classes and groups come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signalcam.data import Batch, Reader, Windows
+from signalcam.data import open as open_data
+from signalcam.errors import InputError, JobError
+from signalcam.jobs.job import Job
+from signalcam.layout import Layout
+
+_MOST = 1000  # groups that are summed up: each holds maps in memory
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """A reader whose true classes lie in a file of their own."""
+
+    reader: Reader
+    labels: np.ndarray
+    fingerprint: str
+
+    @property
+    def layout(self) -> Layout | None:
+        return self.reader.layout
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        batch = self.reader.read(numbers)
+        return replace(batch, labels=tuple(self.labels[list(batch.numbers)].tolist()))
+
+
+def reader_of(job: Job) -> Reader:
+    """Open a job's data.
+
+    Raises:
+        InputError: There is nothing, or it cannot be read.
+        JobError: It holds no samples, or not one class each.
+    """
+    own = job.data.labels is not None and job.data.labels.endswith(".npy")
+    options: dict[str, Any] = dict(job.data.model_extra or {})
+    if job.data.labels is not None and not own:
+        options["labels"] = job.data.labels
+    where = [str(job.path(each)) for each in _several(job.data.path)]
+    path = where[0] if isinstance(job.data.path, str) else where
+    try:
+        reader = open_data(path, format=job.data.format, windows=_windows(job), **options)
+    except TypeError as error:
+        message = f"data cannot be opened so ({error}). See what signalcam.data.open takes."
+        raise JobError(message) from error
+    if not len(reader):
+        message = f"{path} holds no samples. Give data with at least one."
+        raise JobError(message)
+    if not own:
+        return reader
+    labels, mark = _one_each(job, "labels", len(reader))
+    return _Labelled(reader, labels, reader.fingerprint + mark)
+
+
+def _several(path: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (path,) if isinstance(path, str) else path
+
+
+def _windows(job: Job) -> Windows | float | None:
+    asked = job.data.windows
+    if asked is None or isinstance(asked, float):
+        return asked
+    try:
+        return Windows(**asked)
+    except (TypeError, InputError) as error:
+        message = f"data.windows: {error} Write, for instance, windows = {{ length = 10.0, stride = 5.0 }}."
+        raise JobError(message) from error
+
+
+def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:
+    """An array with one entry a sample, and what changes when it does."""
+    file = Path(job.path(getattr(job.data, what)))
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"data.{what} {file} cannot be read ({reason}). Save one entry a sample with numpy.save."
+        raise JobError(message) from error
+    if array.shape != (samples,):
+        message = (
+            f"data.{what} has shape {array.shape} for {samples} samples. Give one entry a sample."
+        )
+        raise JobError(message)
+    known = file.stat()
+    return array, f"{known.st_size} {known.st_mtime_ns}"
+
+
+def fingerprint_of(job: Job, reader: Reader) -> str:
+    """What changes when the samples, their classes or their groups do."""
+    if job.data.groups is None:
+        return reader.fingerprint
+    return reader.fingerprint + _one_each(job, "groups", len(reader))[1]
+
+
+def groups_of(job: Job, samples: int) -> np.ndarray | None:
+    """The group of each sample, if the job names any.
+
+    Raises:
+        JobError: There is no such file, or it has not one entry a sample.
+    """
+    return None if job.data.groups is None else _one_each(job, "groups", samples)[0]
+
+
+def group_names(groups: np.ndarray | None) -> list[str]:
+    """What groups there are.
+
+    Raises:
+        JobError: There are too many to be summed up.
+    """
+    if groups is None:
+        return []
+    names = sorted(map(str, np.unique(groups)))
+    if len(names) > _MOST:
+        message = f"data.groups names {len(names)} groups; maps are summed up for at most {_MOST}. Choose coarser ones."
+        raise JobError(message)
+    return names
