@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ from signalcam.targets import NO_CLASS
 from signalcam.windows import Tape, chunks, count
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)
+_LONGER = (2, 8)  # times a window that is refused: what is tried before a longer one is advised
+_QUOTED = 300  # letters of what the model said
 
 
 def explain_record(
@@ -54,7 +57,8 @@ def explain_record(
         model: See ``Explainer``.
         record: One sample without its batch axis, ``(channel, time)``, say: an array, a memmap, a Zarr array
             or what else has a ``shape`` and slices; an iterable of chunks, one after another; or an object
-            as ``explain`` takes it, such as an MNE ``Raw``.
+            as ``explain`` takes it, such as an MNE ``Raw``. Whole numbers, as recorders store them, go into the
+            model as float32, window by window, unless it takes indices alone.
         window: Length of a window, in seconds where the layout has a rate, else in samples.
         overlap: The share of a window, from 0 to below 1, that the next one has too. For a map that is the one
             of the whole record at once it must be at least the layer's receptive field less its stride.
@@ -111,6 +115,8 @@ class _Recording:
         layout: Of the record, with the axis of samples.
         name: The record's.
         extra: See ``explain``.
+        measured: Whether its values are measurements, which go into the model as float32 where they are whole
+            numbers; else they are indices.
     """
 
     explainer: Explainer
@@ -119,6 +125,7 @@ class _Recording:
     layout: Layout | None
     name: Any
     extra: Mapping[str, Any] | None
+    measured: bool = True
 
     @classmethod
     def of(cls, explainer: Explainer, record: Any, extra: Mapping[str, Any] | None) -> _Recording:
@@ -165,9 +172,10 @@ class _Recording:
         if self.total is None:
             check_uncounted(self.explainer, labels)
         first = tape.at(0, length)
-        running, steps, seen = self._planned(first, overlap, labels)
+        asked = self._asked(first)
+        running, steps, seen = asked.planned(first, overlap, labels)
         found = _Gathered(seen)
-        self._gather(found, running, steps, tape, labels)
+        asked.gather(found, running, steps, tape, labels)
         if found.broken:
             message = f"windows {listed(found.broken)} hold NaN or infinite values; their maps mean nothing, and are left out where another window has the place."
             warnings.warn(message, CamWarning, stacklevel=3)
@@ -175,9 +183,16 @@ class _Recording:
         warn_of_flaws(found.parts, running.layers, tuple(running.targets), running.methods, "windows")  # fmt: skip
         ran = [each.ran for each in found.parts[0].layers]
         warn_of_spread([found.grids], ran, self.explainer.align)
-        return self._result(found, running, steps, tape.read, first, labels)
+        return asked.result(found, running, steps, tape.read, first, labels)
 
-    def _gather(
+    def _asked(self, first: np.ndarray) -> _Recording:
+        """The same, knowing whether whole numbers are measurements, or indices that the model takes alone."""
+        if first.dtype.kind not in "iu" or self.takes(first):
+            return self
+        indices = replace(self, measured=False)
+        return indices if indices.takes(first) else self
+
+    def gather(
         self, found: _Gathered, running: Running, steps: Steps, tape: Tape,
         labels: Sequence[int | str] | None,
     ) -> None:  # fmt: skip
@@ -194,7 +209,7 @@ class _Recording:
                     self._fold(found, running, piece, batch, steps)
                 found.starts += [start for start, _ in batch]
 
-    def _planned(
+    def planned(
         self, first: np.ndarray, overlap: float, labels: Sequence[int | str] | None
     ) -> tuple[Running, Steps, list[Axis | None]]:
         """Look at one window: which layers there are, where they look, and what follows for the stride."""
@@ -208,13 +223,33 @@ class _Recording:
         except _REFUSALS as error:
             if isinstance(error, CamError) or self.explainer.backend.ran_out_of_memory(error):
                 raise
-            length = first.shape[self.axis]
-            message = f"the model does not take a window of {length} samples: {error}. Give a longer window; it must be at least what one cell of the layer sees."
-            raise ModelError(message) from error
+            raise ModelError(self._refused(first, error)) from error
         steps = Steps.of(first.shape[self.axis], overlap, [*axes, deepest])
         if self.total != steps.window:
             warn_of_edges(running.layers, axes, steps)
         return running, steps, axes
+
+    def _refused(self, first: np.ndarray, error: Exception) -> str:
+        """What to do about a window that the model does not take: a longer one helps, or it does not."""
+        length = first.shape[self.axis]
+        said = (
+            f"the model does not take a window of {length} samples: {shorten(str(error), _QUOTED)}."
+        )
+        more = [length * times for times in _LONGER]
+        if any(self.takes(np.concatenate([first] * times, self.axis)) for times in _LONGER):
+            return (
+                f"{said} Give a longer window; it must be at least what one cell of the layer sees."
+            )
+        return f"{said} Windows of {' and '.join(map(str, more))} samples are refused, too. A batch of windows has shape {(1, *first.shape)}: give a record with the channels that the model takes, in the order of its axes, or the one window it was made for."
+
+    def takes(self, window: np.ndarray) -> bool:
+        """Whether the model takes a window."""
+        backend = self.explainer.backend
+        try:
+            backend.layers(self.explainer.model, self._drawn(window[None]).samples.group().inputs)
+        except _REFUSALS:
+            return False
+        return True
 
     def _axes(
         self, explainer: Explainer, running: Running, here: Drawn
@@ -232,7 +267,9 @@ class _Recording:
         return [each and with_gradient(each, deepest, at_input=fine) for each in axes], deepest
 
     def _drawn(self, windows: np.ndarray) -> Drawn:
-        return self.explainer.drawn(as_inputs(windows, None, self.extra))
+        whole = self.measured and windows.dtype.kind in "iu"
+        given = windows.astype(np.float32) if whole else windows
+        return self.explainer.drawn(as_inputs(given, None, self.extra))
 
     def _along(self, measured: Mapping[int, Axis]) -> Axis | None:
         """How a layer lies along the time."""
@@ -288,7 +325,7 @@ class _Recording:
 
     # --- afterwards ------------------------------------------------------------------------------
 
-    def _result(
+    def result(
         self, found: _Gathered, running: Running, steps: Steps, total: int, first: np.ndarray,
         labels: Sequence[int | str] | None,
     ) -> Explanation:  # fmt: skip

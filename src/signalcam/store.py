@@ -79,13 +79,24 @@ class Contents:
     about: Mapping[str, Any]
 
 
+def place_of(path: Any) -> Path:
+    """A path, which must be one."""
+    try:
+        return Path(path)
+    except TypeError as error:
+        message = (
+            f"the path is {path!r}; give the name of a file or folder, a text or a pathlib.Path."
+        )
+        raise StoreError(message) from error
+
+
 def write(path: str | os.PathLike[str], contents: Contents) -> None:
     """Write a store beside its place, then move it there in one step.
 
     Raises:
         StoreError: The place cannot be written to, or holds something that is not ours.
     """
-    place = Path(path)
+    place = place_of(path)
     try:
         if place.exists():
             _require_ours(place)
@@ -186,7 +197,7 @@ def read(
     Raises:
         StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
     """
-    place = Path(path)
+    place = place_of(path)
     if not os.path.lexists(place):
         message = f"there is nothing at {place}. Give the folder that Explanation.save made."
         raise StoreError(message)

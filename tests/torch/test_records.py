@@ -435,6 +435,52 @@ def test_window_that_the_network_does_not_take_is_told(net, record, method):
         explained(net, record, window=8, layer="second", method=method)
 
 
+@pytest.mark.parametrize("method", ["hires-cam", "guided-grad-cam"])
+@pytest.mark.parametrize("kind", ["int16", "uint8", "int32"])
+def test_whole_numbers_of_a_recorder_are_explained_as_float32_and_stay_on_disk(
+    net, record, tmp_path, kind, method
+):
+    counts = np.clip(np.round(record * 40 + 128), 0, 255).astype(kind)
+    np.save(tmp_path / "counts.npy", counts)
+    on_disk = np.load(tmp_path / "counts.npy", mmap_mode="r")
+    found = explained(net, on_disk, layer="second", method=method)
+    whole = explained(net, counts.astype(np.float32), layer="second", method=method)
+    np.testing.assert_array_equal(found.maps.values, whole.maps.values)
+    np.testing.assert_array_equal(found.windows["score"], whole.windows["score"])
+    assert isinstance(found.input, np.memmap)
+    assert found.input.dtype == kind
+
+
+def test_indices_stay_whole_numbers():
+    torch.manual_seed(0)
+    reader = nn.Sequential(nn.Embedding(9, 4), Transposed(), nn.Conv1d(4, 3, 5), Summed()).eval()
+    words = np.random.default_rng(0).integers(0, 9, 600)
+    found = explained(reader, words, layer="2", layout="batch time", align="resize")
+    assert found.maps.sizes["time"] == 600
+    with torch.no_grad():
+        expected = reader(torch.as_tensor(words[None, :WINDOW]))[0, 1]
+    assert found.windows["score"].values[0, 0] == pytest.approx(float(expected), rel=1e-5)
+
+
+class Transposed(nn.Module):
+    def forward(self, x):
+        return x.transpose(1, 2)
+
+
+class Summed(nn.Module):
+    def forward(self, x):
+        return x.sum(-1)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int16"])
+def test_a_longer_window_is_not_advised_where_the_channels_are_wrong(net, record, kind):
+    told = r"a window of 200 samples: [^\n]*1, 1, 200[^\n]*Windows of 400 and 1600 samples are refused, too\. A batch of windows has shape \(1, 1, 200\): give a record with the channels"
+    with pytest.raises(sc.ModelError, match=told) as caught:
+        explained(net, record[:1].astype(kind), layer="second")
+    assert "longer window" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_chunks_must_be_alike(classifier, record):
     with pytest.raises(sc.LayoutError, match="like those before"):
         explained(classifier, [record, record[:1]], window=3100, layer="conv")

@@ -25,6 +25,7 @@ from signalcam.metrics import (  # noqa: F401 - register their metrics
 from signalcam.metrics.confidence import warn_of_confidence
 from signalcam.metrics.imputers import as_imputer
 from signalcam.metrics.registry import Metric, find
+from signalcam.metrics.results import check_result
 from signalcam.metrics.scoring import How, Windows, check_given
 from signalcam.metrics.summary import dataset
 
@@ -86,6 +87,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
         >>> scores["mean"].sel(metric="deletion").squeeze().dims
         ('method',)
     """
+    check_result(exp)
     wanted = tuple(find(each) for each in several(metrics))
     how = How(
         model, wanted, measure, seed, None if imputer is None else as_imputer(imputer), steps, window,

@@ -12,6 +12,7 @@ import numpy as np
 
 from signalcam.errors import CamWarning, InputError, MethodError, nearest
 from signalcam.explanation import Explanation
+from signalcam.metrics.results import check_result
 from signalcam.picking import AXES
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def localisation(
     """
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
+    check_result(exp)
     names = _chosen(metrics, exp.dims)
     for what, value, most in (("tolerance", tolerance, np.inf), ("level", level, 1), ("top", top, 1)):  # fmt: skip
         if not isinstance(value, int | float | np.number) or not 0 <= value <= most:

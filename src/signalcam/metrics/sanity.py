@@ -16,6 +16,7 @@ from signalcam.errors import CamWarning, InputError, MethodError, TargetError, i
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, find
+from signalcam.metrics.results import check_result
 from signalcam.metrics.scoring import How, Scoring, check_given
 from signalcam.picking import AXES
 from signalcam.targets import PerSample
@@ -77,6 +78,7 @@ def sanity(
     """
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
+    check_result(exp)
     exp = exp if exp.at_network_input is None else replace(exp.at_network_input, of="")
     _check(exp, inputs, extra)
     asked = _Asked(exp, model, seed, explainer, inputs, extra)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from signalcam.errors import LayoutError, MethodError, MissingExtra
+from signalcam.plot.options import check_options
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -91,9 +92,7 @@ class Plotter:
         from signalcam.plot.signal import SignalDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}  # fmt: skip
-        return (
-            SignalDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_
-        )
+        return self._drawn("signal", SignalDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
 
     def heatmap(self, sample: int = 0, **options: Any) -> Axes:
         """Draw the map alone, time across and channels downwards, the first on top.
@@ -142,7 +141,7 @@ class Plotter:
         from signalcam.plot.ecg import EcgDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}  # fmt: skip
-        return EcgDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_
+        return self._drawn("ecg", EcgDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
 
     def text(self, sample: int = 0, **options: Any) -> Axes:
         """Write a text out, each token on a background of its heat, or draw a bar for each token.
@@ -156,6 +155,7 @@ class Plotter:
         """
         from signalcam.plot.text import draw  # noqa: PLC0415 - matplotlib only when drawing
 
+        check_options("text", options, draw)
         return draw(self._explanation, sample, **options)
 
     def spectrogram(
@@ -189,7 +189,7 @@ class Plotter:
 
         self._needs(2, "spectrogram")
         which = {"target": target, "method": method, "layer": layer, "loudness": loudness, "frequency": frequency}  # fmt: skip
-        return ImageDisplay.from_spectrogram(self._explanation, sample, **which).plot(**drawing).ax_
+        return self._drawn("spectrogram", ImageDisplay.from_spectrogram(self._explanation, sample, **which), drawing)  # fmt: skip
 
     def image(
         self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None, **drawing: Any
@@ -219,7 +219,7 @@ class Plotter:
 
         self._needs(2, "image")
         which = {"target": target, "method": method, "layer": layer}
-        return ImageDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_
+        return self._drawn("image", ImageDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
 
     def volume(
         self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
@@ -255,12 +255,14 @@ class Plotter:
 
         self._needs(3, "volume")
         which = {"target": target, "method": method, "layer": layer, "style": style, "at": at, "axis": axis, "count": count}  # fmt: skip
-        return VolumeDisplay.from_explanation(self._explanation, sample, **which).plot(**drawing).ax_  # fmt: skip
+        return self._drawn("volume", VolumeDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
 
     def video(self, path: str | PathLike[str], sample: int = 0, **options: Any) -> None:
         """Write a video; see ``Explanation.save_video``."""
+        from signalcam.plot.picture import Heat  # noqa: PLC0415 - matplotlib only when drawing
         from signalcam.plot.video import save  # noqa: PLC0415 - matplotlib only when drawing
 
+        check_options("video", options, save, Heat.of)
         save(self._explanation, path, sample, **options)
 
     def compare(
@@ -333,7 +335,7 @@ class Plotter:
         from signalcam.plot.curves import CurveDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         which = {"target": target, "method": method, "layer": layer, "channel": channel}
-        return CurveDisplay.from_explanation(self._explanation, by, **which).plot(**drawing).ax_
+        return self._drawn("summary", CurveDisplay.from_explanation(self._explanation, by, **which), drawing)  # fmt: skip
 
     def curve(
         self, scores: xr.DataArray | xr.Dataset | None = None, *, curve: str | None = None, target: Any = None, layer: Any = None,
@@ -368,7 +370,16 @@ class Plotter:
             if scores is None
             else CurveDisplay.from_scores(scores, baseline=baseline)
         )  # fmt: skip
-        return display.plot(**drawing).ax_
+        return self._drawn("curve", display, drawing)
+
+    def _drawn(self, figure: str, display: Any, drawing: dict[str, Any]) -> Axes:
+        """Draw a display with options, which must be some that it has."""
+        from signalcam.plot.picture import Heat  # noqa: PLC0415 - matplotlib only when drawing
+
+        look = [Heat.of] if figure in ("image", "spectrogram", "volume") else []
+        check_options(figure, drawing, getattr(self, figure), display.plot, *look)
+        axes: Axes = display.plot(**drawing).ax_
+        return axes
 
     def _needs(self, axes: int, figure: str) -> None:
         """Refuse a figure that has no place for the map's axes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from signalcam.errors import MethodError
 from signalcam.plot.view import (
@@ -19,7 +19,9 @@ from signalcam.plot.view import (
     View,
     chosen,
     colour_bar,
+    is_a,
     largest,
+    one_sample,
     selected,
 )
 
@@ -43,12 +45,12 @@ def draw(  # noqa: PLR0913 - the options of a figure
     """Draw one panel for each of the maps compared; see ``Plotter.compare``."""
     along = _axis(exp, along)
     named = {axis: options.pop(axis, None) for axis in AXES}
-    panels = Panels.of(exp.isel(sample=sample), along, names, named, norm)
+    panels = Panels.of(one_sample(exp, sample), along, names, named, norm)
     whole, flat = panels.whole, _is_signal(exp)
     scale = whole.scale(vmin, vmax)
     cmap = cmap or (DIVERGING if whole.signed else LIGHT_TO_DARK if flat else DARK_TO_LIGHT)
     figure, axes = _grid(fig, len(panels.exps), _channels(exp, options) if flat else 0)
-    for one, title, ax in zip(panels.exps, panels.titles(along), axes, strict=True):
+    for one, title, ax in zip(panels.exps, panels.titles(along, flat=flat), axes, strict=True):
         figure_of(one)(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)  # fmt: skip
         ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         if flat:
@@ -56,7 +58,14 @@ def draw(  # noqa: PLR0913 - the options of a figure
     words = "\n".join(filter(None, [whole.facts(), whole.which(along)]))
     figure.suptitle(words, x=0.01, ha="left", fontsize="medium", parse_math=False)
     if colorbar:
-        colour_bar(axes, ScalarMappable(scale, cmap), whole, f"{along}s", panels.norm, aspect=40)
+        colour_bar(
+            axes,
+            ScalarMappable(scale, whole.colours(cmap)),
+            whole,
+            f"{along}s",
+            panels.norm,
+            aspect=40,
+        )
     return figure
 
 
@@ -99,12 +108,12 @@ class Panels:
         heat = [np.ones(1)] if self.norm == "own" else [view.heat.ravel() for view in self.views]
         return View(self.views[0].exp, np.concatenate(heat), signed)
 
-    def titles(self, along: str) -> list[str]:
-        """The panel's own name, and its largest magnitude where only that tells it."""
+    def titles(self, along: str, *, flat: bool) -> list[str]:
+        """The panel's own name, its largest magnitude where only that tells it, and what is no number."""
         names = [_name(view, along) for view in self.views]
-        if self.norm == "shared":
-            return names
-        return [f"{name} · largest {largest(view.heat):.3g}" for name, view in zip(names, self.views, strict=True)]  # fmt: skip
+        sizes = [f"largest {largest(view.heat):.3g}" if self.norm == "own" else "" for view in self.views]  # fmt: skip
+        lost = [view.lost("is grey" if flat else "has no heat") for view in self.views]
+        return [" · ".join(filter(None, each)) for each in zip(names, sizes, lost, strict=True)]
 
 
 def _axis(exp: Explanation, along: str | None) -> str:
@@ -145,7 +154,11 @@ def _grid(
     rows = -(-panels // columns)
     high = 1.0 + 0.5 * max(1.6, channels) if channels else 3.2
     width = 9 if columns == 1 else 4 * columns + 1
-    figure = Figure(figsize=(width, 1 + rows * high), layout="constrained") if fig is None else fig
+    figure = (
+        Figure(figsize=(width, 1 + rows * high), layout="constrained")
+        if fig is None
+        else is_a(FigureBase, fig, "fig")
+    )
     axes = figure.subplots(
         rows, columns, squeeze=False, sharex=bool(channels), sharey=bool(channels)
     )

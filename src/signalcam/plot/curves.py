@@ -103,6 +103,9 @@ class CurveDisplay:
         check_finite(maps, "the maps hold")
         signed = bool((maps < 0).any()) or exp.provenance.get("signed") == "True"
         view, dim = View(every, maps, signed), time_of(every)
+        lost = (
+            view.lost("left out") if exp.shapes is None else ""
+        )  # no map reaches beyond its sample's end
         curves = [
             _curve(group, maps[rows], signals[rows]) for group, rows in _groups(exp, by).items()
         ]
@@ -110,7 +113,7 @@ class CurveDisplay:
         where = f", on {name}" if len(exp.dims) > 1 else ""
         return cls(
             ruler.centres, curves, axis_label(every, dim), view.meaning(), f"mean of {name} ({units})" if units else f"mean of {name}",
-            f"{view.which()}{where}\nmean ± 1 standard deviation over {len(maps)} samples", ruler,
+            "\n".join(filter(None, [f"{view.which()}{where}", f"mean ± 1 standard deviation over {len(maps)} samples", lost])), ruler,
         )  # fmt: skip
 
     @classmethod

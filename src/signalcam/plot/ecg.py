@@ -216,7 +216,9 @@ class EcgDisplay:
         ax.set_xticks((seconds - self.start) * page.speed, [f"{second:g}" for second in seconds])
         ax.set_yticks([])
         ax.set_xlabel(f"time (s) · {page.speed:g} mm/s · {page.gain:g} mm/mV")
-        ax.set_title(self.view.title(), fontsize="medium", loc="left", parse_math=False)
+        ax.set_title(
+            self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False
+        )
         for edge in ax.spines.values():
             edge.set_visible(False)
 
@@ -329,11 +331,12 @@ def _squares(length: float) -> float:
     return float(_SQUARE * max(np.ceil(length / _SQUARE), 0))
 
 
-def see_through(colours: Colormap, *, signed: bool) -> ListedColormap:
+def see_through(colours: Colormap, *, signed: bool) -> Colormap:
     """A colour map as opaque as its value is far from zero, so that the colour bar shows what is seen."""
     table = colours(np.linspace(0, 1, 256))
     table[:, 3] = _OPACITY * np.abs(np.linspace(-1 if signed else 0, 1, 256))
-    return ListedColormap(table, f"{colours.name}, see-through")
+    seen = ListedColormap(table, f"{colours.name}, see-through")
+    return seen.with_extremes(bad=(*colours.get_bad()[:3], _OPACITY))
 
 
 def _pieces(ecg: EcgDisplay, layout: str) -> list[tuple[int, int, int, int]]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 
@@ -90,9 +89,11 @@ class Heat:
         opacity: float = _OPACITY,
     ) -> Heat:  # fmt: skip
         """One scale for everything that is drawn of the map."""
-        chosen = cmap or (DIVERGING if view.signed else DARK_TO_LIGHT)
-        colours = chosen if isinstance(chosen, Colormap) else colormaps[chosen]
-        return cls(colours, view.scale(vmin, vmax), opacity)
+        return cls(
+            view.colours(cmap or (DIVERGING if view.signed else DARK_TO_LIGHT)),
+            view.scale(vmin, vmax),
+            opacity,
+        )
 
     def alpha(self, heat: np.ndarray) -> np.ndarray:
         """How opaque each value is: none at 0 (or ``vmin``) and where there is no number."""
@@ -150,6 +151,4 @@ def blended(
 
 def caption(view: View, note: str) -> str:
     """The title, how the picture came about, and how much of the map is no number."""
-    missing = float((~np.isfinite(view.heat)).mean())
-    lost = f" · {100 * missing:.2g} % of the map is no number and has no heat" if missing else ""
-    return f"{view.title()}\n{note}{lost}"
+    return view.title(" · ".join(filter(None, [note, view.lost("has no heat")])))

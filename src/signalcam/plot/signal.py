@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STYLES = ("strip", "line", "area", "heat")
 _COLUMNS = 1600  # of an image: a longer map is drawn by the strongest value of each stretch
 _ROW = 0.46  # share of a row's height that the largest swing may fill, to either side
+_NONE = -1  # the level of what is no number
 _LEVELS = 32  # of colour along a line: neighbours of one level are drawn in one stroke
 
 
@@ -121,7 +122,9 @@ class SignalDisplay:
         ax.set_xlim(min(left, right), max(left, right))
         self.ruler.label(ax.xaxis)
         ax.set_xlabel(axis_label(self.view.exp, time_of(self.view.exp)))
-        ax.set_title(self.view.title(), fontsize="medium", loc="left", parse_math=False)
+        ax.set_title(
+            self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False
+        )
         if colorbar:
             self.bar_ = colour_bar(
                 ax, self.strip_, self.view, "channels" if len(self.heat) > 1 else "", self.norm
@@ -220,12 +223,14 @@ class SignalDisplay:
         scale, strokes, levels = options["norm"], [], []
         for line, row in zip(self.line_, heat, strict=True):
             kept = np.round((np.asarray(line.get_xdata()) - self.ruler.start) / self.ruler.step).astype(int)  # fmt: skip
-            share = np.clip(np.nan_to_num(np.asarray(scale(row[kept]), float)), 0, 1)
-            level = np.minimum((share * _LEVELS).astype(int), _LEVELS - 1)
+            share = np.clip(np.asarray(scale(row[kept]), float), 0, 1)
+            level = np.minimum(np.floor(share * _LEVELS), _LEVELS - 1)
+            level[~np.isfinite(row[kept])] = _NONE
             some, which = runs(np.column_stack(line.get_data()), level)
             strokes += some
             levels.append(which)
         values = (np.concatenate(levels) + 0.5) / _LEVELS * (scale.vmax - scale.vmin) + scale.vmin
+        values[np.concatenate(levels) == _NONE] = np.nan
         width = {
             "linewidths": 5,
             "capstyle": "butt",
@@ -275,11 +280,12 @@ def centred(lines: np.ndarray) -> np.ndarray:
 
 
 def heat_of(view: View, dim: str, rows: int) -> np.ndarray:
-    """The map as ``(channel, time)``, or ``(1, time)`` where it is the same for all channels."""
+    """The map as ``(channel, time)``, or ``(1, time)`` where it is the same for all channels; NaN where it is no number."""
     dims = view.exp.dims
+    heat: np.ndarray = np.where(np.isfinite(view.heat), view.heat, np.nan)
     if len(dims) == 1:
-        return view.heat[None]
-    return np.moveaxis(view.heat, dims.index(dim), -1).reshape(rows, -1)
+        return heat[None]
+    return np.moveaxis(heat, dims.index(dim), -1).reshape(rows, -1)
 
 
 def strongest(row: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from signalcam.errors import LayoutError, nearest
-from signalcam.plot.view import DIVERGING, LIGHT_TO_DARK, View, axes_for, colour_bar, percent
+from signalcam.plot.view import View, axes_for, colour_bar, percent
 from signalcam.wording import Word, runs_leftwards, words
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     whole = View.of(exp, sample, target, method, layer)
     found = words(_names(whole.exp))
     view = replace(whole, heat=whole.heat[[word.token for word in found]])
-    colours = ScalarMappable(view.scale(vmin, vmax), cmap or (DIVERGING if view.signed else LIGHT_TO_DARK))  # fmt: skip
+    colours = ScalarMappable(view.scale(vmin, vmax), view.colours(cmap))
     tallest = _TALLEST if ax is None and fig is None else None
     ax = axes_for(ax, fig, 9, 3)
     ax.set_title(_title(whole, view), fontsize="medium", loc="left", parse_math=False)
@@ -78,9 +78,8 @@ def _title(whole: View, shown: View) -> str:
     """The usual words, and how much of the heat lies on tokens that are not drawn."""
     every, drawn = (float(np.nansum(np.abs(each.heat))) for each in (whole, shown))
     hidden = 1 - drawn / every if every else 0.0
-    if hidden < 0.0005:
-        return whole.title()
-    return f"{whole.title()}\n{percent(hidden)} of the heat lies on tokens that are not shown"
+    unseen = "" if hidden < 0.0005 else f"{percent(hidden)} of the heat lies on tokens that are not shown"  # fmt: skip
+    return whole.title(unseen, whole.lost())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from signalcam import store
 from signalcam.errors import LayoutError, MissingExtra, StoreError
 from signalcam.plot.picture import Heat, Picture, blended, caption
 from signalcam.plot.view import View
@@ -65,7 +67,7 @@ def save(
     **look: Any,
 ) -> None:  # fmt: skip
     """Write one sample's video; see ``Explanation.save_video``."""
-    place = Path(path)
+    place = store.place_of(path)
     suffix = place.suffix.lower()
     if suffix not in _WRITERS:
         message = f"a video cannot be written to {place.name!r}: its name ends in {suffix or 'nothing'!r}; expected {', '.join(_WRITERS)}."
@@ -93,7 +95,7 @@ def _rate(exp: Explanation, suffix: str, fps: float | None) -> float:
     """Frames a second: those asked for, or the layout's."""
     if fps is None:
         fps = _own_rate(exp)
-    if not 0 < fps < np.inf:
+    if not isinstance(fps, Real) or not 0 < fps < np.inf:
         message = f"fps is {fps!r}; give frames a second, above 0."
         raise LayoutError(message)
     most = _TICKS[suffix] / _LEAST[suffix] if suffix in _TICKS else np.inf

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, ScalarFormatter
 
 from signalcam.carrying import line
-from signalcam.errors import InputError, LayoutError, MethodError, nearest
+from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
 from signalcam.layout import DUMMY
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import SubFigure
@@ -28,6 +29,7 @@ LIGHT_TO_DARK = "Oranges"  # light where it does not matter, so that a black lin
 DARK_TO_LIGHT = "inferno"  # over pictures, with the opacity following the map
 _TICKS = 8  # at most about so many on an axis
 _GROWN = 3  # times the first step: an axis whose last step is longer has ticks at powers of ten
+GONE = "0.72"  # where a map holds no number: grey, which no colour map of ours has
 DIVERGING = "RdBu_r"  # balanced about zero: red speaks for the target, blue against it
 _LONG = 600  # s: beyond, time is told as hours, minutes and seconds
 _CLOCK = (
@@ -68,7 +70,7 @@ class View:
     @classmethod
     def of(cls, exp: Explanation, sample: int, target: Any, method: Any, layer: Any) -> View:
         """Take one sample, and the first of whatever is not named."""
-        one = selected(exp.isel(sample=sample), target, method, layer)
+        one = selected(one_sample(exp, sample), target, method, layer)
         heat = one.maps.values[0, 0, 0, 0]
         check_finite(heat, f"the map of sample {one.sample_names[0]!r} holds")
         return cls(one, heat, bool((heat < 0).any()) or exp.provenance.get("signed") == "True")
@@ -80,9 +82,18 @@ class View:
         return Normalize(low if vmin is None else vmin, top if vmax is None else vmax)
 
     def colours(self, cmap: str | Colormap | None) -> Colormap:
-        """The colour map asked for; else light to dark, or the diverging one where the map is signed."""
+        """The colour map asked for; else light to dark, or the diverging one where the map is signed.
+
+        What is no number is grey, unless the colour map has a colour for it.
+        """
         chosen = cmap or (DIVERGING if self.signed else LIGHT_TO_DARK)
-        return colormaps[chosen] if isinstance(chosen, str) else chosen
+        found = chosen if isinstance(chosen, Colormap) else _coloured(chosen)
+        return found if found.get_bad()[3] else found.with_extremes(bad=GONE)
+
+    def lost(self, shown: str = "is grey") -> str:
+        """How much of the map is no number, and how that is shown; nothing where all is."""
+        missing = float((~np.isfinite(self.heat)).mean())
+        return f"{100 * missing:.3g} % of the map is no number and {shown}" if missing else ""
 
     def moved(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
         """The input of the sample, the axes named last; axes without meaning are dropped."""
@@ -94,10 +105,10 @@ class View:
         order = [kept.index(dim) for dim in (*rest, *names)]
         return x.squeeze(empty).transpose(order), (*rest, *names)
 
-    def title(self) -> str:
-        """Who was right, how sure the model was, which map this is, and how far it can be trusted."""
+    def title(self, *notes: str) -> str:
+        """Who was right, how sure the model was, which map this is, how far it can be trusted, and notes."""
         scored = "" if self.exp.metrics is None else line(self.exp.metrics)
-        return "\n".join(filter(None, [self.facts(), self.which(), scored]))
+        return "\n".join(filter(None, [self.facts(), self.which(), scored, *notes]))
 
     def facts(self) -> str:
         """The sample's name, the true class, the predicted one and how sure the model was."""
@@ -108,8 +119,9 @@ class View:
             said.append(f"true: {exp.class_name(int(exp.true_classes[0]))}")
         if exp.classes is not None and exp.probabilities is not None:
             index = int(exp.classes[0])
-            sure = percent(float(exp.probabilities[0, index]))
-            said.append(f"predicted: {exp.class_name(index)} ({sure})")
+            sure = float(exp.probabilities[0, index])
+            answer = f"{exp.class_name(index)} ({percent(sure)})"
+            said.append(f"predicted: {answer if np.isfinite(sure) else 'no number'}")
         return " · ".join(said)
 
     def which(self, but: str = "") -> str:
@@ -139,6 +151,14 @@ class View:
         )
         said = f"{said} ({unit})" if unit else said
         return f"{said}\none scale for all {among}" if among else said
+
+
+def one_sample(exp: Explanation, sample: Any) -> Explanation:
+    """The sample of that number."""
+    if not isinstance(sample, Integral) or isinstance(sample, bool):
+        message = f"sample is {sample!r}; a figure shows one sample, by its number from 0. For one by name: exp.sel(sample=...).plot()."
+        raise TargetError(message)
+    return exp.isel(sample=int(sample))
 
 
 def selected(exp: Explanation, target: Any, method: Any, layer: Any) -> Explanation:
@@ -273,6 +293,14 @@ def envelope(values: np.ndarray) -> np.ndarray:
     return np.unique(np.append(np.minimum(places, len(values) - 1), [0, len(values) - 1]))
 
 
+def _coloured(name: Any) -> Colormap:
+    """The colour map of that name."""
+    if isinstance(name, str) and name in colormaps:
+        return colormaps[name]
+    message = f"cmap is {name!r}, and matplotlib has no such colour map.{nearest(str(name), colormaps)} Give a name, such as 'viridis', or a Colormap."
+    raise MethodError(message)
+
+
 def chosen(value: Any, known: Sequence[str], what: str) -> Any:
     """One of the known words, or an error that lists them."""
     if value not in known:
@@ -287,10 +315,19 @@ def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, heig
         message = "both ax= and fig= were given. Give the one to draw in."
         raise LayoutError(message)
     if ax is not None:
-        return ax
-    page = Figure(figsize=(width, height), layout="constrained") if fig is None else fig
+        given: Axes = is_a(Axes, ax, "ax")
+        return given
+    page = Figure(figsize=(width, height), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")  # fmt: skip
     axes: Axes = page.add_subplot()
     return axes
+
+
+def is_a(kind: type[Any], given: Any, what: str) -> Any:
+    """What was given to draw in, which must be of its kind."""
+    if not isinstance(given, kind):
+        message = f"{what}= is of type {type(given).__name__}; give axes of matplotlib as ax=, or a figure or subfigure as fig=."
+        raise LayoutError(message)
+    return given
 
 
 def colour_bar(

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from signalcam import store
 from signalcam.errors import InputError, StoreError
 from signalcam.report.contents import summary
 from signalcam.report.notebook import show, thumbnail
@@ -51,7 +52,7 @@ def write(exp: Explanation, path: str | os.PathLike[str]) -> None:
     Raises:
         StoreError: It cannot be written there, or is too large; and what ``html`` raises.
     """
-    place, text = Path(path), html(exp)
+    place, text = store.place_of(path), html(exp)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as folder:
