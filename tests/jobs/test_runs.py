@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from terminal import SIGNALCAM
 from typer.testing import CliRunner
 
 import signalcam as sc
@@ -382,7 +382,7 @@ def begun(job_file, place):
     """A run that has committed something."""
     source = str(Path(sc.__file__).parents[1])
     run = subprocess.Popen(  # noqa: S603 - this very program
-        [sys.executable, "-m", "signalcam.cli", "run", str(job_file)], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        [*SIGNALCAM, "run", str(job_file)], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True, env={**os.environ, "PYTHONPATH": source},
     )  # fmt: skip
     end = time.monotonic() + 60

@@ -9,15 +9,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import pytest
 from pages.made import ecg, picture
+from terminal import SIGNALCAM
 from unit.results import make, scored
 
 from signalcam import InputError, LayoutError, StoreError
@@ -464,16 +465,26 @@ def test_no_thread_and_no_connection_is_left(store):
         socket.create_connection(("127.0.0.1", server.server_port))
 
 
-def command(*given, **options):
+def command(*given):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     return subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "signalcam.cli", "view", *map(str, given)], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, **options,
+        [*SIGNALCAM, "view", *map(str, given)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
     )  # fmt: skip
 
 
+@contextmanager
+def running(*given):
+    """The command, which must not keep the tests waiting where it does not end when told to."""
+    with command(*given) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_control_c_ends_it_without_a_word(store):
-    with command(store, "--no-open") as process:
+    with running(store, "--no-open") as process:
         said = process.stdout.readline()
         link = urlsplit(next(word for word in said.split() if word.startswith("http")))
         idle = http.client.HTTPConnection(link.netloc)
@@ -486,7 +497,7 @@ def test_control_c_ends_it_without_a_word(store):
 
 
 def test_letting_others_look_is_warned_of(store):
-    with command(store, "--no-open", "--host", "0.0.0.0", "--allow-remote") as process:  # noqa: S104 - that is what is tested
+    with running(store, "--no-open", "--host", "0.0.0.0", "--allow-remote") as process:  # noqa: S104 - that is what is tested
         said = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)

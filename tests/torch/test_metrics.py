@@ -257,9 +257,10 @@ def test_fused_layers_say_how_to_do_without_baselines(kit, net):
     assert np.isfinite(scores["value"]).all()
 
 
-def test_a_drop_that_is_not_defined_is_counted_and_warned_of(kit, net):
+def test_a_drop_that_is_not_defined_is_counted_and_warned_of_as_maps_without_aim_are(kit, net):
     flat = sc.explain(net, kit.signal(), layer="conv", method="uniform")
-    with pytest.warns(sc.CamWarning, match="average-drop is not defined for 4 of 4 samples"):
+    undefined = pytest.warns(sc.CamWarning, match="average-drop is not defined for 4 of 4 samples")
+    with undefined, pytest.warns(sc.CamWarning, match="4 of 4 maps are the same everywhere"):
         scores = sc.metrics.evaluate(flat, net, "average-drop", baselines=[])
     assert scores["count"].item() == 0
     assert np.isnan(scores["mean"].item())

@@ -25,7 +25,7 @@ from signalcam.metrics import (  # noqa: F401 - register their metrics
 from signalcam.metrics.confidence import warn_of_confidence
 from signalcam.metrics.imputers import as_imputer
 from signalcam.metrics.registry import Metric, find
-from signalcam.metrics.results import check_result
+from signalcam.metrics.results import check_result, warn_of_constant
 from signalcam.metrics.scoring import How, Windows, check_given
 from signalcam.metrics.summary import dataset
 
@@ -100,6 +100,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     found, methods = how.found(exp, exp.input if inputs is None else inputs)
     if measure == "probability" and target is None:
         _warn_of_another(exp, found.score)
+    warn_of_constant(*_constant(exp))
     warn_of_confidence(found.confidence)
     _warn_of_undefined(wanted, found.values)
     about = {**exp.provenance, "measure": how.measure_name, "seed": seed, "baselines": ", ".join(methods[len(exp.methods) :])}  # fmt: skip
@@ -129,6 +130,13 @@ def _warn_of_another(exp: Explanation, score: np.ndarray) -> None:
     if (apart > _SAME).any():
         message = f"the model gives {int((apart > _SAME).sum())} of {len(apart)} samples another probability (by up to {apart.max():.2f}) than when they were explained. Pass the same model and the same inputs, in the same order."
         warnings.warn(message, CamWarning, stacklevel=3)
+
+
+def _constant(exp: Explanation) -> tuple[int, int]:
+    """How many maps are the same everywhere, and of how many; what lies behind a sample's end does not count."""
+    flat = [each.values.reshape(*each.values.shape[:3], -1) for each in exp.layers]
+    same = [np.nanmax(each, axis=-1) == np.nanmin(each, axis=-1) for each in flat]
+    return int(sum(each.sum() for each in same)), sum(each.size for each in same)
 
 
 def _warn_of_undefined(wanted: Sequence[Metric], values: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.errors import CamWarning, InputError, MethodError, nearest
+from signalcam.errors import InputError, MethodError, nearest
 from signalcam.explanation import Explanation
-from signalcam.metrics.results import check_result
+from signalcam.metrics.results import check_result, warn_of_constant
 from signalcam.picking import AXES
 
 if TYPE_CHECKING:
@@ -202,7 +201,7 @@ def localisation(
             constant += int(e.min() == e.max())
             found = Found(e, true, near, level, top, places)
             rows.append([MEASURES[name](found) for name in names])
-    _warn_of_constant(constant, len(rows))
+    warn_of_constant(constant, len(rows))
     values = np.asarray(rows, float).reshape(*maps.shape[:4], len(names))
     coords = {axis: exp.maps[axis].values for axis in AXES}
     every = {name: (AXES, values[..., i]) for i, name in enumerate(names)}
@@ -296,9 +295,3 @@ def _dilated(mask: np.ndarray, reach: Sequence[float]) -> np.ndarray:
         wide = sums[..., 2 * near + 1 :] - sums[..., : -2 * near - 1]
         grown = np.moveaxis(wide > 0, -1, axis)
     return grown
-
-
-def _warn_of_constant(constant: int, maps: int) -> None:
-    if constant:
-        message = f"{constant} of {maps} maps are the same everywhere: they point nowhere and score as chance."
-        warnings.warn(message, CamWarning, stacklevel=3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from signalcam.errors import InputError
+import warnings
+
+from signalcam.errors import CamWarning, InputError
 from signalcam.explanation import Explanation
 
 
@@ -11,3 +13,10 @@ def check_result(exp: object) -> None:
     if not isinstance(exp, Explanation):
         message = f"a {type(exp).__name__} was given first, where a result is expected. Give what signalcam.explain returned."
         raise InputError(message)
+
+
+def warn_of_constant(constant: int, maps: int) -> None:
+    """Say how many maps are the same everywhere, if any are."""
+    if constant:
+        message = f"{constant} of {maps} maps are the same everywhere: they point nowhere and score as chance."
+        warnings.warn(message, CamWarning, stacklevel=3)
