@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any, Literal, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from signalcam.align import Axis, Pick, Probe, evenly, measure, placed
-from signalcam.backends.protocol import Backend, Inputs
+from signalcam.backends.protocol import Backend, Inputs, repeated
 from signalcam.batches import samples_in
 from signalcam.errors import CamWarning, LayoutError
 from signalcam.folding import Folding
@@ -20,9 +21,14 @@ from signalcam.layout import DUMMY, Layout
 PROBED_SAMPLES = 2  # two real samples with noise on top keep every path of a network alive
 _LOOKED_AT = 16  # tokens of a row, to see whether it is one
 _FAINT = 1e-6  # of the strongest
+_MOST_WORDS = 1024  # beyond which exchanging one after the other takes too long
+_WORDS_AT_ONCE = 64
+_TURNS = 2  # other sentences, other words: a rectifier may be silent once
+_ROUNDED = 1e-5  # of the strongest: less is how sums were rounded
 _remembered: WeakKeyDictionary[Any, dict[Any, dict[int, Axis]]] = WeakKeyDictionary()
 
 Alignment = Literal["receptive-field", "resize"]
+See = Callable[[str, Inputs], np.ndarray]
 
 
 def candidates(layout: Layout | None, ndim: int, channel_axis: int) -> list[int]:
@@ -79,17 +85,18 @@ def warn_of_spread(
         if align != "resize" and any(not each.probed and each.cells > 1 for each in axes):
             message = (
                 f"where layer {layer!r} looks could not be measured (each position sees the whole input, "
-                "or the input is no floating-point signal); its positions are spread evenly over the "
+                "or the input holds more words than can be exchanged one by one); its positions are spread evenly over the "
                 "input. Pass align='resize' to do so without this warning."
             )
             warnings.warn(message, CamWarning, stacklevel=4)
 
 
-def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...], axes: Sequence[int]) -> dict[int, Axis]:  # fmt: skip
+def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...], axes: Sequence[int], see: See) -> dict[int, Axis]:  # fmt: skip
     """Find where a layer looks: measured there, or where an earlier layer of the same grid looks.
 
     Behind attention or a recurrence every position sees the whole input, and lies where it came from. Numbers
-    of words cannot be measured on: a layer with a position for each is taken to have each at its word.
+    of words have no gradient: what a convolution sees of them is found by exchanging one after the other; any
+    other layer with a position for each is taken to have each at its word.
 
     Args:
         folding: The model's backend, tokens folded.
@@ -98,20 +105,23 @@ def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[
         ran: The layer's name.
         cells: Its positions, folded.
         axes: From ``candidates``.
+        see: What a layer puts out, ``(b, c, *cells)``.
     """
     backend = cast("Backend", folding)
     role, source = folding.role(model, inputs, ran), folding.source(model, inputs, ran, cells)
-    if cells == tuple(inputs.explained.shape[1:]) and not _is_real(inputs):  # one a token
-        return {i: Axis(i + 1, n, n, 0.0, 1.0, probed=True) for i, n in enumerate(cells)}
+    if not _is_real(inputs) and cells == tuple(inputs.explained.shape[1:]):  # one a token
+        own = measured_axes(backend, model, inputs, ran, axes, see) if role == "grid" else {}
+        at_words = {i: Axis(i + 1, n, n, 0.0, 1.0, probed=True) for i, n in enumerate(cells)}
+        return own if len(own) == len(cells) else at_words
     if role == "recurrent":
-        own = measured_axes(backend, model, inputs, ran, axes)
+        own = measured_axes(backend, model, inputs, ran, axes, see)
         if own:
             return own
     if role != "grid" and len(cells) == 1 and _is_real(inputs):
         _check_row(backend, model, inputs, source.layer if source else ran, axes)
     if source is None:
-        return measured_axes(backend, model, inputs, ran, axes)
-    found = measured_axes(backend, model, inputs, source.layer, axes)
+        return measured_axes(backend, model, inputs, ran, axes, see)
+    found = measured_axes(backend, model, inputs, source.layer, axes, see)
     return {
         i: _merged(found[axis], cells[i], source.halved)
         for i, axis in enumerate(source.axes)
@@ -126,7 +136,7 @@ def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: S
         places = np.unique(np.linspace(0, cells[0] - 1, _LOOKED_AT).astype(int))
         return [(int(place), *[0] * (len(cells) - 1)) for place in places]
 
-    _, _, support = _probe(backend, model, inputs, layer)({}, several)
+    _, _, support = _probe(backend, model, inputs, layer, None)({}, several)
     felt = [each > _FAINT * each.max() for each in support if each.any() and not each.all()]
     moved = [axis for axis in axes if len({_middle(each, axis - 1) for each in felt}) > 1]
     if len(moved) > 1:
@@ -148,7 +158,7 @@ def _merged(axis: Axis, cells: int, halved: int) -> Axis:
 
 
 def measured_axes(
-    backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int]
+    backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int], see: See
 ) -> dict[int, Axis]:
     """Measure where a layer looks; remembered for as long as the model lives."""
     array = inputs.explained
@@ -157,8 +167,8 @@ def measured_axes(
     key = (layer, inputs.path, tuple(array.shape[1:]), tuple(axes), told)
     if key not in known:
         lengths = [array.shape[axis] for axis in axes]
-        probe = _probe(backend, model, inputs, layer)
-        known[key] = measure(probe, axes, lengths) if _is_real(inputs) else {}
+        probe = (_probe if _is_real(inputs) else _word_probe)(backend, model, inputs, layer, see)
+        known[key] = {} if probe is None else measure(probe, axes, lengths)
     return known[key]
 
 
@@ -167,7 +177,7 @@ def _is_real(inputs: Inputs) -> bool:
     return "float" in getattr(dtype, "name", str(dtype))
 
 
-def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str) -> Probe:
+def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str, _see: See | None) -> Probe:
     """See which inputs a layer's positions depend on, at any input length."""
     count = samples_in(inputs)
     rows = [i % count for i in range(PROBED_SAMPLES)]
@@ -185,3 +195,50 @@ def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str) -> Probe:
         return reach.shape, reach.picked, reach.support
 
     return probe
+
+
+def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: See) -> Probe | None:  # fmt: skip
+    """See on which words a layer's positions depend, by exchanging one word after the other.
+
+    Nothing where there are too many words, or fewer than two different ones to exchange.
+    """
+    given, count = backend.numpy(inputs.explained), samples_in(inputs)
+    kind = str(inputs.explained.dtype).rpartition(".")[-1]  # PyTorch says torch.int64
+    known = np.unique(given).astype(kind)
+    if known.size < 2 or given[0].size > _MOST_WORDS:
+        return None
+
+    def put(words: np.ndarray, times: int) -> np.ndarray:
+        tree = repeated(inputs.tree, count, slice(0, 1), times)
+        return see(layer, Inputs(tree, inputs.path, inputs.made).with_explained(words))
+
+    def probe(longer: dict[int, int], pick: Pick) -> tuple[Any, Any, np.ndarray]:
+        shape = [longer.get(axis, int(given.shape[axis])) for axis in range(1, given.ndim)]
+        if prod(shape) > _MOST_WORDS:
+            raise ValueError(shape)  # as a network would that takes no such length
+        rng = np.random.default_rng(0)
+        turns = [rng.integers(known.size, size=shape) for _ in range(_TURNS)]
+        cells = put(known[turns[0]][None], 1).shape[2:]
+        picked = list(pick(cells))
+        felt = [_felt(turn, known, picked, put) for turn in turns] if picked else []
+        support = np.sum(felt, axis=0) if felt else np.zeros((0, *shape))
+        return cells, picked, support
+
+    return probe
+
+
+def _felt(turn: np.ndarray, known: np.ndarray, picked: Sequence[tuple[int, ...]], put: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:  # fmt: skip
+    """How far each picked position changes with each word: ``(picked, *words)``."""
+    felt = np.zeros((len(picked), turn.size))
+    at = (slice(None), slice(None), *np.transpose(picked))
+    rounded = 0.0
+    for start in range(0, turn.size, _WORDS_AT_ONCE):
+        places = np.minimum(np.arange(start, start + _WORDS_AT_ONCE), turn.size - 1)
+        rows = np.repeat(turn.reshape(1, -1), 1 + _WORDS_AT_ONCE, axis=0)
+        rows[1 + np.arange(_WORDS_AT_ONCE), places] += 1 + places % (known.size - 1)
+        words = known[rows % known.size].reshape(-1, *turn.shape)
+        out = put(words, len(words))[at]
+        felt[:, places] = np.abs(out[1:] - out[:1]).max(axis=1).T
+        rounded = max(rounded, _ROUNDED * float(np.abs(out).max()))
+    felt[felt <= rounded] = 0
+    return felt.reshape(len(picked), *turn.shape)

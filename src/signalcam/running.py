@@ -155,7 +155,13 @@ class Running:
         """Where a layer looks, by layer axis; only the axes that could be measured."""
         axes = self._candidates(given, layout)
         known = self.folding.cells_of(self.model, given, layer) if cells is None else tuple(cells)
-        return places(self.folding, self.model, given, layer, known, axes)
+        return places(self.folding, self.model, given, layer, known, axes, self._seen)
+
+    def _seen(self, layer: str, given: Inputs) -> np.ndarray:
+        """What a layer puts out."""
+        asked = replace(self.ask([0] * int(given.explained.shape[0])), kind=None)
+        pull = self.backend.pull(self.model, given, [layer], asked)
+        return self.backend.numpy(next(iter(pull.rows))[0].activation)
 
     def _candidates(self, given: Inputs, layout: Layout | None) -> list[int]:
         return candidates(layout, given.explained.ndim, self.backend.channel_axis(self.model))

@@ -22,3 +22,12 @@ def trained(ids, labels, words):
 def logits(model, ids):
     """What it answers."""
     return np.asarray(keras.ops.convert_to_numpy(model(ids, training=False)))
+
+
+def window(kernel, before, after, stride):
+    """One convolution over embedded words, with so many places of padding before and after."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.ZeroPadding1D((before, after))(layers.Embedding(40, 16)(inputs))
+    x = layers.Conv1D(24, kernel, strides=stride, activation="relu", name="conv")(x)
+    return keras.Model(inputs, layers.Dense(3)(layers.GlobalMaxPooling1D()(x)))

@@ -71,3 +71,23 @@ def test_names_that_do_not_fit_are_told(model, names, told):
     ids[1, 10:] = 7, 8
     with pytest.raises(sc.LayoutError, match=told):
         sc.explain(model, ids, layout=sc.Layout("batch token", token_names=names))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "before", "after", "stride"),
+    [(1, 0, 0, 1), (3, 1, 1, 1), (5, 4, 0, 1), (4, 1, 2, 1), (5, 0, 0, 1), (3, 1, 1, 2)],
+    ids=["one", "odd", "causal", "even", "unpadded", "strided"],
+)
+def test_positions_lie_in_the_middle_of_the_words_they_see(sentences, kernel, before, after, stride):  # fmt: skip
+    ids, _, _ = made(3, 5)
+    network = sentences.window(kernel, before, after, stride)
+    exp = sc.explain(network, ids, layout="batch token", signed=True)
+    (axis,) = exp.layers[0].grid
+    assert (axis.start, axis.jump, axis.field) == ((kernel - 1) / 2 - before, stride, kernel)
+
+
+def test_one_word_alone_cannot_be_exchanged_and_each_position_is_taken_to_lie_at_its_word(sentences):  # fmt: skip
+    ids = np.full((2, 12), 7, "int32")
+    exp = sc.explain(sentences.window(5, 4, 0, 1), ids, layout="batch token", signed=True)
+    (axis,) = exp.layers[0].grid
+    assert (axis.start, axis.jump) == (0, 1)

@@ -35,3 +35,22 @@ def logits(model, ids):
     """What it answers."""
     with torch.no_grad():
         return np.asarray(model(torch.as_tensor(ids)))
+
+
+class Window(nn.Module):
+    """One convolution over embedded words, with so many places of padding before and after."""
+
+    def __init__(self, kernel, before, after, stride):
+        super().__init__()
+        self.embed, self.conv = nn.Embedding(40, 16), nn.Conv1d(16, 24, kernel, stride=stride)
+        self.padding, self.head = (before, after), nn.Linear(24, 3)
+
+    def forward(self, ids):
+        padded = nn.functional.pad(self.embed(ids).transpose(1, 2), self.padding)
+        return self.head(self.conv(padded).relu().amax(2))
+
+
+def window(*asked):
+    """One with random weights."""
+    torch.manual_seed(0)
+    return Window(*asked).eval()

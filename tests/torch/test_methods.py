@@ -141,7 +141,8 @@ def masks_of(model, x, layer="0"):
     """Each channel stretched to the input as SignalCAM places it, and to 0..1."""
     a = activations(model, x).numpy()
     given = as_inputs(x)
-    found = measured_axes(backend_of(model), model, given, layer, [*range(2, x.ndim), 1])
+    axes = [*range(2, x.ndim), 1]
+    found = measured_axes(backend_of(model), model, given, layer, axes, lambda *_: np.empty(0))
     stretched = resample(a.astype(np.float64), [found[i] for i in range(x.ndim - 2)])
     flat = stretched.reshape(*a.shape[:2], -1)
     low, high = flat.min(-1, keepdims=True), flat.max(-1, keepdims=True)

@@ -465,13 +465,19 @@ class TextNet(nn.Module):
         return self.tail(self.features(ids))
 
 
-def test_text_network_is_explained_and_warns_that_tokens_are_spread_evenly(kit):
+def test_positions_of_an_unpadded_text_network_lie_in_the_middle_of_their_words(kit):
     net, ids = TextNet().eval(), np.random.default_rng(0).integers(0, 9, (4, 12))
-    with pytest.warns(sc.CamWarning, match="spread evenly"):
-        exp = kit.explain(net, ids, target=1)
+    exp = kit.explain(net, ids, target=1)
     by_hand = kit.maps_by_hand(net.features, net.tail, torch.as_tensor(ids), [1] * 4)
     kit.assert_maps(exp, by_hand)
     assert exp.maps.shape == (4, 1, 1, 1, 12)
+    np.testing.assert_array_equal(exp.layers[0].grid[0].centres, np.arange(1, 11))
+
+
+def test_too_many_words_to_exchange_are_spread_evenly_with_a_warning(kit):
+    net, ids = TextNet().eval(), np.random.default_rng(0).integers(0, 9, (1, 1025))
+    with pytest.warns(sc.CamWarning, match="spread evenly"):
+        kit.explain(net, ids, target=1)
 
 
 # --- recurrent layers and tokens -----------------------------------------------------------------
