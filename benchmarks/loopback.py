@@ -1,7 +1,10 @@
 """Ray on loopback alone: a network namespace that holds nothing else, and nodes in it that can be killed.
 
-``run`` runs a command where no address but 127.0.0.1 exists. ``Cluster`` starts nodes there, with token authentication.
-Every process started carries a mark in its environment, by which what is left is found and ended.
+    python -m benchmarks.loopback COMMAND ...             # where no address but 127.0.0.1 exists
+    python -m benchmarks.loopback --cluster COMMAND ...   # and with a node of Ray there, which asks for a token
+    python -m benchmarks.loopback                         # says why that cannot be on this machine, if so
+
+Every process started carries a mark in its environment, by which whatever is left is found and ended.
 """
 
 import fcntl
@@ -35,7 +38,16 @@ _QUIET = {
 def command(*words: str) -> list[str]:
     """The command that runs another where only loopback is."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    return ["unshare", *user, "--net", sys.executable, "-m", "benchmarks.loopback", *words]
+    return [
+        "unshare",
+        *user,
+        "--net",
+        sys.executable,
+        "-m",
+        "benchmarks.loopback",
+        "--raise",
+        *words,
+    ]
 
 
 def run(*words: str, **how: Any) -> int:
@@ -150,10 +162,21 @@ class Cluster:
 
 
 def main() -> None:
-    """Become the command, where only loopback is."""
-    raise_loopback()
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - what was asked for
+    """Go where only loopback is, and run a command there."""
+    words = sys.argv[1:]
+    if not words:
+        print(forbidden())
+    elif MARK not in os.environ:
+        raise SystemExit(run(sys.executable, "-m", "benchmarks.loopback", *words))
+    elif words[0] == "--cluster":
+        with Cluster() as cluster:
+            raise SystemExit(subprocess.run(words[1:], env=cluster.environment, check=False).returncode)  # fmt: skip
+    else:
+        os.execvp(words[0], words)  # noqa: S606 - what was asked for
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--raise"]:
+        raise_loopback()
+        os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - what was asked for
     main()

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from signalcam.errors import JobError, MissingExtra
@@ -136,10 +137,10 @@ def _init(asked: Engine) -> None:
         _require_answer(str(address))
     here: dict[str, Any] = {"address": address}
     if address is None:
-        cpus, gpus = (math.ceil(asked.processes * each) for each in (asked.cpus, asked.gpus))
-        here = {"address": "local", "num_cpus": cpus, "num_gpus": gpus or None, "object_store_memory": _STORE}  # fmt: skip
+        cpus = max(1, math.ceil(asked.processes * asked.cpus))
+        here = {"address": "local", "num_cpus": cpus, "object_store_memory": _STORE}
     try:
-        with _environment(_QUIET):
+        with _environment(_QUIET), _silence():
             ray.init(**here, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)  # fmt: skip
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
@@ -183,3 +184,16 @@ def _environment(more: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in new:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the terminal clear of what Ray writes there past any logger; why it failed is in what it raises."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
