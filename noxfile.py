@@ -38,7 +38,7 @@ def torch(session: nox.Session) -> None:
     """Check types, then test PyTorch, the figures, the readers, jobs, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data,jobs]"
+        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data,ray]"
     )  # fmt: skip
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")

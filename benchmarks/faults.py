@@ -1,9 +1,11 @@
 """Kill the processes of a job at random, again and again; then look whether a single bit differs.
 
     python -m benchmarks.faults --kills 50
+    python -m benchmarks.faults --kills 50 --engine ray
 
-A small real job runs once undisturbed. Then the same job runs with ``kill -9`` of its driver or of a worker at
-seeded random moments (while they start, compute, or write), and the same command after each death of the driver.
+A small real job runs once undisturbed, on processes. Then the same job runs with ``kill -9`` of its driver or of a worker
+at seeded random moments (while they start, compute, or write), and the same command after each death of the driver.
+On Ray there are two nodes, on loopback alone; the second is killed, too, and another one started.
 At the end every array of the two stores is compared, byte by byte, and nothing may still be running.
 """
 
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +25,7 @@ import xarray as xr
 import zarr
 
 import signalcam
+from benchmarks import loopback
 
 SIZE, UNIT, PER_KILL = 64, 32, 6  # values a window, windows a unit, units a kill
 NETWORK = """
@@ -60,21 +64,27 @@ processes = 2
 """
 
 
+ON_RAY = ("name=ray", f"address={loopback.ADDRESS}", "processes=3")
+
+
 @dataclass
 class Torment:
     """A job in a folder, and what was done to it."""
 
     folder: Path
     rng: np.random.Generator
+    cluster: loopback.Cluster | None = None
+    node: int = 0
     drivers: int = 0
     workers: int = 0
+    nodes: int = 0
     starts: int = 0
     seen: set[int] = field(default_factory=set)
 
     @property
     def kills(self) -> int:
         """How many processes were killed."""
-        return self.drivers + self.workers
+        return self.drivers + self.workers + self.nodes
 
     def start(self, output: str) -> subprocess.Popen[bytes]:
         """Run the job, or go on with it."""
@@ -89,6 +99,10 @@ class Torment:
             f"output.path={output}",
         ]
         here = {**os.environ, "PYTHONPATH": str(Path(signalcam.__file__).parents[1])}
+        if self.cluster is not None and output == "torn.zarr":
+            here = self.cluster.environment | {"PYTHONPATH": here["PYTHONPATH"]}
+            for change in ON_RAY:
+                command += ["--set", f"engine.{change}"]
         return subprocess.Popen(command, cwd=self.folder, env=here, stdout=subprocess.DEVNULL)
 
     def go(self, kills: int) -> None:
@@ -117,10 +131,15 @@ class Torment:
             time.sleep(0.005)
 
     def kill(self, driver: subprocess.Popen[bytes]) -> None:
-        """Kill the driver, or one of its workers."""
-        workers = children(driver.pid)
+        """Kill the driver, one of its workers, or a node."""
+        workers = children(driver.pid) if self.cluster is None else actors()
         self.seen |= set(workers)
-        if workers and self.rng.random() < 0.7:
+        chance = self.rng.random()
+        if self.cluster is not None and chance > 0.85:
+            self.cluster.kill(self.node)
+            self.nodes += 1
+            self.node = self.cluster.add()
+        elif workers and chance < 0.7:
             self.workers += destroyed(workers[int(self.rng.integers(len(workers)))])
         else:
             self.drivers += destroyed(driver.pid)
@@ -139,7 +158,7 @@ class Torment:
 
     def orphans(self) -> list[int]:
         """The workers that are still there, a little later."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while (left := [each for each in self.seen if is_ours(each)]) and time.monotonic() < end:
             time.sleep(0.1)
         return left
@@ -149,6 +168,12 @@ def children(process: int) -> list[int]:
     """The workers that a process started."""
     every = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
     return [each for each in every if parent(each) == process and is_ours(each)]
+
+
+def actors() -> list[int]:
+    """The workers of a job in this place's cluster."""
+    mine = loopback.marked(f"{loopback.MARK}={os.environ[loopback.MARK]}")
+    return [each for each in mine if is_ours(each)]
 
 
 def parent(process: int) -> int:
@@ -171,9 +196,10 @@ def destroyed(process: int) -> bool:
 def is_ours(process: int) -> bool:
     """Whether a worker still runs under that number."""
     try:
-        return b"signalcam.jobs.worker" in Path(f"/proc/{process}/cmdline").read_bytes()
+        said = Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
         return False
+    return b"signalcam.jobs.serving" in said or b"SignalCamWorker" in said
 
 
 def prepare(folder: Path, units: int) -> None:
@@ -208,24 +234,34 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--engine", choices=("local", "ray"), default="local")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        prepare(folder, PER_KILL * asked.kills)
-        torment = Torment(folder, np.random.default_rng(asked.seed))
-        begun = time.monotonic()
-        if torment.start("calm.zarr").wait():
-            raise SystemExit("the undisturbed run failed")
-        calm, torment.starts = time.monotonic() - begun, 0
-        begun = time.monotonic()
-        torment.go(asked.kills)
-        torn = time.monotonic() - begun
-        found, left = differences(folder / "calm.zarr", folder / "torn.zarr"), torment.orphans()
-        done = xr.open_zarr(folder / "torn.zarr").sizes["sample"]
-    print(f"{done} samples in {PER_KILL * asked.kills} units; undisturbed {calm:.0f} s, with kills {torn:.0f} s")  # fmt: skip
-    print(f"{torment.workers} workers and {torment.drivers} drivers killed; the command was given {torment.starts} times")  # fmt: skip
+    if asked.engine == "ray" and loopback.MARK not in os.environ:
+        raise SystemExit(loopback.run(sys.executable, "-m", "benchmarks.faults", *sys.argv[1:]))
+    cluster = loopback.Cluster() if asked.engine == "ray" else nullcontext()
+    with tempfile.TemporaryDirectory() as name, cluster as nodes:
+        measure(Torment(Path(name), np.random.default_rng(asked.seed), nodes), asked.kills)
+
+
+def measure(torment: Torment, kills: int) -> None:
+    """Run the job undisturbed, and with kills; compare."""
+    prepare(torment.folder, PER_KILL * kills)
+    begun = time.monotonic()
+    if torment.start("calm.zarr").wait():
+        raise SystemExit("the undisturbed run failed")
+    calm, torment.starts = time.monotonic() - begun, 0
+    if torment.cluster is not None:
+        torment.node = torment.cluster.add()
+    begun = time.monotonic()
+    torment.go(kills)
+    torn = time.monotonic() - begun
+    found, left = differences(torment.folder / "calm.zarr", torment.folder / "torn.zarr"), torment.orphans()  # fmt: skip
+    done = xr.open_zarr(torment.folder / "torn.zarr").sizes["sample"]
+    print(f"{done} samples in {PER_KILL * kills} units; undisturbed {calm:.0f} s, with kills {torn:.0f} s")  # fmt: skip
+    print(f"{torment.workers} workers, {torment.drivers} drivers and {torment.nodes} nodes killed; the command was given {torment.starts} times")  # fmt: skip
     print(f"arrays that differ: {found or 'none'}; processes left: {left or 'none'}")
-    raise SystemExit(bool(found or left))
+    if found or left:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,15 @@ def run(*words):
         ("aggregates", {"by": ["group"]}, "data.groups says nothing"),
         ("aggregates", {"bins": 1}, "aggregates.bins is 1"),
         ("aggregates", {"quantiles": [2]}, "aggregates.quantiles.0 is 2"),
-        ("engine", {"name": "ray"}, "engine.name is 'ray'"),
+        ("engine", {"name": "dask"}, "engine.name is 'dask'"),
+        (
+            "engine",
+            {"address": "nowhere"},
+            "engine.address is 'nowhere': it should be 'auto' or 'host:port'",
+        ),
+        ("engine", {"cpus": -1}, "engine.cpus is -1"),
+        ("engine", {"gpus": "all"}, "engine.gpus is 'all'"),
+        ("engine", {"timeout": 0}, "engine.timeout is 0"),
         ("engine", {"processes": 0}, "engine.processes is 0"),
         ("engine", {"threads": 0}, "engine.threads is 0"),
         ("engine", {"on_error": "ignore"}, "engine.on_error is 'ignore'"),
@@ -120,7 +128,7 @@ def test_a_file_that_is_no_job_ends_with_two(text, said, tmp_path):
 
 def test_where_and_by_how_many_does_not_change_which_job_it_is():
     one = sc.Job(**GOOD)
-    engine = {"processes": 3, "on_error": "stop"}
+    engine = {"name": "ray", "processes": 3, "address": "auto", "cpus": 2, "gpus": 1, "timeout": 9, "on_error": "stop"}  # fmt: skip
     assert one.digest("x") == sc.Job(**{**GOOD, "output": "d.zarr"}, engine=engine).digest("x")
     assert one.digest("x") != one.digest("y")
 

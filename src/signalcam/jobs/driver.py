@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from signalcam.errors import StoreError
 from signalcam.jobs import aggregate
 from signalcam.jobs.archive import Archive, consolidate, label, texts, writing
+from signalcam.jobs.crew import Crew, Hands
 from signalcam.jobs.job import Job
-from signalcam.jobs.local import Crew
-from signalcam.jobs.progress import bar, lock_of
+from signalcam.jobs.local import Processes
+from signalcam.jobs.locking import locked
+from signalcam.jobs.progress import bar
+from signalcam.jobs.rank import Rank, gpu
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
 
 
@@ -26,7 +24,11 @@ def drive(job: Job, *, progress: bool) -> Path:
     reader = reader_of(job)
     names = group_names(groups_of(job, len(reader)))
     digest = job.digest(fingerprint_of(job, reader))
-    with locked(place), Crew(job) as crew:
+    ranked = job.engine.name == "rank"
+    rank = Rank.told(os.environ) if ranked else Rank()
+    with locked(place, shared=ranked) as hold, Crew(job, _hands(job)) as crew:
+        if rank.number:
+            rank.wait_for(place)
         archive = Archive.open(place) if os.path.lexists(place) else None
         if archive is None:
             identity, facts = crew.ask()
@@ -35,13 +37,30 @@ def drive(job: Job, *, progress: bool) -> Path:
             archive = Archive(place, about | {"groups": aggregate.groups(about, names)})
             archive.make()
         _require_same(archive, digest)
-        units = archive.pending()
-        with bar(archive, shown=progress) as done:
+        units = rank.share(archive.pending())
+        with bar(archive, shown=progress and not rank.number) as done:
             for unit, failed in crew.run(archive, units):
                 done(unit, failed)
-        if units or not (place / "summary").is_dir():
+        if hold.alone and _lacks_sum(archive):
             sum_up(archive)
     return place
+
+
+def _hands(job: Job) -> Hands:
+    """The job's engine."""
+    if job.engine.name == "ray":
+        from signalcam.jobs.ray_actors import Actors  # noqa: PLC0415 - an extra
+
+        return Actors(job)
+    return Processes(job, gpu(os.environ) if job.engine.name == "rank" else {})
+
+
+def _lacks_sum(archive: Archive) -> bool:
+    """Whether all units are done, or given up, and some of them after they were summed up last."""
+    committed, kept = archive.committed(), archive.place / "summary" / "zarr.json"
+    latest = max((each.stat().st_mtime_ns for each in committed.values()), default=0)
+    summed_at = kept.stat().st_mtime_ns if kept.exists() else -1
+    return len(committed) == archive.units and summed_at < latest
 
 
 def _require_same(archive: Archive, digest: str) -> None:
@@ -67,39 +86,3 @@ def sum_up(archive: Archive) -> None:
         shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
         consolidate(archive.place)
-
-
-@contextmanager
-def locked(place: Path) -> Iterator[None]:
-    """Hold a store for one run; the lock goes with the process, however that ends.
-
-    Raises:
-        StoreError: Another run holds it, or nothing can be written there.
-    """
-    file = lock_of(place)
-    with writing(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        held = _held(file)
-    if held is None:
-        message = f"another run is at work on {place}. Wait until it is done, or stop it; see: signalcam status {place}."
-        raise StoreError(message)
-    with held:
-        try:
-            yield
-        finally:
-            file.unlink()
-
-
-def _held(file: Path) -> IO[str] | None:
-    """Lock a file; tried for a second, as who only looks holds it for a moment, too."""
-    for _ in range(10):
-        opened = file.open("a")
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(opened.fileno()).st_ino == file.stat().st_ino:  # not one just taken away
-                return opened
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        opened.close()
-        time.sleep(0.1)
-    return None

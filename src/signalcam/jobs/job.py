@@ -32,6 +32,7 @@ Kind = Literal["label", "predicted", "right", "group"]
 Score = Literal["logit", "log_odds", "probability", "log_prob_clamped"]
 Alignment = Literal["receptive-field", "resize"]
 _BUILD = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+_ADDRESS = r"^(auto|[^\s/]+:\d+)$"
 
 
 def _several(value: object) -> object:
@@ -152,11 +153,15 @@ class Aggregates(Section):
 
 
 class Engine(Section):
-    """Who does the work: processes of this machine."""
+    """Who does the work; only ``threads`` may change a number."""
 
-    name: Literal["local"] = "local"
+    name: Literal["local", "ray", "rank"] = "local"
     processes: PositiveInt = 1
     threads: PositiveInt = 1
+    address: Annotated[str | None, Field(pattern=_ADDRESS)] = None
+    cpus: Annotated[float, Field(ge=0)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0
+    timeout: Annotated[float | None, Field(gt=0)] = None
     on_error: Literal["record", "stop"] = "record"
 
 
@@ -176,7 +181,8 @@ class Job(Section):
         layout: ``dims``, ``sampling_rate``, ``channel_names``, ``units``, ``spacing``, ``axis_units``.
         units: ``size`` (samples committed at once) and ``batch`` (samples through the model at once).
         aggregates: ``by``, ``bins``, ``quantiles``.
-        engine: ``processes``, ``threads`` of each, ``on_error`` (``record`` or ``stop``).
+        engine: ``name`` (``local``, ``ray`` or ``rank``), ``processes``, ``threads`` of each, ``timeout`` (seconds a unit
+            may take), ``on_error`` (``record`` or ``stop``); for Ray ``address``, ``cpus`` and ``gpus`` of each process.
         folder: Where relative paths begin; by default where the program runs.
 
     Raises:
@@ -261,7 +267,7 @@ class Job(Section):
 
     def digest(self, fingerprint: str) -> str:
         """A hash of everything that changes numbers; where and by how many it is done does not."""
-        told = self.model_dump(mode="json", exclude={"output": {"path"}, "engine": {"name", "processes", "on_error"}})  # fmt: skip
+        told = self.model_dump(mode="json", exclude={"output": {"path"}, "engine": set(Engine.model_fields) - {"threads"}})  # fmt: skip
         told["data"]["path"] = fingerprint
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -313,7 +319,8 @@ def _sentences(error: ValidationError) -> str:
 
 
 _MEANT = {
-    "string_pattern_mismatch": "it should be 'module:function'",
+    _BUILD: "it should be 'module:function'",
+    _ADDRESS: "it should be 'auto' or 'host:port'",
     "model_type": "it should be a section with names of its own",
     "missing": "it is missing",
     "extra_forbidden": "nothing of that name is known",
@@ -325,7 +332,8 @@ def _sentence(wrong: Any) -> str:
     said = wrong["msg"].removeprefix("Value error, ").removesuffix(".")
     if wrong["type"] == "value_error":
         return f"{where}: {said}." if where else f"{said}."
-    meant = _MEANT.get(wrong["type"], f"{said[0].lower()}{said[1:]}")
+    kind = wrong.get("ctx", {}).get("pattern", wrong["type"])
+    meant = _MEANT.get(kind, f"{said[0].lower()}{said[1:]}")
     given = "" if wrong["type"] in ("missing", "extra_forbidden") else f" is {wrong['input']!r}"
     return f"{where}{given}: {meant}. An example: signalcam run --init."
 
@@ -377,8 +385,12 @@ dtype = "float16"               # or float32, uint8
 # quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
 
 [engine]
-name = "local"
+name = "local"                  # processes of this machine; or "ray"; or "rank", under torchrun or Slurm
 processes = 1
 threads = 1                     # of each process; another number may change the last digit
+# address = "10.0.0.1:6379"     # of Ray: also "auto", the one on this machine; by default one is started
+# cpus = 1.0                    # of Ray, for each process
+# gpus = 0.0
+# timeout = 600                 # seconds after which a process that does not finish a unit is replaced
 on_error = "record"             # or "stop" at the first bad sample
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from signalcam.errors import StoreError
 from signalcam.jobs.archive import QUARANTINED, Archive
+from signalcam.jobs.locking import is_locked
 
 _RECENT = 100  # units that say how fast a job is
 
@@ -99,23 +99,6 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
-
-
-def lock_of(place: Path) -> Path:
-    """The file that a run holds while it works on a store."""
-    return place.with_name(f".{place.name}.lock")
-
-
-def is_locked(place: Path) -> bool:
-    """Whether a run holds a store."""
-    try:
-        with lock_of(place).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 @contextmanager

@@ -1,24 +1,20 @@
-"""One process of a job: it has the network, is told numbers of units, and writes what they give itself."""
+"""One worker of a job: it has the network, is told numbers of units, and writes what they give itself."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from signalcam.data import Reader
-from signalcam.errors import CamError, CamWarning, JobError, StoreError
+from signalcam.errors import CamWarning, JobError
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
 from signalcam.jobs import aggregate, loading
@@ -250,50 +246,3 @@ def _target(asked: Any) -> Any:
 
 def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else str(value)
-
-
-# --- as a process ------------------------------------------------------------------------------------
-
-
-def _end_with_driver() -> None:
-    """End at once when the driver does, however that ends: it holds the other end of this process's input."""
-
-    def wait() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _serve(wire: Connection) -> None:
-    sections, folder = wire.recv()
-    worker = Worker(Job(folder=folder, **sections))
-    wire.send(("ready", worker.identity()))
-    while True:
-        unit = wire.recv()
-        wire.send(("facts", worker.facts()) if unit is None else ("done", worker.do(unit)))
-
-
-def main(descriptor: int) -> None:
-    """Do what comes over the wire until it is cut."""
-    import zarr  # noqa: PLC0415 - loaded here so that its settings are this process's only
-
-    _end_with_driver()
-    zarr.config.set({"async.concurrency": 4, "threading.max_workers": 1})
-    wire = Connection(descriptor)
-    try:
-        _serve(wire)
-    except (EOFError, ConnectionError):  # the driver is gone
-        return
-    except CamError as error:
-        wire.send(("refused", (isinstance(error, StoreError), str(error))))
-    except Exception as error:
-        wire.send(
-            ("refused", (False, f"a process failed ({_reason(error)}). Its traceback is above."))
-        )
-        raise
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
