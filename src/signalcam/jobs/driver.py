@@ -13,10 +13,11 @@ from typing import IO
 
 from signalcam.errors import StoreError
 from signalcam.jobs import aggregate
-from signalcam.jobs.archive import Archive, consolidate, label, texts, writing
+from signalcam.jobs.archive import BLOCK, Archive, consolidate, label, on_disk, texts, writing
 from signalcam.jobs.job import Job
 from signalcam.jobs.local import Crew
 from signalcam.jobs.progress import bar, lock_of
+from signalcam.jobs.rolling import Rolling
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
 
 
@@ -32,13 +33,15 @@ def drive(job: Job, *, progress: bool) -> Path:
             identity, facts = crew.ask()
             about = {"digest": digest, "samples": len(reader), "job": job.model_dump(mode="json")}
             about |= {"folder": str(job.folder), "identity": identity, "facts": facts}
-            archive = Archive(place, about | {"groups": aggregate.groups(about, names)})
+            about |= {"groups": aggregate.groups(about, names), "block": BLOCK}
+            archive = Archive(place, about)
             archive.make()
         _require_same(archive, digest)
-        units = archive.pending()
+        units, rolling = archive.pending(), Rolling(archive)
         with bar(archive, shown=progress) as done:
             for unit, failed in crew.run(archive, units):
                 done(unit, failed)
+                rolling.done(unit, failed)
         if units or not (place / "summary").is_dir():
             sum_up(archive)
     return place
@@ -64,9 +67,11 @@ def sum_up(archive: Archive) -> None:
             group.create_array(str(name), data=each.values, dimension_names=tuple(map(str, each.dims)))  # fmt: skip
         label(group, {str(name): (texts(each.values), each.attrs) for name, each in found.coords.items()})  # fmt: skip
         consolidate(new)
+        on_disk([each for each in new.rglob("*") if each.is_file()])
         shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
         consolidate(archive.place)
+        on_disk([archive.place / "zarr.json"])
 
 
 @contextmanager
