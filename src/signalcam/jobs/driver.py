@@ -26,6 +26,7 @@ def drive(job: Job, *, progress: bool) -> Path:
     place = job.path(job.output.path)
     reader = reader_of(job)
     names = group_names(groups_of(job, len(reader)))
+    job = job.sized(_size(job, place, len(reader)))
     digest = job.digest(fingerprint_of(job, reader))
     with locked(place), Crew(job) as crew:
         archive = Archive.open(place) if os.path.lexists(place) else None
@@ -45,6 +46,13 @@ def drive(job: Job, *, progress: bool) -> Path:
         if units or not (place / "summary").is_dir():
             sum_up(archive)
     return place
+
+
+def _size(job: Job, place: Path, samples: int) -> int:
+    """How large units are: as asked, as in the store that there is, or as suits the number of samples."""
+    if job.units.size is None and os.path.lexists(place):
+        return Archive.open(place).size
+    return job.units.size_for(samples)
 
 
 def _require_same(archive: Archive, digest: str) -> None:
