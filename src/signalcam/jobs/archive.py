@@ -198,6 +198,16 @@ class Archive:
 
         return zarr.open_group(self.place, mode="r+", zarr_format=3)
 
+    def array(self, name: str) -> Any:
+        """An array of the store, opened once."""
+        if name not in self._arrays:
+            self._arrays[name] = self.group[name]
+        return self._arrays[name]
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        return {}
+
     def blank(self, unit: int) -> dict[str, np.ndarray]:
         """The rows of a unit before anything is known."""
         count = len(self.rows(unit))
@@ -215,21 +225,21 @@ class Archive:
         numbers = self.rows(unit)
         with writing(self.place):
             for name, values in rows.items():
-                self.group[name][numbers.start : numbers.stop] = values
+                self.array(name)[numbers.start : numbers.stop] = values
             for name, values in sums.items():
-                self.group[f"unit/{name}"][unit] = values
+                self.array(f"unit/{name}")[unit] = values
             written = [
                 self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))
             ]
             on_disk(
                 [each for each in written if each.exists()]
             )  # Zarr keeps no file of what is all blank
-            self.group["unit/status"][unit] = QUARANTINED if failed == QUARANTINED else failed + 1
+            self.array("unit/status")[unit] = QUARANTINED if failed == QUARANTINED else failed + 1
             on_disk([self.file("unit/status", unit)])
 
     def file(self, name: str, row: int) -> Path:
         """Where a unit's, or a block's, part of an array is."""
-        array = self.group[name]
+        array = self.array(name)
         return self.place / name / str(array.metadata.encode_chunk_key((row, *[0] * (array.ndim - 1))))  # fmt: skip
 
     def committed(self) -> dict[int, Path]:

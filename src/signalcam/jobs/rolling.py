@@ -68,9 +68,9 @@ def _write(archive: Archive, block: int) -> None:
     codes = np.array([int.from_bytes(each.read_bytes(), "little") for each in own], np.uint32)
     when = max(each.stat().st_mtime_ns for each in own)
     for name, values in aggregate.added(archive, units, units).items():
-        archive.group[f"block/{name}"][block] = values
+        archive.array(f"block/{name}")[block] = values
     written = [archive.file(f"block/{name}", block) for name in archive.by_block]
     on_disk([each for each in written if each.exists()])
-    archive.group["block/status"][block] = codes
+    archive.array("block/status")[block] = codes
     os.utime(archive.status_of(block), ns=(when, when))
     on_disk([archive.status_of(block)])

@@ -144,7 +144,7 @@ def _column(archive: Archive, name: str) -> Rows:
 
     @cache
     def array() -> Any:
-        return archive.group[name]
+        return archive.array(name)
 
     @cache
     def whole() -> np.ndarray:
@@ -163,8 +163,8 @@ def _layer(archive: Archive, number: int) -> LayerMaps:
     kept, about = archive.by_sample[f"maps_{number}"], archive.about["facts"]["layers"][number]
 
     def read(rows: np.ndarray) -> np.ndarray:
-        maps = decoded(archive.group[f"maps_{number}"].oindex[rows])
-        peak = archive.group[f"peak_{number}"].oindex[rows]
+        maps = decoded(archive.array(f"maps_{number}").oindex[rows])
+        peak = archive.array(f"peak_{number}").oindex[rows]
         whole: np.ndarray = maps * peak.reshape(*peak.shape, *[1] * (maps.ndim - 3))
         return whole.astype(np.float32)
 

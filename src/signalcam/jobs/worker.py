@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from itertools import chain
@@ -32,6 +33,7 @@ from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
 _log = logging.getLogger("signalcam")
 _TRIED = 64  # samples that may be bad before the first good one
+_GULP = 2**22  # bytes that are read at once, where a batch is less
 
 Explained = list[tuple[Sequence[int], Explanation]]
 
@@ -200,17 +202,26 @@ class Worker:
 
     def _read(self, units: Iterable[int]) -> Iterator[Some]:
         """The batches of units, one after the other; what their reading raises is raised where they are used."""
-        size = self.job.units.batch
         for unit in units:
             numbers = self.archive.rows(unit)
-            for start in range(numbers.start, numbers.stop, size):
-                some = range(start, min(start + size, numbers.stop))
-                yield Some(unit, some, some.stop == numbers.stop, self._tried(some))
+            for several in _steps(numbers, self._at_once):
+                read = self._tried(several)
+                for some in _steps(several, self.job.units.batch):
+                    part = read if isinstance(read, Exception) else _part(read, some)
+                    yield Some(unit, some, some.stop == numbers.stop, part)
+
+    @cached_property
+    def _at_once(self) -> int:
+        """How many samples are read at once: some batches, where these are small."""
+        shape, dtype = self.archive.about["facts"]["input"]
+        batch = self.job.units.batch
+        wide: int = np.dtype(dtype).itemsize * math.prod(shape)
+        return batch * max(1, _GULP // (batch * wide))
 
     def _tried(self, numbers: range) -> Batch | Exception:
         try:
             return self._batch(numbers)
-        except Exception as error:  # noqa: BLE001 - halves are tried then, by who explains
+        except Exception as error:  # noqa: BLE001 - tried again, batch by batch, by who explains
             return error
 
     def _batch(self, numbers: Sequence[int]) -> Batch:
@@ -249,7 +260,7 @@ class Worker:
     ) -> tuple[Explained, dict[int, str]]:  # fmt: skip
         """Explain some samples; where that fails, halves of them, down to those at fault and why."""
         try:
-            batch = self._batch(numbers) if read is None else _taken(read)
+            batch = read if isinstance(read, Batch) else self._batch(numbers)
             exp = self._quietly(explainer, batch) if batch.numbers else None
         except Exception as error:  # whatever one sample does must not end a night's work
             if len(numbers) == 1 and stop:
@@ -277,10 +288,17 @@ class Worker:
         return exp
 
 
-def _taken(read: Batch | Exception) -> Batch:
-    if isinstance(read, Exception):
-        raise read
-    return read
+def _steps(numbers: range, size: int) -> Iterator[range]:
+    for start in range(numbers.start, numbers.stop, size):
+        yield range(start, min(start + size, numbers.stop))
+
+
+def _part(batch: Batch, numbers: range) -> Batch:
+    """Those of a batch's samples, read in order, that have some neighbouring numbers."""
+    here = slice(*np.searchsorted(batch.numbers, (numbers.start, numbers.stop)))
+    labels, names = (None if each is None else each[here] for each in (batch.labels, batch.names))
+    failed = {number: why for number, why in batch.failed.items() if number in numbers}
+    return replace(batch, inputs=batch.inputs[here], numbers=batch.numbers[here], labels=labels, names=names, failed=failed)  # fmt: skip
 
 
 def _fill(
