@@ -7,7 +7,8 @@ whatever happened to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +63,16 @@ def members(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.ndar
 def part(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What one unit adds: the count of each group, and mean, squared deviations and histogram of its maps."""
     belongs, bins = members(about, rows), about["job"]["aggregates"]["bins"]
+    good = belongs.any(axis=0)
+    belongs = belongs[:, good]
     least = -1.0 if about["job"]["explain"]["signed"] else 0.0
     sums = {"count": belongs.sum(axis=1)}
     for number in range(len(about["facts"]["layers"])):
-        maps = decoded(rows[f"maps_{number}"])
+        maps = decoded(rows[f"maps_{number}"][good])
         parts = [_moments(maps[here]) for here in belongs]
         sums[f"mean_{number}"] = np.stack([mean for mean, _ in parts])
         sums[f"squares_{number}"] = np.stack([squares for _, squares in parts])
-        sums[f"histogram_{number}"] = np.stack([_histogram(maps[here], bins, least) for here in belongs])  # fmt: skip
+        sums[f"histogram_{number}"] = _histograms(maps, belongs, bins, least)
     return sums
 
 
@@ -80,13 +83,14 @@ def _moments(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, ((maps - mean) ** 2).sum(axis=0)
 
 
-def _histogram(maps: np.ndarray, bins: int, least: float) -> np.ndarray:
-    """How many maps fall into each bin from ``least`` to 1, at every position."""
+def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) -> np.ndarray:
+    """How many maps of each group fall into each bin from ``least`` to 1, at every position."""
     cells = int(np.prod(maps.shape[1:]))
     flat = maps.reshape(len(maps), cells)
     which = np.clip(((flat - least) / (1 - least) * bins).astype(np.int64), 0, bins - 1)
-    counted = np.bincount((np.arange(cells) * bins + which).ravel(), minlength=cells * bins)
-    return counted.reshape(*maps.shape[1:], bins).astype(np.uint32)
+    which += np.arange(cells) * bins
+    counted = [np.bincount(which[here].ravel(), minlength=cells * bins) for here in belongs]
+    return np.stack(counted).reshape(len(belongs), *maps.shape[1:], bins).astype(np.uint32)
 
 
 Moments = tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]
@@ -105,7 +109,7 @@ def _merge(one: Moments, two: Moments) -> Moments:
     return total, mean_of, squares_of
 
 
-def _tree(parts: Iterator[Moments]) -> Moments:
+def _tree(parts: Iterable[Moments]) -> Moments:
     """Merge neighbours, then neighbours of these, and so on; no more than one a level is held."""
     waiting: list[tuple[int, Moments]] = []
     for each in parts:
@@ -117,6 +121,57 @@ def _tree(parts: Iterator[Moments]) -> Moments:
     while waiting:
         merged = _merge(waiting.pop()[1], merged)
     return merged
+
+
+Sums = dict[str, np.ndarray]
+_AT_ONCE = 16  # units whose sums are read at a time
+
+
+def added(archive: Archive, units: range, done: Container[int]) -> Sums:
+    """The sums of neighbouring units as one's; of those that are not done nothing counts."""
+    layers = range(len(archive.about["facts"]["layers"]))
+    histograms = [np.zeros(archive.by_unit[f"histogram_{i}"].shape[1:], np.int64) for i in layers]
+
+    def parts() -> Iterator[Moments]:
+        for own in _read(archive, units, done):
+            for i in layers:
+                histograms[i] += own[f"histogram_{i}"]
+            yield _moments_of(own)
+
+    count, means, squares = _tree(parts())
+    found = {"count": count}
+    for i in layers:
+        found |= {f"mean_{i}": means[i], f"squares_{i}": squares[i], f"histogram_{i}": histograms[i]}  # fmt: skip
+    return found
+
+
+def _read(archive: Archive, units: range, done: Container[int]) -> Iterator[Sums]:
+    kept = archive.by_unit
+    blank = {name: np.full(each.shape[1:], each.blank, each.dtype) for name, each in kept.items()}
+    for start in range(units.start, units.stop, _AT_ONCE):
+        some = range(start, min(start + _AT_ONCE, units.stop))
+        known = [each in done for each in some]
+        read = {name: archive.array(f"unit/{name}")[some.start : some.stop] for name in kept if any(known)}  # fmt: skip
+        for number, is_done in enumerate(known):
+            yield {name: each[number] for name, each in read.items()} if is_done else blank
+
+
+def _moments_of(sums: Sums) -> Moments:
+    layers = range(sum(name.startswith("mean_") for name in sums))
+    return (
+        sums["count"],
+        [sums[f"mean_{i}"] for i in layers],
+        [sums[f"squares_{i}"] for i in layers],
+    )
+
+
+def _block(archive: Archive, block: int, done: Container[int]) -> Sums:
+    """The sums of a block, from itself or from its units: the same bits, also when it is put together just now."""
+    if not archive.is_rolled(block):
+        found = added(archive, archive.units_of(block), done)
+        if not archive.is_rolled(block):  # else units may have been taken away while they were read
+            return found
+    return {name: archive.array(f"block/{name}")[block] for name in archive.by_block}
 
 
 def summary(store: str | PathLike[str]) -> xr.Dataset:
@@ -142,21 +197,18 @@ def summed(archive: Archive) -> xr.Dataset:
     """See ``summary``."""
     import xarray as xr  # noqa: PLC0415 - workers do not need it
 
-    unit, layers = archive.group["unit"], range(len(archive.about["facts"]["layers"]))
+    layers = range(len(archive.about["facts"]["layers"]))
     done = {each for each, failed in archive.status().items() if failed != QUARANTINED}
-    blank = {name: np.full(each.shape[1:], each.blank, each.dtype) for name, each in archive.by_unit.items()}  # fmt: skip
-    histograms = [blank[f"histogram_{i}"].astype(np.int64) for i in layers]
+    histograms = [np.zeros(archive.by_unit[f"histogram_{i}"].shape[1:], np.int64) for i in layers]
+    rest = range(archive.blocks * archive.block, archive.units)
 
     def parts() -> Iterator[Moments]:
-        for number in range(archive.units):
-            own = {name: unit[name][number] for name in blank} if number in done else blank
+        whole = (_block(archive, each, done) for each in range(archive.blocks))
+        last = [added(archive, rest, done)] if rest else []
+        for sums in chain(whole, last):
             for i in layers:
-                histograms[i] += own[f"histogram_{i}"]
-            yield (
-                own["count"],
-                [own[f"mean_{i}"] for i in layers],
-                [own[f"squares_{i}"] for i in layers],
-            )
+                histograms[i] += sums[f"histogram_{i}"]
+            yield _moments_of(sums)
 
     count, means, squares = _tree(parts())
     wanted = archive.about["job"]["aggregates"]["quantiles"]

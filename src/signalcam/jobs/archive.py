@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from signalcam.layout import DUMMY, Layout
 from signalcam.store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
+BLOCK = 256  # units that are put together when all are done; a power of two, as sums are added up in a binary tree
 _TEXT = np.dtypes.StringDType()
 
 
@@ -40,7 +41,8 @@ class Archive:
     Attributes:
         place: Its folder.
         about: What was known when it was made: ``digest``, ``samples``, ``job`` (its sections), ``facts`` (what
-            a first sample told) and ``groups`` (what aggregates are of: pairs of kind and name).
+            a first sample told), ``groups`` (what aggregates are of: pairs of kind and name) and ``block`` (how many
+            units are put together when they are done; see ``rolling``).
     """
 
     place: Path
@@ -80,6 +82,25 @@ class Archive:
     def units(self) -> int:
         """How many units there are."""
         return -(-self.samples // self.size)
+
+    @property
+    def block(self) -> int:
+        """How many units are put together; 0 in stores that know nothing of it."""
+        return int(self.about.get("block", 0))
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of as many units there are; the units after these stay as they are."""
+        return self.units // self.block if self.block else 0
+
+    def units_of(self, block: int) -> range:
+        """The units of a block."""
+        return range(block * self.block, (block + 1) * self.block)
+
+    def count(self, units: Collection[int]) -> int:
+        """How many samples some units have; each is named once."""
+        short = self.units * self.size - self.samples
+        return len(units) * self.size - short * (self.units - 1 in units)
 
     def rows(self, unit: int) -> range:
         """The numbers of a unit's samples."""
@@ -130,6 +151,19 @@ class Archive:
             kept[f"histogram_{number}"] = Kept((*dims, "bin"), (*shape, bins), np.uint32, 0)
         return kept
 
+    @cached_property
+    def by_block(self) -> dict[str, Kept]:
+        """The same with a row a block."""
+        return {
+            name: Kept(
+                ("block", *each.dims[1:]),
+                (self.blocks, *each.shape[1:]),
+                np.int64 if each.dtype == np.uint32 else each.dtype,
+                each.blank,
+            )
+            for name, each in self.by_unit.items()
+        }
+
     def dims(self, layer: int) -> tuple[str, ...]:
         """What the axes of a layer's positions are called."""
         names = self.about["facts"]["layout"]["dims"]
@@ -164,6 +198,16 @@ class Archive:
 
         return zarr.open_group(self.place, mode="r+", zarr_format=3)
 
+    def array(self, name: str) -> Any:
+        """An array of the store, opened once."""
+        if name not in self._arrays:
+            self._arrays[name] = self.group[name]
+        return self._arrays[name]
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        return {}
+
     def blank(self, unit: int) -> dict[str, np.ndarray]:
         """The rows of a unit before anything is known."""
         count = len(self.rows(unit))
@@ -173,7 +217,7 @@ class Archive:
         }
 
     def commit(self, unit: int, rows: Mapping[str, np.ndarray], sums: Mapping[str, np.ndarray], failed: int) -> None:  # fmt: skip
-        """Write all that a unit gave, and last that it is done.
+        """Write all that a unit gave and, when the disk has it, that it is done.
 
         Raises:
             StoreError: It cannot be written; the unit is not done then.
@@ -181,27 +225,56 @@ class Archive:
         numbers = self.rows(unit)
         with writing(self.place):
             for name, values in rows.items():
-                self.group[name][numbers.start : numbers.stop] = values
+                self.array(name)[numbers.start : numbers.stop] = values
             for name, values in sums.items():
-                self.group[f"unit/{name}"][unit] = values
-            self.group["unit/status"][unit] = QUARANTINED if failed == QUARANTINED else failed + 1
+                self.array(f"unit/{name}")[unit] = values
+            written = [
+                self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))
+            ]
+            on_disk(
+                [each for each in written if each.exists()]
+            )  # Zarr keeps no file of what is all blank
+            self.array("unit/status")[unit] = QUARANTINED if failed == QUARANTINED else failed + 1
+            on_disk([self.file("unit/status", unit)])
+
+    def file(self, name: str, row: int) -> Path:
+        """Where a unit's, or a block's, part of an array is."""
+        array = self.array(name)
+        return self.place / name / str(array.metadata.encode_chunk_key((row, *[0] * (array.ndim - 1))))  # fmt: skip
 
     def committed(self) -> dict[int, Path]:
-        """The units with a status, done or quarantined, and the files that say so."""
+        """The units with a status of their own, done or quarantined, and the files that say so."""
         folder = self.place / "unit" / "status" / "c"
         if not folder.is_dir():
             return {}
         return {int(each.name): Path(each) for each in os.scandir(folder) if each.name.isdigit()}
 
+    def is_rolled(self, block: int) -> bool:
+        """Whether a block stands for its units."""
+        return self.status_of(block).exists()
+
+    def status_of(self, block: int) -> Path:
+        """The file that says, once it is there, that a block stands for its units."""
+        return self.place / "block" / "status" / "c" / str(block) / "0"
+
     def status(self) -> dict[int, int]:
         """How many samples failed in each unit that is done; ``QUARANTINED`` where it was given up."""
-        found = {unit: int.from_bytes(each.read_bytes(), "little") for unit, each in sorted(self.committed().items())}  # fmt: skip
+        found: dict[int, int] = {}
+        for unit, file in self.committed().items():
+            with suppress(FileNotFoundError):  # put into its block since
+                found[unit] = int.from_bytes(file.read_bytes(), "little")
+        for block in range(
+            self.blocks
+        ):  # after the units: one that is put together now is in either
+            if self.is_rolled(block):
+                codes = np.frombuffer(self.status_of(block).read_bytes(), "<u4").tolist()
+                found |= zip(self.units_of(block), codes, strict=True)
         return {unit: code if code == QUARANTINED else code - 1 for unit, code in found.items()}
 
     def pending(self) -> list[int]:
         """The units to do."""
-        done = {unit for unit, failed in self.status().items() if failed != QUARANTINED}
-        return [unit for unit in range(self.units) if unit not in done]
+        known = self.status()
+        return [unit for unit in range(self.units) if known.get(unit, QUARANTINED) == QUARANTINED]
 
     def make(self) -> None:
         """Make the store beside its place, with all arrays and nothing in them, then move it there.
@@ -216,7 +289,9 @@ class Archive:
                 shutil.rmtree(left)
             try:
                 self._fill(new)
+                on_disk([each for each in new.rglob("*") if each.is_file()])
                 new.rename(self.place)
+                on_disk([self.place])
             except BaseException:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
@@ -237,16 +312,28 @@ class Archive:
         for name, each in self.by_unit.items():
             _array(inner, name, each, (1, *each.shape[1:]))
         status = Kept(("unit",), (self.units,), np.uint32, 0)
-        _array(inner, "status", status, (1,), compressors=None)
+        _array(inner, "status", status, (1,), compressors=None, chunk_key_encoding=_NESTED)
+        if self.blocks:
+            self._fill_blocks(group.create_group("block"))
         label(group, self.labels())
         consolidate(new)
+
+    def _fill_blocks(self, group: Any) -> None:
+        for name, each in self.by_block.items():
+            _array(group, name, each, (1, *each.shape[1:]))
+        status = Kept(("block", "within"), (self.blocks, self.block), np.uint32, 0)
+        _array(group, "status", status, (1, self.block), compressors=None, chunk_key_encoding=_NESTED)  # fmt: skip
+
+
+_FLAT = {"name": "default", "separator": "."}  # all chunks of an array in its one folder
+_NESTED = {"name": "default", "separator": "/"}
 
 
 def _array(group: Any, name: str, kept: Kept, chunks: Sequence[int], **more: Any) -> None:
     kind = str if kept.dtype is _TEXT else kept.dtype
     group.create_array(
         name, shape=kept.shape, dtype=kind, chunks=tuple(chunks), fill_value=kept.blank, dimension_names=kept.dims,
-        config={"write_empty_chunks": True}, **more,
+        config={"write_empty_chunks": True}, **{"chunk_key_encoding": _FLAT} | more,
     )  # fmt: skip
 
 
@@ -265,6 +352,17 @@ def consolidate(place: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that Zarr 3 has no final form for it
         zarr.consolidate_metadata(str(place))
+
+
+def on_disk(files: Sequence[Path]) -> None:
+    """Wait until files, and that they are in their folders, would outlast a power cut."""
+    folders = dict.fromkeys(each for file in files for each in list(file.parents)[:2])
+    for each in (*files, *folders):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def texts(values: Any) -> np.ndarray:

@@ -78,6 +78,7 @@ class Crew:
     members: list[Member] = field(default_factory=list)
     born_dead: int = 0
     deaths: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    suspects: set[int] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +158,8 @@ class Crew:
         for held in range(IN_FLIGHT):
             for each in self.members:
                 enough = len(todo) > (len(self.members) if held else 0)
-                if enough and each.ready is not None and len(each.units) == held:
+                alone = held and self.suspects & {todo[0], *each.units} if enough else False
+                if enough and not alone and each.ready is not None and len(each.units) == held:
                     each.give(todo.popleft())
 
     def _answers(self) -> list[tuple[Member, Answer]]:
@@ -181,14 +183,19 @@ class Crew:
     def _lost(
         self, archive: Archive, member: Member, todo: deque[int], why: str
     ) -> Iterator[tuple[int, int]]:
-        """What becomes of the units of a worker that died: done all the same, tried again, or given up."""
+        """What becomes of the units of a worker that died: done all the same, tried again, or given up.
+
+        One was explained while another was written, so where it had two either may be at fault: each is tried
+        alone then, and only what killed a worker alone is counted.
+        """
         known = archive.status() if member.units else {}
-        for place, unit in enumerate(member.units):
-            failed = known.get(unit, QUARANTINED)
-            if failed != QUARANTINED:
-                yield unit, failed
+        lost = [unit for unit in member.units if known.get(unit, QUARANTINED) == QUARANTINED]
+        self.suspects |= set(lost)
+        for unit in member.units:
+            if unit not in lost:
+                yield unit, known[unit]
                 continue
-            if place == 0:  # only what it was at can have killed it
+            if len(lost) == 1:
                 self.deaths[unit].append(why)
             if len(self.deaths[unit]) < TRIES:
                 todo.append(unit)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from signalcam.errors import StoreError
 from signalcam.jobs import aggregate
-from signalcam.jobs.archive import Archive, consolidate, label, texts, writing
+from signalcam.jobs.archive import BLOCK, Archive, consolidate, label, on_disk, texts, writing
 from signalcam.jobs.crew import Crew, Hands
 from signalcam.jobs.job import Job
 from signalcam.jobs.local import Processes
 from signalcam.jobs.locking import locked
-from signalcam.jobs.progress import bar
+from signalcam.jobs.progress import bar, commits
 from signalcam.jobs.rank import Rank, gpu
+from signalcam.jobs.rolling import Rolling
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
 
 
@@ -23,6 +26,7 @@ def drive(job: Job, *, progress: bool) -> Path:
     place = job.path(job.output.path)
     reader = reader_of(job)
     names = group_names(groups_of(job, len(reader)))
+    job = job.sized(_size(job, place, len(reader)))
     digest = job.digest(fingerprint_of(job, reader))
     ranked = job.engine.name == "rank"
     rank = Rank.told(os.environ) if ranked else Rank()
@@ -31,19 +35,28 @@ def drive(job: Job, *, progress: bool) -> Path:
             rank.wait_for(place)
         archive = Archive.open(place) if os.path.lexists(place) else None
         if archive is None:
-            identity, facts = crew.ask()
             about = {"digest": digest, "samples": len(reader), "job": job.model_dump(mode="json")}
-            about |= {"folder": str(job.folder), "identity": identity, "facts": facts}
-            archive = Archive(place, about | {"groups": aggregate.groups(about, names)})
-            archive.make()
+            archive = _made(place, about | {"folder": str(job.folder)}, crew, names)
         _require_same(archive, digest)
-        units = rank.share(archive.pending())
+        units, rolling = rank.share(archive.pending()), None if ranked else Rolling(archive)
         with bar(archive, shown=progress and not rank.number) as done:
             for unit, failed in crew.run(archive, units):
                 done(unit, failed)
+                if rolling is not None:
+                    rolling.done(unit, failed)
         if hold.alone and _lacks_sum(archive):
+            Rolling(archive)  # what ranks left, each of which saw only its own units
             sum_up(archive)
     return place
+
+
+def _made(place: Path, known: dict[str, Any], crew: Crew, names: Sequence[str]) -> Archive:
+    """Make the store, with what a first sample says of all."""
+    identity, facts = crew.ask()
+    about = known | {"identity": identity, "facts": facts, "block": BLOCK}
+    archive = Archive(place, about | {"groups": aggregate.groups(about, names)})
+    archive.make()
+    return archive
 
 
 def _hands(job: Job) -> Hands:
@@ -55,12 +68,19 @@ def _hands(job: Job) -> Hands:
     return Processes(job, gpu(os.environ) if job.engine.name == "rank" else {})
 
 
+def _size(job: Job, place: Path, samples: int) -> int:
+    """How large units are: as asked, as in the store that there is, or as suits the number of samples."""
+    if job.units.size is None and os.path.lexists(place):
+        return Archive.open(place).size
+    return job.units.size_for(samples)
+
+
 def _lacks_sum(archive: Archive) -> bool:
     """Whether all units are done, or given up, and some of them after they were summed up last."""
-    committed, kept = archive.committed(), archive.place / "summary" / "zarr.json"
-    latest = max((each.stat().st_mtime_ns for each in committed.values()), default=0)
-    summed_at = kept.stat().st_mtime_ns if kept.exists() else -1
-    return len(committed) == archive.units and summed_at < latest
+    kept = archive.place / "summary" / "zarr.json"
+    summed_at = kept.stat().st_mtime if kept.exists() else 0.0
+    latest = max((when for when, _ in commits(archive, set())), default=0.0)
+    return len(archive.status()) == archive.units and summed_at < latest
 
 
 def _require_same(archive: Archive, digest: str) -> None:
@@ -83,6 +103,7 @@ def sum_up(archive: Archive) -> None:
             group.create_array(str(name), data=each.values, dimension_names=tuple(map(str, each.dims)))  # fmt: skip
         label(group, {str(name): (texts(each.values), each.attrs) for name, each in found.coords.items()})  # fmt: skip
         consolidate(new)
+        on_disk([each for each in new.rglob("*") if each.is_file()])
         shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
         consolidate(archive.place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -124,17 +125,26 @@ class Axes(Section):
 class Units(Section):
     """How much is done at a time: a unit is committed whole, a batch goes through the model at once."""
 
-    size: PositiveInt = 1024
+    size: PositiveInt | None = None
     batch: PositiveInt = 32
 
     @model_validator(mode="after")
     def _even(self) -> Self:
-        if self.size % self.batch:
+        if self.size is not None and self.size % self.batch:
             message = (
                 f"size is {self.size}, which is no multiple of batch, {self.batch}; make it one"
             )
             raise ValueError(message)
         return self
+
+    def size_for(self, samples: int) -> int:
+        """The size asked for; else 1024 for a million samples, and twice that whenever samples are four times as many.
+
+        So the number of units and their size grow alike: a billion samples are 30518 units of 32768. It is rounded up
+        to a multiple of ``batch``.
+        """
+        doublings = max(0, math.ceil(math.log2(samples / 1_000_000) / 2))
+        return self.size or -(-(1024 * 2**doublings) // self.batch) * self.batch
 
 
 class Output(Section):
@@ -179,7 +189,8 @@ class Job(Section):
         output: The store to make: a path, or ``path`` and ``dtype`` (``float16``, ``float32``, ``uint8``).
         explain: ``method``, ``layer``, ``target``, ``signed``, ``score``, ``align``, as for ``signalcam.explain``.
         layout: ``dims``, ``sampling_rate``, ``channel_names``, ``units``, ``spacing``, ``axis_units``.
-        units: ``size`` (samples committed at once) and ``batch`` (samples through the model at once).
+        units: ``size`` (samples committed at once; by default 1024, more where there are more than a million) and
+            ``batch`` (samples through the model at once).
         aggregates: ``by``, ``bins``, ``quantiles``.
         engine: ``name`` (``local``, ``ray`` or ``rank``), ``processes``, ``threads`` of each, ``timeout`` (seconds a unit
             may take), ``on_error`` (``record`` or ``stop``); for Ray ``address``, ``cpus`` and ``gpus`` of each process.
@@ -190,8 +201,8 @@ class Job(Section):
 
     Example:
         >>> job = sc.Job(data="windows.npy", model="networks:build", output="maps.zarr")
-        >>> job.units.size
-        1024
+        >>> job.units.batch, job.units.size_for(10_000_000)
+        (32, 4096)
     """
 
     data: Annotated[Data, _short("path")]
@@ -264,6 +275,11 @@ class Job(Section):
     def folder(self) -> Path:
         """Where relative paths, and modules, begin."""
         return self._folder
+
+    def sized(self, size: int) -> Self:
+        """The same job with units of a size."""
+        units = {"size": size, "batch": self.units.batch}
+        return type(self)(folder=self._folder, **self.model_dump() | {"units": units})
 
     def digest(self, fingerprint: str) -> str:
         """A hash of everything that changes numbers; where and by how many it is done does not."""
@@ -372,7 +388,7 @@ target = ["predicted"]          # also a class, by number or name, "label", { co
 # units = "mV"
 
 [units]
-size = 1024                     # samples that are committed at once
+# size = 1024                   # samples that are committed at once; by default by how many there are
 batch = 32                      # samples that go through the model at once
 
 [output]

@@ -6,12 +6,14 @@ import hashlib
 import importlib
 import pickle
 import sys
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from signalcam.data import Batch
 from signalcam.errors import JobError, MissingExtra
 from signalcam.jobs.job import Job
 
@@ -126,6 +128,26 @@ def _placed(model: Any, device: str) -> Any:
     except (RuntimeError, AttributeError, AssertionError) as error:
         message = f"model.device is {device!r}, where {type(model).__name__} cannot be put ({str(error).splitlines()[0]}). Choose another, or leave it out."
         raise JobError(message) from error
+
+
+def sent(batch: Batch, device: str) -> Batch:
+    """Have a batch on its way to a CUDA device, through pinned memory, before it is needed there.
+
+    The thread that reads calls this: it waits until the copy has arrived, on a stream of its own, while another
+    thread computes. Without such a device the batch stays as it is.
+    """
+    if not device.startswith("cuda") or not isinstance(batch.inputs, np.ndarray):
+        return batch
+    import torch  # noqa: PLC0415 - only for such devices
+
+    place = torch.device(device)
+    aside: Any = torch.cuda.Stream(place)  # type: ignore[no-untyped-call] # torch's own
+    with torch.cuda.stream(aside):
+        pinned = torch.from_numpy(np.array(batch.inputs, order="C")).pin_memory()
+        there = pinned.to(place, non_blocking=True)
+    there.record_stream(torch.cuda.default_stream(place))
+    aside.synchronize()
+    return replace(batch, inputs=there)  # type: ignore[arg-type] # explain takes tensors, too
 
 
 def fingerprint(model: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -69,17 +69,15 @@ def status(store: str | PathLike[str]) -> Status:
         raise StoreError(message)
     archive = Archive.open(place)
     known = archive.status()
-    given_up = [unit for unit, failed in known.items() if failed == QUARANTINED]
-    counts = {unit: len(archive.rows(unit)) for unit in known if unit not in given_up}
-    times = {unit: file.stat().st_mtime for unit, file in archive.committed().items() if unit in counts}  # fmt: skip
-    pace = _pace(times, counts)
-    done = sum(counts.values())
-    quarantined = sum(len(archive.rows(unit)) for unit in given_up)
+    given_up = {unit for unit, failed in known.items() if failed == QUARANTINED}
+    done = archive.count(known.keys() - given_up)
+    quarantined = archive.count(given_up)
+    pace = _pace(archive, given_up)
     left = archive.samples - done - quarantined
     return Status(
         samples=archive.samples,
         done=done,
-        failed=sum(known[unit] for unit in counts),
+        failed=sum(failed for failed in known.values() if failed != QUARANTINED),
         quarantined=quarantined,
         running=is_locked(place),
         per_second=pace,
@@ -87,12 +85,29 @@ def status(store: str | PathLike[str]) -> Status:
     )
 
 
-def _pace(times: dict[int, float], counts: dict[int, int]) -> float:
+def _pace(archive: Archive, given_up: set[int]) -> float:
     """Samples a second between the first and the last of the latest commits."""
-    latest = sorted(times, key=lambda unit: times[unit])[-_RECENT:]
-    if len(latest) < 2 or times[latest[-1]] <= times[latest[0]]:
-        return 0.0
-    return sum(counts[unit] for unit in latest[1:]) / (times[latest[-1]] - times[latest[0]])
+    latest: list[tuple[float, int]] = []
+    for when, units in sorted(commits(archive, given_up), reverse=True):
+        latest.append((when, archive.count(units)))
+        if len(latest) > 1 and (len(latest) > _RECENT or len(units) > 1):
+            break
+    return _samples_a_second(latest)
+
+
+def commits(archive: Archive, given_up: set[int]) -> Iterator[tuple[float, range]]:
+    """When units, or the last of a block, were committed, and which they are."""
+    known = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]  # fmt: skip
+    known += [(archive.status_of(each), archive.units_of(each)) for each in range(archive.blocks)]
+    for file, units in known:
+        with suppress(FileNotFoundError):  # put into its block since, or not yet
+            yield file.stat().st_mtime, units
+
+
+def _samples_a_second(latest: list[tuple[float, int]]) -> float:
+    """From pairs of when and how many samples, the latest first; the earliest only begins."""
+    span = latest[0][0] - latest[-1][0] if latest else 0.0
+    return sum(samples for _, samples in latest[:-1]) / span if span > 0 else 0.0
 
 
 def _clock(seconds: float) -> str:

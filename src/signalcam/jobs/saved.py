@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Rows(NDArrayOperatorsMixin):
 
     def __getitem__(self, chosen: Any) -> np.ndarray:
         first, *rest = chosen if isinstance(chosen, tuple) else (chosen,)
-        if first is Ellipsis:
+        if first is Ellipsis or first is None or np.ndim(first) > 1 or any(map(np.ndim, rest)):
             whole: np.ndarray = np.asarray(self)[chosen]
             return whole
         rows = np.arange(self.shape[0])[first]
@@ -56,7 +57,7 @@ class Rows(NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else an array has."""
-        if name.startswith("_"):
+        if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
 
@@ -69,39 +70,101 @@ class Rows(NDArrayOperatorsMixin):
         return whole
 
 
+@dataclass(frozen=True, eq=False)
+class Names(Sequence[Any]):
+    """The names of samples, read some at a time."""
+
+    values: Callable[[np.ndarray], np.ndarray]
+    length: int
+    at_once: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, chosen: Any) -> Any:
+        rows = np.arange(self.length)[chosen]
+        if np.ndim(rows):
+            return tuple(self.values(rows).tolist())
+        first = int(rows) // self.at_once * self.at_once
+        return self._near(first)[int(rows) - first]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self[:]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of what may be compared with lists
+
+    def _near(self, first: int) -> tuple[Any, ...]:
+        """Those around one, kept till others are asked for: names are often taken one after the other."""
+        if self._kept.get(first) is None:
+            self._kept.clear()
+            self._kept[first] = self[first : first + self.at_once]
+        return self._kept[first]
+
+    @cached_property
+    def _kept(self) -> dict[int, tuple[Any, ...]]:
+        return {}
+
+
 def load(path: str | os.PathLike[str]) -> Explanation:
     """Open a job's store; see ``signalcam.load``."""
     archive = Archive.open(Path(path))
     facts = archive.about["facts"]
 
-    def whole(name: str) -> np.ndarray | None:
-        return archive.group[name][...] if name in archive.by_sample else None
+    def column(name: str) -> Any:
+        return _column(archive, name) if name in archive.by_sample else None
 
-    names = whole("sample")
+    names = column("sample")
     return Explanation(
         layers=tuple(_layer(archive, number) for number in range(len(facts["layers"]))),
         targets=tuple(facts["targets"]),
         methods=tuple(facts["methods"]),
         layout=Layout(**facts["layout"]),
         input=_input(archive),  # type: ignore[arg-type] # read like an array
-        scores=whole("score"),  # type: ignore[arg-type] # always there
-        target_classes=whole("target_class"),  # type: ignore[arg-type] # always there
-        logits=whole("logit"),
-        probabilities=whole("probability"),
-        classes=whole("predicted"),
-        true_classes=whole("label"),
+        scores=column("score"),
+        target_classes=column("target_class"),
+        logits=column("logit"),
+        probabilities=column("probability"),
+        classes=column("predicted"),
+        true_classes=column("label"),
         class_names=None if facts["class_names"] is None else tuple(facts["class_names"]),
-        sample_names=tuple(range(archive.samples) if names is None else names.tolist()),
+        sample_names=Names(np.asarray if names is None else names.read, archive.samples, archive.size),  # type: ignore[arg-type] # read like a tuple
         provenance={**facts["provenance"], "weights": archive.about["identity"]["weights"], "job": archive.about["digest"]},
     )  # fmt: skip
+
+
+def _column(archive: Archive, name: str) -> Rows:
+    """What is small for each sample: of a few samples only their units are read; of many all, once."""
+    kept = archive.by_sample[name]
+
+    @cache
+    def array() -> Any:
+        return archive.array(name)
+
+    @cache
+    def whole() -> np.ndarray:
+        known: np.ndarray = array()[...]
+        return known
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        few = len(rows) and np.ptp(rows) < archive.size
+        found: np.ndarray = array()[rows.min() : rows.max() + 1][rows - rows.min()] if few else whole()[rows]  # fmt: skip
+        return found
+
+    return Rows(read, kept.shape, np.dtype(kept.dtype))
 
 
 def _layer(archive: Archive, number: int) -> LayerMaps:
     kept, about = archive.by_sample[f"maps_{number}"], archive.about["facts"]["layers"][number]
 
     def read(rows: np.ndarray) -> np.ndarray:
-        maps = decoded(archive.group[f"maps_{number}"].oindex[rows])
-        peak = archive.group[f"peak_{number}"].oindex[rows]
+        maps = decoded(archive.array(f"maps_{number}").oindex[rows])
+        peak = archive.array(f"peak_{number}").oindex[rows]
         whole: np.ndarray = maps * peak.reshape(*peak.shape, *[1] * (maps.ndim - 3))
         return whole.astype(np.float32)
 

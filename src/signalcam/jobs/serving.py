@@ -6,13 +6,17 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from signalcam.errors import CamError, StoreError
+from signalcam.jobs.crew import Answer, Asked
 from signalcam.jobs.job import Job
 from signalcam.jobs.worker import Worker, _reason
 
@@ -46,20 +50,32 @@ class Served:
         zarr.config.set({"async.concurrency": 4, "threading.max_workers": 1})
         return Worker(Job(folder=self.folder, **self.sections))
 
-    def answer(self, asked: str | int) -> tuple[str, Any]:
+    def answer(self, asked: Asked) -> Answer:
         """Do what is asked, and say what came of it."""
+        return next(self.answers(iter([asked])))
+
+    def answers(self, asked: Iterator[Asked]) -> Iterator[Answer]:
+        """Do all that is asked, in order, one unit while another is read and a third is written.
+
+        After a refusal nothing more is answered.
+        """
         try:
-            return self._done(asked)
+            for each in asked:
+                yield from self._done(each, asked)
         except CamError as error:
-            return "refused", (isinstance(error, StoreError), str(error))
+            yield "refused", (isinstance(error, StoreError), str(error))
         except Exception as error:  # noqa: BLE001 - no defect may leave the driver without an answer
             traceback.print_exc()
-            return "refused", (False, f"a process failed ({_reason(error)}). Its traceback is {self.log}.")  # fmt: skip
+            yield "refused", (False, f"a process failed ({_reason(error)}). Its traceback is {self.log}.")  # fmt: skip
 
-    def _done(self, asked: str | int) -> tuple[str, Any]:
-        if asked == "identity":
-            return "ready", self.worker.identity()
-        return ("facts", self.worker.facts()) if isinstance(asked, str) else ("done", self.worker.do(asked))  # fmt: skip
+    def _done(self, first: Asked, rest: Iterator[Asked]) -> Iterator[Answer]:
+        if first == "identity":
+            yield "ready", self.worker.identity()
+        elif first == "facts":
+            yield "facts", self.worker.facts()
+        else:
+            units = (int(each) for each in chain([first], rest))
+            yield from (("done", failed) for _, failed in self.worker.work(units))
 
 
 def _end_with_driver() -> None:
@@ -73,17 +89,24 @@ def _end_with_driver() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def _asked(wire: Connection) -> Iterator[Any]:
+    """What comes over the wire until it is cut."""
+    try:
+        while True:
+            yield wire.recv()
+    except (EOFError, ConnectionError):  # the driver is gone
+        return
+
+
 def main(descriptor: int) -> None:
     """Do what comes over the wire until it is cut."""
     _end_with_driver()
     wire = Connection(descriptor)
-    try:
-        sections, folder = wire.recv()
-        served = Served(sections, folder, log="above")
-        while True:
-            wire.send(served.answer(wire.recv()))
-    except (EOFError, ConnectionError):  # the driver is gone
-        return
+    asked = _asked(wire)
+    sections, folder = next(asked)
+    with suppress(ConnectionError):  # the driver is gone
+        for each in Served(sections, folder, log="above").answers(asked):
+            wire.send(each)
 
 
 if __name__ == "__main__":

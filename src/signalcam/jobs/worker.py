@@ -4,30 +4,53 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from signalcam.data import Reader
+from signalcam.data import Batch, Reader
 from signalcam.errors import CamWarning, JobError
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
 from signalcam.jobs import aggregate, loading
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
+from signalcam.jobs.overlap import overlapped
 from signalcam.jobs.source import groups_of, reader_of
 from signalcam.layout import Layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
 _log = logging.getLogger("signalcam")
 _TRIED = 64  # samples that may be bad before the first good one
+_GULP = 2**22  # bytes that are read at once, where a batch is less
 
 Explained = list[tuple[Sequence[int], Explanation]]
+
+
+@dataclass(frozen=True)
+class Some:
+    """A batch of a unit that was read, or could not be; ``last`` says that it ends the unit."""
+
+    unit: int
+    numbers: range
+    last: bool
+    read: Batch | Exception
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A unit, its first sample, and what its samples gave so far."""
+
+    unit: int
+    first: int
+    rows: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,10 @@ class Worker:
     def reader(self) -> Reader:
         """The job's samples."""
         return reader_of(self.job)
+
+    @cached_property
+    def _one_reads(self) -> threading.Lock:
+        return threading.Lock()
 
     @cached_property
     def groups(self) -> np.ndarray | None:
@@ -135,37 +162,101 @@ class Worker:
     # --- a unit ----------------------------------------------------------------------------------
 
     def do(self, unit: int) -> int:
-        """Explain a unit, write it, and say how many samples failed.
+        """Explain a unit, write it, and say how many samples failed; all in this thread.
 
         Raises:
             JobError: A sample failed, and the job says to stop then.
             StoreError: The store cannot be written to.
         """
+        filling = self._filling(unit)
+        for some in self._read([unit]):
+            self._explain(filling, some)
+        return self._commit(filling)[1]
+
+    def work(self, units: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Explain units; the next batch is read and the unit before is written at the same time, by two threads.
+
+        Args:
+            units: Their numbers; each is asked for, perhaps waited for, by the thread that reads.
+
+        Returns:
+            Each unit once all of it is written, with how many samples failed.
+
+        Raises:
+            JobError: A sample failed, and the job says to stop then.
+            StoreError: The store cannot be written to.
+        """
+        under_way: dict[int, Filling] = {}
+
+        def explained(some: Some) -> Filling | None:
+            if some.unit not in under_way:
+                under_way[some.unit] = self._filling(some.unit)
+            self._explain(under_way[some.unit], some)
+            return under_way.pop(some.unit) if some.last else None
+
+        return overlapped(self._read(units), explained, self._commit)
+
+    def _read(self, units: Iterable[int]) -> Iterator[Some]:
+        """The batches of units, one after the other; what their reading raises is raised where they are used."""
+        for unit in units:
+            numbers = self.archive.rows(unit)
+            for several in _steps(numbers, self._at_once):
+                read = self._tried(several)
+                for some in _steps(several, self.job.units.batch):
+                    part = read if isinstance(read, Exception) else _part(read, some)
+                    yield Some(unit, some, some.stop == numbers.stop, part)
+
+    @cached_property
+    def _at_once(self) -> int:
+        """How many samples are read at once: some batches, where these are small."""
+        shape, dtype = self.archive.about["facts"]["input"]
+        batch = self.job.units.batch
+        wide: int = np.dtype(dtype).itemsize * math.prod(shape)
+        return batch * max(1, _GULP // (batch * wide))
+
+    def _tried(self, numbers: range) -> Batch | Exception:
+        try:
+            return self._batch(numbers)
+        except Exception as error:  # noqa: BLE001 - tried again, batch by batch, by who explains
+            return error
+
+    def _batch(self, numbers: Sequence[int]) -> Batch:
+        """Read some samples; a reader is asked by one thread at a time."""
+        with self._one_reads:
+            batch = self.reader.read(numbers)
+        return loading.sent(batch, self.job.model.device)
+
+    def _filling(self, unit: int) -> Filling:
+        """The rows of a unit, with what is known without its samples."""
         numbers, rows = self.archive.rows(unit), self.archive.blank(unit)
         if self.groups is not None:
             rows["group"][:] = np.array([str(each) for each in self.groups[numbers.start : numbers.stop]], rows["group"].dtype)  # fmt: skip
-        failed: dict[int, str] = {}
-        for start in range(numbers.start, numbers.stop, self.job.units.batch):
-            some = range(start, min(start + self.job.units.batch, numbers.stop))
-            explained, bad = self.explained(
-                self.settled, some, stop=self.job.engine.on_error == "stop"
-            )
-            failed |= bad
-            for kept, exp in explained:
-                failed |= _fill(rows, np.asarray(kept) - numbers.start, exp, numbers.start)
-        if failed and self.job.engine.on_error == "stop":
+        return Filling(unit, numbers.start, rows)
+
+    def _explain(self, filling: Filling, some: Some) -> None:
+        """Put what a batch gives into its unit."""
+        stop = self.job.engine.on_error == "stop"
+        explained, failed = self.explained(self.settled, some.numbers, stop=stop, read=some.read)
+        for kept, exp in explained:
+            here = np.asarray(kept) - filling.first
+            failed |= _fill(filling.rows, here, exp, filling.first)
+        if failed and stop:
             raise JobError(_stopped(*next(iter(failed.items()))))
         for number, reason in failed.items():
-            rows["failed"][number - numbers.start] = reason
-        self.archive.commit(unit, rows, aggregate.part(self.archive.about, rows), len(failed))
-        return len(failed)
+            filling.rows["failed"][number - filling.first] = reason
+
+    def _commit(self, filling: Filling) -> tuple[int, int]:
+        failed = int((filling.rows["failed"] != "").sum())
+        sums = aggregate.part(self.archive.about, filling.rows)
+        self.archive.commit(filling.unit, filling.rows, sums, failed)
+        return filling.unit, failed
 
     def explained(
-        self, explainer: Explainer, numbers: Sequence[int], *, stop: bool
-    ) -> tuple[Explained, dict[int, str]]:
+        self, explainer: Explainer, numbers: Sequence[int], *, stop: bool, read: Batch | Exception | None = None
+    ) -> tuple[Explained, dict[int, str]]:  # fmt: skip
         """Explain some samples; where that fails, halves of them, down to those at fault and why."""
         try:
-            batch = self.reader.read(numbers)
+            batch = read if isinstance(read, Batch) else self._batch(numbers)
             exp = self._quietly(explainer, batch) if batch.numbers else None
         except Exception as error:  # whatever one sample does must not end a night's work
             if len(numbers) == 1 and stop:
@@ -191,6 +282,19 @@ class Worker:
         for each in said:
             _log.info("samples %s to %s: %s", batch.numbers[0], batch.numbers[-1], each.message)
         return exp
+
+
+def _steps(numbers: range, size: int) -> Iterator[range]:
+    for start in range(numbers.start, numbers.stop, size):
+        yield range(start, min(start + size, numbers.stop))
+
+
+def _part(batch: Batch, numbers: range) -> Batch:
+    """Those of a batch's samples, read in order, that have some neighbouring numbers."""
+    here = slice(*np.searchsorted(batch.numbers, (numbers.start, numbers.stop)))
+    labels, names = (None if each is None else each[here] for each in (batch.labels, batch.names))
+    failed = {number: why for number, why in batch.failed.items() if number in numbers}
+    return replace(batch, inputs=batch.inputs[here], numbers=batch.numbers[here], labels=labels, names=names, failed=failed)  # fmt: skip
 
 
 def _fill(

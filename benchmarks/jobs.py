@@ -1,0 +1,323 @@
+"""What a job costs beside bare loops, whether its memory grows, and how it grows with the data.
+
+    python -m benchmarks.jobs --only throughput      # or memory, growth; all three without it
+    python -m benchmarks.jobs --only growth --most 1000000
+
+Windows of 2 x 250 random numbers in a Zarr array, a convolutional network, one thread for it, one process. Markdown
+tables are printed. Memory is what ``/proc`` says of the driver and its worker while they run. Numbers from ten million
+on are computed from those measured, by the formulas that are printed with them.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+
+import signalcam as sc
+from signalcam.jobs import aggregate, status, summary
+from signalcam.jobs.archive import Archive
+from signalcam.jobs.job import Units
+from signalcam.jobs.worker import Worker
+
+CHANNELS, LENGTH, BATCH, CLASSES = 2, 250, 32, 3
+WINDOWS, ROUNDS = 16_384, 3  # of throughput
+NETWORKS = """
+import torch
+from torch import nn
+
+def build(width=16, blocks=3):
+    torch.manual_seed(0)
+    layers, before = [], 2
+    for _ in range(blocks):
+        layers += [nn.Conv1d(before, width, 7, padding=3), nn.ReLU()]
+        before = width
+    layers.insert(2, nn.MaxPool1d(4))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(width, 3))
+"""
+SIZES = {"small (3 layers of 16)": {}, "larger (8 layers of 64)": {"width": 64, "blocks": 8}}
+"""What the networks are called, and how they are built."""
+
+
+def make_data(folder: Path, count: int) -> None:
+    """Write windows and labels, in shards, and the networks."""
+    rng = np.random.default_rng(0)
+    group = zarr.create_group(folder / "windows.zarr", overwrite=True)
+    shape, shard = (CHANNELS, LENGTH), 8192
+    x = group.create_array(
+        "x", shape=(count, *shape), chunks=(BATCH, *shape), shards=(shard, *shape), dtype="f4",
+        compressors=None,
+    )  # fmt: skip
+    for start in range(0, count, shard):
+        some = min(shard, count - start)
+        x[start : start + some] = rng.normal(size=(some, *shape)).astype(np.float32)
+    group.create_array("y", data=rng.integers(0, CLASSES, count), chunks=(count,))
+    (folder / "job_networks.py").write_text(NETWORKS)
+
+
+def job_of(folder: Path, output: str, **arguments: int) -> sc.Job:
+    """The job that is measured."""
+    return sc.Job(
+        data={"path": "windows.zarr", "inputs": "x", "labels": "y"}, model={"build": "job_networks:build", "arguments": arguments},
+        layout={"dims": "batch channel time"}, units={"batch": BATCH}, output=output, folder=folder,
+    )  # fmt: skip
+
+
+# --- throughput ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The parts of a job, each in a loop of its own, in this thread."""
+
+    worker: Worker
+
+    def batches(self) -> Iterator[Any]:
+        """Read all windows."""
+        for start in range(0, WINDOWS, BATCH):
+            yield self.worker.reader.read(range(start, start + BATCH))
+
+    def read(self) -> None:
+        """Read, and do nothing else."""
+        for _ in self.batches():
+            pass
+
+    @torch.no_grad()
+    def infer(self) -> None:
+        """Read, and ask the network."""
+        for batch in self.batches():
+            self.worker.model(torch.from_numpy(batch.inputs))
+
+    def explain(self) -> None:
+        """Read and explain, and keep nothing."""
+        for batch in self.batches():
+            self.worker.explainer(batch.inputs, labels=batch.labels)
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    """Rows as Markdown shows them."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, each))} |" for each in lines) + "\n"
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long something takes."""
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def throughput(folder: Path) -> None:
+    """A job beside bare loops over the same reader, in turns, the best of each."""
+    make_data(folder, WINDOWS)
+    rows, parts = [], []
+    for name, arguments in SIZES.items():
+        job = job_of(folder, "unused.zarr", **arguments)
+        bare = Bare(Worker(job))
+        bare.worker.explainer(next(bare.batches()).inputs)
+        best: dict[str, float] = {}
+        for number in range(ROUNDS):
+            store = f"{name[0]}{number}.zarr"
+            job_of(folder, store, **arguments).run()
+            known = {
+                "job": WINDOWS / status(folder / store).per_second,
+                "read": seconds(bare.read),
+                "infer": seconds(bare.infer),
+                "explain": seconds(bare.explain),
+                "write": writing(Archive.open(folder / store)),
+            }
+            best = {each: min(least, best.get(each, least)) for each, least in known.items()}
+        rate = {each: WINDOWS / took for each, took in best.items()}
+        rows.append([name, *(f"{rate[each]:.0f}" for each in ("infer", "explain", "job")), f"{rate['job'] / rate['explain']:.2f}", f"{rate['job'] / rate['infer']:.2f}"])  # fmt: skip
+        alone = [best["read"], best["explain"] - best["read"], best["write"]]
+        whole = sum(alone)
+        parts.append([name, *(f"{each / WINDOWS * 1e6:.0f} ({each / whole:.0%})" for each in alone), f"{whole / WINDOWS * 1e6:.0f}", f"{best['job'] / WINDOWS * 1e6:.0f}"])  # fmt: skip
+    print(table(["network", "bare inference / s", "bare explaining / s", "job / s", "job : explaining", "job : inference"], rows))  # fmt: skip
+    print(table(["microseconds a window", "read", "explain", "sum up and write", "one after another", "job"], parts))  # fmt: skip
+
+
+def writing(archive: Archive) -> float:
+    """Seconds to sum up and commit as many rows as all windows have, with those of the first unit."""
+    unit = archive.rows(0)
+    rows = {name: archive.array(name)[unit.start : unit.stop] for name in archive.by_sample}
+
+    def commit() -> None:
+        archive.commit(0, rows, aggregate.part(archive.about, rows), 0)
+
+    return min(seconds(commit) for _ in range(5)) * WINDOWS / len(unit)
+
+
+# --- memory and growth ---------------------------------------------------------------------------
+
+
+def memory(process: int, what: str = "VmRSS") -> float:
+    """The megabytes that ``/proc`` tells of a process; 0 where it is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(each.split()[1]) / 1024 for each in lines if each.startswith(what)), 0.0)
+
+
+def children(process: int) -> list[int]:
+    """The processes that one started."""
+    try:
+        return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]  # fmt: skip
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A job at one moment: samples done, megabytes of the driver and of its worker, and the most so far."""
+
+    done: int
+    driver: float
+    worker: float
+    most_driver: float
+    most_worker: float
+
+
+def watched(folder: Path, output: str, every: float) -> tuple[float, list[Seen]]:
+    """Run a job from the command line, and look at it again and again."""
+    (folder / "job.toml").write_text(
+        f"""
+        data = {{ path = "windows.zarr", inputs = "x", labels = "y" }}
+        model = "job_networks:build"
+        layout = {{ dims = "batch channel time" }}
+        units = {{ batch = {BATCH} }}
+        output = "{output}"
+        """
+    )
+    here = {**os.environ, "PYTHONPATH": str(Path(sc.__file__).parents[1])}
+    begun = time.perf_counter()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "signalcam.cli", "run", "job.toml"],
+        cwd=folder, env=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    seen = []
+    while run.poll() is None:
+        time.sleep(every)
+        workers = children(run.pid)
+        if workers and (folder / output).is_dir():
+            done = status(folder / output).done
+            told = [memory(each, what) for what in ("VmRSS", "VmHWM") for each in (run.pid, workers[0])]  # fmt: skip
+            seen.append(Seen(done, *told))
+    if run.returncode:
+        message = f"the job of {output} failed"
+        raise SystemExit(message)
+    return time.perf_counter() - begun, [each for each in seen if each.driver and each.worker]
+
+
+def over_time(folder: Path, most: int) -> None:
+    """The memory of driver and worker while a job goes on."""
+    make_data(folder, most)
+    took, seen = watched(folder, "long.zarr", every=0.5)
+    tenths = [[each for each in seen if tenth <= 10 * each.done / most < tenth + 1] for tenth in range(10)]  # fmt: skip
+    rows = []
+    for number, some in enumerate(tenths):
+        means = [np.mean([getattr(each, who) for each in some]) if some else np.nan for who in ("driver", "worker")]  # fmt: skip
+        rows.append([f"{10 * number} % to {10 * number + 10} %", *(f"{each:.1f}" for each in means), len(some)])  # fmt: skip
+    print(f"{most} windows, {took:.0f} s")
+    print(table(["done", "driver, MB", "worker, MB", "looked at"], rows))
+    for who in ("driver", "worker"):
+        first, last = (np.mean([getattr(each, who) for each in tenths[i]]) for i in (1, 9))
+        print(f"{who}: {last / first - 1:+.1%} from the second tenth to the last")
+
+
+def growth(folder: Path, most: int) -> None:
+    """Jobs of ten times more windows each, and what these would be for many more."""
+    rows = []
+    count = 1000
+    while count <= most:
+        make_data(folder, count)
+        took, seen = watched(folder, f"of-{count}.zarr", every=0.2)
+        place = folder / f"of-{count}.zarr"
+        files = [each.stat().st_size for each in place.rglob("*") if each.is_file()]
+        archive, rate = Archive.open(place), status(place).per_second
+        looked = [seconds(partial(look, place)) for look in (status, summary, sc.load)]
+        peak = [max(getattr(each, who) for each in seen) for who in ("most_driver", "most_worker")]
+        rows.append([f"{count:,}", f"{archive.units} of {archive.size}", f"{took:.0f} s", f"{rate:.0f}", size(sum(files)), f"{len(files):,}", *(f"{each:.0f}" for each in peak), *(f"{each * 1000:.0f}" for each in looked)])  # fmt: skip
+        count *= 10
+    head = ["windows", "units", "time", "a second, at last", "disk", "files", "driver, MB", "worker, MB", "`status`, ms", "`summary`, ms", "`sc.load`, ms"]  # fmt: skip
+    print(table(head, rows))
+    print(f"status of a store made up of 100,000 units, all done: {made_up(folder, archive, 100_000):.2f} s")  # fmt: skip
+    computed(folder, archive, rate, peak, sum(files) / archive.samples)
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that suits them."""
+    unit = min(3, int(np.log10(count)) // 3)
+    return f"{count / 1000**unit:.3g} {('B', 'kB', 'MB', 'GB')[unit]}" if count < 1e12 else f"{count / 1e12:.3g} TB"  # fmt: skip
+
+
+def made_up(folder: Path, like: Archive, units: int) -> float:
+    """Seconds to look at a store that many units were put together in."""
+    about = {**like.about, "samples": units * like.size}
+    archive = Archive(folder / f"made-up-{units}.zarr", about)
+    archive.make()
+    for block in range(archive.blocks):
+        file = archive.status_of(block)
+        file.parent.mkdir(parents=True)
+        file.write_bytes(np.ones(archive.block, "<u4").tobytes())
+    for unit in range(archive.blocks * archive.block, units):
+        archive.array("unit/status")[unit] = 1
+    known: list[int] = []
+    took = min(seconds(lambda: known.append(status(archive.place).done)) for _ in range(3))
+    assert known[0] == about["samples"], "the status is wrong"  # noqa: S101 - or nothing was measured
+    return took
+
+
+def computed(folder: Path, archive: Archive, rate: float, peak: list[float], each: float) -> None:
+    """The same for more windows than were run."""
+    row = sum(np.prod(kept.shape[1:]) * 8 for kept in archive.by_sample.values())
+    rows = []
+    for count in (10**7, 10**8, 10**9):
+        unit = Units(batch=BATCH).size_for(count)
+        units = -(-count // unit)
+        blocks, rest = divmod(units, archive.block)
+        files = units * len(archive.by_sample) + (blocks + rest) * (len(archive.by_unit) + 1)
+        worker = peak[1] + 2 * row * (unit - archive.size) / 1e6
+        looked = made_up(folder, Archive(archive.place, {**archive.about, "job": {**archive.about["job"], "units": {"size": unit, "batch": BATCH}}}), units)  # fmt: skip
+        rows.append([f"{count:,}", f"{units:,} of {unit}", f"{count / rate / 3600:.1f} h", size(each * count), f"{files:,}", f"{peak[0]:.0f} + {units * 200 / 1e6:.0f}", f"{worker:.0f}", f"{looked * 1000:.0f}"])  # fmt: skip
+    print(table(["windows", "units", "time", "disk", "files", "driver, MB", "worker, MB", "`status`, ms"], rows))  # fmt: skip
+    print(
+        f"""
+Computed: time = windows / {rate:.0f}, one process. Disk = windows x {each:.0f} bytes. Files = units x {len(archive.by_sample)} arrays with a row
+a sample + (blocks of {archive.block} units + the units after these) x {len(archive.by_unit) + 1}. Driver = as measured + 200 bytes a unit, for what is known of each.
+Worker = as measured + 2 units x {row:.0f} bytes a window beyond units of {archive.size}. `status` was measured on stores made up of as many units."""
+    )
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("throughput", "memory", "growth"))
+    parser.add_argument("--most", type=int, help="windows: of memory (300000), of growth (100000)")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    parts = {
+        "throughput": throughput,
+        "memory": lambda folder: over_time(folder, asked.most or 300_000),
+        "growth": lambda folder: growth(folder, asked.most or 100_000),
+    }
+    for name, part in parts.items():
+        if asked.only in (None, name):
+            print(f"## {name}\n")
+            with tempfile.TemporaryDirectory() as place:
+                part(Path(place))
+            print()
+
+
+if __name__ == "__main__":
+    main()
