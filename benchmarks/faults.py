@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,11 @@ import signalcam
 from benchmarks import loopback
 from signalcam.jobs.archive import Archive
 
-SIZE, UNIT, PER_KILL = 64, 32, 6  # values a window, windows a unit, units a kill
+SIZE, UNIT = 64, 32  # values a window, windows a unit
+PER_KILL = {
+    "local": (6, 0),
+    "ray": (15, 60),
+}  # units a kill, and before the first: on Ray some workers go on
 NETWORK = """
 import time
 import torch
@@ -75,12 +80,13 @@ class Torment:
     folder: Path
     rng: np.random.Generator
     cluster: loopback.Cluster | None = None
-    node: int = 0
+    coming: Future[int] | None = None
     drivers: int = 0
     workers: int = 0
     nodes: int = 0
     starts: int = 0
     seen: set[int] = field(default_factory=set)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     @property
     def kills(self) -> int:
@@ -136,10 +142,10 @@ class Torment:
         workers = children(driver.pid) if self.cluster is None else actors()
         self.seen |= set(workers)
         chance = self.rng.random()
-        if self.cluster is not None and chance > 0.85:
-            self.cluster.kill(self.node)
+        if self.coming is not None and self.coming.done() and chance > 0.85:
+            self.cluster.kill(self.coming.result())
             self.nodes += 1
-            self.node = self.cluster.add()
+            self.coming = self.pool.submit(self.cluster.add)  # meanwhile others go on
         elif workers and chance < 0.7:
             self.workers += destroyed(workers[int(self.rng.integers(len(workers)))])
         else:
@@ -246,19 +252,23 @@ def main() -> None:
 
 def measure(torment: Torment, kills: int) -> None:
     """Run the job undisturbed, and with kills; compare."""
-    prepare(torment.folder, PER_KILL * kills)
+    each, first = PER_KILL["local" if torment.cluster is None else "ray"]
+    units = each * kills + first
+    prepare(torment.folder, units)
     begun = time.monotonic()
     if torment.start("calm.zarr").wait():
         raise SystemExit("the undisturbed run failed")
     calm, torment.starts = time.monotonic() - begun, 0
     if torment.cluster is not None:
-        torment.node = torment.cluster.add()
+        torment.coming = torment.pool.submit(torment.cluster.add)
+        torment.coming.result()
     begun = time.monotonic()
     torment.go(kills)
     torn = time.monotonic() - begun
+    torment.pool.shutdown()
     found, left = differences(torment.folder / "calm.zarr", torment.folder / "torn.zarr"), torment.orphans()  # fmt: skip
     done = xr.open_zarr(torment.folder / "torn.zarr").sizes["sample"]
-    print(f"{done} samples in {PER_KILL * kills} units; undisturbed {calm:.0f} s, with kills {torn:.0f} s")  # fmt: skip
+    print(f"{done} samples in {units} units; undisturbed {calm:.0f} s, with kills {torn:.0f} s")  # fmt: skip
     print(f"{torment.workers} workers, {torment.drivers} drivers and {torment.nodes} nodes killed; the command was given {torment.starts} times")  # fmt: skip
     print(f"arrays that differ: {found or 'none'}; processes left: {left or 'none'}")
     if found or left:
