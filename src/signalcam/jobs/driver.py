@@ -79,7 +79,7 @@ def _lacks_sum(archive: Archive) -> bool:
     """Whether all units are done, or given up, and some of them after they were summed up last."""
     kept = archive.place / "summary" / "zarr.json"
     summed_at = kept.stat().st_mtime if kept.exists() else 0.0
-    latest = max((when for when, _ in commits(archive, set())), default=0.0)
+    latest = max((when for when, *_ in commits(archive, set())), default=0.0)
     return len(archive.status()) == archive.units and summed_at < latest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar
@@ -65,16 +65,23 @@ def overlapped(
     """
     writes: deque[Future[Done]] = deque()
     with Beside("reads") as reading, Beside("writes") as writing:
-        coming = reading.ask(next, read, None)
-        while True:
-            yield from _written(writes, before=coming)
-            if (some := coming.result()) is None:
-                break
+        try:
             coming = reading.ask(next, read, None)
-            if (whole := make(some)) is not None:
-                yield from _written(writes)
-                writes.append(writing.ask(write, whole))
-        yield from _written(writes)
+            while (some := (yield from _next(writes, coming))) is not None:
+                coming = reading.ask(next, read, None)
+                if (whole := make(some)) is not None:
+                    yield from _written(writes)
+                    writes.append(writing.ask(write, whole))
+            yield from _written(writes)
+        finally:
+            wait(writes)  # also when something else went wrong
+
+
+def _next(
+    writes: deque[Future[Done]], coming: Future[Read | None]
+) -> Generator[Done, None, Read | None]:
+    yield from _written(writes, before=coming)
+    return coming.result()
 
 
 def _written(writes: deque[Future[Done]], *, before: Future[Any] | None = None) -> Iterator[Done]:

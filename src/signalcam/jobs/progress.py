@@ -88,20 +88,20 @@ def status(store: str | PathLike[str]) -> Status:
 def _pace(archive: Archive, given_up: set[int]) -> float:
     """Samples a second between the first and the last of the latest commits."""
     latest: list[tuple[float, int]] = []
-    for when, units in sorted(commits(archive, given_up), reverse=True):
+    for when, _, units in sorted(commits(archive, given_up), reverse=True):
         latest.append((when, archive.count(units)))
         if len(latest) > 1 and (len(latest) > _RECENT or len(units) > 1):
             break
     return _samples_a_second(latest)
 
 
-def commits(archive: Archive, given_up: set[int]) -> Iterator[tuple[float, range]]:
-    """When units, or the last of a block, were committed, and which they are."""
+def commits(archive: Archive, given_up: set[int]) -> Iterator[tuple[float, int, range]]:
+    """When units, or the last of a block, were committed, the first of them and all."""
     known = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]  # fmt: skip
     known += [(archive.status_of(each), archive.units_of(each)) for each in range(archive.blocks)]
     for file, units in known:
         with suppress(FileNotFoundError):  # put into its block since, or not yet
-            yield file.stat().st_mtime, units
+            yield file.stat().st_mtime, units.start, units
 
 
 def _samples_a_second(latest: list[tuple[float, int]]) -> float:
