@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from signalcam.align import Axis
 from signalcam.errors import CamError
 from signalcam.explanation import Explanation
-from signalcam.jobs.aggregate import decoded
+from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
+from signalcam.jobs.decoding import restored
 from signalcam.jobs.job import Job
 from signalcam.jobs.source import fingerprint_of, reader_of
 from signalcam.layout import Layout
@@ -72,41 +73,57 @@ class Rows(NDArrayOperatorsMixin):
 def load(path: str | os.PathLike[str]) -> Explanation:
     """Open a job's store; see ``signalcam.load``."""
     archive = Archive.open(Path(path))
-    facts = archive.about["facts"]
 
     def whole(name: str) -> np.ndarray | None:
         return archive.group[name][...] if name in archive.by_sample else None
 
-    names = whole("sample")
+    maps = [_maps(archive, number) for number in range(len(archive.about["facts"]["layers"]))]
+    exp = rebuilt(archive.about, whole, maps, _input(archive))
+    scored = whole("metrics")
+    return exp if scored is None else exp.with_scores(scores.dataset(archive.about, exp, scored))
+
+
+def rebuilt(about: Mapping[str, Any], read: Callable[[str], np.ndarray | None], maps: Sequence[Any], inputs: Any) -> Explanation:  # fmt: skip
+    """The explanation of what was stored.
+
+    Args:
+        about: See ``Archive``.
+        read: From the name of an array with a row a sample to the array, if there is one.
+        maps: Of each layer.
+        inputs: The samples.
+    """
+    facts, names = about["facts"], read("sample")
+    layers = [
+        LayerMaps(each["name"], values, tuple(Axis(**axis) for axis in each["grid"]))
+        for each, values in zip(facts["layers"], maps, strict=True)
+    ]
     return Explanation(
-        layers=tuple(_layer(archive, number) for number in range(len(facts["layers"]))),
+        layers=tuple(layers),
         targets=tuple(facts["targets"]),
         methods=tuple(facts["methods"]),
         layout=Layout(**facts["layout"]),
-        input=_input(archive),  # type: ignore[arg-type] # read like an array
-        scores=whole("score"),  # type: ignore[arg-type] # always there
-        target_classes=whole("target_class"),  # type: ignore[arg-type] # always there
-        logits=whole("logit"),
-        probabilities=whole("probability"),
-        classes=whole("predicted"),
-        true_classes=whole("label"),
+        input=inputs,
+        scores=read("score"),  # type: ignore[arg-type] # always there
+        target_classes=read("target_class"),  # type: ignore[arg-type] # always there
+        logits=read("logit"),
+        probabilities=read("probability"),
+        classes=read("predicted"),
+        true_classes=read("label"),
         class_names=None if facts["class_names"] is None else tuple(facts["class_names"]),
-        sample_names=tuple(range(archive.samples) if names is None else names.tolist()),
-        provenance={**facts["provenance"], "weights": archive.about["identity"]["weights"], "job": archive.about["digest"]},
+        sample_names=tuple(range(len(inputs)) if names is None else names.tolist()),
+        provenance={**facts["provenance"], "weights": about["identity"]["weights"], "job": about["digest"]},
     )  # fmt: skip
 
 
-def _layer(archive: Archive, number: int) -> LayerMaps:
-    kept, about = archive.by_sample[f"maps_{number}"], archive.about["facts"]["layers"][number]
+def _maps(archive: Archive, number: int) -> Rows:
+    """The maps of a layer, read when they are needed."""
 
     def read(rows: np.ndarray) -> np.ndarray:
-        maps = decoded(archive.group[f"maps_{number}"].oindex[rows])
-        peak = archive.group[f"peak_{number}"].oindex[rows]
-        whole: np.ndarray = maps * peak.reshape(*peak.shape, *[1] * (maps.ndim - 3))
-        return whole.astype(np.float32)
+        maps = archive.group[f"maps_{number}"].oindex[rows]
+        return restored(maps, archive.group[f"peak_{number}"].oindex[rows])
 
-    values: Any = Rows(read, kept.shape, np.dtype(np.float32))
-    return LayerMaps(about["name"], values, tuple(Axis(**axis) for axis in about["grid"]))
+    kept = archive.by_sample[f"maps_{number}"]
+    return Rows(read, kept.shape, np.dtype(np.float32))
 
 
 def _input(archive: Archive) -> Rows | np.ndarray:
