@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def events_of(job: Job, samples: int) -> Events | None:
     file = job.path(job.aggregates.events)
     try:
         sample, time = (_columns if file.suffix == ".parquet" else _arrays)(file, samples)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
         message = f"aggregates.events {file} cannot be read ({error}). {_FORM}."
         raise JobError(message) from error
     if len(sample) and not (sample.min() >= 0 and sample.max() < samples):
@@ -80,7 +81,7 @@ def events_of(job: Job, samples: int) -> Events | None:
     if not np.isfinite(time).all():
         message = f"aggregates.events holds {int((~np.isfinite(time)).sum())} times that are no number. Leave these events out."
         raise JobError(message)
-    order = np.argsort(sample, kind="stable")
+    order = np.lexsort((time, sample))
     return Events(sample[order], time[order])
 
 
