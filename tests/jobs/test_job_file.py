@@ -110,10 +110,11 @@ def test_the_example_replaces_nothing(tmp_path):
 
 def test_options_stand_in_place_of_the_files_values(tmp_path):
     file = tmp_path / "job.toml"
-    file.write_text('data = "a.npy"\nmodel = "a:b"\noutput = "c.zarr"')
-    changes = ["units.size=64", "explain.method=['cam', 'fem']", "output.dtype=uint8", "model.trust=true", "data=b.npy"]  # fmt: skip
+    file.write_text('data = "a.npy"\nmodel = "a:b"\noutput = "c.zarr"\nmetrics = "road"')
+    changes = ["metrics.steps=5", "units.size=64", "explain.method=['cam', 'fem']", "output.dtype=uint8", "model.trust=true", "data=b.npy"]  # fmt: skip
     job = sc.Job.read(file, changes)
     assert (job.units.size, job.explain.method, job.output.dtype) == (64, ("cam", "fem"), "uint8")
+    assert (job.metrics.names, job.metrics.steps) == (("road",), 5)
     assert job.model.trust
     assert job.model.build == "a:b"
     assert job.path(job.data.path) == tmp_path / "b.npy"

@@ -61,9 +61,16 @@ def test_the_explanation_carries_them(scored):
     assert "deletion" in repr(some)
 
 
-def test_a_report_shows_them(scored, tmp_path):
-    sc.load(scored).isel(sample=slice(0, 4)).to_html(tmp_path / "page.html")
+@pytest.mark.parametrize("samples", [slice(0, 4), slice(None)])
+def test_a_report_shows_them(samples, scored, tmp_path):
+    sc.load(scored).isel(sample=samples).to_html(tmp_path / "page.html")
     assert "average-drop" in (tmp_path / "page.html").read_text()
+
+
+def test_a_copy_keeps_them(scored, tmp_path):
+    exp = sc.load(scored).isel(sample=slice(6, 10))
+    exp.save(tmp_path / "copy.zarr")
+    assert sc.load(tmp_path / "copy.zarr").metrics.drop_attrs().equals(exp.metrics.drop_attrs())
 
 
 def test_means_and_deviations_of_groups_are_those_of_the_scores(scored):

@@ -31,6 +31,7 @@ Dtype = Literal["float16", "float32", "uint8"]
 Kind = Literal["label", "predicted", "right", "group"]
 Score = Literal["logit", "log_odds", "probability", "log_prob_clamped"]
 Alignment = Literal["receptive-field", "resize"]
+_SHORT = {"model": "build", "metrics": "names"}  # what a section of one word means
 _BUILD = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 
 
@@ -323,7 +324,7 @@ def _change(sections: dict[str, Any], change: str) -> None:
     for each in path:
         here = sections.setdefault(each, {})
         if not isinstance(here, dict):
-            here = sections[each] = {"build" if each == "model" else "path": here}
+            here = sections[each] = {_SHORT.get(each, "path"): here}
         sections = here
     sections[name] = _value(text.strip())
 
