@@ -39,6 +39,7 @@ def test_several_channels_are_told_apart(exp):
     assert above.lines[0].get_color() != above.lines[1].get_color()
     assert above.get_ylabel() == "amplitude (mV)"
     assert len(below.lines) == 2  # the map, and where the event is
+    assert below.lines[0].get_color() not in [line.get_color() for line in above.lines[:2]]
 
 
 def test_maps_of_channels_are_drawn_in_their_colours(make):

@@ -35,13 +35,14 @@ def draw_around(
             raise LayoutError(message)
     page: Any = Figure(_SIZE, layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")
     above, below = page.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    colours = ("black",) if one["signal_mean"].size == one.sizes["around"] else COLOURS
+    single = one["signal_mean"].size == one.sizes["around"]
+    colours, shared = (("black",), COLOURS) if single else (COLOURS, ("black",))
     shown = _chosen(one["signal_mean"], channels)
     unit = one["signal_mean"].attrs.get("units", "")
     _lines(above, one, "signal_", shown, colours)
     above.set_ylabel(f"{_what(one, shown)} ({unit})" if unit else _what(one, shown), parse_math=False)  # fmt: skip
     wide = "channel" in one["mean"].dims
-    _lines(below, one, "", shown if wide else {"": None}, colours if wide else COLOURS)
+    _lines(below, one, "", shown if wide else {"": None}, colours if wide else shared)
     below.set_ylabel("importance")
     span = one["around"]
     below.set_xlim(float(span[0]), float(span[-1]))
