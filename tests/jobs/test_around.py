@@ -5,9 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
+import zarr
 
 import signalcam as sc
 from signalcam.jobs import summary
+from signalcam.jobs.archive import Archive
+from signalcam.jobs.events import events_of, mark
+from signalcam.jobs.worker import Worker
 
 BAD = [5, 21]
 SPAN = np.arange(-4, 7)  # 0.4 s before to 0.6 s after, at 10 Hz
@@ -96,6 +100,19 @@ def test_a_column_of_lists_says_the_same(store, asked, data, beats, tmp_path):
     assert summary(tmp_path / "maps.zarr").equals(summary(store))
 
 
+def test_a_unit_adds_what_its_own_maps_say(store, asked, tmp_path):
+    place = tmp_path / "maps.zarr"
+    Archive(place, Archive.open(store).about).make()
+    worker = Worker(sc.Job(**asked, output=str(place)))
+    facts = worker.facts()
+    assert facts["layers"] == Archive.open(store).about["facts"]["layers"]
+    worker.do(2)
+    one, two = (zarr.open_group(each, mode="r")["unit"] for each in (store, place))
+    for name in Archive.open(store).by_unit:
+        np.testing.assert_array_equal(one[name][2], two[name][2])
+        assert not np.any(two[name][1])
+
+
 def test_without_events_nothing_is_kept_of_them(sections, tmp_path):
     sc.Job(**{**sections, "units": {"size": 64, "batch": 32}}, output=str(tmp_path / "m.zarr")).run()  # fmt: skip
     assert not [name for name in summary(tmp_path / "m.zarr").variables if "around" in name]
@@ -125,7 +142,7 @@ def test_other_events_are_another_job(store, asked, data):
         (pa.table({"a": np.arange(70)}), "70 rows and 0 columns of lists"),
     ],
 )
-def test_events_that_are_none_are_told_before_anything_is_made(events, said, asked, tmp_path):
+def test_events_that_are_none_are_told_in_a_sentence(events, said, asked, tmp_path):
     file = tmp_path / ("wrong.parquet" if isinstance(events, pa.Table) else "wrong.npz")
     if isinstance(events, pa.Table):
         pq.write_table(events, file)
@@ -133,14 +150,16 @@ def test_events_that_are_none_are_told_before_anything_is_made(events, said, ask
         np.savez(file, **events)
     elif events is not None:
         file.write_bytes(events)
+    job = sc.Job(**{**asked, "aggregates": {"events": str(file)}}, output="unused")
     with pytest.raises(sc.JobError, match=said):
-        sc.Job(**{**asked, "aggregates": {"events": str(file)}}, output=str(tmp_path / "m.zarr")).run()  # fmt: skip
-    assert not (tmp_path / "m.zarr").exists()
+        _ = mark(job), events_of(job, 70)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"aggregates": {"events": "none.npz"}}, "there are no events at"),
+        ({"aggregates": {"events": "site.npy"}}, "cannot be read"),
         ({"aggregates": {"events": "beats.npz", "after": 9}}, "aggregates.before, aggregates.after: .* 2 to 40"),
         ({"layout": {"dims": "batch channel position"}}, "no positions along time"),
     ],

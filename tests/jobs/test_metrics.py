@@ -122,6 +122,15 @@ def scorer_and_rows(scored, sections, unit=0, **section):
     return worker.scorer, archive.about, rows, [(here, exp)]
 
 
+def test_a_process_says_what_the_scores_are_of_and_scores(scored, sections):
+    archive = Archive.open(scored)
+    worker = Worker(sc.Job(**sections, metrics=SECTION, output=str(scored)))
+    assert worker.facts()["metrics"] == archive.about["facts"]["metrics"]
+    _, about, rows, explained = scorer_and_rows(scored, sections, unit=2)
+    worker.scorer.fill(about, rows, explained, stop=True)
+    np.testing.assert_allclose(rows["metrics"][:8], archive.group["metrics"][32:40], rtol=1e-5)
+
+
 def test_where_a_batch_cannot_be_scored_its_samples_are_one_by_one(scored, sections, monkeypatch):
     scorer, about, rows, explained = scorer_and_rows(scored, sections, unit=2)
     real = scores.Scorer._scored

@@ -1,5 +1,7 @@
 """The figure of maps around events: what is drawn, of which channel, and what cannot be."""
 
+import sys
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -74,6 +76,12 @@ def test_it_is_drawn_where_it_is_asked_to_be(exp):
 def test_what_cannot_be_drawn_is_told_in_a_sentence(asked, error, said, exp):
     with pytest.raises(error, match=said):
         exp.around(EVENTS).plot(**asked)
+
+
+def test_without_matplotlib_the_extra_is_named(exp, monkeypatch):
+    monkeypatch.setitem(sys.modules, "signalcam.plot.around", None)
+    with pytest.raises(sc.MissingExtra, match="plot"):
+        exp.around(EVENTS).plot()
 
 
 def test_maps_with_more_axes_are_no_lines(make):
