@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from signalcam.around import Around
     from signalcam.plot import Plotter
     from signalcam.ranking import By
 
@@ -282,6 +283,36 @@ class Explanation:
         from signalcam.ranking import channel_ranking  # noqa: PLC0415 - a floor above; loaded when asked for
 
         return channel_ranking(self, by)
+
+    def around(
+        self, events: Sequence[Any], before: float = 0.2, after: float = 0.4, dim: str = "time"
+    ) -> Around:
+        """Average maps and input around events, such as the R peaks of an electrocardiogram.
+
+        Each map is interpolated from the layer's own positions to where the event and its surroundings lie, and
+        nothing is stretched. Maps count as they are; those of ``normalized("max")`` count alike.
+
+        Args:
+            events: One array of times for each sample, in the units of the axis: seconds from its begin where there is
+                a sampling rate, else samples. An event whose cut does not lie inside its sample is left out.
+            before: How much to cut before each event, in the same units.
+            after: How much after it.
+            dim: The axis.
+
+        Returns:
+            A ``table`` with mean and standard deviation of maps and input, and how many events there were; it draws
+            itself with ``plot()``.
+
+        Raises:
+            CamError: There is no such axis, not one row of events a sample, or no event to cut around.
+
+        Example:
+            >>> exp.around([[20.0, 90.0], [], [150.0], [199.0]], before=5, after=10)
+            <Around 3 events, from -5 to 10 samples; 1 left out>
+        """
+        from signalcam.around import around  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        return around(self, events, before, after, dim)
 
     def _labels(self) -> dict[str, Any]:
         return {

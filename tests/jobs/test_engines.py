@@ -144,7 +144,9 @@ def test_what_was_committed_before_its_worker_died_is_not_done_again():
 def test_a_unit_is_given_up_after_three_kills_and_only_what_killed():
     found, hands, store = work(units=9, fate=lambda unit, time: "dead" if unit == 4 else "done")
     assert sorted(found) == [(unit, QUARANTINED if unit == 4 else 0) for unit in range(9)]
-    assert hands.begun.count(4) == 3
+    assert (
+        hands.begun.count(4) == 4
+    )  # once beside another, which may have been at fault; then alone
     assert set(store.rows[4]["failed"]) == {"its unit ended the process 3 times"}
 
 

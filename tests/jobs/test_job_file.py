@@ -58,7 +58,27 @@ def run(*words):
         ("engine", {"processes": 0}, "engine.processes is 0"),
         ("engine", {"threads": 0}, "engine.threads is 0"),
         ("engine", {"on_error": "ignore"}, "engine.on_error is 'ignore'"),
-        ("metrics", {}, "metrics: nothing of that name is known"),
+        ("aggregates", {"before": -1}, "aggregates.before is -1"),
+        ("aggregates", {"after": float("inf")}, "aggregates.after is inf"),
+        ("aggregates", {"events": 3}, "aggregates.events is 3"),
+        ("metrics", 3, "metrics is 3"),
+        (
+            "metrics",
+            {"names": ["dletion"]},
+            "metrics: there is no metric 'dletion'. Nearest: 'deletion'",
+        ),
+        ("metrics", {"names": ["road", "road"]}, "metrics: names holds 'road' twice"),
+        ("metrics", {"names": ["road"], "imputer": "men"}, "metrics: there is no imputer 'men'"),
+        (
+            "metrics",
+            {"names": ["road"], "baselines": ["random"]},
+            "metrics: there is no method 'random'",
+        ),
+        ("metrics", {"measure": "luck"}, "metrics.measure is 'luck'"),
+        ("metrics", {"steps": 1}, "metrics.steps is 1"),
+        ("metrics", {"window": 0}, "metrics.window"),
+        ("metrics", {"seed": -1}, "metrics.seed is -1"),
+        ("colours", {}, "colours: nothing of that name is known"),
     ],
 )
 def test_a_wrong_field_is_told_in_one_sentence(section, wrong, said):
@@ -98,10 +118,11 @@ def test_the_example_replaces_nothing(tmp_path):
 
 def test_options_stand_in_place_of_the_files_values(tmp_path):
     file = tmp_path / "job.toml"
-    file.write_text('data = "a.npy"\nmodel = "a:b"\noutput = "c.zarr"')
-    changes = ["units.size=64", "explain.method=['cam', 'fem']", "output.dtype=uint8", "model.trust=true", "data=b.npy"]  # fmt: skip
+    file.write_text('data = "a.npy"\nmodel = "a:b"\noutput = "c.zarr"\nmetrics = "road"')
+    changes = ["metrics.steps=5", "units.size=64", "explain.method=['cam', 'fem']", "output.dtype=uint8", "model.trust=true", "data=b.npy"]  # fmt: skip
     job = sc.Job.read(file, changes)
     assert (job.units.size, job.explain.method, job.output.dtype) == (64, ("cam", "fem"), "uint8")
+    assert (job.metrics.names, job.metrics.steps) == (("road",), 5)
     assert job.model.trust
     assert job.model.build == "a:b"
     assert job.path(job.data.path) == tmp_path / "b.npy"

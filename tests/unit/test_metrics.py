@@ -497,6 +497,16 @@ def test_interval_is_that_of_a_resampling_loop(rng):
         np.testing.assert_allclose([low[column], high[column]], np.quantile(means, [0.025, 0.975]), atol=0.05)  # fmt: skip
 
 
+def test_many_samples_have_the_interval_of_resampling(rng, monkeypatch):
+    values = rng.exponential(size=(2000, 3))
+    values[::7, 1] = np.nan
+    drawn = interval(values, 0)
+    monkeypatch.setattr("signalcam.metrics.summary.MANY", 2000)
+    for one, two in zip(drawn, interval(values, 0), strict=True):
+        np.testing.assert_allclose(one, two, atol=0.15 * np.nanstd(values) / np.sqrt(2000) * 2)
+    assert np.isnan(interval(np.where(np.arange(2000)[:, None] > 0, np.nan, values), 0)).all()
+
+
 def test_one_sample_has_no_interval():
     low, high = interval(np.ones((1, 3)), 0)
     assert np.isnan(low).all()

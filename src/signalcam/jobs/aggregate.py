@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signalcam.jobs import events, scores
 from signalcam.jobs.archive import QUARANTINED, Archive
+from signalcam.jobs.decoding import decoded
+from signalcam.moments import average, deviation, merged, moments
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-def decoded(stored: np.ndarray) -> np.ndarray:
-    """Maps as they were stored, as numbers whose largest is 1."""
-    return stored / 255 if stored.dtype.kind == "u" else stored.astype(np.float64)
 
 
 def groups(about: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
@@ -60,27 +58,26 @@ def members(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.ndar
     return found
 
 
-def part(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What one unit adds: the count of each group, and mean, squared deviations and histogram of its maps."""
-    belongs, bins = members(about, rows), about["job"]["aggregates"]["bins"]
-    good = belongs.any(axis=0)
-    belongs = belongs[:, good]
+def part(about: Mapping[str, Any], rows: Mapping[str, np.ndarray], own: events.Pair | None = None) -> dict[str, np.ndarray]:  # fmt: skip
+    """What one unit adds: the count of each group, and mean, squared deviations and histogram of its maps.
+
+    Args:
+        about: See ``Archive``.
+        rows: The unit's.
+        own: Its events, if the job names any.
+    """
+    every, bins = members(about, rows), about["job"]["aggregates"]["bins"]
+    good = every.any(axis=0)
+    belongs = every[:, good]
     least = -1.0 if about["job"]["explain"]["signed"] else 0.0
     sums = {"count": belongs.sum(axis=1)}
     for number in range(len(about["facts"]["layers"])):
         maps = decoded(rows[f"maps_{number}"][good])
-        parts = [_moments(maps[here]) for here in belongs]
-        sums[f"mean_{number}"] = np.stack([mean for mean, _ in parts])
-        sums[f"squares_{number}"] = np.stack([squares for _, squares in parts])
+        parts = [moments(maps[here]) for here in belongs]
+        sums[f"mean_{number}"] = np.stack([mean for _, mean, _ in parts])
+        sums[f"squares_{number}"] = np.stack([squares for _, _, squares in parts])
         sums[f"histogram_{number}"] = _histograms(maps, belongs, bins, least)
-    return sums
-
-
-def _moments(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not len(maps):
-        return np.zeros(maps.shape[1:]), np.zeros(maps.shape[1:])
-    mean = maps.mean(axis=0)
-    return mean, ((maps - mean) ** 2).sum(axis=0)
+    return sums | scores.part(rows, every) | events.part(about, rows, every, own)
 
 
 def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) -> np.ndarray:
@@ -93,76 +90,64 @@ def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) 
     return np.stack(counted).reshape(len(belongs), *maps.shape[1:], bins).astype(np.uint32)
 
 
-Moments = tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]
-
-
-def _merge(one: Moments, two: Moments) -> Moments:
-    """Put two parts together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
-    (count, means, squares), (more, others, further) = one, two
-    total = count + more
-    mean_of, squares_of = [], []
-    for a, b, s, t in zip(means, others, squares, further, strict=True):
-        wide = (-1, *[1] * (a.ndim - 1))
-        share = (more / np.maximum(total, 1)).reshape(wide)
-        mean_of.append(a + (b - a) * share)
-        squares_of.append(s + t + (b - a) ** 2 * (count.reshape(wide) * share))
-    return total, mean_of, squares_of
-
-
-def _tree(parts: Iterable[Moments]) -> Moments:
-    """Merge neighbours, then neighbours of these, and so on; no more than one a level is held."""
-    waiting: list[tuple[int, Moments]] = []
-    for each in parts:
-        level, merged = 0, each
-        while waiting and waiting[-1][0] == level:
-            level, merged = level + 1, _merge(waiting.pop()[1], merged)
-        waiting.append((level, merged))
-    merged = waiting.pop()[1]
-    while waiting:
-        merged = _merge(waiting.pop()[1], merged)
-    return merged
-
-
 Sums = dict[str, np.ndarray]
+
+
+def counter(about: str, names: Iterable[str]) -> str:
+    """The count that belongs to a mean: the one called alike, or by the first word, or that of the samples."""
+    own = {f"count_{about}", f"count_{about.partition('_')[0]}"}
+    return next((each for each in names if each in own), "count")
+
+
+def _merge(one: Sums, two: Sums) -> Sums:
+    """Put two parts together: counts and histograms add, means and squared deviations as ``moments`` says."""
+    whole = ("count", "histogram")
+    found = {name: one[name] + two[name] for name in one if name.partition("_")[0] in whole}
+    for name in one:
+        kind, _, about = name.partition("_")
+        if kind == "mean":
+            own = (counter(about, one), name, f"squares_{about}")
+            _, *both = merged((one[own[0]], one[own[1]], one[own[2]]), (two[own[0]], two[own[1]], two[own[2]]))  # fmt: skip
+            found |= zip(own[1:], both, strict=True)
+    return found
+
+
+def _tree(parts: Iterable[Sums]) -> Sums:
+    """Merge neighbours, then neighbours of these, and so on; no more than one a level is held."""
+    waiting: list[tuple[int, Sums]] = []
+    for each in parts:
+        level, whole = 0, each
+        while waiting and waiting[-1][0] == level:
+            level, whole = level + 1, _merge(waiting.pop()[1], whole)
+        waiting.append((level, whole))
+    whole = waiting.pop()[1]
+    while waiting:
+        whole = _merge(waiting.pop()[1], whole)
+    return whole
+
+
 _AT_ONCE = 16  # units whose sums are read at a time
 
 
 def added(archive: Archive, units: range, done: Container[int]) -> Sums:
     """The sums of neighbouring units as one's; of those that are not done nothing counts."""
-    layers = range(len(archive.about["facts"]["layers"]))
-    histograms = [np.zeros(archive.by_unit[f"histogram_{i}"].shape[1:], np.int64) for i in layers]
-
-    def parts() -> Iterator[Moments]:
-        for own in _read(archive, units, done):
-            for i in layers:
-                histograms[i] += own[f"histogram_{i}"]
-            yield _moments_of(own)
-
-    count, means, squares = _tree(parts())
-    found = {"count": count}
-    for i in layers:
-        found |= {f"mean_{i}": means[i], f"squares_{i}": squares[i], f"histogram_{i}": histograms[i]}  # fmt: skip
-    return found
+    return _tree(_read(archive, units, done))
 
 
 def _read(archive: Archive, units: range, done: Container[int]) -> Iterator[Sums]:
     kept = archive.by_unit
-    blank = {name: np.full(each.shape[1:], each.blank, each.dtype) for name, each in kept.items()}
+    blank = {name: np.full(each.shape[1:], each.blank, _wide(each.dtype)) for name, each in kept.items()}  # fmt: skip
     for start in range(units.start, units.stop, _AT_ONCE):
         some = range(start, min(start + _AT_ONCE, units.stop))
         known = [each in done for each in some]
         read = {name: archive.array(f"unit/{name}")[some.start : some.stop] for name in kept if any(known)}  # fmt: skip
         for number, is_done in enumerate(known):
-            yield {name: each[number] for name, each in read.items()} if is_done else blank
+            yield {name: each[number].astype(_wide(each.dtype)) for name, each in read.items()} if is_done else blank  # fmt: skip
 
 
-def _moments_of(sums: Sums) -> Moments:
-    layers = range(sum(name.startswith("mean_") for name in sums))
-    return (
-        sums["count"],
-        [sums[f"mean_{i}"] for i in layers],
-        [sums[f"squares_{i}"] for i in layers],
-    )
+def _wide(dtype: Any) -> Any:
+    """What the sum of many units is kept as."""
+    return np.int64 if dtype == np.uint32 else dtype
 
 
 def _block(archive: Archive, block: int, done: Container[int]) -> Sums:
@@ -185,7 +170,10 @@ def summary(store: str | PathLike[str]) -> xr.Dataset:
     Returns:
         For each layer ``mean_0``, ``std_0`` (over all maps, not one less) with axes ``(of, target, method,
         *positions)`` and ``quantile_0`` with ``quantile`` first, linear within a histogram's bin; ``count``. ``of`` says
-        what of: ``all``, ``label: AF``, ``predicted: AF``, ``right``, ``wrong``, ``group: ...``.
+        what of: ``all``, ``label: AF``, ``predicted: AF``, ``right``, ``wrong``, ``group: ...``. Where the job scores
+        maps also ``metrics_mean``, ``metrics_std``, ``metrics_count``, ``(of, metric, target, scored, layer)``; where it
+        names events ``around_mean_0``, ``around_std_0``, with the axis ``around`` in place of time, ``around_count``, and
+        ``outside_count``, how many events were left out.
 
     Raises:
         StoreError: There is no job's store.
@@ -197,33 +185,43 @@ def summed(archive: Archive) -> xr.Dataset:
     """See ``summary``."""
     import xarray as xr  # noqa: PLC0415 - workers do not need it
 
-    layers = range(len(archive.about["facts"]["layers"]))
     done = {each for each, failed in archive.status().items() if failed != QUARANTINED}
-    histograms = [np.zeros(archive.by_unit[f"histogram_{i}"].shape[1:], np.int64) for i in layers]
     rest = range(archive.blocks * archive.block, archive.units)
-
-    def parts() -> Iterator[Moments]:
-        whole = (_block(archive, each, done) for each in range(archive.blocks))
-        last = [added(archive, rest, done)] if rest else []
-        for sums in chain(whole, last):
-            for i in layers:
-                histograms[i] += sums[f"histogram_{i}"]
-            yield _moments_of(sums)
-
-    count, means, squares = _tree(parts())
+    whole = (_block(archive, each, done) for each in range(archive.blocks))
+    sums = _tree(chain(whole, (added(archive, each, done) for each in [rest] if each)))
+    variables = _variables(archive, sums)
     wanted = archive.about["job"]["aggregates"]["quantiles"]
-    variables: dict[str, Any] = {"count": (("of",), count)}
-    for i in layers:
+    least = -1.0 if archive.about["job"]["explain"]["signed"] else 0.0
+    for i in range(len(archive.about["facts"]["layers"])):
         dims = archive.by_unit[f"mean_{i}"].dims[1:]
-        none = (count == 0).reshape(-1, *[1] * (len(dims) - 1))
-        spread = np.sqrt(squares[i] / np.where(none, 1, count.reshape(none.shape)))
-        least = -1.0 if archive.about["job"]["explain"]["signed"] else 0.0
-        variables[f"mean_{i}"] = (dims, np.where(none, np.nan, means[i]))
-        variables[f"std_{i}"] = (dims, np.where(none, np.nan, spread))
-        variables[f"quantile_{i}"] = (("quantile", *dims), _quantiles(histograms[i], wanted, least))
+        found = _quantiles(sums[f"histogram_{i}"], wanted, least)
+        variables[f"quantile_{i}"] = (("quantile", *dims), found)
     coords: dict[str, Any] = {name: (name, *each) for name, each in archive.labels().items() if name != "class"}  # fmt: skip
     of = [name if kind in ("all", "right") else f"{kind}: {name}" for kind, name in archive.about["groups"]]  # fmt: skip
     return xr.Dataset(variables, {**coords, "of": of, "quantile": list(wanted)})
+
+
+def _variables(archive: Archive, sums: Sums) -> dict[str, Any]:
+    """Counts, means and deviations with their axes."""
+    found: dict[str, Any] = {}
+    for name, values in sums.items():
+        kind, _, about = name.partition("_")
+        dims = archive.by_unit[name].dims[1:]
+        if kind == "count":
+            found[_called(kind, about)] = (dims, values)
+        elif kind == "mean":
+            own = (sums[counter(about, sums)], values, sums[f"squares_{about}"])
+            found[_called("mean", about)] = (dims, average(own))
+            found[_called("std", about)] = (dims, deviation(own))
+    return found
+
+
+def _called(kind: str, about: str) -> str:
+    """What a summary calls it: ``mean_0`` of maps, ``around_mean_0`` of what else there is."""
+    if not about or about.isdigit():
+        return f"{kind}_{about}".strip("_")
+    what, _, number = about.partition("_")
+    return f"{what}_{kind}_{number}".strip("_")
 
 
 def _quantiles(counts: np.ndarray, wanted: Sequence[float], least: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from signalcam.errors import StoreError
+from signalcam.jobs import events, scores
 from signalcam.layout import DUMMY, Layout
 from signalcam.store import FORMAT
 
@@ -125,6 +126,7 @@ class Archive:
             "probability": (classes, np.float32, np.nan),
         }
         known |= {"predicted": ({}, np.int32, -1), "label": ({}, np.int32, -1)}
+        known |= scores.by_sample(self.about)
         known |= dict.fromkeys(("group", "sample", "failed"), ({}, _TEXT, ""))
         there = {
             "label": facts["labelled"],
@@ -149,6 +151,9 @@ class Archive:
             kept[f"mean_{number}"] = Kept(dims, shape, np.float64, 0.0)
             kept[f"squares_{number}"] = Kept(dims, shape, np.float64, 0.0)
             kept[f"histogram_{number}"] = Kept((*dims, "bin"), (*shape, bins), np.uint32, 0)
+        more = scores.by_unit(self.about) | events.by_unit(self.about, self.by_sample)
+        for name, (axes, kind) in more.items():
+            kept[name] = Kept(("unit", "of", *axes), (self.units, groups, *axes.values()), kind, 0)
         return kept
 
     @cached_property
@@ -187,7 +192,7 @@ class Archive:
                 unit = layout.unit(dim)
                 places = np.asarray(layout.coordinate(dim, centres), float)
                 found[name] = (places, {"units": unit} if unit else {})
-        return found
+        return found | scores.labels(self.about) | events.labels(self.about)
 
     # --- reading and writing ---------------------------------------------------------------------
 

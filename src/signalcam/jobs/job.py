@@ -32,6 +32,7 @@ Dtype = Literal["float16", "float32", "uint8"]
 Kind = Literal["label", "predicted", "right", "group"]
 Score = Literal["logit", "log_odds", "probability", "log_prob_clamped"]
 Alignment = Literal["receptive-field", "resize"]
+_SHORT = {"model": "build", "metrics": "names"}  # what a section of one word means
 _BUILD = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 _ADDRESS = r"^(auto|[^\s/]+:\d+)$"
 
@@ -155,11 +156,37 @@ class Output(Section):
 
 
 class Aggregates(Section):
-    """What is summed up while the job runs: maps by what they have in common."""
+    """What is summed up while the job runs: maps by what they have in common, and around events."""
 
     by: tuple[Kind, ...] | None = None
     bins: Annotated[int, Field(ge=2, le=1024)] = 64
     quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+    events: str | None = None
+    before: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2
+    after: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.4
+
+
+class Metrics(Section):
+    """How far each map can be trusted; names are those of ``signalcam.metrics.evaluate``."""
+
+    names: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
+    measure: Literal["probability", "logit", "log_odds", "accuracy"] = "probability"
+    imputer: float | str | None = None
+    steps: Annotated[int, Field(ge=2)] | None = None
+    window: PositiveInt | Mapping[str, PositiveInt] | None = None
+    baselines: Annotated[tuple[str, ...], BeforeValidator(_several)] = (
+        "random-cam",
+        "input-energy",
+    )
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        from signalcam.jobs.scores import check  # noqa: PLC0415 - loads all metrics
+
+        if self.names:
+            check(self)
+        return self
 
 
 class Engine(Section):
@@ -191,7 +218,9 @@ class Job(Section):
         layout: ``dims``, ``sampling_rate``, ``channel_names``, ``units``, ``spacing``, ``axis_units``.
         units: ``size`` (samples committed at once; by default 1024, more where there are more than a million) and
             ``batch`` (samples through the model at once).
-        aggregates: ``by``, ``bins``, ``quantiles``.
+        aggregates: ``by``, ``bins``, ``quantiles``; and around the ``events`` of a file ``before`` and ``after`` each.
+        metrics: ``names`` of metrics that every map is scored by, and ``measure``, ``imputer``, ``steps``, ``window``,
+            ``baselines``, ``seed``, as for ``signalcam.metrics.evaluate``.
         engine: ``name`` (``local``, ``ray`` or ``rank``), ``processes``, ``threads`` of each, ``timeout`` (seconds a unit
             may take), ``on_error`` (``record`` or ``stop``); for Ray ``address``, ``cpus`` and ``gpus`` of each process.
         folder: Where relative paths begin; by default where the program runs.
@@ -212,6 +241,7 @@ class Job(Section):
     layout: Axes = Field(default_factory=Axes)
     units: Units = Field(default_factory=Units)
     aggregates: Aggregates = Field(default_factory=Aggregates)
+    metrics: Annotated[Metrics, _short("names")] = Field(default_factory=Metrics)
     engine: Engine = Field(default_factory=Engine)
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
@@ -316,7 +346,7 @@ def _change(sections: dict[str, Any], change: str) -> None:
     for each in path:
         here = sections.setdefault(each, {})
         if not isinstance(here, dict):
-            here = sections[each] = {"build" if each == "model" else "path": here}
+            here = sections[each] = {_SHORT.get(each, "path"): here}
         sections = here
     sections[name] = _value(text.strip())
 
@@ -399,6 +429,18 @@ dtype = "float16"               # or float32, uint8
 # by = ["label", "predicted", "right", "group"]   # by default all that are known
 # bins = 64                     # of the histograms that quantiles come from
 # quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
+# events = "beats.npz"          # maps are also averaged around these: arrays "sample" and "time", or a Parquet column of lists
+# before = 0.2                  # each event, in seconds where there is a sampling rate, else in samples
+# after = 0.4
+
+[metrics]                       # each map is scored as by signalcam.metrics.evaluate, which asks the model many times
+# names = ["deletion", "insertion"]   # signalcam.metrics.names() lists them
+# measure = "probability"       # or "logit", "log_odds", "accuracy"
+# imputer = "mean"              # by default what each metric's paper takes
+# steps = 10
+# window = 25                   # positions taken away together; by default the layer's stride
+# baselines = ["random-cam", "input-energy"]
+# seed = 0
 
 [engine]
 name = "local"                  # processes of this machine; or "ray"; or "rank", under torchrun or Slurm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,8 +15,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from signalcam.align import Axis
 from signalcam.errors import CamError
 from signalcam.explanation import Explanation
-from signalcam.jobs.aggregate import decoded
+from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
+from signalcam.jobs.decoding import restored
 from signalcam.jobs.job import Job
 from signalcam.jobs.source import fingerprint_of, reader_of
 from signalcam.layout import Layout
@@ -114,27 +115,49 @@ class Names(Sequence[Any]):
 def load(path: str | os.PathLike[str]) -> Explanation:
     """Open a job's store; see ``signalcam.load``."""
     archive = Archive.open(Path(path))
-    facts = archive.about["facts"]
 
     def column(name: str) -> Any:
         return _column(archive, name) if name in archive.by_sample else None
 
+    maps = [_maps(archive, number) for number in range(len(archive.about["facts"]["layers"]))]
     names = column("sample")
+    called = Names(np.asarray if names is None else names.read, archive.samples, archive.size)
+    exp = rebuilt(archive.about, column, maps, _input(archive), called)
+    if "metrics" not in archive.by_sample:
+        return exp
+    return exp.with_scores(scores.dataset(archive.about, exp, archive.array("metrics")[...]))
+
+
+def rebuilt(about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any) -> Explanation:  # fmt: skip
+    """The explanation of what was stored.
+
+    Args:
+        about: See ``Archive``.
+        read: From the name of an array with a row a sample to the array, if there is one.
+        maps: Of each layer.
+        inputs: The samples.
+        names: What they are called.
+    """
+    facts = about["facts"]
+    layers = [
+        LayerMaps(each["name"], values, tuple(Axis(**axis) for axis in each["grid"]))
+        for each, values in zip(facts["layers"], maps, strict=True)
+    ]
     return Explanation(
-        layers=tuple(_layer(archive, number) for number in range(len(facts["layers"]))),
+        layers=tuple(layers),
         targets=tuple(facts["targets"]),
         methods=tuple(facts["methods"]),
         layout=Layout(**facts["layout"]),
-        input=_input(archive),  # type: ignore[arg-type] # read like an array
-        scores=column("score"),
-        target_classes=column("target_class"),
-        logits=column("logit"),
-        probabilities=column("probability"),
-        classes=column("predicted"),
-        true_classes=column("label"),
+        input=inputs,
+        scores=read("score"),
+        target_classes=read("target_class"),
+        logits=read("logit"),
+        probabilities=read("probability"),
+        classes=read("predicted"),
+        true_classes=read("label"),
         class_names=None if facts["class_names"] is None else tuple(facts["class_names"]),
-        sample_names=Names(np.asarray if names is None else names.read, archive.samples, archive.size),  # type: ignore[arg-type] # read like a tuple
-        provenance={**facts["provenance"], "weights": archive.about["identity"]["weights"], "job": archive.about["digest"]},
+        sample_names=names,
+        provenance={**facts["provenance"], "weights": about["identity"]["weights"], "job": about["digest"]},
     )  # fmt: skip
 
 
@@ -159,17 +182,15 @@ def _column(archive: Archive, name: str) -> Rows:
     return Rows(read, kept.shape, np.dtype(kept.dtype))
 
 
-def _layer(archive: Archive, number: int) -> LayerMaps:
-    kept, about = archive.by_sample[f"maps_{number}"], archive.about["facts"]["layers"][number]
+def _maps(archive: Archive, number: int) -> Rows:
+    """The maps of a layer, read when they are needed."""
 
     def read(rows: np.ndarray) -> np.ndarray:
-        maps = decoded(archive.array(f"maps_{number}").oindex[rows])
-        peak = archive.array(f"peak_{number}").oindex[rows]
-        whole: np.ndarray = maps * peak.reshape(*peak.shape, *[1] * (maps.ndim - 3))
-        return whole.astype(np.float32)
+        maps = archive.array(f"maps_{number}").oindex[rows]
+        return restored(maps, archive.array(f"peak_{number}").oindex[rows])
 
-    values: Any = Rows(read, kept.shape, np.dtype(np.float32))
-    return LayerMaps(about["name"], values, tuple(Axis(**axis) for axis in about["grid"]))
+    kept = archive.by_sample[f"maps_{number}"]
+    return Rows(read, kept.shape, np.dtype(np.float32))
 
 
 def _input(archive: Archive) -> Rows | np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from signalcam.data import Batch, Reader, Windows
 from signalcam.data import open as open_data
 from signalcam.errors import InputError, JobError
+from signalcam.jobs.events import mark
 from signalcam.jobs.job import Job
 from signalcam.layout import Layout
 
@@ -99,10 +100,9 @@ def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:
 
 
 def fingerprint_of(job: Job, reader: Reader) -> str:
-    """What changes when the samples, their classes or their groups do."""
-    if job.data.groups is None:
-        return reader.fingerprint
-    return reader.fingerprint + _one_each(job, "groups", len(reader))[1]
+    """What changes when the samples, their classes, groups or events do."""
+    groups = "" if job.data.groups is None else _one_each(job, "groups", len(reader))[1]
+    return reader.fingerprint + groups + mark(job)
 
 
 def groups_of(job: Job, samples: int) -> np.ndarray | None:

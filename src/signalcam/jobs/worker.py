@@ -19,10 +19,11 @@ from signalcam.data import Batch, Reader
 from signalcam.errors import CamWarning, JobError
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
-from signalcam.jobs import aggregate, loading
+from signalcam.jobs import aggregate, events, loading
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
 from signalcam.jobs.overlap import overlapped
+from signalcam.jobs.scores import Scorer
 from signalcam.jobs.source import groups_of, reader_of
 from signalcam.layout import Layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
@@ -72,6 +73,17 @@ class Worker:
     def groups(self) -> np.ndarray | None:
         """The group of each sample."""
         return groups_of(self.job, len(self.reader))
+
+    @cached_property
+    def events(self) -> events.Events | None:
+        """When something happens in which sample."""
+        return events.events_of(self.job, len(self.reader))
+
+    @cached_property
+    def scorer(self) -> Scorer | None:
+        """Scores maps, if the job asks for it."""
+        asked = self.job.metrics
+        return Scorer(asked, self.model, self.explainer.target, self.job.units.batch) if asked.names else None  # fmt: skip
 
     @cached_property
     def model(self) -> Any:
@@ -133,7 +145,8 @@ class Worker:
             explained, failed = self.explained(self.explainer, [number], stop=False)
             if explained:
                 named = self.reader.read([number]).names is not None
-                return self._facts(explained[0][1]) | {"named": named}
+                known = self._facts(explained[0][1]) | {"named": named}
+                return known | self._more_facts(explained[0][1], known)
             reason = failed[number]
         message = f"none of the first {min(_TRIED, len(self.reader))} samples could be explained: {reason}"
         raise JobError(message)
@@ -158,6 +171,12 @@ class Worker:
         }
         plain_known: dict[str, Any] = json.loads(json.dumps(known, default=_plain))
         return plain_known
+
+    def _more_facts(self, exp: Explanation, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What scores and cuts around events are like, once they are known to be possible."""
+        if self.events is not None:
+            events.check({"facts": known, "job": self.job.model_dump(mode="json")})
+        return {} if self.scorer is None else {"metrics": self.scorer.facts(exp)}
 
     # --- a unit ----------------------------------------------------------------------------------
 
@@ -244,12 +263,21 @@ class Worker:
             raise JobError(_stopped(*next(iter(failed.items()))))
         for number, reason in failed.items():
             filling.rows["failed"][number - filling.first] = reason
+        self._score(filling.rows, explained, filling.first)
 
     def _commit(self, filling: Filling) -> tuple[int, int]:
         failed = int((filling.rows["failed"] != "").sum())
-        sums = aggregate.part(self.archive.about, filling.rows)
+        own = None if self.events is None else self.events.of(self.archive.rows(filling.unit))
+        sums = aggregate.part(self.archive.about, filling.rows, own)
         self.archive.commit(filling.unit, filling.rows, sums, failed)
         return filling.unit, failed
+
+    def _score(self, rows: Mapping[str, np.ndarray], explained: Explained, first: int) -> None:
+        """Score the maps of a batch, if the job asks for it."""
+        if self.scorer is not None:
+            here = [(np.asarray(kept) - first, exp) for kept, exp in explained]
+            stop = self.job.engine.on_error == "stop"
+            self.scorer.fill(self.archive.about, rows, here, stop=stop)
 
     def explained(
         self, explainer: Explainer, numbers: Sequence[int], *, stop: bool, read: Batch | Exception | None = None

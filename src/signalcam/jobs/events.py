@@ -1,0 +1,189 @@
+"""Events of a job's samples, such as R peaks, and maps summed up around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from signalcam.align import Axis
+from signalcam.around import Stretch, cuts
+from signalcam.data.packages import needed
+from signalcam.errors import CamError, JobError
+from signalcam.jobs.decoding import decoded
+from signalcam.layout import Layout
+from signalcam.moments import moments
+
+if TYPE_CHECKING:
+    from signalcam.jobs.archive import Kept
+    from signalcam.jobs.job import Job
+
+_DIM = "time"
+_FORM = "Give a .npz file with arrays 'sample' and 'time', or a Parquet file with a column of lists, one row a sample"
+Pair = tuple[np.ndarray, np.ndarray]  # which sample each event is of, and when it is
+
+
+@dataclass(frozen=True)
+class Events:
+    """When something happens in which sample.
+
+    Attributes:
+        sample: ``(event,)``, in rising order.
+        time: ``(event,)``, from the sample's begin, in the units of its axis.
+    """
+
+    sample: np.ndarray
+    time: np.ndarray
+
+    def of(self, numbers: range) -> Pair:
+        """Those of some samples, counted from the first of these."""
+        begin, end = np.searchsorted(self.sample, [numbers.start, numbers.stop])
+        return self.sample[begin:end] - numbers.start, self.time[begin:end]
+
+
+def mark(job: Job) -> str:
+    """What changes when the file of events does; nothing where there is none.
+
+    Raises:
+        JobError: There is no such file.
+    """
+    if job.aggregates.events is None:
+        return ""
+    file = job.path(job.aggregates.events)
+    if not file.is_file():
+        message = f"there are no events at {file}. {_FORM}."
+        raise JobError(message)
+    known = file.stat()
+    return f"{known.st_size} {known.st_mtime_ns}"
+
+
+def events_of(job: Job, samples: int) -> Events | None:
+    """The events of all samples, if the job names any.
+
+    Raises:
+        JobError: They cannot be read, or are of other samples.
+    """
+    if job.aggregates.events is None:
+        return None
+    file = job.path(job.aggregates.events)
+    try:
+        sample, time = (_columns if file.suffix == ".parquet" else _arrays)(file, samples)
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
+        message = f"aggregates.events {file} cannot be read ({error}). {_FORM}."
+        raise JobError(message) from error
+    if len(sample) and not (sample.min() >= 0 and sample.max() < samples):
+        message = f"aggregates.events names samples {sample.min()} to {sample.max()}, and there are {samples}, counted from 0. Give events of these."
+        raise JobError(message)
+    if not np.isfinite(time).all():
+        message = f"aggregates.events holds {int((~np.isfinite(time)).sum())} times that are no number. Leave these events out."
+        raise JobError(message)
+    order = np.lexsort((time, sample))
+    return Events(sample[order], time[order])
+
+
+def _arrays(file: Path, _samples: int) -> Pair:
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+        sample, time = arrays["sample"], arrays["time"].astype(np.float64)
+    if sample.shape != time.shape or sample.ndim != 1 or sample.dtype.kind not in "iu":
+        message = f"'sample' has shape {sample.shape} of {sample.dtype}, 'time' {time.shape}; they should be as long, and samples whole numbers"
+        raise ValueError(message)
+    return sample.astype(np.int64), time
+
+
+def _columns(file: Path, samples: int) -> Pair:
+    table = needed("pyarrow.parquet", "Parquet files").read_table(file)
+    arrow, compute = needed("pyarrow", "Parquet files"), needed("pyarrow.compute", "Parquet files")
+    lists = [each.name for each in table.schema if arrow.types.is_list(each.type) or arrow.types.is_large_list(each.type)]  # fmt: skip
+    if len(lists) != 1 or table.num_rows != samples:
+        message = f"it has {table.num_rows} rows and {len(lists)} columns of lists, and should have {samples} and one"
+        raise ValueError(message)
+    column = table.column(lists[0])
+    counts = compute.list_value_length(column).fill_null(0).to_numpy()
+    return np.repeat(np.arange(samples), counts), compute.list_flatten(column).to_numpy().astype(np.float64)  # fmt: skip
+
+
+# --- in the store ------------------------------------------------------------------------------------
+
+
+def check(about: Mapping[str, Any]) -> None:
+    """Refuse maps that nothing can be cut around an event from.
+
+    Raises:
+        JobError: They do not move along time, or a sample is shorter than a cut.
+    """
+    layout = Layout(**about["facts"]["layout"])
+    for layer in about["facts"]["layers"]:
+        if _DIM not in [layout.dims[axis["input_axis"]] for axis in layer["grid"]]:
+            message = f"aggregates.events: layer {layer['name']!r} has no positions along time. Name the axis under [layout], or choose another layer."
+            raise JobError(message)
+    try:
+        _stretch(about)
+    except CamError as error:
+        message = f"aggregates.before, aggregates.after: {error}"
+        raise JobError(message) from error
+
+
+def _length(about: Mapping[str, Any]) -> int:
+    axis = Layout(**about["facts"]["layout"]).dims.index(_DIM)
+    return int(about["facts"]["input"][0][axis - 1])
+
+
+def _stretch(about: Mapping[str, Any]) -> Stretch:
+    asked, layout = about["job"]["aggregates"], Layout(**about["facts"]["layout"])
+    return Stretch.of(layout, _DIM, _length(about), asked["before"], asked["after"])
+
+
+def _along(about: Mapping[str, Any], layer: int) -> tuple[int, Axis]:
+    """Which axis of a layer's maps is time, and how it lies along the input."""
+    dims = Layout(**about["facts"]["layout"]).dims
+    grid = [Axis(**axis) for axis in about["facts"]["layers"][layer]["grid"]]
+    where = [dims[axis.input_axis] for axis in grid].index(_DIM)
+    return 3 + where, grid[where]
+
+
+def by_unit(about: Mapping[str, Any], by_sample: Mapping[str, Kept]) -> dict[str, tuple[dict[str, int], Any]]:  # fmt: skip
+    """The arrays that each unit adds to."""
+    if about["job"]["aggregates"]["events"] is None:
+        return {}
+    known: dict[str, tuple[dict[str, int], Any]] = {name: ({}, np.int64) for name in ("count_around", "count_outside")}  # fmt: skip
+    for number in range(len(about["facts"]["layers"])):
+        maps, (where, _) = by_sample[f"maps_{number}"], _along(about, number)
+        sizes = list(zip(maps.dims, maps.shape, strict=True))
+        sizes[where] = ("around", len(_stretch(about).offsets))
+        known[f"mean_around_{number}"] = (dict(sizes[1:]), np.float64)
+        known[f"squares_around_{number}"] = (dict(sizes[1:]), np.float64)
+    return known
+
+
+def labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+    """Where the samples of a cut lie, from the event on."""
+    if about["job"]["aggregates"]["events"] is None:
+        return {}
+    unit = Layout(**about["facts"]["layout"]).unit(_DIM)
+    return {"around": (_stretch(about).coordinate, {"units": unit} if unit else {})}
+
+
+def part(about: Mapping[str, Any], rows: Mapping[str, np.ndarray], belongs: np.ndarray, own: Pair | None) -> dict[str, np.ndarray]:  # fmt: skip
+    """What one unit adds: how many events each group has, inside and outside, and its maps around the former."""
+    if own is None:
+        return {}
+    row, time = own
+    stretch = _stretch(about)
+    places = stretch.places(time)
+    inside, having = stretch.within(places, _length(about)), belongs[:, row]
+    kept = inside & having[0]  # the first group is all that did not fail
+    sums = {
+        "count_around": (having & inside).sum(axis=1),
+        "count_outside": (having & ~inside).sum(axis=1),
+    }
+    for number in range(len(about["facts"]["layers"])):
+        where, axis = _along(about, number)
+        cut = cuts(decoded(rows[f"maps_{number}"]), where, axis, row[kept], places[kept])
+        parts = [moments(cut[here[kept]]) for here in having]
+        sums[f"mean_around_{number}"] = np.stack([mean for _, mean, _ in parts])
+        sums[f"squares_around_{number}"] = np.stack([squares for _, _, squares in parts])
+    return sums
