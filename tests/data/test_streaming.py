@@ -60,14 +60,20 @@ def test_going_on_begins_nothing_anew_and_going_back_does():
     assert loader.begun == begun
     reader.read([22, 21, 20])  # still kept
     assert loader.begun == begun
-    loader.given = 0
-    reader = stream(Loader(size=1), length=23)
-    for number in range(23):
-        reader.read([number])
-    reader._most = 1
-    reader.given.begun = 0
-    reader.read([0])
-    assert reader.given.begun <= 1
+
+
+def test_going_back_further_than_what_is_kept_begins_anew():
+    begun = []
+
+    def made():
+        begun.append(True)
+        yield from np.arange(200).reshape(100, 1, 2)
+
+    reader = stream(made, length=100)
+    before = len(begun)
+    for numbers in ([90], [89], [40], [90]):
+        np.testing.assert_array_equal(reader.read(numbers).inputs[:, 0], 2 * np.array(numbers))
+    assert len(begun) == before + 1  # for 40
 
 
 def test_halves_of_what_was_asked_are_kept():
@@ -106,7 +112,8 @@ def test_a_stream_that_is_shorter_than_said_tells_so_and_a_longer_one_is_cut():
 
 
 def test_what_can_be_gone_through_once_is_refused_with_the_way_out():
-    for once in (generator(), zip(X, Y, strict=True), lambda kept=generator(): kept):
+    kept = generator()
+    for once in (generator(), zip(X, Y, strict=True), lambda: kept):
         with pytest.raises(sc.InputError, match="Pass a function that makes a new one"):
             sc.data.of(once)
 

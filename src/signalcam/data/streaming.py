@@ -40,7 +40,7 @@ class Keys:
             InputError: It is something else, or nothing says which part of a dict is the input.
         """
         if isinstance(item, Mapping):
-            return tuple(self._part(item, each) for each in ("inputs", "labels", "names"))  # type: ignore[return-value] # three
+            return tuple(self._part(item, each) for each in ("inputs", "labels", "names"))
         if isinstance(item, tuple) and len(item) == 2:
             inputs, _, name = self.split(item[0]) if isinstance(item[0], Mapping) else (item[0], None, None)  # fmt: skip
             return inputs, item[1], name
@@ -65,16 +65,22 @@ def as_array(given: Any) -> np.ndarray:
     Raises:
         InputError: It holds no numbers.
     """
-    array = np.array(given.detach().cpu() if hasattr(given, "detach") else given)
+    array = np.array(_numpy(given))
     if array.dtype.kind in "OSU":
         message = f"it is {type(given).__name__} of {array.dtype} values; expected an array of numbers."  # fmt: skip
         raise InputError(message)
     return array
 
 
+def _numpy(given: Any) -> Any:
+    """What a tensor holds; anything else as it is."""
+    given = given.detach().cpu() if hasattr(given, "detach") else given
+    return given.numpy() if hasattr(given, "numpy") else given
+
+
 def class_of(label: Any) -> Any:
     """A true class, by number or name; ``None`` for what is none, such as the value of a regression."""
-    array = np.asarray(label.detach().cpu() if hasattr(label, "detach") else label)
+    array = np.asarray(_numpy(label))
     return None if array.size != 1 or array.dtype.kind in "fc" else plain(array.reshape(())[()])
 
 
@@ -87,14 +93,14 @@ def entries_of(item: Any, keys: Keys) -> list[Entry]:
     pair = isinstance(item, list) and len(item) == 2 and is_pair(item)
     inputs, labels, names = keys.split(tuple(item) if pair else item)
     if labels is not None and np.ndim(labels) == 0:  # a sample that nobody put into a batch
-        return [(as_array(inputs), class_of(labels), plain(_text(names)))]
+        return [(as_array(inputs), class_of(labels), plain(_numpy(names)))]
     rows = _rows(inputs)
     told = [(None,) * len(rows) if each is None else each for each in (labels, names)]
     if wrong := [each for each in told if len(each) != len(rows)]:
         message = f"a batch has {len(wrong[0])} labels or names for {len(rows)} samples; expected one each."  # fmt: skip
         raise InputError(message)
     return [
-        (row, None if label is None else class_of(label), plain(_text(name)))
+        (row, None if label is None else class_of(label), plain(_numpy(name)))
         for row, label, name in zip(rows, *told, strict=True)
     ]
 
@@ -114,10 +120,6 @@ def _rows(inputs: Any) -> Sequence[np.ndarray]:
         message = f"a batch has shape {np.shape(rows)}; expected samples first, then their axes."
         raise InputError(message)
     return rows  # type: ignore[return-value] # an array is a sequence of its rows
-
-
-def _text(name: Any) -> Any:
-    return name.numpy() if hasattr(name, "numpy") else name
 
 
 # --- one pass, and as many as are needed -------------------------------------------------------------

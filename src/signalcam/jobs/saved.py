@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.align import Axis
-from signalcam.errors import CamError
+from signalcam.errors import CamError, JobError
 from signalcam.explanation import Explanation
 from signalcam.jobs.aggregate import decoded
 from signalcam.jobs.archive import Archive
@@ -69,8 +69,13 @@ class Rows(NDArrayOperatorsMixin):
         return whole
 
 
-def load(path: str | os.PathLike[str]) -> Explanation:
-    """Open a job's store; see ``signalcam.load``."""
+def load(path: str | os.PathLike[str], job: Job | None = None) -> Explanation:
+    """Open a job's store; see ``signalcam.load``.
+
+    Args:
+        path: Of the store.
+        job: The one that made it, whose ``data.build`` may be called; a store alone has no code run.
+    """
     archive = Archive.open(Path(path))
     facts = archive.about["facts"]
 
@@ -83,7 +88,7 @@ def load(path: str | os.PathLike[str]) -> Explanation:
         targets=tuple(facts["targets"]),
         methods=tuple(facts["methods"]),
         layout=Layout(**facts["layout"]),
-        input=_input(archive),  # type: ignore[arg-type] # read like an array
+        input=_input(archive, job),  # type: ignore[arg-type] # read like an array
         scores=whole("score"),  # type: ignore[arg-type] # always there
         target_classes=whole("target_class"),  # type: ignore[arg-type] # always there
         logits=whole("logit"),
@@ -109,12 +114,12 @@ def _layer(archive: Archive, number: int) -> LayerMaps:
     return LayerMaps(about["name"], values, tuple(Axis(**axis) for axis in about["grid"]))
 
 
-def _input(archive: Archive) -> Rows | np.ndarray:
-    """The samples, from the data themselves; NaN where these are gone or have changed."""
+def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
+    """The samples, from the data themselves; NaN where these are gone or have changed, or are built by code."""
     shape, dtype = archive.about["facts"]["input"]
     shape = (archive.samples, *shape)
     try:
-        job = Job(folder=archive.about["folder"], **archive.about["job"])
+        job = job or _plain(archive)
         reader = reader_of(job)
         digest = job.digest(fingerprint_of(job, reader))
     except CamError:
@@ -134,3 +139,12 @@ def _input(archive: Archive) -> Rows | np.ndarray:
         return values
 
     return Rows(read, shape, np.dtype(dtype))
+
+
+def _plain(archive: Archive) -> Job:
+    """The job that a store tells of, unless its samples come from code."""
+    job = Job(folder=archive.about["folder"], **archive.about["job"])
+    if job.data.build is not None:
+        message = f"the samples of {archive.place} come from data.build, which opening a store does not call. Open it with the job: sc.Job.read(...).run()."
+        raise JobError(message)
+    return job

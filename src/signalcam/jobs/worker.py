@@ -24,7 +24,7 @@ from signalcam.explanation import Explanation
 from signalcam.jobs import aggregate, loading
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
-from signalcam.jobs.source import groups_of, reader_of
+from signalcam.jobs.source import groups_of, reader_of, require_same
 from signalcam.layout import Layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
@@ -69,7 +69,9 @@ class Worker:
     @cached_property
     def archive(self) -> Archive:
         """The store, once it is there."""
-        return Archive.open(self.job.path(self.job.output.path))
+        archive = Archive.open(self.job.path(self.job.output.path))
+        require_same(self.job, self.reader, archive.about["digest"])
+        return archive
 
     @cached_property
     def explainer(self) -> Explainer:
