@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from signalcam.errors import StoreError
-from signalcam.jobs import aggregate
+from signalcam.jobs import aggregate, logs
 from signalcam.jobs.archive import Archive, consolidate, label, texts, writing
 from signalcam.jobs.job import Job
 from signalcam.jobs.local import Crew
@@ -20,8 +20,13 @@ from signalcam.jobs.progress import bar, lock_of
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
 
 
-def drive(job: Job, *, progress: bool) -> Path:
-    """Do what is not done yet; see ``Job.run``."""
+def drive(job: Job, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
+    """Do what is not done yet, and tell of it; see ``Job.run``."""
+    with logs.logged(log), logs.whole(job.path(job.output.path)):
+        return _driven(job, progress=progress)
+
+
+def _driven(job: Job, *, progress: bool) -> Path:
     place = job.path(job.output.path)
     reader = reader_of(job)
     names = group_names(groups_of(job, len(reader)))
@@ -37,7 +42,7 @@ def drive(job: Job, *, progress: bool) -> Path:
         _require_same(archive, digest)
         units = archive.pending()
         with bar(archive, shown=progress) as done:
-            for unit, failed in crew.run(archive, units):
+            for unit, failed in logs.told(archive, units, crew.run(archive, units)):
                 done(unit, failed)
         if units or not (place / "summary").is_dir():
             sum_up(archive)

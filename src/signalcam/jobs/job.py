@@ -283,11 +283,12 @@ class Job(Section):
         told["data"]["path"] = fingerprint
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def run(self, *, progress: bool = False) -> Explanation:
+    def run(self, *, progress: bool = False, log: str | Path | None = None) -> Explanation:
         """Do what is not done yet, and open the result.
 
         Args:
             progress: Show a progress bar.
+            log: A file to which a JSON object is appended for everything that happens, one a line.
 
         Returns:
             The explanation of all samples, whose maps are read when they are needed.
@@ -299,7 +300,7 @@ class Job(Section):
         from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs this module
         from signalcam.jobs.saved import load  # noqa: PLC0415 - xarray and more, which workers do not need
 
-        return load(drive(self, progress=progress), self)
+        return load(drive(self, progress=progress, log=log), self)
 
 
 def _change(sections: dict[str, Any], change: str) -> None:

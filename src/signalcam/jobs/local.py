@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
 from signalcam.errors import JobError, StoreError
+from signalcam.jobs import logs
 from signalcam.jobs.archive import QUARANTINED, Archive
 from signalcam.jobs.job import Job
 
@@ -38,8 +39,9 @@ class Process:
             self.process = subprocess.Popen(  # noqa: S603 - this very program
                 [sys.executable, "-m", "signalcam.jobs.worker", str(theirs.fileno())],
                 stdin=subprocess.PIPE, pass_fds=[theirs.fileno()], start_new_session=True,
-                env={**os.environ, **threads, "PYTHONPATH": path},
+                env={**os.environ, **threads, **logs.environment(), "PYTHONPATH": path},
             )  # fmt: skip
+        logs.started(self.process)
         self.wire = Connection(ours.detach())
         self.tell((self.job.model_dump(), self.job.folder))
 
@@ -89,10 +91,12 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         for each in self.hands:
+            logs.ended(each.process, died=False)
             each.end()
 
     def _bury(self, hand: Process) -> None:
         """Count out a process that died; one that never was ready counts against the job."""
+        logs.ended(hand.process, died=True)
         hand.end()
         self.hands.remove(hand)
         self.born_dead = self.born_dead + 1 if hand.ready is None else 0

@@ -21,7 +21,7 @@ from signalcam.data import Reader
 from signalcam.errors import CamError, CamWarning, JobError, StoreError
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
-from signalcam.jobs import aggregate, loading
+from signalcam.jobs import aggregate, loading, logs
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
 from signalcam.jobs.source import groups_of, reader_of, require_same
@@ -195,7 +195,8 @@ class Worker:
             warnings.simplefilter("always", CamWarning)
             exp = explainer(batch.inputs, labels=batch.labels, sample_names=batch.names)
         for each in said:
-            _log.info("samples %s to %s: %s", batch.numbers[0], batch.numbers[-1], each.message)
+            about = {"event": "warning", "first": batch.numbers[0], "last": batch.numbers[-1]}
+            _log.info("%s", each.message, extra=about)
         return exp
 
 
@@ -285,7 +286,8 @@ def main(descriptor: int) -> None:
     zarr.config.set({"async.concurrency": 4, "threading.max_workers": 1})
     wire = Connection(descriptor)
     try:
-        _serve(wire)
+        with logs.logged(logs.inherited()):
+            _serve(wire)
     except (EOFError, ConnectionError):  # the driver is gone
         return
     except CamError as error:
