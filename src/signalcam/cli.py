@@ -269,9 +269,12 @@ def run_job(
     example: Annotated[
         bool, typer.Option("--init", help="Write a commented example there instead.")
     ] = False,
+    log: Annotated[
+        str | None, typer.Option(help="A file to append to: a JSON object a line for what happens.")
+    ] = None,
 ) -> None:
     """Explain a whole data set into one store; the same command again goes on where it was stopped."""
-    with _told():
+    with _told(), _warned():
         from signalcam.jobs import Job, status  # noqa: PLC0415 - needs pydantic
         from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs pydantic
 
@@ -281,7 +284,7 @@ def run_job(
         job = Job.read(file, changes or ())
         place = job.path(job.output.path)
         try:
-            drive(job, progress=True)
+            drive(job, progress=True, log=log)
         except KeyboardInterrupt:
             told = f"{status(place)}. " if place.exists() else ""
             typer.echo(f"signalcam: stopped. {told}The same command goes on.", err=True)

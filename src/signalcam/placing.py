@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from signalcam.align import Axis, Pick, Probe, evenly, measure, placed
+from signalcam.arrays import taken
 from signalcam.backends.protocol import Backend, Inputs, repeated
 from signalcam.batches import samples_in
 from signalcam.errors import CamWarning, LayoutError
@@ -180,8 +181,8 @@ def _is_real(inputs: Inputs) -> bool:
 def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str, _see: See | None) -> Probe:
     """See which inputs a layer's positions depend on, at any input length."""
     count = samples_in(inputs)
-    rows = [i % count for i in range(PROBED_SAMPLES)]
-    few = inputs.map(lambda array: array[rows] if array.shape[0] == count else array)
+    rows = np.arange(PROBED_SAMPLES) % count
+    few = inputs.map(lambda array: taken(array, rows, 0) if array.shape[0] == count else array)
     x = np.nan_to_num(backend.numpy(few.explained), posinf=0, neginf=0).astype(np.float32)
     noise = 0.5 * (float(x.std()) or 1.0)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from signalcam.data.gathering import Entry, NotFinite, checked, gathered, plain
 from signalcam.data.joined import Joined, check_some
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.stamps import digest
+from signalcam.data.streaming import Keys, Stream, behind, class_of, is_by_number, is_pair
 from signalcam.errors import InputError
 from signalcam.layout import Layout, as_layout
 
@@ -25,12 +27,14 @@ class Samples:
         labels: One a sample, which go before those of pairs.
         names: One a sample.
         layout: Of the samples.
+        keys: What is what in samples that are dicts.
     """
 
     given: Any
     labels: Sequence[Any] | None = None
     names: Sequence[Any] | None = None
     layout: Layout | None = None
+    keys: Keys = field(default_factory=Keys)
 
     def __len__(self) -> int:
         return len(self.given)
@@ -40,61 +44,97 @@ class Samples:
         """Of all values of an array; of the first, middle and last sample of other sequences."""
         few = sorted({0, len(self) // 2, len(self) - 1}) if len(self) else []
         whole = isinstance(self.given, np.ndarray)
-        shown = [self.given] if whole else [_sample(self.given[each])[0] for each in few]
+        shown = [self.given] if whole else [self._sample(each)[0] for each in few]
         bytes_ = [np.ascontiguousarray(each).tobytes() for each in shown]
-        return digest([len(self), *bytes_, self.layout, *(map(repr, each) if each is not None else () for each in (self.labels, self.names))])  # fmt: skip
+        told = [self.layout, *(map(repr, each) if each is not None else () for each in (self.labels, self.names))]  # fmt: skip
+        return digest([len(self), *bytes_, *told, *([self.keys] if self.keys != Keys() else [])])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples; see ``Reader``."""
 
         def entry(number: int) -> Entry:
-            array, own = _sample(self.given[number])
-            label = own if self.labels is None else self.labels[number]
-            return array, plain(label), None if self.names is None else plain(self.names[number])
+            array, label, name = self._sample(number)
+            label = label if self.labels is None else plain(self.labels[number])
+            return array, label, name if self.names is None else plain(self.names[number])
 
         return gathered(checked(numbers, len(self)), entry, self.layout)
 
-
-def _sample(item: Any) -> tuple[np.ndarray, Any]:
-    """A sample and, where it comes as a pair, its label."""
-    pair = isinstance(item, tuple | list) and len(item) == 2 and np.ndim(item[1]) == 0
-    array, label = item if pair and np.ndim(item[0]) else (item, None)
-    array = array.detach().cpu() if hasattr(array, "detach") else array
-    return np.asarray(array), label
+    def _sample(self, number: int) -> Entry:
+        """A sample, and its class and name where it comes with them."""
+        item = self.given[number]
+        alone = isinstance(item, tuple) and len(item) == 1 and np.ndim(item[0]) > 0
+        pair = isinstance(item, tuple | list) and len(item) == 2 and is_pair(item)
+        if alone or pair or isinstance(item, Mapping):
+            array, label, name = self.keys.split(tuple(item) if pair else item)
+        else:
+            array, label, name = item, None, None
+        array = array.detach().cpu() if hasattr(array, "detach") else array
+        return np.asarray(array), None if label is None else class_of(label), plain(name)
 
 
 def of(
     samples: Any,
     *,
-    labels: Sequence[Any] | None = None,
-    names: Sequence[Any] | None = None,
+    labels: Sequence[Any] | str | None = None,
+    names: Sequence[Any] | str | None = None,
     layout: Layout | str | Sequence[str] | None = None,
     nan: NotFinite = "report",
+    inputs: str | None = None,
+    length: int | None = None,
+    edition: str | None = None,
 ) -> Reader:
-    """Read samples from an array, a list or any object with a length and items by number.
+    """Read samples from an array, a list, a loader, or any object that hands them out by number or in batches.
 
     Args:
-        samples: The object: an array ``(n, ...)``, a memmap, a Zarr array, a list of arrays of any lengths, a
-            ``Dataset`` of PyTorch; what it hands out is a sample, or a pair of one and its label.
-        labels: True classes, one a sample.
-        names: What they are called, one a sample.
+        samples: What has a length and items: an array ``(n, ...)``, a memmap, a Zarr array, a list of arrays of any
+            lengths, a ``Dataset`` of PyTorch; each item is a sample, or a pair of one and its label. Or what yields
+            batches of these from the first one on each time it is gone through: a ``DataLoader`` that does not
+            shuffle, a ``tf.data.Dataset``, a ``PyDataset`` of Keras, a function that makes a generator.
+        labels: True classes, one a sample; or where they lie in items that are dicts.
+        names: What they are called, likewise.
         layout: Names, rate and units of the axes, batch first.
         nan: ``"report"`` leaves out, and tells, samples with NaN or infinite values; ``"keep"`` keeps them.
+        inputs: Where the samples lie in items that are dicts.
+        length: How many samples a stream of batches has; ``None`` goes through it once to count them.
+        edition: A word of yours for a stream, to be changed when its samples do; only the first ones are looked at.
 
     Raises:
-        InputError: It hands out nothing by number, or labels or names are not one a sample.
+        InputError: It hands out nothing by number, gives other samples each time, or labels or names are not one a
+            sample.
 
     Example:
         >>> reader = sc.data.of(ecg, labels=[0, 1, 1, 0])
         >>> reader.read([2, 3]).labels
         (1, 0)
+        >>> len(sc.data.of(lambda: (batch for batch in [(ecg[:3], [0, 1, 1]), (ecg[3:], [0])])))
+        4
     """
-    if not hasattr(samples, "__getitem__") or not hasattr(samples, "__len__"):
-        message = f"{type(samples).__name__} hands out no samples by number. Pass what has a length and items, or stream it: Explainer(...).stream(batches)."
+    if isinstance(samples, str | PathLike):
+        message = f"{str(samples)!r} is a path. Open it: sc.data.open({str(samples)!r})."
         raise InputError(message)
-    for what, each in (("labels", labels), ("names", names)):
-        if each is not None and len(each) != len(samples):
-            message = f"{len(each)} {what} for {len(samples)} samples. Give one each, in order."
+    given = behind(samples)
+    keys, each = _keyed(inputs, labels, names)
+    said = as_layout(layout)
+    own: Reader
+    if is_by_number(given):
+        if length is not None or edition is not None:
+            message = f"length and edition are of streams of batches; the {len(given)} samples of {type(given).__name__} are read by number. Leave them out."
             raise InputError(message)
-    own = Samples(samples, labels, names, as_layout(layout))
+        own = Samples(given, *each, said, keys)
+    else:
+        own = Stream(given, keys, length, *each, said, edition)
+    for what, told in zip(("labels", "names"), each, strict=True):
+        if told is not None and len(told) != len(own):
+            message = f"{len(told)} {what} for {len(own)} samples. Give one each, in order."
+            raise InputError(message)
     return check_some(Joined((own,), nan=nan), type(samples).__name__)
+
+
+def _keyed(
+    inputs: str | None, labels: Any, names: Any
+) -> tuple[Keys, tuple[Sequence[Any] | None, Sequence[Any] | None]]:
+    """What lies in the samples' own dicts, and what is given beside them."""
+    if inputs is None:
+        return Keys(), (labels, names)
+    keys = Keys(inputs, *(each if isinstance(each, str) else None for each in (labels, names)))
+    return keys, (None if keys.labels else labels, None if keys.names else names)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from signalcam.errors import StoreError
-from signalcam.jobs import aggregate
+from signalcam.jobs import aggregate, logs
 from signalcam.jobs.archive import BLOCK, Archive, consolidate, label, on_disk, texts, writing
 from signalcam.jobs.crew import Crew, Hands
 from signalcam.jobs.job import Job
@@ -21,8 +21,13 @@ from signalcam.jobs.rolling import Rolling
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
 
 
-def drive(job: Job, *, progress: bool) -> Path:
-    """Do what is not done yet; see ``Job.run``."""
+def drive(job: Job, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
+    """Do what is not done yet, and tell of it; see ``Job.run``."""
+    with logs.logged(log), logs.whole(job.path(job.output.path)):
+        return _driven(job, progress=progress)
+
+
+def _driven(job: Job, *, progress: bool) -> Path:
     place = job.path(job.output.path)
     reader = reader_of(job)
     names = group_names(groups_of(job, len(reader)))
@@ -40,7 +45,7 @@ def drive(job: Job, *, progress: bool) -> Path:
         _require_same(archive, digest)
         units, rolling = rank.share(archive.pending()), None if ranked else Rolling(archive)
         with bar(archive, shown=progress and not rank.number) as done:
-            for unit, failed in crew.run(archive, units):
+            for unit, failed in logs.told(archive, units, crew.run(archive, units)):
                 done(unit, failed)
                 if rolling is not None:
                     rolling.done(unit, failed)

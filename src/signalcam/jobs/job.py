@@ -56,15 +56,31 @@ class Section(BaseModel):
 
 
 class Data(BaseModel):
-    """Where the samples are; what is not named here is an option of ``signalcam.data.open``."""
+    """Where the samples are; what is not named here is an option of ``signalcam.data.open``, or ``of``."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    path: Annotated[str | tuple[str, ...], Field(min_length=1)]
+    path: Annotated[str | tuple[str, ...] | None, Field(min_length=1)] = None
+    build: Annotated[str | None, Field(pattern=_BUILD)] = None
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
     format: str | None = None
     windows: Annotated[float, Field(gt=0)] | Mapping[str, Any] | None = None
     labels: str | None = None
     groups: str | None = None
+    dtype: Literal["float16", "float32", "float64"] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.build is None):
+            message = "give either path, or build = 'module:function' that returns the samples"
+            raise ValueError(message)
+        if self.path is not None and self.arguments:
+            message = "arguments are those of build; leave them out beside path"
+            raise ValueError(message)
+        if self.build is not None and (self.format is not None or self.windows is not None):
+            message = "format and windows are of files; leave them out beside build, and let its function return sc.data.open(...)"
+            raise ValueError(message)
+        return self
 
 
 class Model(Section):
@@ -210,8 +226,10 @@ class Job(Section):
 
     Args:
         data: Where the samples are: what ``signalcam.data.open`` takes, a path, or ``path``, ``format``, ``windows``
-            and options of such files. ``labels`` may also be a ``.npy`` file with a class each, and
-            ``groups`` one with a group each.
+            and options of such files; or ``build`` and ``arguments``, a function that returns a reader, a loader, or
+            whatever ``signalcam.data.of`` takes, called in each process. ``labels`` may also be a ``.npy`` file
+            with a class each, and ``groups`` one with a group each. ``dtype`` (``float16``, ``float32``,
+            ``float64``) converts what is read.
         model: ``"module:function"``, or ``build``, ``arguments``, ``weights``, ``trust``, ``device``, ``class_names``.
         output: The store to make: a path, or ``path`` and ``dtype`` (``float16``, ``float32``, ``uint8``).
         explain: ``method``, ``layer``, ``target``, ``signed``, ``score``, ``align``, as for ``signalcam.explain``.
@@ -317,11 +335,12 @@ class Job(Section):
         told["data"]["path"] = fingerprint
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def run(self, *, progress: bool = False) -> Explanation:
+    def run(self, *, progress: bool = False, log: str | Path | None = None) -> Explanation:
         """Do what is not done yet, and open the result.
 
         Args:
             progress: Show a progress bar.
+            log: A file to which a JSON object is appended for everything that happens, one a line.
 
         Returns:
             The explanation of all samples, whose maps are read when they are needed.
@@ -333,7 +352,7 @@ class Job(Section):
         from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs this module
         from signalcam.jobs.saved import load  # noqa: PLC0415 - xarray and more, which workers do not need
 
-        return load(drive(self, progress=progress))
+        return load(drive(self, progress=progress, log=log), self)
 
 
 def _change(sections: dict[str, Any], change: str) -> None:
@@ -394,6 +413,8 @@ path = "windows.npy"            # a file, a folder, a pattern, a list of files, 
 # groups = "site.npy"           # a .npy file with one group a sample, for the aggregates
 # inputs = "x"                  # this and others are options of the kind of file
 # windows = { length = 10.0, stride = 5.0 }   # cuts long records
+# dtype = "float32"             # converts what is read, such as recordings of whole numbers
+                                # instead of path: build, like that of [model], names a function that returns a loader
 
 [model]
 build = "networks:build"        # module:function or module:Class; called with the arguments below

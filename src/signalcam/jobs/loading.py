@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,25 +35,31 @@ def network(job: Job) -> Any:
         raise JobError(message)
     if job.model.build is None:
         return _placed(_whole(weights or Path(), trusted=job.model.trust), job.model.device)
-    model = _built(job)
+    model = called(job, "model")
     if weights is not None:
         _fill(model, weights, trusted=job.model.trust)
     return _placed(model, job.model.device)
 
 
-def _built(job: Job) -> Any:
-    module, _, name = str(job.model.build).partition(":")
+def called(job: Job, section: Literal["model", "data"]) -> Any:
+    """What the function that a section names returns.
+
+    Raises:
+        JobError: It cannot be imported, or raises.
+    """
+    asked = getattr(job, section)
+    module, _, name = str(asked.build).partition(":")
     if str(job.folder) not in sys.path:
         sys.path.insert(0, str(job.folder))
     try:
         function = reduce(getattr, name.split("."), importlib.import_module(module))
     except (ImportError, AttributeError, SyntaxError) as error:
-        message = f"model.build {job.model.build!r} cannot be imported ({error}). Give 'module:function', of a module in {job.folder} or installed."
+        message = f"{section}.build {asked.build!r} cannot be imported ({error}). Give 'module:function', of a module in {job.folder} or installed."
         raise JobError(message) from error
     try:
-        return function(**job.model.arguments)  # type: ignore[operator] # whatever was named is called
+        return function(**asked.arguments)  # type: ignore[operator] # whatever was named is called
     except Exception as error:
-        message = f"model.build {job.model.build!r} raised {type(error).__name__}: {error}. Call it in Python first, with model.arguments."
+        message = f"{section}.build {asked.build!r} raised {type(error).__name__}: {error}. Call it in Python first, with {section}.arguments."
         raise JobError(message) from error
 
 

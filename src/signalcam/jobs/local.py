@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
+from signalcam.jobs import logs
 from signalcam.jobs.crew import Answer, Asked
 from signalcam.jobs.job import Job
 from signalcam.jobs.serving import threads
@@ -33,8 +34,9 @@ class Process:
             self.process = subprocess.Popen(  # noqa: S603 - this very program
                 [sys.executable, "-m", "signalcam.jobs.serving", str(theirs.fileno())],
                 stdin=subprocess.PIPE, pass_fds=[theirs.fileno()], start_new_session=True,
-                env={**os.environ, **threads(self.job), **self.more, "PYTHONPATH": path},
+                env={**os.environ, **threads(self.job), **self.more, **logs.environment(), "PYTHONPATH": path},
             )  # fmt: skip
+        logs.started(self.process)
         self.wire = Connection(ours.detach())
         self._send((self.job.model_dump(), self.job.folder))
 
@@ -65,6 +67,7 @@ class Process:
 
     def end(self) -> None:
         """Kill it, and wait until it is gone."""
+        logs.ended(self.process, died=self.process.poll() is not None)
         self.process.kill()
         self.process.wait()
         self.wire.close()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.align import Axis
-from signalcam.errors import CamError
+from signalcam.errors import CamError, JobError
 from signalcam.explanation import Explanation
 from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
@@ -112,8 +112,13 @@ class Names(Sequence[Any]):
         return {}
 
 
-def load(path: str | os.PathLike[str]) -> Explanation:
-    """Open a job's store; see ``signalcam.load``."""
+def load(path: str | os.PathLike[str], job: Job | None = None) -> Explanation:
+    """Open a job's store; see ``signalcam.load``.
+
+    Args:
+        path: Of the store.
+        job: The one that made it, whose ``data.build`` may be called; a store alone has no code run.
+    """
     archive = Archive.open(Path(path))
 
     def column(name: str) -> Any:
@@ -122,7 +127,7 @@ def load(path: str | os.PathLike[str]) -> Explanation:
     maps = [_maps(archive, number) for number in range(len(archive.about["facts"]["layers"]))]
     names = column("sample")
     called = Names(np.asarray if names is None else names.read, archive.samples, archive.size)
-    exp = rebuilt(archive.about, column, maps, _input(archive), called)
+    exp = rebuilt(archive.about, column, maps, _input(archive, job), called)
     if "metrics" not in archive.by_sample:
         return exp
     return exp.with_scores(scores.dataset(archive.about, exp, archive.array("metrics")[...]))
@@ -193,12 +198,12 @@ def _maps(archive: Archive, number: int) -> Rows:
     return Rows(read, kept.shape, np.dtype(np.float32))
 
 
-def _input(archive: Archive) -> Rows | np.ndarray:
-    """The samples, from the data themselves; NaN where these are gone or have changed."""
+def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
+    """The samples, from the data themselves; NaN where these are gone or have changed, or are built by code."""
     shape, dtype = archive.about["facts"]["input"]
     shape = (archive.samples, *shape)
     try:
-        job = Job(folder=archive.about["folder"], **archive.about["job"])
+        job = (job or _plain(archive)).sized(archive.size)
         reader = reader_of(job)
         digest = job.digest(fingerprint_of(job, reader))
     except CamError:
@@ -218,3 +223,12 @@ def _input(archive: Archive) -> Rows | np.ndarray:
         return values
 
     return Rows(read, shape, np.dtype(dtype))
+
+
+def _plain(archive: Archive) -> Job:
+    """The job that a store tells of, unless its samples come from code."""
+    job = Job(folder=archive.about["folder"], **archive.about["job"])
+    if job.data.build is not None:
+        message = f"the samples of {archive.place} come from data.build, which opening a store does not call. Open it with the job: sc.Job.read(...).run()."
+        raise JobError(message)
+    return job

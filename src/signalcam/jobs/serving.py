@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from signalcam.errors import CamError, StoreError
+from signalcam.jobs import logs
 from signalcam.jobs.crew import Answer, Asked
 from signalcam.jobs.job import Job
 from signalcam.jobs.worker import Worker, _reason
@@ -104,7 +105,7 @@ def main(descriptor: int) -> None:
     wire = Connection(descriptor)
     asked = _asked(wire)
     sections, folder = next(asked)
-    with suppress(ConnectionError):  # the driver is gone
+    with suppress(ConnectionError), logs.logged(logs.inherited()):  # or the driver is gone
         for each in Served(sections, folder, log="above").answers(asked):
             wire.send(each)
 

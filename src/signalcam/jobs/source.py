@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from signalcam.data import Batch, Reader, Windows
+from signalcam.data import Batch, Reader, Windows, of
 from signalcam.data import open as open_data
+from signalcam.data.gathering import Entry, gathered
 from signalcam.errors import InputError, JobError
 from signalcam.jobs.events import mark
 from signalcam.jobs.job import Job
+from signalcam.jobs.loading import called
 from signalcam.layout import Layout
 
 _MOST = 1000  # groups that are summed up: each holds maps in memory
@@ -39,35 +41,110 @@ class _Labelled:
         return replace(batch, labels=tuple(self.labels[list(batch.numbers)].tolist()))
 
 
+@dataclass(frozen=True)
+class _Converted:
+    """A reader whose samples become floating-point numbers."""
+
+    reader: Reader
+    dtype: str
+
+    @property
+    def layout(self) -> Layout | None:
+        return self.reader.layout
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.reader.fingerprint} {self.dtype}"
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        batch = self.reader.read(numbers)
+        none = (None,) * len(batch)
+        rows = dict(zip(batch.numbers, zip(batch.inputs, batch.labels or none, batch.names or none, strict=True), strict=True))  # fmt: skip
+
+        def entry(number: int) -> Entry:
+            array, label, name = rows[number]
+            return self._converted(array), label, name
+
+        found = gathered(batch.numbers, entry, batch.layout)
+        return replace(found, failed={**batch.failed, **found.failed})
+
+    def _converted(self, array: np.ndarray) -> np.ndarray:
+        if array.dtype.kind not in "fiub":
+            message = f"it holds {array.dtype} values, which data.dtype = {self.dtype!r} would lose. Make it real numbers first, or leave dtype out."
+            raise InputError(message)
+        with np.errstate(over="ignore"):
+            found = array.astype(self.dtype)
+        if np.isinf(found).sum() > np.isinf(array).sum():
+            message = f"it holds values up to {np.abs(array.astype(float)).max():g}, which are too large for data.dtype = {self.dtype!r}. Choose a wider one."
+            raise InputError(message)
+        return found
+
+
 def reader_of(job: Job) -> Reader:
     """Open a job's data.
 
     Raises:
         InputError: There is nothing, or it cannot be read.
-        JobError: It holds no samples, or not one class each.
+        JobError: It cannot be built, holds no samples, or not one class each.
     """
     own = job.data.labels is not None and job.data.labels.endswith(".npy")
     options: dict[str, Any] = dict(job.data.model_extra or {})
     if job.data.labels is not None and not own:
         options["labels"] = job.data.labels
-    where = [str(job.path(each)) for each in _several(job.data.path)]
-    path = where[0] if isinstance(job.data.path, str) else where
     try:
-        reader = open_data(path, format=job.data.format, windows=_windows(job), **options)
+        reader = _opened(job, options) if job.data.build is None else _built(job, options)
     except TypeError as error:
-        message = f"data cannot be opened so ({error}). See what signalcam.data.open takes."
+        what = "open" if job.data.build is None else "of"
+        message = f"data cannot be opened so ({error}). See what signalcam.data.{what} takes."
         raise JobError(message) from error
     if not len(reader):
-        message = f"{path} holds no samples. Give data with at least one."
+        message = f"{job.data.path or job.data.build} holds no samples. Give data with at least one."  # fmt: skip
         raise JobError(message)
+    if job.data.dtype is not None:
+        reader = _Converted(reader, job.data.dtype)
     if not own:
         return reader
     labels, mark = _one_each(job, "labels", len(reader))
     return _Labelled(reader, labels, reader.fingerprint + mark)
 
 
-def _several(path: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (path,) if isinstance(path, str) else path
+def _opened(job: Job, options: Mapping[str, Any]) -> Reader:
+    """The files that a job names."""
+    path = job.data.path or ""
+    where = str(job.path(path)) if isinstance(path, str) else [str(job.path(each)) for each in path]
+    return open_data(where, format=job.data.format, windows=_windows(job), **options)
+
+
+def _built(job: Job, options: Mapping[str, Any]) -> Reader:
+    """What a job's function returns, as a reader."""
+    made = called(job, "data")
+    if isinstance(made, Iterator):  # the function is what makes it anew
+        return of(lambda: called(job, "data"), **options)
+    if not isinstance(made, Reader):
+        return of(made, **options)
+    if options:
+        message = f"data.build returns a reader, which takes no {next(iter(options))!r}. Leave it out, or let the function see to it."
+        raise JobError(message)
+    return made
+
+
+def require_same(job: Job, reader: Reader, digest: str) -> None:
+    """Refuse a function that gives each process other samples.
+
+    Args:
+        job: The job.
+        reader: Its samples in this process.
+        digest: Of the job, with its samples in the process that began it.
+
+    Raises:
+        JobError: They differ.
+    """
+    if job.data.build is not None and job.digest(fingerprint_of(job, reader)) != digest:
+        message = f"data.build {job.data.build!r} gives other samples in each process. Seed what it draws, and read in a fixed order."
+        raise JobError(message)
 
 
 def _windows(job: Job) -> Windows | float | None:

@@ -24,7 +24,7 @@ from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
 from signalcam.jobs.overlap import overlapped
 from signalcam.jobs.scores import Scorer
-from signalcam.jobs.source import groups_of, reader_of
+from signalcam.jobs.source import groups_of, reader_of, require_same
 from signalcam.layout import Layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
@@ -104,7 +104,9 @@ class Worker:
     @cached_property
     def archive(self) -> Archive:
         """The store, once it is there."""
-        return Archive.open(self.job.path(self.job.output.path))
+        archive = Archive.open(self.job.path(self.job.output.path))
+        require_same(self.job, self.reader, archive.about["digest"])
+        return archive
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -308,7 +310,8 @@ class Worker:
             warnings.simplefilter("always", CamWarning)
             exp = explainer(batch.inputs, labels=batch.labels, sample_names=batch.names)
         for each in said:
-            _log.info("samples %s to %s: %s", batch.numbers[0], batch.numbers[-1], each.message)
+            about = {"event": "warning", "first": batch.numbers[0], "last": batch.numbers[-1]}
+            _log.info("%s", each.message, extra=about)
         return exp
 
 

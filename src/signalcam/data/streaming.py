@@ -1,0 +1,350 @@
+"""Samples that come one batch after another: loaders, data sets of TensorFlow, functions that make a generator."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from signalcam.data.gathering import Entry, assembled, checked, plain, reason
+from signalcam.data.protocol import Batch
+from signalcam.data.stamps import digest
+from signalcam.errors import InputError, MissingExtra
+from signalcam.layout import Layout
+
+_SHUFFLING = {"RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler"}  # of PyTorch
+_SHOWN = 8  # first samples that tell one stream from another
+_KEPT = 4  # times the largest number of samples asked for at once, kept for who asks again
+
+
+# --- what is handed out ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where, in samples or batches that are dicts, the input, the true class and the name lie."""
+
+    inputs: str | None = None
+    labels: str | None = None
+    names: str | None = None
+
+    def split(self, item: Any) -> Entry:
+        """Input, class and name of ``x``, ``(x, y)`` or a dict; the second and third may be ``None``.
+
+        Raises:
+            InputError: It is something else, or nothing says which part of a dict is the input.
+        """
+        if isinstance(item, Mapping):
+            return tuple(self._part(item, each) for each in ("inputs", "labels", "names"))
+        if isinstance(item, tuple) and len(item) == 2:
+            inputs, _, name = self.split(item[0]) if isinstance(item[0], Mapping) else (item[0], None, None)  # fmt: skip
+            return inputs, item[1], name
+        if isinstance(item, tuple) and len(item) != 1:
+            message = f"it is a tuple of {len(item)}; expected x, (x, y), or a dict with inputs='...' saying which is the input."
+            raise InputError(message)
+        return (item[0] if isinstance(item, tuple) else item), None, None
+
+    def _part(self, item: Mapping[str, Any], what: str) -> Any:
+        key = getattr(self, what)
+        if key is None and what != "inputs":
+            return None
+        if key not in item:
+            message = f"it is a dict of {', '.join(map(repr, item))}; say which of them are the {what}, as in {what}={next(iter(item), 'x')!r}."
+            raise InputError(message)
+        return item[key]
+
+
+def as_array(given: Any) -> np.ndarray:
+    """A tensor or array of any library as one of NumPy's, copied, as loaders may use theirs again.
+
+    Raises:
+        InputError: It holds no numbers.
+    """
+    array = np.array(_numpy(given))
+    if array.dtype.kind in "OSU":
+        message = f"it is {type(given).__name__} of {array.dtype} values; expected an array of numbers."  # fmt: skip
+        raise InputError(message)
+    return array
+
+
+def _numpy(given: Any) -> Any:
+    """What a tensor holds; anything else as it is."""
+    given = given.detach().cpu() if hasattr(given, "detach") else given
+    return given.numpy() if hasattr(given, "numpy") else given
+
+
+def class_of(label: Any) -> Any:
+    """A true class, by number or name; ``None`` for what is none, such as the value of a regression."""
+    array = np.asarray(_numpy(label))
+    return None if array.size != 1 or array.dtype.kind in "fc" else plain(array.reshape(())[()])
+
+
+def entries_of(item: Any, keys: Keys) -> list[Entry]:
+    """The samples of a batch.
+
+    Raises:
+        InputError: It is no batch.
+    """
+    pair = isinstance(item, list) and len(item) == 2 and is_pair(item)
+    inputs, labels, names = keys.split(tuple(item) if pair else item)
+    if labels is not None and np.ndim(labels) == 0:  # a sample that nobody put into a batch
+        return [(as_array(inputs), class_of(labels), plain(_numpy(names)))]
+    rows = _rows(inputs)
+    told = [(None,) * len(rows) if each is None else each for each in (labels, names)]
+    if wrong := [each for each in told if len(each) != len(rows)]:
+        message = f"a batch has {len(wrong[0])} labels or names for {len(rows)} samples; expected one each."  # fmt: skip
+        raise InputError(message)
+    return [
+        (row, None if label is None else class_of(label), plain(_numpy(name)))
+        for row, label, name in zip(rows, *told, strict=True)
+    ]
+
+
+def is_pair(item: Sequence[Any]) -> bool:
+    """Whether two things are an input and its class, and not two samples."""
+    return isinstance(item[0], Mapping) or np.ndim(item[1]) < np.ndim(item[0])
+
+
+def _rows(inputs: Any) -> Sequence[np.ndarray]:
+    """The samples of the inputs of a batch: an array, or a list of samples of any lengths."""
+    if isinstance(inputs, tuple):
+        message = f"it has {len(inputs)} inputs, but a reader's samples have one. Stream it: Explainer(...).stream(batches)."
+        raise InputError(message)
+    rows = [as_array(each) for each in inputs] if isinstance(inputs, list) else as_array(inputs)
+    if np.ndim(rows[0] if len(rows) else rows) == 0:
+        message = f"a batch has shape {np.shape(rows)}; expected samples first, then their axes."
+        raise InputError(message)
+    return rows  # type: ignore[return-value] # an array is a sequence of its rows
+
+
+# --- one pass, and as many as are needed -------------------------------------------------------------
+
+
+def begun(given: Any) -> Iterator[Any]:
+    """Begin to go through what yields batches, or through what a function gives that makes it.
+
+    Raises:
+        InputError: Its order is drawn at random, or it cannot be gone through.
+    """
+    try:
+        source = given if hasattr(given, "__iter__") or is_batched(given) else given()
+        _require_order(source)
+        return _through(source)
+    except (InputError, MissingExtra, MemoryError):
+        raise
+    except Exception as error:
+        message = f"{type(given).__name__} cannot be gone through: {reason(error)}. Pass what yields batches, or a function that returns it."  # fmt: skip
+        raise InputError(message) from error
+
+
+def _through(source: Any) -> Iterator[Any]:
+    if is_batched(source):
+        return (source[each] for each in range(len(source)))
+    if _is_collated(source):  # PyTorch makes lists of what were tuples
+        return (tuple(each) if isinstance(each, list) else each for each in source)
+    return iter(source)
+
+
+def _is_collated(loader: Any) -> bool:
+    """Whether the batches of a loader are what PyTorch makes of samples by itself."""
+    name = getattr(getattr(loader, "collate_fn", None), "__name__", "")
+    return name in ("default_collate", "default_convert")
+
+
+def is_batched(given: Any) -> bool:
+    """Whether it hands out whole batches by number, as a ``PyDataset`` of Keras does."""
+    return hasattr(given, "on_epoch_end") and hasattr(given, "__getitem__")
+
+
+def is_by_number(given: Any) -> bool:
+    """Whether it has a length and samples by number."""
+    return hasattr(given, "__getitem__") and hasattr(given, "__len__") and not is_batched(given)
+
+
+def behind(loader: Any) -> Any:
+    """The data set of a loader that takes its samples as they are and in order, else the loader itself."""
+    in_order = type(getattr(loader, "sampler", None)).__name__ == "SequentialSampler"
+    inner = getattr(loader, "dataset", None)
+    whole = getattr(loader, "batch_size", None) is not None and not getattr(loader, "drop_last", False)  # fmt: skip
+    return inner if whole and in_order and _is_collated(loader) and is_by_number(inner) else loader
+
+
+def _require_order(loader: Any) -> None:
+    samplers = [getattr(each, "sampler", None) for each in (loader, getattr(loader, "batch_sampler", None))]  # fmt: skip
+    kinds = {kind.__name__ for each in samplers for kind in type(each).__mro__}
+    drawn = any(getattr(each, "shuffle", None) is True for each in (loader, *samplers))
+    if drawn or kinds & _SHUFFLING or not getattr(loader, "in_order", True):
+        message = f"{type(loader).__name__} draws the order of its samples anew each time, so none has a number. Make it without shuffling (shuffle=False, or a sampler with a fixed order)."
+        raise InputError(message)
+
+
+@dataclass(eq=False)
+class Pass:
+    """One way through a stream: how far it is, and the last of what came.
+
+    Attributes:
+        batches: What is still to come.
+        end: How many samples came.
+        over: Why no more will, if so.
+        broken: Whether that is an error.
+    """
+
+    batches: Iterator[Any]
+    keys: Keys
+    end: int = 0
+    over: str = ""
+    broken: bool = False
+    _came: deque[tuple[int, list[Entry]]] = field(default_factory=deque)
+
+    @property
+    def begin(self) -> int:
+        """The first sample that is still kept."""
+        return self._came[0][0] if self._came else self.end
+
+    def step(self) -> None:
+        """Take the next batch."""
+        try:
+            entries = entries_of(next(self.batches), self.keys)
+        except StopIteration:
+            self.over = f"the stream ends after {self.end} samples"
+        except (MissingExtra, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - loaders break in any way; told by sample
+            self.broken = True
+            self.over = f"the stream breaks off after {self.end} samples: {reason(error)}"
+        else:
+            self._came.append((self.end, entries))
+            self.end += len(entries)
+
+    def forget(self, keep: int) -> None:
+        """Let go of all but the last samples."""
+        while len(self._came) > 1 and self.end - self._came[1][0] >= keep:
+            self._came.popleft()
+
+    @property
+    def kept(self) -> list[Entry]:
+        """What is kept."""
+        return [entry for _, entries in self._came for entry in entries]
+
+    def entry(self, number: int) -> Entry:
+        """A sample that is kept."""
+        first, entries = next(each for each in self._came if number < each[0] + len(each[1]))
+        return entries[number - first]
+
+
+@dataclass(eq=False)
+class Stream:
+    """A reader of what can only be gone through from its beginning, as often as needed and always the same.
+
+    A number further on is reached by reading on, one further back by beginning anew; the last samples are kept.
+
+    Args:
+        given: Yields batches each time it is gone through, or is a function that returns what does.
+        keys: What is what in batches that are dicts.
+        length: How many samples; ``None`` goes through once to count them.
+        labels: One a sample, in place of those of the batches.
+        names: Likewise.
+        layout: Of the samples.
+        edition: A word that changes when the data do.
+
+    Raises:
+        InputError: It can be gone through only once, or gives other samples each time.
+    """
+
+    given: Any
+    keys: Keys = field(default_factory=Keys)
+    length: int | None = None
+    labels: Sequence[Any] | None = None
+    names: Sequence[Any] | None = None
+    layout: Layout | None = None
+    edition: str | None = None
+
+    def __post_init__(self) -> None:
+        self._lock, self._most = RLock(), _SHOWN
+        one, two = begun(self.given), begun(self.given)
+        if one is two:
+            message = f"a {type(one).__name__} can be gone through once, but samples by number need more. Pass a function that makes a new one, or stream it: Explainer(...).stream(batches)."
+            raise InputError(message)
+        self._pass: Pass | None = self._same(Pass(one, self.keys), Pass(two, self.keys))
+        self._count = self._counted() if self.length is None else self.length
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but where it is."""
+        return {name: each for name, each in vars(self).items() if name not in ("_lock", "_pass")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._lock, self._pass = RLock(), None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of length, edition and the first samples; what changes further on does not change it."""
+        first = self.read(range(min(_SHOWN, len(self))))
+        known = [(each.shape, str(each.dtype), each.tobytes()) for each in first.inputs]
+        told = (self.keys, self.edition, self.layout, first.labels, first.names)
+        own = [None if each is None else list(each) for each in (self.labels, self.names)]
+        return digest([len(self), *told, *own, *known])
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read samples, going forward, or from the beginning if need be; see ``Reader``."""
+        wanted = checked(numbers, len(self))
+        entries: dict[int, Entry] = {}
+        failed: dict[int, str] = {}
+        with self._lock:
+            self._most = max(self._most, len(wanted))
+            for number in sorted(set(wanted)):
+                come = self._reached(number)
+                if number < come.end:
+                    entries[number] = self._told(number, come.entry(number))
+                else:
+                    failed[number] = come.over
+        return assembled(wanted, entries, failed, self.layout)
+
+    def _reached(self, number: int) -> Pass:
+        """A pass that keeps a sample, or is over before it."""
+        if self._pass is None or number < self._pass.begin:
+            self._pass = Pass(begun(self.given), self.keys)
+        while self._pass.end <= number and not self._pass.over:
+            self._pass.step()
+            self._pass.forget(_KEPT * self._most)
+        return self._pass
+
+    def _told(self, number: int, entry: Entry) -> Entry:
+        array, label, name = entry
+        label = label if self.labels is None else plain(self.labels[number])
+        return array, label, name if self.names is None else plain(self.names[number])
+
+    def _same(self, one: Pass, two: Pass) -> Pass:
+        """The first of two passes whose first batches are the same, and can be used."""
+        for each in (one, two):
+            each.step()
+            if each.broken:
+                raise InputError(f"{each.over}")
+        first, second = (digest((entry[0].tobytes(), entry[1:]) for entry in each.kept) for each in (one, two))  # fmt: skip
+        if first != second:
+            message = f"{type(self.given).__name__} gives other samples each time it is gone through. Make it without shuffling and random changes, or seed these where it begins."
+            raise InputError(message)
+        return one
+
+    def _counted(self) -> int:
+        """How many samples come."""
+        cardinality = getattr(self.given, "cardinality", None)
+        if callable(cardinality) and int(cardinality()) == -1:  # TensorFlow's word for it
+            message = f"{type(self.given).__name__} goes on for ever. Leave .repeat() out, or say how many samples are meant with length=...."
+            raise InputError(message)
+        whole = Pass(begun(self.given), self.keys)
+        while not whole.over:
+            whole.step()
+            whole.forget(0)
+        if whole.broken:
+            message = f"{whole.over}, so the samples cannot be counted. Repair it, or say how many there are with length=...."
+            raise InputError(message)
+        return whole.end

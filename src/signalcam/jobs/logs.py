@@ -1,0 +1,264 @@
+"""What a job does, told to Python's ``logging`` and, if asked for, to a file: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from signalcam.errors import CamError, CamWarning, StoreError
+from signalcam.jobs.archive import QUARANTINED, Archive
+from signalcam.jobs.progress import status
+
+_log = logging.getLogger("signalcam.jobs")
+_log.addHandler(logging.NullHandler())  # nothing is printed where nobody listens
+_VARIABLE = "SIGNALCAM_JOB_LOG"  # tells the processes of a run where its file is
+_MOST = 1000  # failed samples of a run that are told one by one
+_OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # of every record
+
+
+class JsonLines(logging.Formatter):
+    """Writes a log record as one JSON object: time (UTC), event, level, message, process, and numbers.
+
+    Example:
+        >>> import logging
+        >>> handler = logging.StreamHandler()
+        >>> handler.setFormatter(JsonLines())
+        >>> logging.getLogger("signalcam").addHandler(handler)
+        >>> logging.getLogger("signalcam").removeHandler(handler)
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        more = {name: each for name, each in vars(record).items() if name not in _OWN}
+        kind = "warning" if record.levelno >= logging.WARNING else "note"
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "event": more.pop("event", kind),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "pid": record.process,
+        }
+        return json.dumps(told | more, default=str)
+
+
+class Lines(logging.Handler):
+    """Appends each line to a file by a single write, so that several processes may.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.path = Path(path).absolute()
+        self.trouble = ""
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.setFormatter(JsonLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a line; after one that cannot be written, none."""
+        line = f"{self.format(record)}\n".encode()
+        if self.trouble:
+            return
+        try:
+            whole = os.write(self._file, line) == len(line)
+            self.trouble = "" if whole else "no room for a whole line"
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        os.close(self._file)
+
+
+class _Above(logging.Handler):
+    """Hands on to the handlers of the program what would have come to them anyway."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        root = logging.getLogger()
+        if root.handlers:
+            root.handle(record)
+
+
+@contextmanager
+def logged(path: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Write what is told to a file, too, while the block is open.
+
+    Args:
+        path: Of the file, which is appended to; ``None`` for none.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        lines = Lines(path)
+    except OSError as error:
+        message = f"the log {path} cannot be written ({error.strerror}). Name a file in a folder that is there; nothing was done."
+        raise StoreError(message) from error
+    try:
+        with _heard(lines):
+            yield
+    finally:
+        lines.close()
+    if lines.trouble:
+        message = f"the log {path} is not complete ({lines.trouble}); the job itself is."
+        warnings.warn(message, CamWarning, stacklevel=3)
+
+
+@contextmanager
+def _heard(lines: Lines) -> Iterator[None]:
+    """Let everything that is told come to a handler, and to others no more than before."""
+    logger = logging.getLogger("signalcam")
+    level, propagate, above = logger.level, logger.propagate, _Above(logger.getEffectiveLevel())
+    handlers: list[logging.Handler] = [lines]
+    if not logger.isEnabledFor(logging.INFO):
+        handlers += [above] if propagate else []
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    for each in handlers:
+        logger.addHandler(each)
+    try:
+        yield
+    finally:
+        for each in handlers:
+            logger.removeHandler(each)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def environment() -> dict[str, str]:
+    """What a process has to be told to write its warnings to the same file."""
+    files = [
+        each.path for each in logging.getLogger("signalcam").handlers if isinstance(each, Lines)
+    ]
+    return {_VARIABLE: str(files[-1])} if files else {}
+
+
+def inherited() -> str | None:
+    """The file of the run that this process belongs to."""
+    return os.environ.get(_VARIABLE)
+
+
+# --- what is told ------------------------------------------------------------------------------------
+
+
+def say(event: str, message: str = "", level: int = logging.INFO, **numbers: Any) -> None:
+    """Tell one thing.
+
+    Args:
+        event: What happened, in one or two words.
+        message: The same as a sentence, where there is more to say.
+        level: How important it is.
+        numbers: What belongs to it.
+    """
+    _log.log(level, "%s", message or event, extra={"event": event, **numbers})
+
+
+@contextmanager
+def whole(place: Path) -> Iterator[None]:
+    """Tell when a run begins and how it ends."""
+    began = time.monotonic()
+    say("begun", store=str(place))
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted", **_far(place), seconds=_since(began))
+        raise
+    except BaseException as error:
+        say("stopped", reason=f"{type(error).__name__}: {error}", **_far(place), seconds=_since(began))  # fmt: skip
+        raise
+    say("done", **_far(place), seconds=_since(began))
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
+
+
+def _far(place: Path) -> dict[str, Any]:
+    """How far a job is, if anybody wants to know and anything is there."""
+    if not _log.isEnabledFor(logging.INFO):
+        return {}
+    try:
+        known = asdict(status(place))
+    except CamError:
+        return {}
+    return {name: known[name] for name in ("samples", "done", "failed", "quarantined")}
+
+
+def told(archive: Archive, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:  # fmt: skip
+    """Tell of each unit, and of the samples that failed in it, as they are handed on.
+
+    Args:
+        archive: The store.
+        units: Those to do.
+        results: From the engine: a unit, and how many samples failed in it or ``QUARANTINED``.
+    """
+    began, left = time.monotonic(), _MOST
+    if len(units) < archive.units:
+        say("resumed", units=archive.units, units_left=len(units), **_far(archive.place))
+    for unit, failed in results:
+        rows = archive.rows(unit)
+        about: dict[str, Any] = {
+            "unit": unit,
+            "first": rows.start,
+            "samples": len(rows),
+            "seconds": _since(began),
+        }
+        if failed == QUARANTINED:
+            say("quarantined", "a unit was given up; the next run tries it again", logging.WARNING, **about)  # fmt: skip
+        else:
+            say("unit done", **about, failed=failed)
+            left = _failures(archive, rows, left) if failed else left
+        yield unit, failed
+
+
+def _failures(archive: Archive, rows: range, left: int) -> int:
+    """Tell why samples failed, and how many more may be told."""
+    if left <= 0 or not _log.isEnabledFor(logging.INFO):
+        return left
+    reasons = [str(each) for each in archive.group["failed"][rows.start : rows.stop]]
+    failed = [(number, why) for number, why in zip(rows, reasons, strict=True) if why]
+    for number, why in failed[:left]:
+        say("sample failed", sample=number, reason=why)
+    if len(failed) >= left:
+        say("note", f"{_MOST} failed samples are listed; the store tells why for all, as failed")
+    return left - len(failed)
+
+
+def started(process: subprocess.Popen[bytes]) -> None:
+    """Tell that a process was started."""
+    say("process started", pid=process.pid)
+
+
+def ended(process: subprocess.Popen[bytes], *, died: bool) -> None:
+    """Tell that a process ended, and how: by itself, or as the run has no more for it to do."""
+    if not died:
+        say("process ended", pid=process.pid, how="no longer needed")
+        return
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5)  # it has closed its wire, and is about to go
+    say("process ended", "a process died", logging.WARNING, pid=process.pid, how=_how(process.poll()))  # fmt: skip
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "it hung, and was killed"
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
