@@ -24,11 +24,19 @@ from signalcam.native import LayerMaps
 
 @dataclass(frozen=True, eq=False)
 class Rows(NDArrayOperatorsMixin):
-    """What is read like an array with a row a sample, a few samples at a time; to calculate with it reads all."""
+    """What is read like an array with a row a sample, a few samples at a time; to calculate with it reads all.
+
+    Attributes:
+        read: From the numbers of samples to their rows.
+        shape: Of the whole.
+        dtype: Of its numbers.
+        store: The job whose maps these are, of every sample; a part of them is an array.
+    """
 
     read: Callable[[np.ndarray], np.ndarray]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    store: Path | None = None
 
     @property
     def ndim(self) -> int:
@@ -92,8 +100,21 @@ def load(path: str | os.PathLike[str]) -> Explanation:
         true_classes=whole("label"),
         class_names=None if facts["class_names"] is None else tuple(facts["class_names"]),
         sample_names=tuple(range(archive.samples) if names is None else names.tolist()),
+        failed=_failed(archive),
         provenance={**facts["provenance"], "weights": archive.about["identity"]["weights"], "job": archive.about["digest"]},
     )  # fmt: skip
+
+
+def _failed(archive: Archive) -> tuple[str, ...]:
+    """Why samples could not be explained; nothing where all could."""
+    known = archive.status()
+    if len(known) == archive.units and not any(known.values()):
+        return ()
+    reasons = archive.group["failed"][...].tolist()
+    for unit in set(range(archive.units)) - set(known):
+        rows = archive.rows(unit)
+        reasons[rows.start : rows.stop] = ["not explained yet"] * len(rows)
+    return tuple(map(str, reasons))
 
 
 def _layer(archive: Archive, number: int) -> LayerMaps:
@@ -105,7 +126,7 @@ def _layer(archive: Archive, number: int) -> LayerMaps:
         whole: np.ndarray = maps * peak.reshape(*peak.shape, *[1] * (maps.ndim - 3))
         return whole.astype(np.float32)
 
-    values: Any = Rows(read, kept.shape, np.dtype(np.float32))
+    values: Any = Rows(read, kept.shape, np.dtype(np.float32), archive.place)
     return LayerMaps(about["name"], values, tuple(Axis(**axis) for axis in about["grid"]))
 
 
