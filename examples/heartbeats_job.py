@@ -26,7 +26,7 @@ from signalcam.demo.heartbeats import (
 )
 from signalcam.plot.curves import COLOURS
 
-CLASSES = ("no ventricular beat", "ventricular")
+CLASSES = ("normal", "ventricular")
 
 
 def cut() -> tuple[np.ndarray, np.ndarray]:

@@ -55,9 +55,9 @@ def stores(tmp_path_factory):
         x[..., : shape[-1] // 3] += 2 * (y == 1).reshape(-1, *[1] * len(shape))
         x[BAD] = np.nan
         np.savez(folder / f"{kind}.npz", x=x, y=y)
-        np.save(folder / "site.npy", np.array(["a", "b"])[rng.integers(0, 2, 30)])
+        np.save(folder / f"{kind}.npy", np.array(["a", "b"])[rng.integers(0, 2, 30)])
         sc.Job(
-            data={"path": f"{kind}.npz", "inputs": "x", "labels": "y", "groups": "site.npy"},
+            data={"path": f"{kind}.npz", "inputs": "x", "labels": "y", "groups": f"{kind}.npy"},
             model={"build": "summed_networks:build", "arguments": {"rank": len(shape) - 1, "channels": shape[0]}, "class_names": ("N", "AF", "other")},
             explain={"method": ["grad-cam", "hires-cam"], "target": ["predicted", "AF"]},
             layout=LAYOUTS[kind], units={"size": 8, "batch": 8}, output=str(folder / f"{kind}.zarr"), folder=folder,
