@@ -24,6 +24,7 @@ from signalcam.demo.heartbeats import (
     recording,
     standardise,
 )
+from signalcam.jobs import summary
 from signalcam.plot.curves import COLOURS
 
 CLASSES = ("normal", "ventricular")
@@ -64,7 +65,7 @@ def explained(to: Path, windows: np.ndarray, labels: np.ndarray) -> sc.Explanati
 
 def draw(exp: sc.Explanation, windows: np.ndarray, labels: np.ndarray) -> Figure:
     """The mean heartbeat of each class, above its mean map."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
     seconds = np.arange(WINDOW) / RATE
     for number, colour in enumerate(COLOURS[: len(CLASSES)]):
@@ -80,6 +81,9 @@ def main(to: Path = Path("figures")) -> None:
     windows, labels = cut()
     exp = explained(to, windows, labels)
     print(exp)
+    mean = summary(to / "beats.zarr").mean_0.sel({"of": "label: ventricular", "method": "grad-cam"})
+    where = float(mean.squeeze().idxmax())
+    print(f"mean map of ventricular beats: strongest at {where:.2f} s, the beat at 1 s")
     draw(exp, windows, labels).savefig(to / "job-means.png", dpi=110)
     print(f"figures are in {to}")
 

@@ -202,10 +202,12 @@ def evaluate(
 
 @app.command()
 def report(
-    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    maps: Annotated[
+        str, typer.Argument(help="The output of a job, or a result that Explanation.save wrote.")
+    ],
     to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
 ) -> None:
-    """Write a saved result as one page to click through, which needs no network."""
+    """Write a saved result as one page to click through, which needs no network; of a job its means and first samples."""
     with _told():
         load(maps).to_html(to)
     print(f"Written to {to}.")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _SPREAD = "viridis"  # of deviations, which no map of evidence has
 _SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
 _WIDE = 4.2  # inches, of a panel
+_LOWEST = 3.2  # inches, of a figure: the bars' words need them
 _FRAMES = 3  # of a video
 
 
@@ -89,7 +90,7 @@ class MeansDisplay:
         """Draw; see ``Plotter.summary`` for the options."""
         first = self.means[0]
         high = 0.85 * _WIDE * _shape(first) + 0.6  # the bars and names take the rest
-        page = Figure(figsize=(2 * _WIDE + 2, len(self.names) * high + 1), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")  # fmt: skip
+        page = Figure(figsize=(2 * _WIDE + 2, max(len(self.names) * high + 1, _LOWEST)), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")  # fmt: skip
         panels = page.subplots(len(self.names), 2, squeeze=False)
         self.figure_, self.ax_ = page, panels[0, 0]
         columns = (
