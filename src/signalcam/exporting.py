@@ -128,7 +128,9 @@ def _contents(exp: Explanation, taken: slice) -> Contents:
     }  # fmt: skip
     for number, layer in enumerate(exp.layers):
         dims = _dims(exp, layer, number)
-        columns[f"maps_{number}"] = _maps(layer, dims, taken)
+        columns[f"maps_{number}"] = _column(
+            layer.values, (*AXES[:3], *dims), taken, layer=str(layer.name)
+        )
         for name, axis in zip(dims, layer.grid, strict=True):
             dim = exp.layout.dims[axis.input_axis]
             places = np.asarray(exp.layout.coordinate(dim, axis.centres), float)
@@ -148,21 +150,28 @@ def _numbers(exp: Explanation, taken: slice) -> dict[str, Column]:
         "shape": (exp.shapes, ("input_axis",)),
     }
     return {
-        name: _column(values[taken], ("sample", *dims))
+        name: _column(values, ("sample", *dims), taken)
         for name, (values, dims) in known.items()
         if values is not None
     }
 
 
-def _column(values: np.ndarray, dims: tuple[str, ...]) -> Column:
-    return Column(dims, values.shape, values.dtype, lambda part: values[part], {})
+def _column(values: np.ndarray, dims: tuple[str, ...], taken: slice, **about: str) -> Column:
+    """An array, or what is read like one, as it is."""
+    shape, dtype = (taken.stop - taken.start, *values.shape[1:]), np.dtype(values.dtype)
+
+    def read(part: slice) -> np.ndarray:
+        here = slice(taken.start + part.start, taken.start + part.stop)
+        return np.asarray(values[here], dtype)
+
+    return Column(dims, shape, dtype, read, about)
 
 
 def _text(names: tuple[Any, ...], taken: slice) -> Column:
     """Names, or numbers where all are numbers."""
     some = names[taken]
     if all(isinstance(each, int | np.integer) for each in some):
-        return _column(np.asarray(some, np.int64), ("sample",))
+        return _column(np.asarray(some, np.int64), ("sample",), slice(0, len(some)))
     width = max(1, *(len(str(each)) for each in some)) if some else 1
     dtype = np.dtype(f"<U{width}")
     return Column(("sample",), (len(some),), dtype, lambda part: np.asarray(some[part], dtype), {})
@@ -172,17 +181,6 @@ def _dims(exp: Explanation, layer: LayerMaps, number: int) -> tuple[str, ...]:
     names = [exp.layout.dims[axis.input_axis] for axis in layer.grid]
     named = [f"axis{axis.input_axis}" if name in DUMMY else name for name, axis in zip(names, layer.grid, strict=True)]  # fmt: skip
     return tuple(f"{name}_{number}" for name in named)
-
-
-def _maps(layer: LayerMaps, dims: tuple[str, ...], taken: slice) -> Column:
-    """Maps as they are, read where they lie."""
-    shape = (taken.stop - taken.start, *layer.values.shape[1:])
-
-    def read(part: slice) -> np.ndarray:
-        here = slice(taken.start + part.start, taken.start + part.stop)
-        return np.asarray(layer.values[here], np.float32)
-
-    return Column((*AXES[:3], *dims), shape, np.dtype(np.float32), read, {"layer": str(layer.name)})  # fmt: skip
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:

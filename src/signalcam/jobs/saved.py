@@ -110,11 +110,15 @@ def _failed(archive: Archive) -> tuple[str, ...]:
     known = archive.status()
     if len(known) == archive.units and not any(known.values()):
         return ()
-    reasons = archive.group["failed"][...].tolist()
-    for unit in set(range(archive.units)) - set(known):
+    reasons = [""] * archive.samples
+    for unit in range(archive.units):
         rows = archive.rows(unit)
-        reasons[rows.start : rows.stop] = ["not explained yet"] * len(rows)
-    return tuple(map(str, reasons))
+        here = slice(rows.start, rows.stop)
+        if unit not in known:
+            reasons[here] = ["not explained yet"] * len(rows)
+        elif known[unit]:
+            reasons[here] = archive.group["failed"][here].tolist()
+    return tuple(reasons)
 
 
 def _layer(archive: Archive, number: int) -> LayerMaps:
