@@ -202,13 +202,41 @@ def evaluate(
 
 @app.command()
 def report(
-    maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
+    maps: Annotated[
+        str, typer.Argument(help="The output of a job, or a result that Explanation.save wrote.")
+    ],
     to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
 ) -> None:
-    """Write a saved result as one page to click through, which needs no network."""
+    """Write a saved result as one page to click through, which needs no network; of a job its means and first samples."""
     with _told():
         load(maps).to_html(to)
     print(f"Written to {to}.")
+
+
+@app.command()
+def export(
+    maps: Annotated[str, typer.Argument(help="The output of a job, or a result that Explanation.save wrote.")],
+    to: Annotated[str, typer.Option(help="The file to write: its name ends in .h5, .parquet or .npz.")],
+    samples: Annotated[str | None, typer.Option(help="Some of them, as first:end, 0:1000; all by default.")] = None,
+) -> None:  # fmt: skip
+    """Write maps and what is said of each sample to one file that other programs read, of any size."""
+    from signalcam.keeping import opened  # noqa: PLC0415 - so that --help is quick
+
+    with _told():
+        opened(maps).export(to, _stretch(samples))
+    print(f"Written to {to}.")
+
+
+def _stretch(text: str | None) -> slice | None:
+    """Samples from a first to before another, ``"0:1000"``; either may be left out."""
+    if text is None:
+        return None
+    start, colon, stop = text.partition(":")
+    ends = [int(each) if each.strip().isdecimal() else None for each in (start, stop)]
+    if not colon or any(each.strip() and end is None for each, end in zip((start, stop), ends, strict=True)):  # fmt: skip
+        message = f"--samples is {text!r}; give the first and where to end, as in 0:1000."
+        raise InputError(message)
+    return slice(*ends)
 
 
 @app.command()

@@ -59,6 +59,8 @@ class Explanation:
         windows: Of a record that was explained window by window what was said of each, see
             ``explain_record``; ``scores`` are NaN then, and the classes' are not there.
         metrics: How far the maps can be trusted, see ``with_scores``; ``None`` where nobody asked.
+        failed: ``(sample,)``, why a job could not explain a sample; an empty text for one that it could, and
+            nothing at all where that is so of all.
     """
 
     layers: tuple[LayerMaps, ...]
@@ -81,6 +83,7 @@ class Explanation:
     others: tuple[Modality, ...] = ()
     windows: xr.Dataset | None = None
     metrics: xr.Dataset | None = None
+    failed: tuple[str, ...] = ()
 
     # --- what it is about ------------------------------------------------------------------------
 
@@ -379,6 +382,7 @@ class Explanation:
             classes=rows(self.classes),
             true_classes=rows(self.true_classes),
             sample_names=tuple(self.sample_names[i] for i in s),
+            failed=tuple(self.failed[i] for i in s) if self.failed else (),
             windows=None if self.windows is None else self.windows.isel(target=t),
             metrics=taken(self.metrics, s, {"target": t, "method": m, "layer": y}, self.methods),
         )
@@ -576,3 +580,30 @@ class Explanation:
         from signalcam.keeping import to_store  # noqa: PLC0415 - a floor above, which builds results
 
         store.write(path, to_store(self))
+
+    def export(self, path: str | PathLike[str], samples: slice | None = None) -> None:
+        """Write maps and what is said of each sample to one file that other programs read.
+
+        Maps lie at each layer's own resolution, in 32 bits; those of a sample that failed are NaN, and ``failed``
+        says why. They are read and written a block at a time, so those of a job need not fit into memory. Only the
+        maps of the input at hand are written, and no input.
+
+        Args:
+            path: Ends in ``.h5`` (or ``.hdf5``; axes are dimension scales), ``.parquet`` (a row a sample; its schema's
+                metadata say how the lists of numbers are shaped) or ``.npz``. It is written whole or not at all.
+            samples: A stretch of them, without steps; all by default.
+
+        Raises:
+            StoreError: There is a file already, its name says no such kind, or it cannot be written.
+            InputError: The stretch holds no sample, or has steps.
+            MissingExtra: What writes such files is not installed.
+
+        Example:
+            >>> exp.export("maps.npz")
+            >>> import numpy as np
+            >>> np.load("maps.npz")["maps_0"].shape[:3]  # samples, targets, methods
+            (4, 1, 1)
+        """
+        from signalcam.exporting import export  # noqa: PLC0415 - a floor above; loaded when asked for
+
+        export(self, path, samples)

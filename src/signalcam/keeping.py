@@ -67,7 +67,7 @@ _ARRAYS = (
     "classes",
     "true_classes",
 )
-_NAMES = ("targets", "methods", "class_names", "sample_names", "modalities")
+_NAMES = ("targets", "methods", "class_names", "sample_names", "modalities", "failed")
 
 
 def to_store(exp: Explanation) -> store.Contents:

@@ -189,7 +189,8 @@ def test_where_each_sample_has_its_own_question_the_target_is_named(grouped):
 @pytest.mark.parametrize(
     ("by", "changes", "said"),
     [
-        ("label", {}, "no grouping 'label'"),
+        ("lable", {}, "no grouping 'lable'. Nearest: 'label'"),
+        ("group", {}, "known of a whole job alone"),
         ("class", {"true_classes": None}, "no labels were given.*labels="),
         ("outcome", {"true_classes": None}, "no labels were given"),
         ("predicted", {"classes": None}, "holds no classes"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,19 @@ from signalcam.native import LayerMaps
 
 @dataclass(frozen=True, eq=False)
 class Rows(NDArrayOperatorsMixin):
-    """What is read like an array with a row a sample, a few samples at a time; to calculate with it reads all."""
+    """What is read like an array with a row a sample, a few samples at a time; to calculate with it reads all.
+
+    Attributes:
+        read: From the numbers of samples to their rows.
+        shape: Of the whole.
+        dtype: Of its numbers.
+        store: The job whose maps these are, of every sample; a part of them is an array.
+    """
 
     read: Callable[[np.ndarray], np.ndarray]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    store: Path | None = None
 
     @property
     def ndim(self) -> int:
@@ -128,6 +136,7 @@ def load(path: str | os.PathLike[str], job: Job | None = None) -> Explanation:
     names = column("sample")
     called = Names(np.asarray if names is None else names.read, archive.samples, archive.size)
     exp = rebuilt(archive.about, column, maps, _input(archive, job), called)
+    exp = replace(exp, failed=_failed(archive))
     if "metrics" not in archive.by_sample:
         return exp
     return exp.with_scores(scores.dataset(archive.about, exp, archive.array("metrics")[...]))
@@ -166,6 +175,22 @@ def rebuilt(about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence
     )  # fmt: skip
 
 
+def _failed(archive: Archive) -> tuple[str, ...]:
+    """Why samples could not be explained; nothing where all could."""
+    known = archive.status()
+    if len(known) == archive.units and not any(known.values()):
+        return ()
+    reasons = [""] * archive.samples
+    for unit in range(archive.units):
+        rows = archive.rows(unit)
+        here = slice(rows.start, rows.stop)
+        if unit not in known:
+            reasons[here] = ["not explained yet"] * len(rows)
+        elif known[unit]:
+            reasons[here] = archive.array("failed")[here].tolist()
+    return tuple(reasons)
+
+
 def _column(archive: Archive, name: str) -> Rows:
     """What is small for each sample: of a few samples only their units are read; of many all, once."""
     kept = archive.by_sample[name]
@@ -195,7 +220,7 @@ def _maps(archive: Archive, number: int) -> Rows:
         return restored(maps, archive.array(f"peak_{number}").oindex[rows])
 
     kept = archive.by_sample[f"maps_{number}"]
-    return Rows(read, kept.shape, np.dtype(np.float32))
+    return Rows(read, kept.shape, np.dtype(np.float32), archive.place)
 
 
 def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:

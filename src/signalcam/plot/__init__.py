@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from signalcam.errors import LayoutError, MethodError, MissingExtra
 from signalcam.plot.options import check_options
+from signalcam.summed import summed
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -314,28 +315,46 @@ class Plotter:
     ) -> Axes:  # fmt: skip
         """Draw the mean map over all samples with its standard deviation, over the mean signal.
 
-        Maps are averaged as they are; ``exp.normalized().plot.summary()`` gives each sample the same say.
+        Maps are averaged as they are; ``exp.normalized().plot.summary()`` gives each sample the same say. For the whole
+        store of a job what it has summed up is drawn, also while it runs: no map is read, each was divided by its
+        largest magnitude, and no signal lies behind. Then mean and deviation of images and spectrograms are drawn side
+        by side, of volumes in slices through the middle, of videos in three frames.
 
         Args:
-            by: A curve for each ``"class"`` (the true one), each ``"predicted"`` class, or each ``"outcome"`` (right
-                and wrong); one for all by default.
+            by: A curve for each ``"label"`` (the true class, also called ``"class"``), each ``"predicted"`` class, or
+                each ``"outcome"`` (right and wrong, also called ``"right"``); of a job also for each ``"group"``; one
+                for all by default.
             target: A name; see the class.
             method: A name.
             layer: A name.
             channel: Whose signal is drawn behind, and whose map where maps have a channel axis; the first by
                 default.
-            drawing: ``ax=`` or ``fig=``, ``legend=``, ``line_kws=``, ``band_kws=`` and ``background_kws=``.
+            drawing: ``ax=`` or ``fig=``, ``legend=``, ``line_kws=``, ``band_kws=`` and ``background_kws=``; of images and
+                volumes ``fig=``, ``cmap=``, ``vmin=``, ``vmax=`` and ``colorbar=``.
+
+        Returns:
+            The axes; of images and volumes those of the first mean.
 
         Raises:
-            CamError: The maps are not over time, or there are no labels or classes to tell samples apart by.
+            CamError: The maps are not over one axis and not all of a job's, or there is nothing to tell samples apart by.
 
         Example:
             >>> ax = exp.plot.summary(by="predicted")
         """
+        found, which = None, {"target": target, "method": method, "layer": layer}
+        if len(self._explanation.dims) in (2, 3) and set(self._explanation.dims) != {
+            "time",
+            "channel",
+        }:
+            found = summed(self._explanation)
+        if found is not None:
+            from signalcam.plot.means import MeansDisplay  # noqa: PLC0415 - matplotlib only when drawing
+
+            return self._drawn("summary", MeansDisplay.from_summed(found, by, **which), drawing)
         from signalcam.plot.curves import CurveDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
-        which = {"target": target, "method": method, "layer": layer, "channel": channel}
-        return self._drawn("summary", CurveDisplay.from_explanation(self._explanation, by, **which), drawing)  # fmt: skip
+        display = CurveDisplay.from_explanation(self._explanation, by, **which, channel=channel)
+        return self._drawn("summary", display, drawing)
 
     def curve(
         self, scores: xr.DataArray | xr.Dataset | None = None, *, curve: str | None = None, target: Any = None, layer: Any = None,

@@ -12,6 +12,7 @@ import numpy as np
 from signalcam.errors import InputError, LayoutError, TargetError
 from signalcam.plot.signal import lines_of, numbers_of, time_of
 from signalcam.plot.view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
+from signalcam.summed import Summed, kind_of, summed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#E69F00", "#009E73")
 _DASHES = ("solid", "dashdot", "dotted")  # once every colour is used
 BASELINES = ("random", "input-energy")  # how their names begin
-GROUPS = ("class", "predicted", "outcome")
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,12 @@ class CurveDisplay:
         channel: int | str | None = None,
     ) -> Self:  # fmt: skip
         """Average maps over samples; see ``Plotter.summary``."""
-        if set(exp.dims) - {"time", "channel"}:
-            message = f"a summary is drawn over time, and the maps have axes {', '.join(exp.dims)}. Draw exp.mean() yourself."
+        if len(exp.dims) > 1 and set(exp.dims) != {"time", "channel"}:
+            message = f"a summary is drawn over time or one other axis, and the maps have axes {', '.join(exp.dims)}. Draw exp.mean() yourself, or let a job sum them up."
             raise LayoutError(message)
-        every = selected(exp, target, method, layer)
+        found, which = summed(exp), (target, method, layer)
+        rows = [] if found is None else found.rows(by)
+        every = selected(exp if found is None else found.mean.isel(sample=rows), *which)
         maps, signals, name = _along_time(every, channel)
         check_finite(maps, "the maps hold")
         signed = bool((maps < 0).any()) or exp.provenance.get("signed") == "True"
@@ -106,14 +108,18 @@ class CurveDisplay:
         lost = (
             view.lost("left out") if exp.shapes is None else ""
         )  # no map reaches beyond its sample's end
-        curves = [
-            _curve(group, maps[rows], signals[rows]) for group, rows in _groups(exp, by).items()
-        ]
+        if found is None:
+            curves = [_curve(group, maps[own], signals[own]) for group, own in _groups(exp, by).items()]  # fmt: skip
+            count, behind = len(maps), f"mean of {name}"
+        else:
+            spread, _, _ = _along_time(selected(found.deviation.isel(sample=rows), *which), channel)
+            curves = [_known(found, *each) for each in zip(rows, maps, spread, strict=True)]
+            count, behind = found.counts[0], ""
         ruler, units = Ruler.of(every, dim), exp.layout.units
         where = f", on {name}" if len(exp.dims) > 1 else ""
         return cls(
-            ruler.centres, curves, axis_label(every, dim), view.meaning(), f"mean of {name} ({units})" if units else f"mean of {name}",
-            "\n".join(filter(None, [f"{view.which()}{where}", f"mean ± 1 standard deviation over {len(maps)} samples", lost])), ruler,
+            ruler.centres, curves, axis_label(every, dim), view.meaning(), f"{behind} ({units})" if units and behind else behind,
+            "\n".join(filter(None, [f"{view.which()}{where}", f"mean ± 1 standard deviation over {count} samples", lost])), ruler,
         )  # fmt: skip
 
     @classmethod
@@ -229,6 +235,12 @@ def _curve(name: str, maps: np.ndarray, signals: np.ndarray) -> Curve:
     return Curve(name, *_mean(maps), len(maps), _mean(signals)[0])
 
 
+def _known(found: Summed, row: int, mean: np.ndarray, deviation: np.ndarray) -> Curve:
+    """The curve of a group that a job has summed up."""
+    count = found.counts[row]
+    return Curve(str(found.mean.sample_names[row]), mean, deviation if count > 1 else None, count)
+
+
 def _along_time(exp: Explanation, channel: int | str | None) -> tuple[np.ndarray, np.ndarray, str]:
     """Each sample's map and signal over time, ``(sample, time)``, and which channel that is."""
     dim = time_of(exp)
@@ -245,21 +257,26 @@ def _along_time(exp: Explanation, channel: int | str | None) -> tuple[np.ndarray
 
 def _groups(exp: Explanation, by: str | None) -> dict[str, np.ndarray]:
     """The samples of each group, under its name."""
-    if by is None:
+    kind = kind_of(by)
+    if kind == "all":
         return {"all": np.arange(len(exp))}
-    chosen(by, GROUPS, "grouping")
+    if kind == "group":
+        message = (
+            "groups of samples are known of a whole job alone. Draw that, or use by='predicted'."
+        )
+        raise TargetError(message)
     truth, said = exp.true_classes, exp.classes
-    if truth is None and by != "predicted":
+    if truth is None and kind != "predicted":
         message = f"no labels were given, so samples cannot be told apart by {by!r}. Explain with labels=[...], or use by='predicted'."
         raise TargetError(message)
-    if said is None and by != "class":
+    if said is None and kind != "label":
         message = f"the model's output holds no classes, so samples cannot be told apart by {by!r}. Leave by= out."
         raise TargetError(message)
-    if by == "outcome":
+    if kind == "right":
         known = (np.asarray(truth) >= 0) & (np.asarray(said) >= 0)
         right = np.asarray(truth) == np.asarray(said)
         return {name: np.flatnonzero(each) for name, each in (("right", known & right), ("wrong", known & ~right)) if each.any()}  # fmt: skip
-    index = np.asarray(truth if by == "class" else said)
+    index = np.asarray(truth if kind == "label" else said)
     return {exp.class_name(int(each)): np.flatnonzero(index == each) for each in np.unique(index[index >= 0])}  # fmt: skip
 
 

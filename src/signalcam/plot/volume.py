@@ -131,7 +131,7 @@ class VolumeDisplay:
         _check(exp, style, at, axis, count)
         view = View.of(exp, sample, target, method, layer)
         picture = Picture.of(view, exp.dims)
-        planes = _slices(view, picture, _chosen(view, at)) if style == "slices" else _montage(view, picture, axis, count)  # fmt: skip
+        planes = slices(view, picture, _chosen(view, at)) if style == "slices" else montage(view, picture, axis, count)  # fmt: skip
         note = picture.note if "time" in exp.dims else f"{picture.note} · {_proportions(view)}"
         return cls(view, planes, style, note)
 
@@ -141,7 +141,7 @@ class VolumeDisplay:
     ) -> Self:  # fmt: skip
         """Draw; see ``Plotter.volume`` for the options."""
         heat = Heat.of(self.view, **look)
-        places, width, height = _placed(self.planes, 3 if self.style == "slices" else None)
+        places, width, height = placed(self.planes, 3 if self.style == "slices" else None)
         title = caption(self.view, self.note)
         above = 0.4 + _LINE * len(title.splitlines())
         self.ax_ = ax = axes_for(ax, fig, _WIDE, min(above + (_WIDE - 1.4) * height / width, _TALLEST))  # fmt: skip
@@ -152,10 +152,10 @@ class VolumeDisplay:
             self.picture_.append(ax.imshow(plane.picture, **base))
             self.heat_.append(heat.draw(ax, plane.heat, **drawn | (heat_kws or {})))
             if plane.marks or plane is self.planes[0]:
-                _lettered(ax, plane, left, top)
+                lettered(ax, plane, left, top)
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
-        _named(ax, self.planes, places, self.style)
+        named(ax, self.planes, places, self.style)
         ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         self.bar_ = colour_bar(ax, heat.mappable, self.view) if colorbar else None
         return self
@@ -200,11 +200,13 @@ def _entry(exp: Explanation, dim: str, length: int, value: float) -> int:
     return int(np.abs(places - value).argmin())
 
 
-def _slices(view: View, picture: Picture, cut: tuple[int, ...]) -> list[Plane]:
+def slices(view: View, picture: Picture, cut: tuple[int, ...]) -> list[Plane]:
+    """Cut across each axis at an entry."""
     return [_plane(view, picture, number, cut[number], cut) for number in range(len(cut))]
 
 
-def _montage(view: View, picture: Picture, axis: str | None, count: int) -> list[Plane]:
+def montage(view: View, picture: Picture, axis: str | None, count: int) -> list[Plane]:
+    """Cut across one axis, time by default, at entries from end to end."""
     dims = view.exp.dims
     number = dims.index(axis or ("time" if "time" in dims else dims[0]))
     length = view.heat.shape[number]
@@ -265,7 +267,7 @@ def _proportions(view: View) -> str:
     return f"voxels of {steps} {body.unit}".strip()
 
 
-def _placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:  # fmt: skip
+def placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:  # fmt: skip
     """Where each plane's left and top lie, and how large all are together."""
     high, wide = planes[0].size
     columns = columns or min(len(planes), max(1, round(float(np.sqrt(len(planes) * 1.8 * high / wide)))))  # fmt: skip
@@ -280,7 +282,7 @@ def _placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float,
     return places, width, top - gap
 
 
-def _lettered(ax: Axes, plane: Plane, left: float, top: float) -> None:
+def lettered(ax: Axes, plane: Plane, left: float, top: float) -> None:
     """Write what lies at each side, and mark where the other slices cut."""
     high, wide = plane.size
     places = [(0.5, 0.0, "top"), (0.5, 1.0, "bottom"), (0.0, 0.5, "center"), (1.0, 0.5, "center")]
@@ -295,7 +297,7 @@ def _lettered(ax: Axes, plane: Plane, left: float, top: float) -> None:
         ax.plot([left + across] * 2, [top, top + high], **line)
 
 
-def _named(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], style: str) -> None:
+def named(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], style: str) -> None:
     """Say where each plane lies: below a slice, and in the corner of a tile."""
     ax.set_yticks([])
     ax.tick_params(length=0)

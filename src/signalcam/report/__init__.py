@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from signalcam import store
 from signalcam.errors import InputError, StoreError
-from signalcam.report.contents import summary
+from signalcam.report import whole
+from signalcam.report.contents import groups, summary
 from signalcam.report.notebook import show, thumbnail
 from signalcam.report.packing import packed, size
 from signalcam.report.page import bokeh, page
 from signalcam.report.words import sentence
+from signalcam.summed import summed
 
 if TYPE_CHECKING:
     from signalcam.explanation import Explanation
@@ -40,9 +42,17 @@ def html(exp: Explanation) -> str:
     if not len(exp):
         message = "the result holds no samples, so there is nothing to show. Explain at least one."
         raise InputError(message)
-    _require_little(exp)
-    known = summary(exp)
-    place, data = packed(exp)
+    found = summed(exp)
+    if found is None or not found.counts:
+        some = exp if found is None else exp.isel(sample=slice(0, whole.FIRST))
+        _require_little(some)
+        known, (place, data) = summary(some), packed(some)
+    else:
+        some = whole.first(exp, found, MOST)
+        known, (place, data) = (
+            whole.described(exp, found, some),
+            packed(some, found, whole.shown(found)),
+        )
     return page({**known, "packed": place}, "embedded", data)
 
 
@@ -65,7 +75,7 @@ def write(exp: Explanation, path: str | os.PathLike[str]) -> None:
 
 
 def _require_little(exp: Explanation) -> None:
-    wanted = size(exp)
+    wanted = size(exp, len(groups(exp)))
     if wanted <= MOST:
         return
     fit = len(exp) * MOST // wanted

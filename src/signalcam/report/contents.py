@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from signalcam.native import LayerMaps
 
 _CLOCK = 600  # seconds, from which on a time is told in hours, minutes and seconds
-_GROUPS = 20  # classes of which mean maps are shown, the most frequent first
+GROUPS = 20  # classes of which mean maps are shown, the most frequent first
 
 
 def kind_of(exp: Explanation) -> tuple[str, tuple[str, ...]]:
@@ -84,6 +84,7 @@ def outline(exp: Explanation) -> dict[str, Any]:
         "map_rows": math.prod(exp.input.shape[axis] for axis in exp.map_axes if exp.layout.dims[axis] not in dims),
         "strongest": None,
         "groups": [],
+        "job": None,
         "scores": scored(exp),
         "about": about(exp),
     }  # fmt: skip
@@ -164,7 +165,7 @@ def _by_class(
     if classes is None:
         return []
     known, counts = np.unique(classes[classes >= 0], return_counts=True)
-    wanted = known[np.argsort(-counts, kind="stable")][:_GROUPS]
+    wanted = known[np.argsort(-counts, kind="stable")][:GROUPS]
     return [
         (f"{said}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in wanted
     ]

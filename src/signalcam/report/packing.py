@@ -8,7 +8,7 @@ a picture (0 to 255). The page rounds so; nothing else does.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,20 @@ from signalcam.report.contents import groups, kind_of, settled
 
 if TYPE_CHECKING:
     from signalcam.explanation import Explanation
+    from signalcam.summed import Summed
 
 BLANK = -32768
 _FULL = 32767
 
 
-def packed(exp: Explanation) -> tuple[dict[str, Any], str]:
-    """Everything a page needs: where each record lies in the text, and how its arrays do; the text."""
+def packed(exp: Explanation, found: Summed | None = None, rows: Sequence[int] = ()) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """Everything a page needs: where each record lies in the text, and how its arrays do; the text.
+
+    Args:
+        exp: The result.
+        found: What a job has summed up, in place of the means of the result's samples.
+        rows: The groups of it that are shown.
+    """
     exp = replace(exp, metrics=None)  # or they are cut anew with every sample
     kind, dims = kind_of(exp)
     texts: list[str] = []
@@ -34,7 +41,8 @@ def packed(exp: Explanation) -> tuple[dict[str, Any], str]:
         texts.append(_text(_sample(one, kind, dims)))
         if not shapes or exp.shapes is not None:
             shapes.append(geometry(one))
-    means = [_text(each) for each in _means(exp, dims)]
+    averages = _means(exp, dims) if found is None else _known(found, rows, dims)
+    means = [_text(each) for each in averages]
     about = {
         "samples": [len(each) for each in texts],
         "groups": [len(each) for each in means],
@@ -43,12 +51,12 @@ def packed(exp: Explanation) -> tuple[dict[str, Any], str]:
     return about, "".join((*texts, *means))
 
 
-def size(exp: Explanation) -> int:
-    """About how many characters ``packed`` would make, seen without reading the input."""
+def size(exp: Explanation, averaged: int) -> int:
+    """About how many characters ``packed`` would make with the means of some groups, seen without reading anything."""
     kind, dims = kind_of(exp)
     rows = int(np.prod([exp.input.shape[exp.layout.dims.index(dim)] for dim in exp.dims if dim not in dims]))  # fmt: skip
     maps = sum(each.values.size * (rows if len(each.grid) < len(exp.dims) else 1) for each in exp.layers)  # fmt: skip
-    mean = maps // max(len(exp), 1) * 4 * len(groups(exp))
+    mean = maps // max(len(exp), 1) * 4 * averaged
     shape = exp.input.shape
     drawn = [shape[axis] for axis in exp.map_axes]
     values = int(np.prod(shape)) * 2
@@ -118,8 +126,21 @@ def _means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
         for t, m, y in np.ndindex(len(exp.targets), len(exp.methods), len(maps)):
             own = maps[y][rows, t, m]
             packs += [_even(own.mean(axis=0)), _even(own.std(axis=0))]
-        scales = np.asarray([step for _, step in packs])
-        yield scales.tobytes() + b"".join(values.tobytes() for values, _ in packs)
+        yield _record(packs)
+
+
+def _known(found: Summed, rows: Sequence[int], dims: tuple[str, ...]) -> Iterator[bytes]:
+    """The same of what a job has summed up."""
+    mean, spread = ([settled(each, layer, dims)[0] for layer in each.layers] for each in (found.mean, found.deviation))  # fmt: skip
+    asked = list(np.ndindex(len(found.mean.targets), len(found.mean.methods), len(mean)))
+    for row in rows:
+        packs = [_even(maps[y][row, t, m]) for t, m, y in asked for maps in (mean, spread)]
+        yield _record(packs)
+
+
+def _record(packs: Sequence[tuple[np.ndarray, float]]) -> bytes:
+    scales = np.asarray([step for _, step in packs])
+    return scales.tobytes() + b"".join(values.tobytes() for values, _ in packs)
 
 
 def _even(values: np.ndarray) -> tuple[np.ndarray, float]:

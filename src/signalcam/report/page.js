@@ -240,7 +240,7 @@ function wordsOf(known, mark, row) {
     },
     say(choice, text, top, layout) {
       id("summary").textContent = text;
-      const unit = summary.meaning ? ` (${summary.meaning})` : "", against = summary.signed ? "against / for" : "for";
+      const scaled = mark && summary.job ? "each map divided by its largest" : summary.meaning, unit = scaled ? ` (${scaled})` : "", against = summary.signed ? "against / for" : "for";
       const range = summary.signed ? `-${spelt(top)} to ${spelt(top)}` : `0 to ${spelt(top)}`;
       if (mark && !layout && element("shows").value === "deviation") {
         id("meaning").textContent = `Colour: how far the evidence for ${question(choice)}${unit} deviates over these samples, 0 to ${spelt(top)} in what is shown.`;
@@ -289,6 +289,7 @@ function tabs(opened) {
     next.focus();
     next.click();
   });
+  return open;
 }
 
 async function panelIn(known, source, id, item, name, row) {
@@ -317,7 +318,7 @@ function reader() {
 async function begin() {
   const known = JSON.parse(element("known").textContent), { summary } = known;
   const source = known.source === "embedded" ? embedded(summary, element("data").textContent) : served(reader());
-  let row = null, panel = null, means = null, trust = null;
+  let row = null, panel = null, means = null, trust = null, overview = null;
   element("sentence").textContent = summary.sentence;
   element("tab-means").hidden = !summary.groups.length && !summary.scores;
   element("averaged").hidden = !summary.groups.length;
@@ -377,7 +378,9 @@ async function begin() {
     if (!summary.groups.length) return;
     means ??= await panelIn(known, source, "means", known.means, "mean", () => null);
     element("means").setAttribute("aria-label", "Figure of the mean map; its heat is described below");
-    await means.show({ group: Number(element("group").value), ...chosenIn("mean-") });
+    const group = Number(element("group").value);
+    if (overview) await overview(chosenIn("mean-"), group);
+    await means.show({ group, ...chosenIn("mean-") });
   }
 
   panel = await panelIn(known, source, "figure", known.figure, "map", () => row);
@@ -389,7 +392,8 @@ async function begin() {
   element("mean-slice").addEventListener("input", guarded(() => means.at(Number(element("mean-slice").value))));
   element("next").addEventListener("click", guarded(() => table.step(1)));
   element("previous").addEventListener("click", guarded(() => table.step(-1)));
-  tabs(guarded((name) => name === "means" ? openMeans() : null));
+  if (summary.job) document.querySelector("[role=tablist]").prepend(element("tab-means"));
+  const opened = tabs(guarded((name) => name === "means" ? openMeans() : name === "samples" && summary.job ? shownSample() : null));
 
   function keys(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -407,6 +411,11 @@ async function begin() {
   element("page-samples").classList.toggle("alone", alone);
   element("page-samples").classList.toggle("scored", !alone && Boolean(summary.scores));
   await table.open();
+  if (summary.job) {
+    overview = overviewOf(known, source, (group) => { element("group").value = group; element("group").dispatchEvent(new Event("change")); });
+    element("every").hidden = false;
+    await opened(element("tab-means"));
+  }
   document.documentElement.dataset.ready = performance.now().toFixed(0);
 }
 

@@ -33,7 +33,15 @@ import numpy as np
 
 from signalcam.errors import MissingExtra
 
-_SCRIPTS = ("numbers.js", "sources.js", "figures.js", "table.js", "trust.js", "page.js")
+_SCRIPTS = (
+    "numbers.js",
+    "sources.js",
+    "figures.js",
+    "table.js",
+    "trust.js",
+    "overview.js",
+    "page.js",
+)
 _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 

@@ -1,0 +1,193 @@
+"""Mean maps of pictures and volumes, and the deviation around them, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure, FigureBase
+
+from signalcam.plot.picture import Picture
+from signalcam.plot.view import (
+    DARK_TO_LIGHT,
+    DIVERGING,
+    Ruler,
+    View,
+    axis_label,
+    check_finite,
+    is_a,
+    largest,
+    selected,
+)
+from signalcam.plot.volume import Plane, lettered, montage, named, placed, slices
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import SubFigure
+    from matplotlib.image import AxesImage
+
+    from signalcam.summed import Summed
+
+_SPREAD = "viridis"  # of deviations, which no map of evidence has
+_SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
+_WIDE = 4.2  # inches, of a panel
+_LOWEST = 3.2  # inches, of a figure: the bars' words need them
+_FRAMES = 3  # of a video
+
+
+@dataclass
+class MeansDisplay:
+    """A row for each group: its mean map, and the standard deviation around it.
+
+    Args:
+        names: Of the groups, with how many samples each has.
+        means: Their mean maps.
+        deviations: The standard deviations.
+        title: Above all.
+
+    Attributes:
+        heat_: What was drawn, the mean and the deviation of the first group first; of a volume each slice.
+        bar_: The colour bars of both.
+        ax_: Where the first mean was drawn.
+        figure_: The figure.
+    """
+
+    names: list[str]
+    means: list[View]
+    deviations: list[View]
+    title: str
+    heat_: list[AxesImage] = field(init=False, default_factory=list)
+    bar_: list[Colorbar] = field(init=False, default_factory=list)
+    ax_: Axes = field(init=False)
+    figure_: Figure | SubFigure = field(init=False)
+
+    @classmethod
+    def from_summed(
+        cls, found: Summed, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None
+    ) -> Self:  # fmt: skip
+        """Take what a job has summed up; see ``Plotter.summary``."""
+        rows = found.rows(by)
+        mean, deviation = (
+            selected(each.isel(sample=rows), target, method, layer)
+            for each in (found.mean, found.deviation)
+        )
+        maps = mean.maps.values[:, 0, 0, 0]
+        check_finite(maps, "the means hold")
+        signed = bool((maps < 0).any()) or mean.provenance.get("signed") == "True"
+        means = [View(mean, each, signed) for each in maps]
+        spread = [View(deviation, each, signed=False) for each in deviation.maps.values[:, 0, 0, 0]]
+        names = [f"{mean.sample_names[i]} (n = {found.counts[row]})" for i, row in enumerate(rows)]
+        title = f"{means[0].which()}\nmean and standard deviation over {found.counts[0]} samples"
+        return cls(names, means, spread, title)
+
+    def plot(
+        self, *, fig: Figure | SubFigure | None = None, cmap: Any = None, vmin: float | None = None, vmax: float | None = None,
+        colorbar: bool = True,
+    ) -> Self:  # fmt: skip
+        """Draw; see ``Plotter.summary`` for the options."""
+        first = self.means[0]
+        high = 0.85 * _WIDE * _shape(first) + 0.6  # the bars and names take the rest
+        page = Figure(figsize=(2 * _WIDE + 2, max(len(self.names) * high + 1, _LOWEST)), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")  # fmt: skip
+        panels = page.subplots(len(self.names), 2, squeeze=False)
+        self.figure_, self.ax_ = page, panels[0, 0]
+        columns = (
+            (self.means, first.colours(cmap or (DIVERGING if first.signed else DARK_TO_LIGHT)), first.meaning()),
+            (self.deviations, self.deviations[0].colours(_SPREAD), "standard deviation"),
+        )  # fmt: skip
+        for place, (views, colours, said) in enumerate(columns):
+            ends = (vmin, vmax) if place == 0 else (None, None)
+            look = {"cmap": colours, "norm": _scale(views, *ends)}
+            drawn = [_panel(ax, view, look) for ax, view in zip(panels[:, place], views, strict=True)]  # fmt: skip
+            self.heat_ += [artist for each in drawn for artist in each]
+            if colorbar:
+                bar = page.colorbar(drawn[0][0], ax=panels[:, place], pad=0.02, aspect=30)
+                bar.set_label(said, parse_math=False)
+                self.bar_.append(bar)
+        self._say(page, panels)
+        return self
+
+    def _say(self, page: Any, panels: np.ndarray) -> None:
+        """Whose maps these are, above each row and above all."""
+        for name, (left, right) in zip(self.names, panels, strict=True):
+            left.set_title(f"{name}: mean", fontsize="medium", loc="left", parse_math=False)
+            right.set_title("standard deviation", fontsize="medium", loc="left")
+        page.suptitle(self.title, fontsize="medium", x=0.01, ha="left", parse_math=False)
+
+
+def _scale(views: list[View], vmin: float | None, vmax: float | None) -> Normalize:
+    """One scale for all groups."""
+    return max(views, key=lambda view: largest(view.heat)).scale(vmin, vmax)
+
+
+def _shape(view: View) -> float:
+    """How high a panel is, of its width."""
+    if view.heat.ndim == 3:
+        _, width, height = _laid(view)
+        return height / width
+    up, across = _axes(view)
+    return 0.6 if _aspect(view, up, across) == "auto" else view.heat.shape[view.exp.dims.index(up)] / view.heat.shape[view.exp.dims.index(across)]  # fmt: skip
+
+
+def _axes(view: View) -> tuple[str, str]:
+    """What runs up and across: time goes across."""
+    dims = view.exp.dims
+    if "time" in dims:
+        return next(dim for dim in dims if dim != "time"), "time"
+    return ("height", "width") if {"height", "width"} <= set(dims) else (dims[0], dims[1])
+
+
+def _aspect(view: View, up: str, across: str) -> Literal["equal", "auto"]:
+    """Whether a step up is as long as one across."""
+    high, wide = (np.ptp(Ruler.of(view.exp, dim).edges) for dim in (up, across))
+    alike = "time" not in (up, across) and view.exp.layout.unit(up) == view.exp.layout.unit(across)
+    return "equal" if alike and 1 / _SLENDER < wide / high < _SLENDER else "auto"
+
+
+def _panel(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
+    return _image(ax, view, look) if view.heat.ndim == 2 else _volume(ax, view, look)
+
+
+def _image(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
+    """A picture, its first row on top; a spectrogram, its first row at the bottom."""
+    up, across = _axes(view)
+    rising = across == "time"
+    rows, columns = Ruler.of(view.exp, up), Ruler.of(view.exp, across)
+    heat = view.heat if view.exp.dims == (up, across) else view.heat.T
+    extent = (*columns.edges, *(rows.edges if rising else rows.edges[::-1]))
+    drawn = ax.imshow(heat, extent=extent, origin="lower" if rising else "upper", aspect=_aspect(view, up, across), **look)  # fmt: skip
+    for axis, ruler, dim in ((ax.yaxis, rows, up), (ax.xaxis, columns, across)):
+        ruler.label(axis)
+        axis.set_label_text(axis_label(view.exp, dim), parse_math=False)
+    ax.set_xlim(*sorted(columns.edges))
+    ax.label_outer()
+    return [drawn]
+
+
+def _laid(view: View) -> tuple[list[tuple[Plane, tuple[float, float]]], float, float]:
+    """Slices through the middle, or frames; where their left and top lie, and how large all are together."""
+    picture = Picture(view.heat, "")
+    if "time" in view.exp.dims:
+        length = view.heat.shape[view.exp.dims.index("time")]
+        planes = montage(view, picture, "time", min(_FRAMES, length))
+    else:
+        planes = slices(view, picture, tuple(n // 2 for n in view.heat.shape))
+    places, width, height = placed(planes, _FRAMES)
+    return list(zip(planes, places, strict=True)), width, height
+
+
+def _volume(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
+    laid, width, height = _laid(view)
+    drawn = [
+        ax.imshow(plane.heat, extent=(left, left + plane.size[1], top + plane.size[0], top), aspect="equal", **look)
+        for plane, (left, top) in laid
+    ]  # fmt: skip
+    for plane, (left, top) in laid:
+        if plane.marks or plane is laid[0][0]:
+            lettered(ax, plane, left, top)
+    ax.set_xlim(0, width)
+    ax.set_ylim(height, 0)
+    named(ax, [plane for plane, _ in laid], [place for _, place in laid], "slices")
+    return drawn
