@@ -11,10 +11,12 @@ import numpy as np
 
 from signalcam.data import Batch, Reader, Windows
 from signalcam.data import open as open_data
+from signalcam.data.gathering import class_of
 from signalcam.errors import InputError, JobError
 from signalcam.jobs.job import Job
 from signalcam.layout import Layout
 
+_AGREED = ("sampling_rate", "channel_names", "units")
 _MOST = 1000  # groups that are summed up: each holds maps in memory
 
 
@@ -35,7 +37,8 @@ class _Labelled:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         batch = self.reader.read(numbers)
-        return replace(batch, labels=tuple(self.labels[list(batch.numbers)].tolist()))
+        own = self.labels[list(batch.numbers)].tolist()
+        return replace(batch, labels=tuple(map(class_of, own)))
 
 
 def reader_of(job: Job) -> Reader:
@@ -51,18 +54,24 @@ def reader_of(job: Job) -> Reader:
         options["labels"] = job.data.labels
     where = [str(job.path(each)) for each in _several(job.data.path)]
     path = where[0] if isinstance(job.data.path, str) else where
+    how = {"format": job.data.format, "windows": _windows(job), **options}
     try:
-        reader = open_data(path, format=job.data.format, windows=_windows(job), **options)
+        reader = open_data(path, **how)
+        if (said := _said(job, reader.layout)) is not None:
+            reader = open_data(path, layout=said, **how)
     except TypeError as error:
         message = f"data cannot be opened so ({error}). See what signalcam.data.open takes."
         raise JobError(message) from error
-    if not len(reader):
-        message = f"{path} holds no samples. Give data with at least one."
-        raise JobError(message)
     if not own:
         return reader
     labels, mark = _one_each(job, "labels", len(reader))
     return _Labelled(reader, labels, reader.fingerprint + mark)
+
+
+def _said(job: Job, told: Layout | None) -> Layout | None:
+    """What the job says of rate, channels and units, for axes that the data name: they must not say otherwise."""
+    said = {name: each for name, each in job.layout.told.items() if name in _AGREED}
+    return Layout(told.dims, **said) if told and said else None
 
 
 def _several(path: str | tuple[str, ...]) -> tuple[str, ...]:
