@@ -1,5 +1,6 @@
 """What would be read with wrong numbers, or in part, and nobody told: each is put right, or told by sample."""
 
+import h5py
 import nibabel
 import numpy as np
 import pyarrow as pa
@@ -113,6 +114,20 @@ def test_a_picture_of_16_bits_keeps_its_shades(tmp_path, suffix):
     small = sc.data.open(tmp_path / f"a{suffix}", size=(3, 4)).read([0])
     assert small.inputs.shape == (1, 3, 4, 3)
     assert 0.2 < small.inputs.mean() < 0.8
+
+
+def test_arrays_of_matlab_have_their_axes_as_matlab_shows_them(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(5, 2, 30)), np.arange(5.0)[:, None]
+    with h5py.File(tmp_path / "x.mat", "w", userblock_size=512) as file:  # as save -v7.3 does
+        for name, values in (("x", x), ("y", y)):
+            file.create_dataset(name, data=values.T).attrs["MATLAB_class"] = np.bytes_("double")
+    reader = sc.data.open(tmp_path / "x.mat")
+    batch = reader.read([4, 0, 1])
+    assert len(reader) == 5
+    np.testing.assert_array_equal(batch.inputs, x[[4, 0, 1]])
+    assert batch.labels == (4, 0, 1)
+    windows = sc.data.open(tmp_path / "x.mat", inputs="x", windows=10, layout="batch _ channel time")  # fmt: skip
+    np.testing.assert_array_equal(windows.read([2]).inputs[0], x[..., 20:30])
 
 
 @pytest.mark.parametrize("kind", ["float32", "int32"])

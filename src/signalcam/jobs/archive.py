@@ -195,8 +195,10 @@ class Archive:
 
     def status(self) -> dict[int, int]:
         """How many samples failed in each unit that is done; ``QUARANTINED`` where it was given up."""
-        found = {unit: int.from_bytes(each.read_bytes(), "little") for unit, each in sorted(self.committed().items())}  # fmt: skip
-        return {unit: code if code == QUARANTINED else code - 1 for unit, code in found.items()}
+        found = {unit: each.read_bytes() for unit, each in sorted(self.committed().items())}
+        # a file that a power cut left empty, short or full of zeros says nothing
+        codes = {unit: int.from_bytes(raw, "little") for unit, raw in found.items() if len(raw) == 4 and any(raw)}  # fmt: skip
+        return {unit: code if code == QUARANTINED else code - 1 for unit, code in codes.items()}
 
     def pending(self) -> list[int]:
         """The units to do."""

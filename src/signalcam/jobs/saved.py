@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.align import Axis
-from signalcam.errors import CamError
+from signalcam.errors import CamError, StoreError
 from signalcam.explanation import Explanation
 from signalcam.jobs.aggregate import decoded
 from signalcam.jobs.archive import Archive
@@ -75,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> Explanation:
     facts = archive.about["facts"]
 
     def whole(name: str) -> np.ndarray | None:
-        return archive.group[name][...] if name in archive.by_sample else None
+        return _rows(archive, name, ...) if name in archive.by_sample else None
 
     names = whole("sample")
     return Explanation(
@@ -100,13 +100,27 @@ def _layer(archive: Archive, number: int) -> LayerMaps:
     kept, about = archive.by_sample[f"maps_{number}"], archive.about["facts"]["layers"][number]
 
     def read(rows: np.ndarray) -> np.ndarray:
-        maps = decoded(archive.group[f"maps_{number}"].oindex[rows])
-        peak = archive.group[f"peak_{number}"].oindex[rows]
+        maps = decoded(_rows(archive, f"maps_{number}", rows))
+        peak = _rows(archive, f"peak_{number}", rows)
         whole: np.ndarray = maps * peak.reshape(*peak.shape, *[1] * (maps.ndim - 3))
         return whole.astype(np.float32)
 
     values: Any = Rows(read, kept.shape, np.dtype(np.float32))
     return LayerMaps(about["name"], values, tuple(Axis(**axis) for axis in about["grid"]))
+
+
+def _rows(archive: Archive, name: str, rows: Any) -> np.ndarray:
+    """Some rows of an array.
+
+    Raises:
+        StoreError: A file of it is damaged.
+    """
+    try:
+        found: np.ndarray = archive.group[name].oindex[rows]
+    except Exception as error:  # whatever a decoder makes of a torn file
+        message = f"{archive.place / name} is damaged ({' '.join(str(error).split())[:300]}). Restore it from a copy, or move the store away and run the job again."
+        raise StoreError(message) from error
+    return found
 
 
 def _input(archive: Archive) -> Rows | np.ndarray:
