@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from signalcam.layout import DUMMY, Layout
 from signalcam.store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
+_ABOUT = {"digest", "samples", "job", "identity", "facts", "groups"}
 _TEXT = np.dtypes.StringDType()
 
 
@@ -53,12 +54,14 @@ class Archive:
         Raises:
             StoreError: It is no job's store that this version can read.
         """
-        try:
+        version, about, whole = 0, {}, False
+        with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads((place / "zarr.json").read_text(encoding="utf-8"))["attributes"]
             version, about = found["signalcam"], found["job"]
-        except (OSError, ValueError, KeyError, TypeError):
+            whole = version > FORMAT or set(about) >= _ABOUT
+        if not whole:
             message = f"{place} exists and is no whole store of a job. Give another output, or move it away; nothing was changed."
-            raise StoreError(message) from None
+            raise StoreError(message)
         if version > FORMAT:
             message = f"{place} was made by a newer SignalCAM (format {version}; this one knows {FORMAT}). Upgrade signalcam."
             raise StoreError(message)

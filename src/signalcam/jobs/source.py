@@ -58,7 +58,7 @@ def reader_of(job: Job) -> Reader:
     try:
         reader = open_data(path, **how)
         if (said := _said(job, reader.layout)) is not None:
-            reader = open_data(path, layout=said, **how)
+            reader = open_data(path, **how | {"layout": said})
     except TypeError as error:
         message = f"data cannot be opened so ({error}). See what signalcam.data.open takes."
         raise JobError(message) from error
@@ -85,7 +85,8 @@ def _windows(job: Job) -> Windows | float | None:
     try:
         return Windows(**asked)
     except (TypeError, InputError) as error:
-        message = f"data.windows: {error} Write, for instance, windows = {{ length = 10.0, stride = 5.0 }}."
+        said = str(error).replace("Windows.__init__() ", "").rstrip(".")
+        message = f"data.windows: {said}. Write, for instance, windows = {{ length = 10.0, stride = 5.0 }}."
         raise JobError(message) from error
 
 

@@ -25,7 +25,7 @@ from signalcam.jobs import aggregate, loading
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
 from signalcam.jobs.source import groups_of, reader_of
-from signalcam.layout import Layout
+from signalcam.layout import Layout, check_layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
 _log = logging.getLogger("signalcam")
@@ -119,6 +119,7 @@ class Worker:
         plain = {name: each for name, each in vars(exp.layout).items() if each is not None}
         said = {name: each for name, each in self.job.layout.told.items() if name != "dims"}
         layout = Layout(**plain | said)
+        check_layout(layout, exp.input.shape)
         known = {
             "layers": [
                 {"name": each.name, "grid": [vars(axis) for axis in each.grid]}
