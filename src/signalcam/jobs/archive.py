@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -183,11 +183,23 @@ class Archive:
         """
         numbers = self.rows(unit)
         with writing(self.place):
+            if (
+                unit == self.units - 1
+            ):  # it may be short of its files, which are then read before they are written
+                self._remove(unit, rows)
             for name, values in rows.items():
                 self.group[name][numbers.start : numbers.stop] = values
             for name, values in sums.items():
                 self.group[f"unit/{name}"][unit] = values
             self.group["unit/status"][unit] = QUARANTINED if failed == QUARANTINED else failed + 1
+
+    def _remove(self, unit: int, names: Iterable[str]) -> None:
+        """Take away what a run that was cut off left of a unit: it may be torn."""
+        for name in names:
+            left = self.place / name / "c" / str(unit)
+            if left.is_dir():
+                shutil.rmtree(left)
+            left.unlink(missing_ok=True)
 
     def committed(self) -> dict[int, Path]:
         """The units with a status, done or quarantined, and the files that say so."""

@@ -17,7 +17,7 @@ from signalcam.explanation import Explanation
 from signalcam.jobs.aggregate import decoded
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
-from signalcam.jobs.source import fingerprint_of, reader_of
+from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
 from signalcam.layout import Layout
 from signalcam.native import LayerMaps
 
@@ -137,7 +137,7 @@ def _input(archive: Archive) -> Rows | np.ndarray:
         return np.broadcast_to(np.float32(np.nan), shape)
 
     def read(rows: np.ndarray) -> np.ndarray:
-        batch = reader.read(rows.tolist())
+        batch = of_shape(reader.read(rows.tolist()), shape[1:])
         values = np.full(
             (len(rows), *shape[1:]), np.nan if np.dtype(dtype).kind == "f" else 0, dtype
         )

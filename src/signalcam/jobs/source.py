@@ -41,6 +41,28 @@ class _Labelled:
         return replace(batch, labels=tuple(map(class_of, own)))
 
 
+@dataclass(frozen=True)
+class _Turned:
+    """A reader whose samples come with their axes in another order."""
+
+    reader: Reader
+    layout: Layout
+    order: tuple[int, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return self.reader.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        batch = self.reader.read(numbers)
+        samples = [np.ascontiguousarray(np.transpose(each, self.order)) for each in batch.inputs]
+        inputs = samples if isinstance(batch.inputs, list) or not samples else np.stack(samples)
+        return replace(batch, inputs=inputs, layout=self.layout)
+
+
 def reader_of(job: Job) -> Reader:
     """Open a job's data.
 
@@ -62,6 +84,7 @@ def reader_of(job: Job) -> Reader:
     except TypeError as error:
         message = f"data cannot be opened so ({error}). See what signalcam.data.open takes."
         raise JobError(message) from error
+    reader = _turned(reader, job)
     if not own:
         return reader
     labels, mark = _one_each(job, "labels", len(reader))
@@ -72,6 +95,18 @@ def _said(job: Job, told: Layout | None) -> Layout | None:
     """What the job says of rate, channels and units, for axes that the data name: they must not say otherwise."""
     said = {name: each for name, each in job.layout.told.items() if name in _AGREED}
     return Layout(told.dims, **said) if told and said else None
+
+
+def _turned(reader: Reader, job: Job) -> Reader:
+    """Bring the axes that the data name into the order that the job says."""
+    told = reader.layout
+    if told is None or job.layout.dims is None:
+        return reader
+    wanted = Layout(job.layout.dims).dims
+    if wanted == told.dims or sorted(wanted) != sorted(told.dims):
+        return reader
+    order = tuple(told.dims.index(dim) - 1 for dim in wanted[1:])
+    return _Turned(reader, replace(told, dims=wanted), order)
 
 
 def _several(path: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -88,6 +123,22 @@ def _windows(job: Job) -> Windows | float | None:
         said = str(error).replace("Windows.__init__() ", "").rstrip(".")
         message = f"data.windows: {said}. Write, for instance, windows = {{ length = 10.0, stride = 5.0 }}."
         raise JobError(message) from error
+
+
+def of_shape(batch: Batch, shape: Sequence[int]) -> Batch:
+    """A batch without the samples of another shape than the job's first; these are told."""
+    wrong = {
+        number: f"its shape is {each.shape}, and {tuple(shape)} is expected. Cut or pad it, or leave it out."
+        for number, each in zip(batch.numbers, batch.inputs, strict=True)
+        if tuple(each.shape) != tuple(shape)
+    }
+    if not wrong:
+        return batch
+    kept = [place for place, number in enumerate(batch.numbers) if number not in wrong]
+    labels, names = (None if each is None else tuple(each[place] for place in kept) for each in (batch.labels, batch.names))  # fmt: skip
+    inputs = np.stack([batch.inputs[place] for place in kept]) if kept else np.empty(0)
+    numbers = tuple(batch.numbers[place] for place in kept)
+    return Batch(inputs, numbers, labels, names, {**batch.failed, **wrong}, batch.layout)
 
 
 def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:

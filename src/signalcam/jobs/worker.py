@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ from signalcam.explanation import Explanation
 from signalcam.jobs import aggregate, loading
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
-from signalcam.jobs.source import groups_of, reader_of
+from signalcam.jobs.source import groups_of, of_shape, reader_of
 from signalcam.layout import Layout, check_layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
@@ -58,9 +59,8 @@ class Worker:
     @cached_property
     def layout(self) -> Layout | None:
         """What the job says of the axes, else the data."""
-        told = self.reader.layout
-        said = self.job.layout.told
-        if "dims" in said or told is None:
+        told, said = self.reader.layout, self.job.layout.told
+        if told is None or ("dims" in said and Layout(said["dims"]).dims != told.dims):
             return Layout(**said) if "dims" in said else None
         return Layout(
             **{name: each for name, each in vars(told).items() if each is not None} | said
@@ -105,14 +105,15 @@ class Worker:
         Raises:
             JobError: None of the first samples can be explained.
         """
-        reason = "there are no samples"
+        reasons: list[str] = []
         for number in range(min(_TRIED, len(self.reader))):
             explained, failed = self.explained(self.explainer, [number], stop=False)
             if explained:
                 named = self.reader.read([number]).names is not None
                 return self._facts(explained[0][1]) | {"named": named}
-            reason = failed[number]
-        message = f"none of the first {min(_TRIED, len(self.reader))} samples could be explained: {reason}"
+            reasons.append(failed[number])
+        often = Counter(reasons).most_common(1)[0][0].rstrip(".")
+        message = f"none of the first {len(reasons)} samples could be explained: {often}.{_axes(self.layout)}"
         raise JobError(message)
 
     def _facts(self, exp: Explanation) -> dict[str, Any]:
@@ -171,6 +172,8 @@ class Worker:
         """Explain some samples; where that fails, halves of them, down to those at fault and why."""
         try:
             batch = self.reader.read(numbers)
+            if explainer is not self.explainer:  # not the first sample, whose shape the others have
+                batch = of_shape(batch, self.archive.about["facts"]["input"][0])
             exp = self._quietly(explainer, batch) if batch.numbers else None
         except Exception as error:  # whatever one sample does must not end a night's work
             if len(numbers) == 1 and stop:
@@ -226,6 +229,11 @@ def _fill(
 
 def _stored(maps: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     return np.rint(maps * 255).astype(dtype) if dtype.kind == "u" else maps.astype(dtype)
+
+
+def _axes(layout: Layout | None) -> str:
+    """Which axes the model was given, as another order of them is what goes wrong most often."""
+    return f" Axes are {' '.join(layout.dims)!r}; [layout] dims may order them otherwise." if layout else ""  # fmt: skip
 
 
 def _reason(error: Exception) -> str:
