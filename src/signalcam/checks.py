@@ -123,4 +123,8 @@ def _class_indices(labels: Sequence[Any], names: Sequence[str] | None) -> np.nda
     except (TypeError, ValueError) as error:
         message = "labels must be one class index or name a sample, not rows of them. Pass y.argmax(1) for one-hot."
         raise InputError(message) from error
+    broken = [label for label, index in zip(labels, plain, strict=True) if label != index]
+    if broken:
+        message = f"label {broken[0]} is no class. Pass whole numbers, and leave labels out where they are measurements."
+        raise InputError(message)
     return np.asarray([class_index(each, names) for each in plain])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
+from signalcam.errors import InputError
 from signalcam.layout import Layout
+
+_SIZED = {b"RIFF": "little", b"FORM": "big"}  # WAV and AIFF say how long they are, in bytes
+_UNKNOWN = 2**31 - 1  # and more: written to a pipe, whose end was not known
 
 
 def open_audio(path: str, *, mono: bool = False) -> Record:
@@ -17,6 +24,7 @@ def open_audio(path: str, *, mono: bool = False) -> Record:
         mono: Take the mean of the channels.
     """
     soundfile = needed("soundfile", "sound files")
+    _check_whole(path)
     about = soundfile.info(path)
     channels = 1 if mono else about.channels
     layout = Layout("batch channel time", float(about.samplerate))
@@ -29,3 +37,14 @@ def open_audio(path: str, *, mono: bool = False) -> Record:
         return np.ascontiguousarray(sound.mean(axis=1, keepdims=True).T if mono else sound.T)
 
     return Record((channels, int(about.frames)), layout, read)
+
+
+def _check_whole(path: str) -> None:
+    """Refuse a file that was cut off, whose end libsndfile would take for the end of the sound."""
+    with Path(path).open("rb") as file:
+        start = file.read(8)
+    order: Any = _SIZED.get(start[:4])
+    said, size = int.from_bytes(start[4:], order or "big") + 8, Path(path).stat().st_size
+    if order and size < said < _UNKNOWN:
+        message = f"it ends after {size} of {said} bytes."
+        raise InputError(message)

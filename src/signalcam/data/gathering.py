@@ -49,8 +49,15 @@ def assembled(
     arrays = [array for array, _, _ in rows]
     alike = len({array.shape for array in arrays}) == 1
     inputs = np.stack(arrays) if alike else arrays or np.empty(0)
-    labels, names = (tuple(row[which] for row in rows) for which in (1, 2))
+    labels, names = tuple(class_of(row[1]) for row in rows), tuple(row[2] for row in rows)
     return Batch(inputs, kept, _known(labels), _known(names), dict(failed), layout)
+
+
+def class_of(label: Any) -> Any:
+    """A label; a class by its number also where the number has a decimal point, and none where it is NaN."""
+    if not isinstance(label, float):
+        return label
+    return int(label) if label.is_integer() else None if np.isnan(label) else label
 
 
 def _known(values: tuple[Any, ...]) -> tuple[Any, ...] | None:

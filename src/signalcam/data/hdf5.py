@@ -37,6 +37,7 @@ class Dataset:
         shape: Of the dataset.
         dims: The labels of its axes, empty where there is none.
         attrs: Its attributes.
+        turned: Whether its axes lie in the file in reverse, as MATLAB writes them.
     """
 
     path: str
@@ -44,10 +45,16 @@ class Dataset:
     shape: tuple[int, ...]
     dims: tuple[str, ...]
     attrs: Mapping[str, Any]
+    turned: bool = False
 
     def __getitem__(self, rows: Any) -> Any:
         with needed("h5py", "HDF5 files").File(self.path, "r") as file:
-            return file[self.name][rows]
+            if not self.turned:
+                return file[self.name][rows]
+            chosen = rows if isinstance(rows, tuple) else (rows,)
+            rest = (slice(None),) * (len(self.shape) - len(chosen))
+            column = (0,) * (file[self.name].ndim - len(self.shape))
+            return file[self.name][(*chosen, *rest, *column)[::-1]].T
 
 
 def _about(dataset: Dataset) -> Layout | None:
@@ -66,9 +73,17 @@ def _datasets(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
 
     def keep(name: str, each: Any) -> None:
         if isinstance(each, h5py.Dataset):
-            dims = tuple(axis.label for axis in each.dims)
-            found[name] = Dataset(path, name, each.shape, dims, dict(each.attrs))
+            found[name] = _described(path, name, each)
 
     with h5py.File(path, "r") as file:
         file.visititems(keep)
     return found
+
+
+def _described(path: str, name: str, each: Any) -> Dataset:
+    """A dataset with its axes as they were written; a column of MATLAB's has one."""
+    dims = tuple(axis.label for axis in each.dims)
+    if "MATLAB_class" not in each.attrs:
+        return Dataset(path, name, each.shape, dims, dict(each.attrs))
+    shape = each.shape[::-1]
+    return Dataset(path, name, shape[:1] if shape[1:] == (1,) else shape, (), dict(each.attrs), turned=True)  # fmt: skip

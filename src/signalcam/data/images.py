@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
+from signalcam.errors import InputError
 from signalcam.layout import Layout
 
-_WHITE = 255.0  # of eight bits
+_WHITE, _DEEP_WHITE = 255.0, 65535.0  # of 8 bits, and of 16
+_DEEP = ("I", "F")  # how Pillow calls what has more than eight bits begins
 
 
 def open_image(path: str, *, mode: str = "RGB", size: tuple[int, int] | None = None) -> Record:
-    """Open an image; values of eight bits are brought to 0 .. 1.
+    """Open an image; values of 8 bits, and of 16 in one channel, are brought to 0 .. 1.
 
     Args:
         path: The file.
@@ -23,15 +27,28 @@ def open_image(path: str, *, mode: str = "RGB", size: tuple[int, int] | None = N
 
     def read(_start: int, _stop: int) -> np.ndarray:
         with pillow.open(path) as file:
-            image = file if file.mode == mode else file.convert(mode)
+            image = _converted(pillow, file, mode)
             if size is not None:
                 image = image.resize(size[::-1], pillow.Resampling.BILINEAR)
             pixels = np.asarray(image)
         scaled = pixels / np.float32(_WHITE) if pixels.dtype == np.uint8 else pixels
-        return scaled[..., None] if scaled.ndim == 2 else scaled
+        layers = scaled[..., None] if scaled.ndim == 2 else scaled
+        return np.repeat(layers, len(names) // layers.shape[-1], axis=-1)
 
     with pillow.open(path) as file:
         height, width = size or file.size[::-1]
     names = tuple(pillow.new(mode, (1, 1)).getbands())
     layout = Layout("batch height width channel", channel_names=names)
     return Record((height, width, len(names)), layout, read)
+
+
+def _converted(pillow: Any, file: Any, mode: str) -> Any:
+    """An image in another mode; more than eight bits are not cut off, as Pillow would."""
+    if file.mode == mode:
+        return file
+    if not file.mode.startswith(_DEEP) or mode.startswith(_DEEP):
+        return file.convert(mode)
+    if file.mode.startswith("I;16") and mode in ("L", "RGB"):
+        return pillow.fromarray(np.asarray(file, np.float32) / np.float32(_DEEP_WHITE))
+    message = f"its values have more than eight bits (Pillow's mode {file.mode!r}), and {mode!r} holds no more. Open with mode='F', which keeps them as they are."
+    raise InputError(message)

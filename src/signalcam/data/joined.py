@@ -12,6 +12,7 @@ from signalcam.data.gathering import Entry, NotFinite, assembled, check_numbers,
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.records import merged
 from signalcam.data.stamps import digest
+from signalcam.data.units import spelt
 from signalcam.errors import InputError
 from signalcam.layout import Layout, same_rate
 
@@ -125,14 +126,43 @@ def differs(own: Layout | None, expected: Layout | None) -> str:
     """Why samples do not go together with the others; nothing where they do."""
     if own is None or expected is None:
         return ""
-    if own.dims != expected.dims:
-        return f"has axes {' '.join(own.dims)!r}, but {' '.join(expected.dims)!r} are expected. Leave it out."
+    checks = (_axes, _rate, _channels, _units, _spacing)
+    return next(filter(None, (check(own, expected) for check in checks)), "")
+
+
+def _axes(own: Layout, expected: Layout) -> str:
+    if own.dims == expected.dims:
+        return ""
+    return f"has axes {' '.join(own.dims)!r}, but {' '.join(expected.dims)!r} are expected. Leave it out."
+
+
+def _rate(own: Layout, expected: Layout) -> str:
     rates = own.sampling_rate, expected.sampling_rate
-    if rates[0] and rates[1] and not same_rate(rates[0], rates[1]):
-        return f"has {rates[0]:g} samples a second, but {rates[1]:g} are expected. Resample it, or leave it out."
+    if not (rates[0] and rates[1]) or same_rate(rates[0], rates[1]):
+        return ""
+    return f"has {rates[0]:g} samples a second, but {rates[1]:g} are expected. Resample it, or leave it out."
+
+
+def _channels(own: Layout, expected: Layout) -> str:
     channels = own.channel_names, expected.channel_names
-    if channels[0] and channels[1] and channels[0] != channels[1]:
-        return f"has channels {_told(channels[0])}, but {_told(channels[1])} are expected. Choose the same of all with channels=[...], or leave it out."
+    if not (channels[0] and channels[1]) or channels[0] == channels[1]:
+        return ""
+    return f"has channels {_told(channels[0])}, but {_told(channels[1])} are expected. Choose the same of all with channels=[...], or leave it out."
+
+
+def _units(own: Layout, expected: Layout) -> str:
+    units = own.units, expected.units
+    if not (units[0] and units[1]) or spelt(units[0]) == spelt(units[1]):
+        return ""
+    return f"is in {units[0]}, but {units[1]} is expected. Bring it to that, or leave it out."
+
+
+def _spacing(own: Layout, expected: Layout) -> str:
+    steps, others = own.spacing or {}, expected.spacing or {}
+    for dim in [each for each in steps if each in others]:
+        units = own.unit(dim), expected.unit(dim)
+        if not same_rate(steps[dim], others[dim]) or (all(units) and units[0] != units[1]):
+            return f"has a {dim} step of {steps[dim]:g} {units[0]}, but {others[dim]:g} {units[1]} is expected. Resample it, or leave it out."
     return ""
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from signalcam.data import units
+from signalcam.data.edf import header
 from signalcam.data.gathering import Entry, checked, gathered
 from signalcam.data.packages import needed
 from signalcam.data.protocol import Batch
@@ -20,7 +23,7 @@ _VOLTS = 107  # FIFF's number for them
 
 
 def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
-    """Open an EDF, BDF or FIF recording; signals of the usual kinds are in volts.
+    """Open an EDF, BDF or FIF recording; voltages are in volts, other channels in the units of the file.
 
     Args:
         path: The file.
@@ -28,8 +31,16 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
     """
     io = needed("mne", "EDF, BDF and FIF files").io
     readers = {".edf": io.read_raw_edf, ".bdf": io.read_raw_bdf}
-    raw = readers.get(path[-4:].lower(), io.read_raw_fif)(path, preload=False, verbose=_QUIET)
+    reader = readers.get(path[-4:].lower())
+    raw = (reader or io.read_raw_fif)(path, preload=False, verbose=_QUIET)
     picked = _picked(raw.ch_names, channels)
+    layout = _layout(raw, picked)
+    factors: Any = 1.0
+    if reader:
+        factors, known = units.in_one(
+            [_units_of(path, len(raw.ch_names))[each] for each in picked], "V"
+        )
+        layout = replace(layout, units=units.told(known))
 
     def events(name: str) -> list[tuple[int, str]]:
         if name != "annotations":
@@ -39,9 +50,22 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
         return list(zip(onsets.tolist(), map(str, raw.annotations.description), strict=True))
 
     def read(start: int, stop: int) -> Any:
-        return raw.get_data(picked, start, stop, verbose=_QUIET)
+        return raw.get_data(picked, start, stop, verbose=_QUIET) * factors
 
-    return Record((len(picked), int(raw.n_times)), _layout(raw, picked), read, events)
+    return Record((len(picked), int(raw.n_times)), layout, read, events)
+
+
+def _units_of(path: str, channels: int) -> tuple[str, ...]:
+    """The units of an EDF or BDF file's channels.
+
+    Raises:
+        InputError: The file is shorter than its header says.
+    """
+    known, size = header(path), Path(path).stat().st_size
+    if size < known.size:
+        message = f"it ends after {size} of {known.size} bytes."
+        raise InputError(message)
+    return known.units if len(known.units) == channels else ("",) * channels
 
 
 def _before(raw: Any) -> float:

@@ -260,8 +260,9 @@ def _line(manifest: Path, number: int, row: Mapping[str, str]) -> Item:
 
 
 def _label(text: str | None) -> int | str | None:
-    """A class by its number, or by its name."""
-    return int(text) if text and text.isdecimal() else text or None
+    """A class by its number, with or without a decimal point, or by its name."""
+    number = (text or "").removesuffix(".0")
+    return int(number) if number.isdecimal() else text or None
 
 
 def _seconds(manifest: Path, number: int, row: Mapping[str, str], name: str) -> float | None:

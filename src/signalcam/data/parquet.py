@@ -59,7 +59,7 @@ class Table:
         row = number - int(groups.ends[group - 1] if group else 0)
         cells = [_numbers(table.column(name)[row], name) for name in self.inputs]
         label, name = (table.column(each)[row].as_py() if each else None for each in (self.labels, self.names))  # fmt: skip
-        return cells[0] if len(cells) == 1 else np.stack(cells), label, name
+        return cells[0] if len(cells) == 1 else _stacked(cells), label, name
 
 
 @dataclass(frozen=True)
@@ -133,5 +133,13 @@ def _numbers(cell: Any, name: str) -> np.ndarray:
 def _array(values: Any) -> np.ndarray:
     """Numbers, or lists of them, as an array; what is missing as NaN."""
     if hasattr(values, "flatten") and hasattr(values.type, "value_type"):
-        return np.stack([_array(each.values) for each in values])
+        return _stacked([_array(each.values) for each in values])
     return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The channels of one sample."""
+    if len({each.shape for each in arrays}) != 1:
+        message = f"its channels are of unequal length: {', '.join(str(each.size) for each in arrays[:6])}."
+        raise InputError(message)
+    return np.stack(arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +15,19 @@ from signalcam.layout import Layout
 _CLOCKS = ("time", "t", "seconds", "time_s", "time (s)", "timestamp")
 
 
-def open_csv(path: str, *, channels: Sequence[str] | None = None, time: str | None = None, delimiter: str | None = None) -> Record:  # fmt: skip
-    """Open a CSV or TSV file with a line of names.
+def open_csv(path: str, *, channels: Sequence[str] | None = None, time: str | None = None, delimiter: str | None = None, header: bool | None = None) -> Record:  # fmt: skip
+    """Open a CSV or TSV file, whose first line names its columns.
 
     Args:
         path: The file.
         channels: The columns of the signal; ``None`` takes all but the clock.
         time: The column with the seconds, from which the rate is known; ``None`` looks for the usual names.
         delimiter: Between cells; ``None`` takes a tab for ``.tsv`` and a comma else.
+        header: Whether the first line holds names; ``False`` calls columns by their numbers, from 0 on, and
+            ``None`` refuses a file whose first line holds numbers.
     """
-    pandas = needed("pandas", "CSV files")
-    frame = pandas.read_csv(path, sep=delimiter or ("\t" if path.lower().endswith(".tsv") else ","))
+    delimiter = delimiter or ("\t" if path.lower().endswith(".tsv") else ",")
+    frame = _table(path, delimiter, header, channels)
     columns = {str(name): name for name in frame.columns}
     clock = time or next((name for name in columns if name.lower() in _CLOCKS), None)
     names = tuple(channels or (name for name in columns if name != clock))
@@ -38,6 +41,28 @@ def open_csv(path: str, *, channels: Sequence[str] | None = None, time: str | No
     values = frame[[columns[name] for name in names]].to_numpy().T
     rate = _rate(frame[columns[clock]].to_numpy()) if clock else None
     return Record(values.shape, Layout("batch channel time", rate, names), lambda start, stop: values[:, start:stop])  # fmt: skip
+
+
+def _table(path: str, delimiter: str, header: bool | None, channels: Sequence[str] | None) -> Any:  # noqa: FBT001 - as `open_csv` got it
+    """All cells of a file, the first line of which is no signal."""
+    pandas = needed("pandas", "CSV files")
+    # read as it is: pandas would take the first column for an index where there are fewer names than cells
+    first = pandas.read_csv(path, sep=delimiter, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0]  # fmt: skip
+    if header is None and all(map(_is_number, first)):
+        message = f"its first line, {', '.join(first[:4])}, holds numbers where the names of the columns are expected. Write these above it, or open with header=False (header=True, if it holds names)."
+        raise InputError(message)
+    if header is not False and channels is None and "" in map(str.strip, first):
+        message = "one of its columns has no name, as the index that pandas writes. Leave that out (index=False), or name the columns to take with channels=[...]."
+        raise InputError(message)
+    return pandas.read_csv(path, sep=delimiter, header=None if header is False else 0)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _rate(seconds: np.ndarray) -> float:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from signalcam.data import units
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
 from signalcam.layout import Layout
 
 
 def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
-    """Open a WFDB record, in physical units.
+    """Open a WFDB record, in physical units; voltages are in mV.
 
     Args:
         path: Its header, ``.hea``.
@@ -23,12 +24,13 @@ def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
     wfdb = needed("wfdb", "WFDB records")
     name = path[: -len(".hea")]
     first = wfdb.rdrecord(name, sampto=1, channel_names=channels)
-    names, units = tuple(first.sig_name), set(first.units)
-    layout = Layout("batch channel time", float(first.fs), names, units.pop() if len(units) == 1 else None)  # fmt: skip
+    names = tuple(first.sig_name)
+    factors, known = units.in_one(first.units, "mV")
+    layout = Layout("batch channel time", float(first.fs), names, units.told(known))
 
     def read(start: int, stop: int) -> np.ndarray:
         record = wfdb.rdrecord(name, sampfrom=start, sampto=stop, channel_names=channels)
-        return np.ascontiguousarray(record.p_signal.T)
+        return np.ascontiguousarray(record.p_signal.T * factors)
 
     def events(annotator: str) -> list[tuple[int, str]]:
         found = wfdb.rdann(name, annotator)

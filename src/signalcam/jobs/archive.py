@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,8 @@ from signalcam.store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
 BLOCK = 256  # units that are put together when all are done; a power of two, as sums are added up in a binary tree
+_ABOUT = {"digest", "samples", "job", "identity", "facts", "groups"}
+_STATUS = 4  # bytes that say that a unit is done
 _TEXT = np.dtypes.StringDType()
 
 
@@ -56,12 +58,14 @@ class Archive:
         Raises:
             StoreError: It is no job's store that this version can read.
         """
-        try:
+        version, about, whole = 0, {}, False
+        with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads((place / "zarr.json").read_text(encoding="utf-8"))["attributes"]
             version, about = found["signalcam"], found["job"]
-        except (OSError, ValueError, KeyError, TypeError):
+            whole = version > FORMAT or set(about) >= _ABOUT
+        if not whole:
             message = f"{place} exists and is no whole store of a job. Give another output, or move it away; nothing was changed."
-            raise StoreError(message) from None
+            raise StoreError(message)
         if version > FORMAT:
             message = f"{place} was made by a newer SignalCAM (format {version}; this one knows {FORMAT}). Upgrade signalcam."
             raise StoreError(message)
@@ -229,6 +233,8 @@ class Archive:
         """
         numbers = self.rows(unit)
         with writing(self.place):
+            if unit == self.units - 1:  # it may be short of its files, which are then read first
+                self._remove(unit, rows)
             for name, values in rows.items():
                 self.array(name)[numbers.start : numbers.stop] = values
             for name, values in sums.items():
@@ -247,6 +253,11 @@ class Archive:
         array = self.array(name)
         return self.place / name / str(array.metadata.encode_chunk_key((row, *[0] * (array.ndim - 1))))  # fmt: skip
 
+    def _remove(self, unit: int, names: Iterable[str]) -> None:
+        """Take away what a run that was cut off left of a unit: it may be torn."""
+        for name in names:
+            self.file(name, unit).unlink(missing_ok=True)
+
     def committed(self) -> dict[int, Path]:
         """The units with a status of their own, done or quarantined, and the files that say so."""
         folder = self.place / "unit" / "status" / "c"
@@ -256,7 +267,10 @@ class Archive:
 
     def is_rolled(self, block: int) -> bool:
         """Whether a block stands for its units."""
-        return self.status_of(block).exists()
+        try:
+            return self.status_of(block).stat().st_size == _STATUS * self.block
+        except FileNotFoundError:
+            return False
 
     def status_of(self, block: int) -> Path:
         """The file that says, once it is there, that a block stands for its units."""
@@ -267,13 +281,15 @@ class Archive:
         found: dict[int, int] = {}
         for unit, file in self.committed().items():
             with suppress(FileNotFoundError):  # put into its block since
-                found[unit] = int.from_bytes(file.read_bytes(), "little")
-        for block in range(
-            self.blocks
-        ):  # after the units: one that is put together now is in either
-            if self.is_rolled(block):
-                codes = np.frombuffer(self.status_of(block).read_bytes(), "<u4").tolist()
-                found |= zip(self.units_of(block), codes, strict=True)
+                raw = file.read_bytes()
+                if len(raw) == _STATUS and any(
+                    raw
+                ):  # else a power cut left it empty, short or full of zeros
+                    found[unit] = int.from_bytes(raw, "little")
+        # after the units: one that is put together now is in either
+        for block in filter(self.is_rolled, range(self.blocks)):
+            codes = np.frombuffer(self.status_of(block).read_bytes(), "<u4").tolist()
+            found |= zip(self.units_of(block), codes, strict=True)
         return {unit: code if code == QUARANTINED else code - 1 for unit, code in found.items()}
 
     def pending(self) -> list[int]:

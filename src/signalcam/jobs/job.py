@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PositiveInt,
     PrivateAttr,
+    StrictInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -107,7 +108,7 @@ class Explain(Section):
     method: Names = ("grad-cam",)
     layer: Names | None = None
     target: Annotated[
-        tuple[int | str | Mapping[str, int | str], ...], BeforeValidator(_several), Field(min_length=1)
+        tuple[StrictInt | str | Mapping[str, StrictInt | str], ...], BeforeValidator(_several), Field(min_length=1)
     ] = ("predicted",)  # fmt: skip
     signed: bool = False
     score: Score = "logit"
@@ -118,7 +119,7 @@ class Axes(Section):
     """What the axes of a batch are; what is not said is found out, or told by the data."""
 
     dims: str | None = None
-    sampling_rate: float | None = None
+    sampling_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     channel_names: tuple[str, ...] | None = None
     units: str | None = None
     spacing: Mapping[str, float] | None = None
@@ -176,7 +177,7 @@ class Aggregates(Section):
 
     by: tuple[Kind, ...] | None = None
     bins: Annotated[int, Field(ge=2, le=1024)] = 64
-    quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+    quantiles: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_several), Field(min_length=1)] = (0.05, 0.25, 0.5, 0.75, 0.95)  # fmt: skip
     events: str | None = None
     before: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2
     after: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.4
@@ -379,8 +380,11 @@ def _value(text: str) -> Any:
 
 
 def _sentences(error: ValidationError) -> str:
-    """One sentence for each wrong name."""
-    return "\n".join(dict.fromkeys(_sentence(each) for each in error.errors()))
+    """One sentence for each wrong name, also where several kinds of values would do."""
+    told: dict[str, str] = {}
+    for each in error.errors():
+        told.setdefault(_place(each), _sentence(each))
+    return "\n".join(told.values())
 
 
 _MEANT = {
@@ -390,15 +394,29 @@ _MEANT = {
     "missing": "it is missing",
     "extra_forbidden": "nothing of that name is known",
 }
+_SEVERAL = {
+    "data.path": "it should be a path, or a list of paths",
+    "data.windows": "it should be a length above 0, or { length = 10.0, stride = 5.0 }",
+    "metrics.imputer": "it should be the name of an imputer, or a number to put in",
+    "metrics.window": "it should be a number of positions from 1 on, or { time = 25 }",
+    "explain.target": "it should be 'predicted', 'label', a class by number or name, or { contrast = 1, foil = 0 }",
+}
+
+
+def _place(wrong: Any) -> str:
+    """Which name is wrong; of one that takes several kinds of values no more is said."""
+    where = [str(each) for each in wrong["loc"] if not str(each).startswith("function-")]
+    field = ".".join(where[:2])
+    return field if field in _SEVERAL and where[2:] else ".".join(where)
 
 
 def _sentence(wrong: Any) -> str:
-    where = ".".join(str(each) for each in wrong["loc"] if not str(each).startswith("function-"))
+    where = _place(wrong)
     said = wrong["msg"].removeprefix("Value error, ").removesuffix(".")
     if wrong["type"] == "value_error":
         return f"{where}: {said}." if where else f"{said}."
     kind = wrong.get("ctx", {}).get("pattern", wrong["type"])
-    meant = _MEANT.get(kind, f"{said[0].lower()}{said[1:]}")
+    meant = _MEANT.get(kind, _SEVERAL.get(where, f"{said[0].lower()}{said[1:]}"))
     given = "" if wrong["type"] in ("missing", "extra_forbidden") else f" is {wrong['input']!r}"
     return f"{where}{given}: {meant}. An example: signalcam run --init."
 

@@ -30,7 +30,7 @@ def network(job: Job) -> Any:
         JobError: It cannot be imported, built, or filled; or its weights would have to be unpickled.
     """
     weights = None if job.model.weights is None else job.path(job.model.weights)
-    if weights is not None and not weights.exists():
+    if weights is not None and not weights.is_file():
         message = f"there are no weights at {weights}. Give model.weights the path of a file."
         raise JobError(message)
     if job.model.build is None:
@@ -53,31 +53,47 @@ def called(job: Job, section: Literal["model", "data"]) -> Any:
         sys.path.insert(0, str(job.folder))
     try:
         function = reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError, SyntaxError) as error:
-        message = f"{section}.build {asked.build!r} cannot be imported ({error}). Give 'module:function', of a module in {job.folder} or installed."
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        message = f"{section}.build {asked.build!r} cannot be imported ({type(error).__name__}: {_told(error)}). Give 'module:function', of a module in {job.folder} or installed."
         raise JobError(message) from error
     try:
-        return function(**asked.arguments)  # type: ignore[operator] # whatever was named is called
-    except Exception as error:
-        message = f"{section}.build {asked.build!r} raised {type(error).__name__}: {error}. Call it in Python first, with {section}.arguments."
+        made = function(**asked.arguments)  # type: ignore[operator] # whatever was named is called
+    except (Exception, SystemExit) as error:
+        message = f"{section}.build {asked.build!r} raised {type(error).__name__}: {_told(error)}. Call it in Python first, with {section}.arguments."
         raise JobError(message) from error
+    if made is None:
+        what = "network" if section == "model" else "samples"
+        message = f"{section}.build {asked.build!r} returned nothing. Have it return the {what}."
+        raise JobError(message)
+    return made
+
+
+def _told(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _whole(weights: Path, *, trusted: bool) -> Any:
     """A file that holds a network and not only its weights."""
     if weights.suffix == ".keras":
-        import keras  # noqa: PLC0415 - only for such files
-
+        try:
+            import keras  # noqa: PLC0415 - only for such files
+        except ModuleNotFoundError as error:
+            raise MissingExtra("a model in .keras", "tensorflow") from error
         try:
             return keras.models.load_model(weights, safe_mode=not trusted)
         except (ValueError, TypeError, OSError) as error:
-            message = f"{weights} cannot be read ({str(error)[:300]}). {_TRUST}."
+            message = f"{weights} cannot be read ({_told(error)}). {_TRUST}."
             raise JobError(message) from error
     if weights.suffix == ".pt2":
         _require_trust(weights, trusted=trusted)
         import torch  # noqa: PLC0415 - only for such files
 
-        return torch.export.load(weights)
+        try:
+            return torch.export.load(weights)
+        except Exception as error:  # of many kinds
+            message = f"{weights} is damaged, or no exported program ({_told(error)}). Save it again with torch.export.save."
+            raise JobError(message) from error
     message = f"{weights} holds weights, but nothing says which network they are of. Give model.build = 'module:function', too."
     raise JobError(message)
 
@@ -96,7 +112,7 @@ def _fill(model: Any, weights: Path, *, trusted: bool) -> None:
     try:
         model.load_state_dict(tensors)
     except (RuntimeError, TypeError, AttributeError) as error:
-        message = f"the weights in {weights} do not fit {type(model).__name__} ({' '.join(str(error).split())[:300]}). Build the network that they were saved from."
+        message = f"the weights in {weights} do not fit {type(model).__name__} ({_told(error)}). Build the network that they were saved from."
         raise JobError(message) from error
 
 
@@ -109,7 +125,7 @@ def _safe(weights: Path) -> Any:
     try:
         return load_file(weights)
     except SafetensorError as error:
-        message = f"{weights} is damaged, or no safetensors file ({error}). Save it again."
+        message = f"{weights} is damaged, or no safetensors file ({_told(error)}). Save it again."
         raise JobError(message) from error
 
 
@@ -121,7 +137,7 @@ def _state(weights: Path, *, trusted: bool) -> Any:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         if isinstance(error, pickle.UnpicklingError):
             _require_trust(weights, trusted=trusted)
-        message = f"{weights} is damaged, or no state_dict ({error}). Save it with torch.save(model.state_dict(), ...)."
+        message = f"{weights} is damaged, or no state_dict ({_told(error)}). Save it with torch.save(model.state_dict(), ...)."
         raise JobError(message) from error
     return found.get("state_dict", found) if isinstance(found, dict) else found.state_dict()
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.align import Axis
-from signalcam.errors import CamError, JobError
+from signalcam.errors import CamError, JobError, StoreError
 from signalcam.explanation import Explanation
 from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.decoding import restored
 from signalcam.jobs.job import Job
-from signalcam.jobs.source import fingerprint_of, reader_of
+from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
 from signalcam.layout import Layout
 from signalcam.native import LayerMaps
 
@@ -139,7 +139,9 @@ def load(path: str | os.PathLike[str], job: Job | None = None) -> Explanation:
     exp = replace(exp, failed=_failed(archive))
     if "metrics" not in archive.by_sample:
         return exp
-    return exp.with_scores(scores.dataset(archive.about, exp, archive.array("metrics")[...]))
+    return exp.with_scores(
+        scores.dataset(archive.about, exp, _rows(archive, "metrics", slice(None)))
+    )
 
 
 def rebuilt(about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any) -> Explanation:  # fmt: skip
@@ -187,7 +189,7 @@ def _failed(archive: Archive) -> tuple[str, ...]:
         if unit not in known:
             reasons[here] = ["not explained yet"] * len(rows)
         elif known[unit]:
-            reasons[here] = archive.array("failed")[here].tolist()
+            reasons[here] = _rows(archive, "failed", here).tolist()
     return tuple(reasons)
 
 
@@ -196,17 +198,14 @@ def _column(archive: Archive, name: str) -> Rows:
     kept = archive.by_sample[name]
 
     @cache
-    def array() -> Any:
-        return archive.array(name)
-
-    @cache
     def whole() -> np.ndarray:
-        known: np.ndarray = array()[...]
-        return known
+        return _rows(archive, name, slice(None))
 
     def read(rows: np.ndarray) -> np.ndarray:
         few = len(rows) and np.ptp(rows) < archive.size
-        found: np.ndarray = array()[rows.min() : rows.max() + 1][rows - rows.min()] if few else whole()[rows]  # fmt: skip
+        first = int(rows.min()) if few else 0
+        stretch = _rows(archive, name, slice(first, int(rows.max()) + 1)) if few else whole()
+        found: np.ndarray = stretch[rows - first]
         return found
 
     return Rows(read, kept.shape, np.dtype(kept.dtype))
@@ -216,11 +215,25 @@ def _maps(archive: Archive, number: int) -> Rows:
     """The maps of a layer, read when they are needed."""
 
     def read(rows: np.ndarray) -> np.ndarray:
-        maps = archive.array(f"maps_{number}").oindex[rows]
-        return restored(maps, archive.array(f"peak_{number}").oindex[rows])
+        maps, peak = (_rows(archive, f"{each}_{number}", rows) for each in ("maps", "peak"))
+        return restored(maps, peak)
 
     kept = archive.by_sample[f"maps_{number}"]
     return Rows(read, kept.shape, np.dtype(np.float32), archive.place)
+
+
+def _rows(archive: Archive, name: str, rows: Any) -> np.ndarray:
+    """Some rows of an array.
+
+    Raises:
+        StoreError: A file of it is damaged.
+    """
+    try:
+        found: np.ndarray = archive.array(name).oindex[rows]
+    except Exception as error:  # whatever a decoder makes of a torn file
+        message = f"{archive.place / name} is damaged ({' '.join(str(error).split())[:300]}). Restore it from a copy, or move the store away and run the job again."
+        raise StoreError(message) from error
+    return found
 
 
 def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
@@ -237,7 +250,7 @@ def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
         return np.broadcast_to(np.float32(np.nan), shape)
 
     def read(rows: np.ndarray) -> np.ndarray:
-        batch = reader.read(rows.tolist())
+        batch = of_shape(reader.read(rows.tolist()), shape[1:])
         values = np.full(
             (len(rows), *shape[1:]), np.nan if np.dtype(dtype).kind == "f" else 0, dtype
         )

@@ -11,13 +11,14 @@ import numpy as np
 
 from signalcam.data import Batch, Reader, Windows, of
 from signalcam.data import open as open_data
-from signalcam.data.gathering import Entry, gathered
+from signalcam.data.gathering import Entry, class_of, gathered
 from signalcam.errors import InputError, JobError
 from signalcam.jobs.events import mark
 from signalcam.jobs.job import Job
 from signalcam.jobs.loading import called
 from signalcam.layout import Layout
 
+_AGREED = ("sampling_rate", "channel_names", "units")
 _MOST = 1000  # groups that are summed up: each holds maps in memory
 
 
@@ -38,7 +39,30 @@ class _Labelled:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         batch = self.reader.read(numbers)
-        return replace(batch, labels=tuple(self.labels[list(batch.numbers)].tolist()))
+        own = self.labels[list(batch.numbers)].tolist()
+        return replace(batch, labels=tuple(map(class_of, own)))
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """A reader whose samples come with their axes in another order."""
+
+    reader: Reader
+    layout: Layout
+    order: tuple[int, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return self.reader.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        batch = self.reader.read(numbers)
+        samples = [np.ascontiguousarray(np.transpose(each, self.order)) for each in batch.inputs]
+        inputs = samples if isinstance(batch.inputs, list) or not samples else np.stack(samples)
+        return replace(batch, inputs=inputs, layout=self.layout)
 
 
 @dataclass(frozen=True)
@@ -103,6 +127,7 @@ def reader_of(job: Job) -> Reader:
     if not len(reader):
         message = f"{job.data.path or job.data.build} holds no samples. Give data with at least one."  # fmt: skip
         raise JobError(message)
+    reader = _turned(reader, job)
     if job.data.dtype is not None:
         reader = _Converted(reader, job.data.dtype)
     if not own:
@@ -115,7 +140,10 @@ def _opened(job: Job, options: Mapping[str, Any]) -> Reader:
     """The files that a job names."""
     path = job.data.path or ""
     where = str(job.path(path)) if isinstance(path, str) else [str(job.path(each)) for each in path]
-    return open_data(where, format=job.data.format, windows=_windows(job), **options)
+    how = {"format": job.data.format, "windows": _windows(job), **options}
+    reader = open_data(where, **how)
+    said = _said(job, reader.layout)
+    return reader if said is None else open_data(where, **how | {"layout": said})
 
 
 def _built(job: Job, options: Mapping[str, Any]) -> Reader:
@@ -147,6 +175,24 @@ def require_same(job: Job, reader: Reader, digest: str) -> None:
         raise JobError(message)
 
 
+def _said(job: Job, told: Layout | None) -> Layout | None:
+    """What the job says of rate, channels and units, for axes that the data name: they must not say otherwise."""
+    said = {name: each for name, each in job.layout.told.items() if name in _AGREED}
+    return Layout(told.dims, **said) if told and said else None
+
+
+def _turned(reader: Reader, job: Job) -> Reader:
+    """Bring the axes that the data name into the order that the job says."""
+    told = reader.layout
+    if told is None or job.layout.dims is None:
+        return reader
+    wanted = Layout(job.layout.dims).dims
+    if wanted == told.dims or sorted(wanted) != sorted(told.dims):
+        return reader
+    order = tuple(told.dims.index(dim) - 1 for dim in wanted[1:])
+    return _Turned(reader, replace(told, dims=wanted), order)
+
+
 def _windows(job: Job) -> Windows | float | None:
     asked = job.data.windows
     if asked is None or isinstance(asked, float):
@@ -154,8 +200,25 @@ def _windows(job: Job) -> Windows | float | None:
     try:
         return Windows(**asked)
     except (TypeError, InputError) as error:
-        message = f"data.windows: {error} Write, for instance, windows = {{ length = 10.0, stride = 5.0 }}."
+        said = str(error).replace("Windows.__init__() ", "").rstrip(".")
+        message = f"data.windows: {said}. Write, for instance, windows = {{ length = 10.0, stride = 5.0 }}."
         raise JobError(message) from error
+
+
+def of_shape(batch: Batch, shape: Sequence[int]) -> Batch:
+    """A batch without the samples of another shape than the job's first; these are told."""
+    wrong = {
+        number: f"its shape is {each.shape}, and {tuple(shape)} is expected. Cut or pad it, or leave it out."
+        for number, each in zip(batch.numbers, batch.inputs, strict=True)
+        if tuple(each.shape) != tuple(shape)
+    }
+    if not wrong:
+        return batch
+    kept = [place for place, number in enumerate(batch.numbers) if number not in wrong]
+    labels, names = (None if each is None else tuple(each[place] for place in kept) for each in (batch.labels, batch.names))  # fmt: skip
+    inputs = np.stack([batch.inputs[place] for place in kept]) if kept else np.empty(0)
+    numbers = tuple(batch.numbers[place] for place in kept)
+    return Batch(inputs, numbers, labels, names, {**batch.failed, **wrong}, batch.layout)
 
 
 def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:

@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,8 +25,8 @@ from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Job
 from signalcam.jobs.overlap import overlapped
 from signalcam.jobs.scores import Scorer
-from signalcam.jobs.source import groups_of, reader_of, require_same
-from signalcam.layout import Layout
+from signalcam.jobs.source import groups_of, of_shape, reader_of, require_same
+from signalcam.layout import Layout, check_layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
 _log = logging.getLogger("signalcam")
@@ -93,9 +94,8 @@ class Worker:
     @cached_property
     def layout(self) -> Layout | None:
         """What the job says of the axes, else the data."""
-        told = self.reader.layout
-        said = self.job.layout.told
-        if "dims" in said or told is None:
+        told, said = self.reader.layout, self.job.layout.told
+        if told is None or ("dims" in said and Layout(said["dims"]).dims != told.dims):
             return Layout(**said) if "dims" in said else None
         return Layout(
             **{name: each for name, each in vars(told).items() if each is not None} | said
@@ -142,21 +142,23 @@ class Worker:
         Raises:
             JobError: None of the first samples can be explained.
         """
-        reason = "there are no samples"
+        reasons: list[str] = []
         for number in range(min(_TRIED, len(self.reader))):
             explained, failed = self.explained(self.explainer, [number], stop=False)
             if explained:
                 named = self.reader.read([number]).names is not None
                 known = self._facts(explained[0][1]) | {"named": named}
                 return known | self._more_facts(explained[0][1], known)
-            reason = failed[number]
-        message = f"none of the first {min(_TRIED, len(self.reader))} samples could be explained: {reason}"
+            reasons.append(failed[number])
+        often = Counter(reasons).most_common(1)[0][0].rstrip(".")
+        message = f"none of the first {len(reasons)} samples could be explained: {often}.{_axes(self.layout)}"
         raise JobError(message)
 
     def _facts(self, exp: Explanation) -> dict[str, Any]:
         plain = {name: each for name, each in vars(exp.layout).items() if each is not None}
         said = {name: each for name, each in self.job.layout.told.items() if name != "dims"}
         layout = Layout(**plain | said)
+        check_layout(layout, exp.input.shape)
         known = {
             "layers": [
                 {"name": each.name, "grid": [vars(axis) for axis in each.grid]}
@@ -241,10 +243,12 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - tried again, batch by batch, by who explains
             return error
 
-    def _batch(self, numbers: Sequence[int]) -> Batch:
-        """Read some samples; a reader is asked by one thread at a time."""
+    def _batch(self, numbers: Sequence[int], *, first: bool = False) -> Batch:
+        """Read some samples, of the shape that the job's first has; a reader is asked by one thread at a time."""
         with self._one_reads:
             batch = self.reader.read(numbers)
+        if not first:
+            batch = of_shape(batch, self.archive.about["facts"]["input"][0])
         return loading.sent(batch, self.job.model.device)
 
     def _filling(self, unit: int) -> Filling:
@@ -286,7 +290,8 @@ class Worker:
     ) -> tuple[Explained, dict[int, str]]:  # fmt: skip
         """Explain some samples; where that fails, halves of them, down to those at fault and why."""
         try:
-            batch = read if isinstance(read, Batch) else self._batch(numbers)
+            first = explainer is self.explainer  # whose shape the others have
+            batch = read if isinstance(read, Batch) else self._batch(numbers, first=first)
             exp = self._quietly(explainer, batch) if batch.numbers else None
         except Exception as error:  # whatever one sample does must not end a night's work
             if len(numbers) == 1 and stop:
@@ -356,6 +361,11 @@ def _fill(
 
 def _stored(maps: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     return np.rint(maps * 255).astype(dtype) if dtype.kind == "u" else maps.astype(dtype)
+
+
+def _axes(layout: Layout | None) -> str:
+    """Which axes the model was given, as another order of them is what goes wrong most often."""
+    return f" Axes are {' '.join(layout.dims)!r}; [layout] dims may order them otherwise." if layout else ""  # fmt: skip
 
 
 def _reason(error: Exception) -> str:
