@@ -213,7 +213,7 @@ def test_a_torn_map_is_told_by_its_file(done, tmp_path):
         exp.isel(sample=slice(4, 6)).maps.max()
     cut(place / "score/c.1.0", 3)
     with pytest.raises(sc.StoreError, match="score is damaged"):
-        sc.load(place)
+        np.asarray(sc.load(place).scores)
 
 
 # --- what a job says of axes, and what the files say -------------------------------------------------
