@@ -80,7 +80,7 @@ def test_processes_that_die_and_units_given_up_are_told(sections, tmp_path):
     (given_up,) = of(told, "quarantined")
     assert (given_up["unit"], given_up["first"], given_up["samples"]) == (1, 16, 16)
     ends = Counter(each["how"] for each in of(told, "process ended"))
-    assert ends["SIGKILL"] == 3
+    assert ends["SIGKILL"] in (3, 4)  # perhaps once beside another unit, then three times alone
     assert sum(ends.values()) == len(of(told, "process started"))
 
 
