@@ -321,7 +321,7 @@ def run_job(
 
 
 def _write_example(file: Path) -> None:
-    from signalcam.jobs.job import EXAMPLE  # noqa: PLC0415 - needs pydantic
+    from signalcam.jobs.example import EXAMPLE  # noqa: PLC0415 - needs pydantic
 
     try:
         with file.open("x", encoding="utf-8") as new:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import signalcam as sc
 from signalcam.cli import app
-from signalcam.jobs import status
+from signalcam.jobs import status, summary
 from signalcam.jobs.source import reader_of
 
 NETWORKS = """
@@ -214,6 +214,9 @@ def test_a_torn_map_is_told_by_its_file(done, tmp_path):
     cut(place / "score/c.1.0", 3)
     with pytest.raises(sc.StoreError, match="score is damaged"):
         np.asarray(sc.load(place).scores)
+    cut(place / "unit/mean_0/c.1.0.0.0.0", 10)
+    with pytest.raises(sc.StoreError, match="mean_0 is damaged"):
+        summary(place)
 
 
 # --- what a job says of axes, and what the files say -------------------------------------------------

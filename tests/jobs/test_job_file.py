@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import signalcam as sc
 from signalcam.cli import app
 from signalcam.jobs import loading
-from signalcam.jobs.job import EXAMPLE
+from signalcam.jobs.example import EXAMPLE
 
 GOOD = {"data": "a.npy", "model": "a:b", "output": "c.zarr"}
 

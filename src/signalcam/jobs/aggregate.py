@@ -140,7 +140,7 @@ def _read(archive: Archive, units: range, done: Container[int]) -> Iterator[Sums
     for start in range(units.start, units.stop, _AT_ONCE):
         some = range(start, min(start + _AT_ONCE, units.stop))
         known = [each in done for each in some]
-        read = {name: archive.array(f"unit/{name}")[some.start : some.stop] for name in kept if any(known)}  # fmt: skip
+        read = {name: archive.read(f"unit/{name}", slice(some.start, some.stop)) for name in kept if any(known)}  # fmt: skip
         for number, is_done in enumerate(known):
             yield {name: each[number].astype(_wide(each.dtype)) for name, each in read.items()} if is_done else blank  # fmt: skip
 
@@ -156,7 +156,7 @@ def _block(archive: Archive, block: int, done: Container[int]) -> Sums:
         found = added(archive, archive.units_of(block), done)
         if not archive.is_rolled(block):  # else units may have been taken away while they were read
             return found
-    return {name: archive.array(f"block/{name}")[block] for name in archive.by_block}
+    return {name: archive.read(f"block/{name}", block) for name in archive.by_block}
 
 
 def summary(store: str | PathLike[str]) -> xr.Dataset:

@@ -217,6 +217,19 @@ class Archive:
     def _arrays(self) -> dict[str, Any]:
         return {}
 
+    def read(self, name: str, rows: Any) -> np.ndarray:
+        """Some rows of an array.
+
+        Raises:
+            StoreError: A file of it is damaged.
+        """
+        try:
+            found: np.ndarray = self.array(name).oindex[rows]
+        except Exception as error:  # whatever a decoder makes of a torn file
+            message = f"{self.place / name} is damaged ({' '.join(str(error).split())[:300]}). Restore it from a copy, or move the store away and run the job again."
+            raise StoreError(message) from error
+        return found
+
     def blank(self, unit: int) -> dict[str, np.ndarray]:
         """The rows of a unit before anything is known."""
         count = len(self.rows(unit))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.align import Axis
-from signalcam.errors import CamError, JobError, StoreError
+from signalcam.errors import CamError, JobError
 from signalcam.explanation import Explanation
 from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
@@ -139,9 +139,7 @@ def load(path: str | os.PathLike[str], job: Job | None = None) -> Explanation:
     exp = replace(exp, failed=_failed(archive))
     if "metrics" not in archive.by_sample:
         return exp
-    return exp.with_scores(
-        scores.dataset(archive.about, exp, _rows(archive, "metrics", slice(None)))
-    )
+    return exp.with_scores(scores.dataset(archive.about, exp, archive.read("metrics", slice(None))))
 
 
 def rebuilt(about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any) -> Explanation:  # fmt: skip
@@ -189,7 +187,7 @@ def _failed(archive: Archive) -> tuple[str, ...]:
         if unit not in known:
             reasons[here] = ["not explained yet"] * len(rows)
         elif known[unit]:
-            reasons[here] = _rows(archive, "failed", here).tolist()
+            reasons[here] = archive.read("failed", here).tolist()
     return tuple(reasons)
 
 
@@ -199,12 +197,12 @@ def _column(archive: Archive, name: str) -> Rows:
 
     @cache
     def whole() -> np.ndarray:
-        return _rows(archive, name, slice(None))
+        return archive.read(name, slice(None))
 
     def read(rows: np.ndarray) -> np.ndarray:
         few = len(rows) and np.ptp(rows) < archive.size
         first = int(rows.min()) if few else 0
-        stretch = _rows(archive, name, slice(first, int(rows.max()) + 1)) if few else whole()
+        stretch = archive.read(name, slice(first, int(rows.max()) + 1)) if few else whole()
         found: np.ndarray = stretch[rows - first]
         return found
 
@@ -215,25 +213,11 @@ def _maps(archive: Archive, number: int) -> Rows:
     """The maps of a layer, read when they are needed."""
 
     def read(rows: np.ndarray) -> np.ndarray:
-        maps, peak = (_rows(archive, f"{each}_{number}", rows) for each in ("maps", "peak"))
+        maps, peak = (archive.read(f"{each}_{number}", rows) for each in ("maps", "peak"))
         return restored(maps, peak)
 
     kept = archive.by_sample[f"maps_{number}"]
     return Rows(read, kept.shape, np.dtype(np.float32), archive.place)
-
-
-def _rows(archive: Archive, name: str, rows: Any) -> np.ndarray:
-    """Some rows of an array.
-
-    Raises:
-        StoreError: A file of it is damaged.
-    """
-    try:
-        found: np.ndarray = archive.array(name).oindex[rows]
-    except Exception as error:  # whatever a decoder makes of a torn file
-        message = f"{archive.place / name} is damaged ({' '.join(str(error).split())[:300]}). Restore it from a copy, or move the store away and run the job again."
-        raise StoreError(message) from error
-    return found
 
 
 def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
