@@ -16,7 +16,7 @@ def test_hybrids_learn_basic_motions_and_their_reasons_are_drawn(tmp_path):
     script, options = EXAMPLES / "basic_motions.py", ["--framework", FRAMEWORK, "--epochs", "40"]
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, script, *options, "--to", tmp_path / "figures"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = re.findall(r"(\S+): test accuracy (\S+), explained at (\S+)", done.stdout)
