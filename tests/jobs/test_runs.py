@@ -401,7 +401,7 @@ def test_ctrl_c_stops_cleanly_and_status_tells_how_far_it_is(job_file, tmp_path)
     assert second.exit_code == 2
     assert "another run is at work" in second.stderr
     run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=20)
+    _, said = run.communicate(timeout=120)
     assert run.returncode == 130
     assert "The same command goes on." in said
     assert "Traceback" not in said

@@ -491,7 +491,7 @@ def test_control_c_ends_it_without_a_word(store):
         idle.request("GET", f"/?{link.query}")
         assert idle.getresponse().read() != b""
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         idle.close()
     assert (process.returncode, out, err) == (0, "", "")
 
@@ -500,7 +500,7 @@ def test_letting_others_look_is_warned_of(store):
     with running(store, "--no-open", "--host", "0.0.0.0", "--allow-remote") as process:  # noqa: S104 - that is what is tested
         said = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert f"http://{socket.gethostname()}:" in said
     assert (process.returncode, out) == (0, "")
     assert "anyone who can reach this machine" in err
