@@ -36,7 +36,7 @@ class Hand:
     def tell(self, asked):
         self.asked.append(asked)
 
-    def end(self):
+    def end(self, why=""):
         self.ended = True
 
 
@@ -377,9 +377,11 @@ def test_a_run_goes_on_with_another_engine(job_file, whole, tmp_path):
 def test_a_process_that_hangs_on_a_unit_is_replaced(sections, tmp_path):
     model = {"build": "job_networks:hanging", "arguments": {"once": str(tmp_path / "hung")}, "class_names": ("N", "V", "F")}  # fmt: skip
     output = str(tmp_path / "maps.zarr")
-    sc.Job(**{**sections, "model": model}, output=output, engine={"timeout": 20}).run()
+    job, log = sc.Job(**{**sections, "model": model}, output=output, engine={"timeout": 20}), tmp_path / "run.jsonl"  # fmt: skip
+    job.run(log=log)
     assert (tmp_path / "hung").exists()
     assert (status(output).done, status(output).failed) == (70, 1)
+    assert '"how": "took longer than engine.timeout"' in log.read_text()
 
 
 def test_ray_is_an_extra(sections, tmp_path, monkeypatch):

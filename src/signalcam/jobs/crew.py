@@ -26,7 +26,7 @@ class Hand(Protocol):
     def tell(self, asked: Asked) -> None:
         """Ask for its ``"identity"``, for ``"facts"``, or for a unit to be done; never waits."""
 
-    def end(self) -> None:
+    def end(self, why: str = "no longer needed") -> None:
         """End it at once, whatever it does."""
 
 
@@ -96,7 +96,7 @@ class Crew:
 
     def _bury(self, member: Member, why: str) -> None:
         """Count out a worker that died; one that never was ready counts against the job."""
-        member.hand.end()
+        member.hand.end(why)
         self.members.remove(member)
         self.born_dead = self.born_dead + 1 if member.ready is None else 0
         most = self.job.engine.processes

@@ -65,9 +65,9 @@ class Process:
         except subprocess.TimeoutExpired:
             return "it hangs"
 
-    def end(self) -> None:
+    def end(self, why: str = "no longer needed") -> None:
         """Kill it, and wait until it is gone."""
-        logs.ended(self.process, died=self.process.poll() is not None)
+        logs.ended(self.process, why)
         self.process.kill()
         self.process.wait()
         self.wire.close()

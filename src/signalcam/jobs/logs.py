@@ -10,7 +10,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,17 +248,14 @@ def started(process: subprocess.Popen[bytes]) -> None:
     say("process started", pid=process.pid)
 
 
-def ended(process: subprocess.Popen[bytes], *, died: bool) -> None:
-    """Tell that a process ended, and how: by itself, or as the run has no more for it to do."""
-    if not died:
-        say("process ended", pid=process.pid, how="no longer needed")
-        return
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(5)  # it has closed its wire, and is about to go
-    say("process ended", "a process died", logging.WARNING, pid=process.pid, how=_how(process.poll()))  # fmt: skip
-
-
-def _how(code: int | None) -> str:
+def ended(process: subprocess.Popen[bytes], why: str) -> None:
+    """Tell that a process ended, and how: by itself, or why it is ended now."""
+    code = process.poll()
     if code is None:
-        return "it hung, and was killed"
+        say("process ended", pid=process.pid, how=why)
+    else:
+        say("process ended", "a process died", logging.WARNING, pid=process.pid, how=_how(code))
+
+
+def _how(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -38,7 +38,7 @@ class Actor:
         """Send a question, or the number of a unit."""
         self.owed.append(self.handle.answer.remote(asked))
 
-    def end(self) -> None:
+    def end(self, why: str = "") -> None:  # noqa: ARG002 - Ray's own log tells of its workers
         """Kill it; no more is heard of it."""
         import ray  # noqa: PLC0415 - an extra
 
