@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from loader_batches import stacked
 from torch.utils.data import (
     DataLoader,
     IterableDataset,
@@ -28,10 +29,6 @@ class Endless(IterableDataset):
 
     def __iter__(self):
         return iter(PAIRS) if self.labelled else iter(X)
-
-
-def stacked(items):
-    return {"ecg": torch.stack([x for x, _ in items]), "rhythm": [int(y) for _, y in items]}
 
 
 def inner(reader):
