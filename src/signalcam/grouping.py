@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from signalcam.arrays import Array
 from signalcam.backends.protocol import Inputs, is_array, leaves
 from signalcam.naming import Path, spelt
 from signalcam.native import LayerMaps
+from signalcam.parts import Said
 from signalcam.ragged import Group, Samples, by_length
-from signalcam.running import Running
+from signalcam.running import Piece, Running
 
 SAME = 1e-5  # of the largest value: the same numbers, added up in another order
+TURNS = 8  # ways each sample is tried: one alone may happen not to show what leaks from its padding
 _log = logging.getLogger("signalcam")
 
 
@@ -163,27 +166,46 @@ def _few(shapes: np.ndarray) -> np.ndarray:
     """
     size = shapes.prod(axis=1, dtype=float)
     chosen = [int(size.argmax()), int(size.argmin())]
-    for step in (2, 4, 8):
+    for step in (2, 4, 8, 16):
         other = np.flatnonzero((shapes % step != shapes[chosen[0]] % step).any(axis=1))
         chosen += [int(other[0])] if len(other) and not set(other) & set(chosen) else []
     return np.asarray(chosen)
 
 
 def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
-    """Run samples alone and padded together; why the two differ, nothing where they do not."""
-    alone = {row: running.pieces(samples.group(np.asarray([row])), _nothing)[0] for row in rows}
-    together = running.pieces(samples.group(rows), _nothing)
+    """Run samples, each turned in several ways, alone and padded together; why the two differ.
+
+    Turned, a sample ends in another of its own parts: a rectifier that lets nothing through behind
+    the end of one recording lets something through behind that of the next.
+
+    Returns:
+        Nothing where they do not differ.
+    """
+    numbers = np.repeat(rows, TURNS)
+    turned = samples.turned(numbers, TURNS)
+    places = np.arange(len(numbers))
+
+    def found(some: np.ndarray) -> Iterator[tuple[Said, list[LayerMaps]]]:
+        group = replace(turned.group(some), rows=numbers[some])
+        return _each(running, running.pieces(group, _nothing))
+
+    alone = chain.from_iterable(map(found, places.reshape(-1, TURNS)))
     worst = {"answers": 0.0, "maps": 0.0}
-    for piece in together:
-        for place, row in enumerate(piece.rows):
-            mine, own = piece.said.taken(np.asarray([place])), alone[row].said
-            pairs = [(mine.scores, own.scores), (mine.logits, own.logits)]
-            worst["answers"] = max(worst["answers"], *[_apart(*each) for each in pairs])
-            maps = zip(piece.maps(running.layers), alone[row].maps(running.layers), strict=True)
-            found = [_maps_apart(a.maps.taken([place]), b.maps) for a, b in maps]
-            worst["maps"] = max(worst["maps"], *found)
+    for (said, maps), (own, own_maps) in zip(found(places), alone, strict=True):
+        pairs = [(said.scores, own.scores), (said.logits, own.logits)]
+        worst["answers"] = max(worst["answers"], *[_apart(*each) for each in pairs])
+        apart = [_maps_apart(a, b) for a, b in zip(maps, own_maps, strict=True)]
+        worst["maps"] = max(worst["maps"], *apart)
     what = [f"{name} by {size:.0e}" for name, size in worst.items() if not size <= SAME]
     return f"padding changed the model's {' and '.join(what)} of the largest" if what else ""
+
+
+def _each(running: Running, pieces: Sequence[Piece]) -> Iterator[tuple[Said, list[LayerMaps]]]:
+    """What was found for each sample: the answers, and a map for each layer."""
+    for piece in pieces:
+        said, maps = piece.said, piece.maps(running.layers)
+        for place in range(len(piece.rows)):
+            yield said.taken(np.asarray([place])), [each.maps.taken([place]) for each in maps]
 
 
 def _nothing(_count: int) -> None:

@@ -199,6 +199,21 @@ class Samples:
         padding = {path: each for path, each in own.items() if (each != each[0]).any()}
         return Group(chosen, self._told(inputs, padding) if self.marks else inputs, padding)
 
+    def turned(self, rows: np.ndarray, ways: int) -> Samples:
+        """Take some samples; those that differ in length each turned, the next by one of ``ways`` shares further.
+
+        What leaves at the end of a turned sample enters at its start.
+        """
+        tree = map_leaves(partial(self._turned, rows=rows, ways=ways), self.given.tree)
+        return replace(self, given=replace(self.given, tree=tree))
+
+    def _turned(self, path: Path, each: Any, rows: np.ndarray, ways: int) -> Any:
+        if not isinstance(each, Items):
+            return self._rows(path, each, rows)
+        axes = np.flatnonzero((each.shapes != each.shapes[0]).any(axis=0))
+        shares = np.arange(len(rows)) % ways / ways
+        return Items(tuple(_turn(each.arrays[row], axes, by) for row, by in zip(rows, shares, strict=True)))  # fmt: skip
+
     def _rows(self, _path: Path, each: Any, rows: np.ndarray | None) -> Any:
         if isinstance(each, Items):
             return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy)
@@ -237,6 +252,12 @@ class Samples:
         kinds, index = np.unique(shapes, axis=0, return_inverse=True)
         order = np.argsort(-kinds.prod(axis=1, dtype=float), kind="stable")
         return [np.flatnonzero(index.reshape(-1) == kind) for kind in order]
+
+
+def _turn(array: Array, axes: Sequence[int] | np.ndarray, share: float) -> Array:
+    for axis in map(int, axes):
+        array = namespace(array).roll(array, round(share * array.shape[axis]), axis=axis)
+    return array
 
 
 def _silent(path: Path, each: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]) -> Any:  # fmt: skip

@@ -342,3 +342,8 @@ def detector(pattern):
     conv.set_weights([np.stack([pattern, other], axis=1)[:, None], bias])
     linear.set_weights([np.array([[-1.0, 1.0], [0.0, 0.0]]), np.zeros(2)])
     return model, "detected"
+
+
+def tensor(x):
+    """An array of the framework's own."""
+    return ops.convert_to_tensor(x)

@@ -157,6 +157,14 @@ def test_padded_and_marked_samples_equal_each_alone(framework, model, x, mark):
     assert_as_alone(exp, model, given, **options)
 
 
+def test_padded_tensors_of_the_framework_equal_each_alone(framework, model, x):
+    given, options = items(x), {"layout": {"ecg": channels(framework)}}
+    own = {**given, "ecg": list(map(framework.tensor, given["ecg"]))}
+    exp = sc.explain(model, own, extra={"inside": sc.Mask()}, **OPTIONS, **options)
+    assert exp.provenance["unequal lengths"].startswith("padded and marked")
+    assert_as_alone(exp, model, given, **options)
+
+
 def test_padded_array_with_lengths_equals_each_sample_alone(framework, model, x):
     layout = sc.Layout(channels(framework), lengths=LENGTHS)
     exp = sc.explain(model, x, layout={"ecg": layout}, **OPTIONS)

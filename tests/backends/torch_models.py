@@ -283,3 +283,8 @@ def detector(pattern):
     linear = nn.Linear(2, 2)
     linear.weight.data = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
     return nn.Sequential(conv, nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), linear).eval(), "1"
+
+
+def tensor(x):
+    """An array of the framework's own."""
+    return torch.as_tensor(x)

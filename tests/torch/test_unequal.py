@@ -12,6 +12,7 @@ from signalcam.ragged import WASTE, by_length, wasted
 
 LENGTHS = [40, 64, 33, 64, 50, 40]
 SAME = 1e-5  # of a map's largest value
+SEEDS = [5, 27, 30, 65, *range(4)]  # of the first four the tried samples show no leak as they are
 
 
 class Net(nn.Module):
@@ -176,6 +177,16 @@ def test_padding_that_would_change_something_is_left_out_and_the_result_says_why
     assert said.startswith("samples of equal length ran together, 4 lengths, as ")
     assert re.search(reason, said)
     assert_as_alone(exp, net, samples, tolerance=1e-4, **options)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_leak_is_found_where_the_tried_samples_alone_do_not_show_it(seed):
+    """Whether a rectifier lets something through behind a sample's end depends on how the sample ends."""
+    torch.manual_seed(seed)
+    net, samples = Net(2).eval(), items()
+    exp = sc.explain(net, samples, extra={"mask": sc.Mask()}, **OPTIONS)
+    assert "as padding changed the model's answers" in exp.provenance["unequal lengths"]
+    assert_as_alone(exp, net, samples)
 
 
 def test_network_that_refuses_padding_runs_without(net):

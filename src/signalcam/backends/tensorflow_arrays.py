@@ -80,3 +80,7 @@ def argmax(array: Any, *, axis: int = -1) -> Any:
 def argsort(array: Any, *, axis: int = -1, descending: bool = False) -> Any:
     way = "DESCENDING" if descending else "ASCENDING"
     return tf.cast(tf.argsort(array, axis, way, stable=True), tf.int64)  # as argmax counts
+
+
+def roll(array: Any, shift: int, *, axis: int) -> Any:
+    return tf.roll(array, shift, axis)
