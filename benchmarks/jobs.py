@@ -2,6 +2,7 @@
 
     python -m benchmarks.jobs --only throughput      # or memory, growth; all three without it
     python -m benchmarks.jobs --only growth --most 1000000
+    CUDA_VISIBLE_DEVICES=0 python -m benchmarks.jobs --only gpu      # throughput, with the network on a GPU
 
 Windows of 2 x 250 random numbers in a Zarr array, a convolutional network, one thread for it, one process. Markdown
 tables are printed. Memory is what ``/proc`` says of the driver and its worker while they run. Numbers from ten million
@@ -28,10 +29,13 @@ import signalcam as sc
 from signalcam.jobs import aggregate, status, summary
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.job import Units
+from signalcam.jobs.loading import precision
+from signalcam.jobs.progress import commits
 from signalcam.jobs.worker import Worker
 
 CHANNELS, LENGTH, BATCH, CLASSES = 2, 250, 32, 3
 WINDOWS, ROUNDS = 16_384, 3  # of throughput
+ON_GPU = {"batch": 512, "windows": 262_144, "rounds": 2}
 NETWORKS = """
 import torch
 from torch import nn
@@ -47,15 +51,20 @@ def build(width=16, blocks=3):
 """
 SIZES = {"small (3 layers of 16)": {}, "larger (8 layers of 64)": {"width": 64, "blocks": 8}}
 """What the networks are called, and how they are built."""
+FOR_GPU = {
+    "small (3 layers of 16)": {},
+    "deep (16 layers of 256)": {"width": 256, "blocks": 16},
+    "wide (24 layers of 512)": {"width": 512, "blocks": 24},
+}
 
 
-def make_data(folder: Path, count: int) -> None:
+def make_data(folder: Path, count: int, batch: int = BATCH) -> None:
     """Write windows and labels, in shards, and the networks."""
     rng = np.random.default_rng(0)
     group = zarr.create_group(folder / "windows.zarr", overwrite=True)
     shape, shard = (CHANNELS, LENGTH), 8192
     x = group.create_array(
-        "x", shape=(count, *shape), chunks=(BATCH, *shape), shards=(shard, *shape), dtype="f4",
+        "x", shape=(count, *shape), chunks=(batch, *shape), shards=(shard, *shape), dtype="f4",
         compressors=None,
     )  # fmt: skip
     for start in range(0, count, shard):
@@ -65,11 +74,11 @@ def make_data(folder: Path, count: int) -> None:
     (folder / "job_networks.py").write_text(NETWORKS)
 
 
-def job_of(folder: Path, output: str, **arguments: int) -> sc.Job:
+def job_of(folder: Path, output: str, arguments: dict[str, int], batch: int = BATCH, processes: int = 1, **model: Any) -> sc.Job:  # fmt: skip
     """The job that is measured."""
     return sc.Job(
-        data={"path": "windows.zarr", "inputs": "x", "labels": "y"}, model={"build": "job_networks:build", "arguments": arguments},
-        layout={"dims": "batch channel time"}, units={"batch": BATCH}, output=output, folder=folder,
+        data={"path": "windows.zarr", "inputs": "x", "labels": "y"}, model={"build": "job_networks:build", "arguments": arguments, **model},
+        layout={"dims": "batch channel time"}, units={"batch": batch}, engine={"processes": processes}, output=output, folder=folder,
     )  # fmt: skip
 
 
@@ -84,8 +93,9 @@ class Bare:
 
     def batches(self) -> Iterator[Any]:
         """Read all windows."""
-        for start in range(0, WINDOWS, BATCH):
-            yield self.worker.reader.read(range(start, start + BATCH))
+        batch, count = self.worker.job.units.batch, len(self.worker.reader)
+        for start in range(0, count, batch):
+            yield self.worker.reader.read(range(start, start + batch))
 
     def read(self) -> None:
         """Read, and do nothing else."""
@@ -93,15 +103,20 @@ class Bare:
             pass
 
     @torch.no_grad()
-    def infer(self) -> None:
+    def infer(self, model: Any = None) -> None:
         """Read, and ask the network."""
-        for batch in self.batches():
-            self.worker.model(torch.from_numpy(batch.inputs))
+        asked, device = model or self.worker.model, self.worker.job.model.device
+        with precision(self.worker.job):
+            for batch in self.batches():
+                asked(torch.from_numpy(batch.inputs).to(device, non_blocking=True))
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     def explain(self) -> None:
         """Read and explain, and keep nothing."""
-        for batch in self.batches():
-            self.worker.explainer(batch.inputs, labels=batch.labels)
+        with precision(self.worker.job):
+            for batch in self.batches():
+                self.worker.explainer(batch.inputs, labels=batch.labels)
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:
@@ -122,13 +137,13 @@ def throughput(folder: Path) -> None:
     make_data(folder, WINDOWS)
     rows, parts = [], []
     for name, arguments in SIZES.items():
-        job = job_of(folder, "unused.zarr", **arguments)
+        job = job_of(folder, "unused.zarr", arguments)
         bare = Bare(Worker(job))
         bare.worker.explainer(next(bare.batches()).inputs)
         best: dict[str, float] = {}
         for number in range(ROUNDS):
             store = f"{name[0]}{number}.zarr"
-            job_of(folder, store, **arguments).run()
+            job_of(folder, store, arguments).run()
             known = {
                 "job": WINDOWS / status(folder / store).per_second,
                 "read": seconds(bare.read),
@@ -144,6 +159,51 @@ def throughput(folder: Path) -> None:
         parts.append([name, *(f"{each / WINDOWS * 1e6:.0f} ({each / whole:.0%})" for each in alone), f"{whole / WINDOWS * 1e6:.0f}", f"{best['job'] / WINDOWS * 1e6:.0f}"])  # fmt: skip
     print(table(["network", "bare inference / s", "bare explaining / s", "job / s", "job : explaining", "job : inference"], rows))  # fmt: skip
     print(table(["microseconds a window", "read", "explain", "sum up and write", "one after another", "job"], parts))  # fmt: skip
+
+
+def on_gpu(folder: Path) -> None:
+    """The same with the network on a GPU, in either precision, by one process and by several."""
+    make_data(folder, ON_GPU["windows"], ON_GPU["batch"])
+    print(f"{torch.cuda.get_device_name()}, {os.cpu_count()} processors, batches of {ON_GPU['batch']}")  # fmt: skip
+    rows = [
+        [
+            name,
+            dtype or "float32",
+            *_rates(folder, arguments, {"device": "cuda", "autocast": dtype}),
+        ]
+        for name, arguments in FOR_GPU.items()
+        for dtype in (None, "bfloat16")
+    ]
+    head = ["bare inference", "compiled inference", "bare explaining", "job", "job, 4 processes", "job : explaining", "job : inference", "4 processes : inference"]  # fmt: skip
+    print(table(["network", "precision", *head], rows))
+
+
+def _rates(folder: Path, arguments: dict[str, int], model: dict[str, Any]) -> list[str]:
+    """Windows a second by each way, and ratios."""
+    batch = ON_GPU["batch"]
+    bare = Bare(Worker(job_of(folder, "unused.zarr", arguments, batch, **model)))
+    compiled = torch.compile(bare.worker.model)
+    first = next(bare.batches()).inputs
+    bare.worker.explainer(first)
+    with torch.no_grad(), precision(bare.worker.job):
+        compiled(torch.from_numpy(first).cuda())
+    rate: dict[str, float] = {}
+    for number in range(ON_GPU["rounds"]):
+        ways = {"infer": bare.infer, "compiled": partial(bare.infer, compiled), "explain": bare.explain}  # fmt: skip
+        known = {name: ON_GPU["windows"] / seconds(way) for name, way in ways.items()}
+        for processes in (1, 4):
+            store = f"{len(list(folder.iterdir()))}-{number}.zarr"
+            job_of(folder, store, arguments, batch, processes, **model).run()
+            known[f"job {processes}"] = pace(Archive.open(folder / store))
+        rate = {each: max(most, rate.get(each, most)) for each, most in known.items()}
+    ratios = [rate["job 1"] / rate["explain"], rate["job 1"] / rate["infer"], rate["job 4"] / rate["infer"]]  # fmt: skip
+    return [*(f"{each:.0f}" for each in rate.values()), *(f"{each:.2f}" for each in ratios)]
+
+
+def pace(archive: Archive) -> float:
+    """Windows a second from a job's first commit to its last."""
+    first, *others = sorted(commits(archive, set()))
+    return sum(archive.count(units) for _, _, units in others) / (others[-1][0] - first[0])
 
 
 def writing(archive: Archive) -> float:
@@ -302,7 +362,7 @@ Worker = as measured + 2 units x {row:.0f} bytes a window beyond units of {archi
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("throughput", "memory", "growth"))
+    parser.add_argument("--only", choices=("throughput", "memory", "growth", "gpu"))
     parser.add_argument("--most", type=int, help="windows: of memory (300000), of growth (100000)")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -311,6 +371,8 @@ def main() -> None:
         "memory": lambda folder: over_time(folder, asked.most or 300_000),
         "growth": lambda folder: growth(folder, asked.most or 100_000),
     }
+    if asked.only == "gpu":
+        parts = {"gpu": on_gpu}
     for name, part in parts.items():
         if asked.only in (None, name):
             print(f"## {name}\n")

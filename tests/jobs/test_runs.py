@@ -325,16 +325,16 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_unit_is_done_later(sections
     place = tmp_path / "maps.zarr"
     Archive(place, Archive.open(store).about).make()
     worker = Worker(changed(sections, place))
-    write, written = zarr.Array.__setitem__, []
+    write, written = zarr.AsyncArray.setitem, []
 
-    def full(array, *where):
+    async def full(array, *where):
         written.append(array.name)
         if len(written) == 9:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(array, *where)
+        await write(array, *where)
 
     with monkeypatch.context() as patched:
-        patched.setattr(zarr.Array, "__setitem__", full)
+        patched.setattr(zarr.AsyncArray, "setitem", full)
         with pytest.raises(sc.StoreError, match="No space left on device"):
             worker.do(0)
     assert Archive.open(place).pending() == [0, 1, 2, 3, 4]
@@ -345,8 +345,10 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_unit_is_done_later(sections
 def test_the_status_is_written_last(sections, store, tmp_path, monkeypatch):
     place = tmp_path / "maps.zarr"
     Archive(place, Archive.open(store).about).make()
-    write, written = zarr.Array.__setitem__, []
-    monkeypatch.setattr(zarr.Array, "__setitem__", lambda array, *where: written.append(array.name) or write(array, *where))  # fmt: skip
+    written = []
+    for kind, name in ((zarr.Array, "__setitem__"), (zarr.AsyncArray, "setitem")):
+        write = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda array, *where, write=write: written.append(array.name) or write(array, *where))  # fmt: skip
     Worker(changed(sections, place)).do(1)
     assert written[-1] == "/unit/status"
     assert len(written) == len(set(written)) > 15

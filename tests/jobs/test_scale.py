@@ -136,15 +136,15 @@ def test_who_gives_out_units_may_fail(made):
 
 
 def test_a_full_disk_is_told_by_the_thread_that_writes(made, monkeypatch):
-    one, write = made(), zarr.Array.__setitem__
+    one, write = made(), zarr.AsyncArray.setitem
 
-    def full(array, *where):
+    async def full(array, *where):
         if array.name == "/unit/count" and one.archive.status():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(array, *where)
+        await write(array, *where)
 
     with monkeypatch.context() as patched:
-        patched.setattr(zarr.Array, "__setitem__", full)
+        patched.setattr(zarr.AsyncArray, "setitem", full)
         with pytest.raises(sc.StoreError, match="No space left on device"):
             list(one.work(UNITS))
     assert one.archive.pending() == [1, 2, 3, 4]

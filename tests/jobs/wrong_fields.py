@@ -38,6 +38,7 @@ WRONG: dict[str, Wrong] = {
     "model.weights": [("3", "model.weights is 3")],
     "model.trust": [("'perhaps'", "model.trust is 'perhaps'"), ("2", "model.trust is 2")],
     "model.device": [("3", "model.device is 3")],
+    "model.autocast": [("'int8'", "model.autocast is 'int8'"), ("16", "model.autocast is 16"), ("true", "model.autocast is True")],
     "model.class_names": [("3", "model.class_names is 3"), ("[1]", "model.class_names.0 is 1"), ("'N'", "model.class_names is 'N'")],
     "explain.method": [("3", "explain.method.0 is 3"), ("[]", "explain.method is []")],
     "explain.layer": [("3", "explain.layer.0 is 3"), ("[]", "explain.layer is []")],

@@ -38,3 +38,12 @@ def test_a_keras_file_with_code_in_it_is_refused(data):
     job = sc.Job(data="windows.npy", model={"weights": "model.keras"}, output="maps.zarr", folder=data)  # fmt: skip
     with pytest.raises(sc.JobError, match="trust = true"):
         job.run()
+
+
+def test_autocast_is_refused_as_it_is_pytorchs(data):
+    model = keras.Sequential([keras.Input((40, 2)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.save(data / "model.keras")
+    told = {"weights": "model.keras", "autocast": "bfloat16"}
+    job = sc.Job(data="windows.npy", model=told, output="maps.zarr", folder=data)
+    with pytest.raises(sc.JobError, match="Give a Keras model a dtype policy where it is built"):
+        job.run()

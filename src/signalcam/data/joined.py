@@ -95,8 +95,9 @@ class Joined:
             batch = self.parts[owner].read((wanted[owners == owner] - start).tolist())
             about = f"{self.names[owner]}: " if self.names else ""
             failed |= {number + start: about + why for number, why in batch.failed.items()}
+            sound = isinstance(batch.inputs, np.ndarray) and not self._fault(batch, batch.inputs)
             for number, entry in _entries(batch):
-                if why := self._fault(batch, entry[0]):
+                if not sound and (why := self._fault(batch, entry[0])):
                     failed[number + start] = about + why
                 else:
                     entries[number + start] = entry

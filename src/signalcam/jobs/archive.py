@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +25,7 @@ from signalcam.store import FORMAT
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
 BLOCK = 256  # units that are put together when all are done; a power of two, as sums are added up in a binary tree
 _ABOUT = {"digest", "samples", "job", "identity", "facts", "groups"}
+_PACKED = 2**18  # bytes of maps that are packed, and so read, together, unless a batch has more
 _STATUS = 4  # bytes that say that a unit is done
 _TEXT = np.dtypes.StringDType()
 
@@ -248,10 +251,10 @@ class Archive:
         with writing(self.place):
             if unit == self.units - 1:  # it may be short of its files, which are then read first
                 self._remove(unit, rows)
-            for name, values in rows.items():
-                self.array(name)[numbers.start : numbers.stop] = values
-            for name, values in sums.items():
-                self.array(f"unit/{name}")[unit] = values
+            own: Any = slice(numbers.start, numbers.stop)
+            parts = [(self.array(name), own, values) for name, values in rows.items()]
+            parts += [(self.array(f"unit/{name}"), unit, values) for name, values in sums.items()]
+            _store(parts)
             written = [
                 self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))
             ]
@@ -340,7 +343,7 @@ class Archive:
             maps = name.startswith("maps_")
             shards = {"shards": (self.size, *each.shape[1:])} if maps else {}
             attrs = {"scale_factor": 1 / 255} if maps and np.dtype(each.dtype).kind == "u" else {}
-            chunk = batch if maps else self.size
+            chunk = _together(self.size, batch, each) if maps else self.size
             _array(group, name, each, (chunk, *each.shape[1:]), attributes=attrs, **shards)
         inner = group.create_group("unit")
         for name, each in self.by_unit.items():
@@ -369,6 +372,24 @@ def _array(group: Any, name: str, kept: Kept, chunks: Sequence[int], **more: Any
         name, shape=kept.shape, dtype=kind, chunks=tuple(chunks), fill_value=kept.blank, dimension_names=kept.dims,
         config={"write_empty_chunks": True}, **{"chunk_key_encoding": _FLAT} | more,
     )  # fmt: skip
+
+
+def _store(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
+    """Write parts of arrays, one while others wait for the disk; each is an array, a place, and values."""
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(each.async_array.setitem(where, values) for each, where, values in parts))  # fmt: skip
+
+    with ThreadPoolExecutor(1) as pool:  # a thread may hold one loop only, and a notebook's has one
+        pool.submit(asyncio.run, all_of_them()).result()
+
+
+def _together(size: int, batch: int, maps: Kept) -> int:
+    """How many maps of a unit are packed into one: whole batches, as many as stay small to read for one of them."""
+    wide = np.dtype(maps.dtype).itemsize * int(np.prod(maps.shape[1:]))
+    batches = size // batch
+    fits = [each for each in range(1, batches + 1) if batches % each == 0 and each * batch * wide <= _PACKED]  # fmt: skip
+    return batch * max(fits, default=1)
 
 
 def label(group: Any, labels: Mapping[str, tuple[np.ndarray, Mapping[str, str]]]) -> None:

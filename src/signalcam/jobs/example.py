@@ -19,6 +19,7 @@ build = "networks:build"        # module:function or module:Class; called with t
 # weights = "weights.safetensors"  # or a state_dict (.pt), or a whole .keras or .pt2
 # trust = false                 # true lets weights run code while they are read: only for files you made
 # device = "cpu"                # "cuda", for PyTorch
+# autocast = "bfloat16"         # runs a PyTorch network in half precision where that is safe; maps stay in single
 # class_names = ["normal", "ventricular"]
 
 [explain]

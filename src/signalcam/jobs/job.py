@@ -92,6 +92,7 @@ class Model(Section):
     weights: str | None = None
     trust: bool = False
     device: str = "cpu"
+    autocast: Literal["bfloat16", "float16"] | None = None
     class_names: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
@@ -231,7 +232,8 @@ class Job(Section):
             whatever ``signalcam.data.of`` takes, called in each process. ``labels`` may also be a ``.npy`` file
             with a class each, and ``groups`` one with a group each. ``dtype`` (``float16``, ``float32``,
             ``float64``) converts what is read.
-        model: ``"module:function"``, or ``build``, ``arguments``, ``weights``, ``trust``, ``device``, ``class_names``.
+        model: ``"module:function"``, or ``build``, ``arguments``, ``weights``, ``trust``, ``device``, ``autocast`` (runs a
+            PyTorch network in ``bfloat16`` or ``float16`` where that is safe, maps in single precision), ``class_names``.
         output: The store to make: a path, or ``path`` and ``dtype`` (``float16``, ``float32``, ``uint8``).
         explain: ``method``, ``layer``, ``target``, ``signed``, ``score``, ``align``, as for ``signalcam.explain``.
         layout: ``dims``, ``sampling_rate``, ``channel_names``, ``units``, ``spacing``, ``axis_units``.

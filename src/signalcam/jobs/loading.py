@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import pickle
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -34,11 +35,11 @@ def network(job: Job) -> Any:
         message = f"there are no weights at {weights}. Give model.weights the path of a file."
         raise JobError(message)
     if job.model.build is None:
-        return _placed(_whole(weights or Path(), trusted=job.model.trust), job.model.device)
+        return _placed(_whole(weights or Path(), trusted=job.model.trust), job)
     model = called(job, "model")
     if weights is not None:
         _fill(model, weights, trusted=job.model.trust)
-    return _placed(model, job.model.device)
+    return _placed(model, job)
 
 
 def called(job: Job, section: Literal["model", "data"]) -> Any:
@@ -142,7 +143,21 @@ def _state(weights: Path, *, trusted: bool) -> Any:
     return found.get("state_dict", found) if isinstance(found, dict) else found.state_dict()
 
 
-def _placed(model: Any, device: str) -> Any:
+def precision(job: Job) -> AbstractContextManager[object]:
+    """What a job's network runs in: PyTorch's autocast where it asks for that, else its own precision."""
+    if job.model.autocast is None:
+        return nullcontext()
+    import torch  # noqa: PLC0415 - only for networks of PyTorch
+
+    return torch.autocast(torch.device(job.model.device).type, getattr(torch, job.model.autocast))
+
+
+def _placed(model: Any, job: Job) -> Any:
+    device = job.model.device
+    keras = hasattr(model, "get_weights")  # also where it is a module of PyTorch, too
+    if job.model.autocast is not None and (keras or not hasattr(model, "state_dict")):
+        message = f"model.autocast is for networks of PyTorch, and {type(model).__name__} is none. Give a Keras model a dtype policy where it is built."
+        raise JobError(message)
     if device == "cpu":
         return model
     try:

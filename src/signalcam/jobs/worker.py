@@ -283,7 +283,8 @@ class Worker:
         if self.scorer is not None:
             here = [(np.asarray(kept) - first, exp) for kept, exp in explained]
             stop = self.job.engine.on_error == "stop"
-            self.scorer.fill(self.archive.about, rows, here, stop=stop)
+            with loading.precision(self.job):
+                self.scorer.fill(self.archive.about, rows, here, stop=stop)
 
     def explained(
         self, explainer: Explainer, numbers: Sequence[int], *, stop: bool, read: Batch | Exception | None = None
@@ -311,7 +312,7 @@ class Worker:
 
     def _quietly(self, explainer: Explainer, batch: Any) -> Explanation:
         """Explain a batch; warnings about single maps are logged."""
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as said, loading.precision(self.job):
             warnings.simplefilter("always", CamWarning)
             exp = explainer(batch.inputs, labels=batch.labels, sample_names=batch.names)
         for each in said:
