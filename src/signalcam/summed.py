@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,16 @@ class Summed:
         deviation: The same of the standard deviations.
         kinds: What each group is told apart by: ``all``, ``label``, ``predicted``, ``right`` or ``group``.
         counts: Of its samples, one at least.
+        shares: Of which quantiles are known.
+        quantile: The same as ``mean`` of one of these, by its number.
     """
 
     mean: Explanation
     deviation: Explanation
     kinds: tuple[str, ...]
     counts: tuple[int, ...]
+    shares: tuple[float, ...]
+    quantile: Callable[[int], Explanation]
 
     def rows(self, by: str | None) -> list[int]:
         """The numbers of the groups that samples are told apart by; that of all samples for ``None``.
@@ -92,9 +97,10 @@ def summed(exp: Explanation) -> Summed | None:
     there = np.flatnonzero(counts)
     parted = [_parted(str(table["of"].values[number])) for number in there]
     names = [name for _, name in parted]
+    result = partial(_result, exp, there=there, names=names)
     return Summed(
-        _result(exp, table, "mean", there, names), _result(exp, table, "std", there, names),
-        tuple(kind for kind, _ in parted), tuple(counts[there].tolist()),
+        result(table, "mean"), result(table, "std"), tuple(kind for kind, _ in parted), tuple(counts[there].tolist()),
+        tuple(table["quantile"].values.tolist()), lambda number: result(table.isel(quantile=number), "quantile"),
     )  # fmt: skip
 
 
@@ -118,7 +124,7 @@ def _parted(of: str) -> tuple[str, str]:
     return ("all", "all") if of == "all" else ("right", of)
 
 
-def _result(exp: Explanation, table: xr.Dataset, what: str, there: np.ndarray, names: Sequence[str]) -> Explanation:  # fmt: skip
+def _result(exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]) -> Explanation:  # fmt: skip
     """A result whose samples are groups, with nothing of what only samples have."""
     layers = [
         replace(layer, values=np.asarray(table[f"{what}_{number}"].values[there], np.float32))

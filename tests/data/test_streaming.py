@@ -186,6 +186,14 @@ def test_values_that_are_no_classes_are_left_out():
     assert sc.data.of([(X[0], 0.5), (X[1], 0.25)]).read([0]).labels is None
 
 
+def test_zero_and_one_are_classes_also_with_a_decimal_point():
+    """Losses of two classes take them so."""
+    two = (Y > 0).astype("float32")
+    for given in (two, two[:, None]):
+        assert sc.data.of(lambda y=given: iter([(X, y)])).read(range(5)).labels == tuple(map(int, two[:5]))  # fmt: skip
+    assert sc.data.of([(X[0], 72.0), (X[1], np.float64(1))]).read([0, 1]).labels == (None, 1)
+
+
 def test_labels_and_names_beside_the_stream_go_first():
     reader = sc.data.of(Loader(), labels=list("ab" * 11 + "c"), names=range(100, 123))
     assert reader.read([22]).labels == ("c",)

@@ -477,15 +477,26 @@ def test_a_cluster_goes_on_with_what_a_rank_began_and_lets_in_only_who_has_its_t
 
 def test_a_ray_of_its_own_is_started_and_ends_and_nothing_answers_elsewhere(on_loopback, job_file, whole, tmp_path):  # fmt: skip
     place = tmp_path / "maps.zarr"
+    log, against = tmp_path / "run.jsonl", tmp_path / "against.zarr"
+    (job_file.parent / "against_all.py").write_text(
+        "import job_networks\n"
+        "def build():\n"
+        "    network = job_networks.picky()\n"
+        "    network[-1].weight.data.abs_().neg_()\n"  # speaks against every class
+        "    return network\n"
+    )
     each = [
         words(job_file, place, "ray", "address=127.0.0.1:6399"),
         words(job_file, place, "ray", "address=auto"),
         words(job_file, place, "ray"),
-    ]
+        [*words(job_file, against, "ray"), "--set", "model.build=against_all:build", "--log", str(log)],
+    ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as short:  # paths of sockets must be
         asked = [([*SIGNALCAM, *said], {"RAY_TMPDIR": short}) for said in each]
         asked += [([sys.executable, "-c", LEFT], {})]
-        nobody, none, done, left = told(on_loopback(sys.executable, "-c", EACH, json.dumps(asked)))
+        nobody, none, done, warned, left = told(
+            on_loopback(sys.executable, "-c", EACH, json.dumps(asked))
+        )
     assert left[:2] == [0, "none\n"], left
     for refused, said in ((nobody, "no Ray answers at 127.0.0.1:6399"), (none, "no Ray is found")):
         assert refused[0] == 2, refused
@@ -494,6 +505,12 @@ def test_a_ray_of_its_own_is_started_and_ends_and_nothing_answers_elsewhere(on_l
     assert done[0] == 0, done
     assert done[2] == ""
     same(whole, place)
+    assert warned[0] == 0, warned
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    of_batches = [each for each in said if each["event"] == "warning"]
+    assert of_batches
+    assert all(0 <= each["first"] <= each["last"] < 70 for each in of_batches)
+    assert {each["pid"] for each in of_batches}.isdisjoint({said[0]["pid"]})  # told by a worker
 
 
 def test_kills_of_workers_drivers_and_nodes_change_no_bit(on_loopback):

@@ -145,6 +145,20 @@ def test_a_summary_is_the_mean_and_one_deviation_over_the_mean_signal(grouped):
     assert "mean ± 1 standard deviation over 6 samples" in display.ax_.get_title(loc="left")
 
 
+def test_a_summary_of_quantiles_is_the_median_and_two_bands(grouped):
+    grouped.layers[0].values[0, :, :, 30:] = np.nan  # ends sooner
+    display = CurveDisplay.from_explanation(grouped, target="AF", spread="quantiles").plot()
+    wanted = np.nanquantile(grouped.maps.values[:, 1, 0, 0], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    (line,), (wide, narrow) = display.line_, display.band_
+    np.testing.assert_allclose(line.get_ydata(), wanted[2], rtol=1e-6)
+    np.testing.assert_allclose(edges(wide), wanted[[0, 4]], rtol=1e-5)
+    np.testing.assert_allclose(edges(narrow), wanted[[1, 3]], rtol=1e-5)
+    said = "median, bands: quantiles 0.25 to 0.75, 0.05 to 0.95 over 6 samples"
+    assert said in display.ax_.get_title(loc="left")
+    with pytest.raises(sc.MethodError, match="Nearest: 'quantiles'"):
+        grouped.plot.summary(spread="quantile")
+
+
 @pytest.mark.parametrize(
     ("by", "groups"),
     [

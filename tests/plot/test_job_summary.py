@@ -1,5 +1,6 @@
 """What a job has summed up, drawn: equal to what its maps give, and without reading them."""
 
+import copy
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 
 import signalcam as sc
 from signalcam.jobs import saved, summary
+from signalcam.jobs.archive import Archive
 from signalcam.plot.curves import CurveDisplay
 from signalcam.plot.means import MeansDisplay
 from signalcam.summed import summed
@@ -106,6 +108,49 @@ def test_the_mean_and_its_deviation_are_those_of_the_maps(stores, unread, monkey
     spread = np.interp(places, grid.centres, maps.std(axis=0))
     np.testing.assert_allclose(line.get_ydata(), mean, atol=1e-3)
     np.testing.assert_allclose(edges(band), [mean - spread, mean + spread], atol=1e-3)
+
+
+def test_the_quantiles_of_a_job_are_drawn(stores, unread):
+    exp, means = sc.load(stores("signal")), summary(stores("signal"))
+    ax = exp.plot.summary(target="AF", spread="quantiles")
+    assert "median, bands: quantiles 0.25 to 0.75, 0.05 to 0.95 over 29 samples" in ax.get_title(loc="left")  # fmt: skip
+    own = means.quantile_0.sel(of="all", target="AF").isel(method=0)
+    grid, places = exp.layers[0].grid[0], np.arange(60)
+    found = [ax.lines[0].get_ydata(), *edges(ax.collections[0]), *edges(ax.collections[1])]
+    for drawn, share in zip(found, (0.5, 0.05, 0.95, 0.25, 0.75), strict=True):
+        wanted = np.interp(places, grid.centres, own.sel(quantile=share).values)
+        np.testing.assert_allclose(drawn, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shares", "said", "bands"),
+    [
+        ((0.5,), "median over", 0),
+        ((0.9, 0.1), "mean, bands: quantiles 0.1 to 0.9 over", 1),
+        ((0.1, 0.4, 0.9), "quantile 0.4, bands: quantiles 0.1 to 0.9 over", 1),
+    ],
+)
+def test_quantiles_are_those_that_the_job_was_asked_for(stores, tmp_path, shares, said, bands):
+    sections = copy.deepcopy(Archive.open(stores("signal")).about["job"])
+    sections["aggregates"]["quantiles"] = shares
+    sections["output"]["path"] = str(tmp_path / "maps.zarr")
+    exp = sc.Job(**sections, folder=stores("signal").parent).run()
+    ax = exp.plot.summary(spread="quantiles")
+    assert said in ax.get_title(loc="left")
+    assert len(ax.collections) == bands
+
+
+@pytest.mark.parametrize("kind", ["image", "volume"])
+def test_of_pictures_the_median_and_a_range_are_drawn(stores, unread, kind):
+    exp, means = sc.load(stores(kind)), summary(stores(kind))
+    figure = exp.plot.summary(spread="quantiles").figure
+    titles = [ax.get_title(loc="left") for ax in figure.axes[:2]]
+    assert titles[0].endswith("quantile 0.5")
+    assert titles[1] == "quantile 0.95 less quantile 0.05"
+    own = means.quantile_0.sel(of="all").isel(target=0, method=0)
+    drawn = figure.axes[1].images[0].get_array()
+    assert drawn.max() <= float((own.sel(quantile=0.95) - own.sel(quantile=0.05)).max()) + 1e-6
+    assert drawn.max() > 0
 
 
 @pytest.mark.parametrize("by", ["label", "class", "predicted", "right", "outcome", "group"])

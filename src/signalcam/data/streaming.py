@@ -79,9 +79,15 @@ def _numpy(given: Any) -> Any:
 
 
 def class_of(label: Any) -> Any:
-    """A true class, by number or name; ``None`` for what is none, such as the value of a regression."""
+    """A true class, by number or name; ``None`` for what is none, such as the value of a regression.
+
+    Of numbers with a decimal point 0.0 and 1.0 are classes, as losses of two classes take them; 72.0 may be a pulse.
+    """
     array = np.asarray(_numpy(label))
-    return None if array.size != 1 or array.dtype.kind in "fc" else plain(array.reshape(())[()])
+    value = plain(array.reshape(())[()]) if array.size == 1 else None
+    if isinstance(value, float):
+        return int(value) if value in (0, 1) else None
+    return None if isinstance(value, complex) else value
 
 
 def entries_of(item: Any, keys: Keys) -> list[Entry]:

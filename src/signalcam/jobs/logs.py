@@ -123,8 +123,36 @@ def logged(path: str | os.PathLike[str] | None) -> Iterator[None]:
         warnings.warn(message, CamWarning, stacklevel=3)
 
 
+Told = list[tuple[int, str, dict[str, Any]]]
+"""Level, message, and numbers of what was told elsewhere."""
+
+
+class _Keeper(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: Told = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        more = {name: each for name, each in vars(record).items() if name not in _OWN}
+        self.told.append((record.levelno, record.getMessage(), {"event": "note", "pid": record.process, **more}))  # fmt: skip
+
+
 @contextmanager
-def _heard(lines: Lines) -> Iterator[None]:
+def kept() -> Iterator[Told]:
+    """Keep what is told while the block is open, for a process that writes the log to tell it ``again``."""
+    keeper = _Keeper()
+    with _heard(keeper):
+        yield keeper.told
+
+
+def again(told: Told) -> None:
+    """Tell what another process was told."""
+    for level, message, more in told:
+        _log.log(level, "%s", message, extra=more)
+
+
+@contextmanager
+def _heard(lines: logging.Handler) -> Iterator[None]:
     """Let everything that is told come to a handler, and to others no more than before."""
     logger = logging.getLogger("signalcam")
     level, propagate, above = logger.level, logger.propagate, _Above(logger.getEffectiveLevel())

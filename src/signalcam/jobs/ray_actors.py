@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from signalcam.errors import JobError, MissingExtra
+from signalcam.jobs import logs
 from signalcam.jobs.crew import Answer, Asked
 from signalcam.jobs.job import Engine, Job
 from signalcam.jobs.serving import threads
@@ -80,7 +81,8 @@ class Actors:
         for each in ready:
             of[each].owed.popleft()
             try:
-                answer = ray.get(each)
+                answer, said = ray.get(each)
+                logs.again(said)
             except ray.exceptions.RayError as error:  # of the worker, its node, or the way there
                 answer = "dead", " ".join(str(error).split())[:300]
             found.append((of[each], answer))
@@ -116,12 +118,15 @@ def _kind() -> type:
             import os  # noqa: PLC0415 - of Ray's process
 
             os.environ.update(threads)
-            from signalcam.jobs.serving import Served  # noqa: PLC0415 - loads NumPy
+            from signalcam.jobs import logs  # noqa: PLC0415 - loads NumPy
+            from signalcam.jobs.serving import Served  # noqa: PLC0415
 
+            self.kept = logs.kept
             self.served = Served(sections, folder, log="in Ray's log of that worker")
 
         def answer(self, asked: Any) -> Any:
-            return self.served.answer(asked)
+            with self.kept() as said:
+                return self.served.answer(asked), said
 
     return SignalCamWorker
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
     from signalcam.explanation import Explanation
+    from signalcam.plot.curves import Spread
 
 
 class Plotter:
@@ -311,9 +312,9 @@ class Plotter:
 
     def summary(
         self, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
-        channel: int | str | None = None, **drawing: Any,
+        channel: int | str | None = None, spread: Spread = "deviation", **drawing: Any,
     ) -> Axes:  # fmt: skip
-        """Draw the mean map over all samples with its standard deviation, over the mean signal.
+        """Draw the mean map over all samples with its standard deviation, or quantiles, over the mean signal.
 
         Maps are averaged as they are; ``exp.normalized().plot.summary()`` gives each sample the same say. For the whole
         store of a job what it has summed up is drawn, also while it runs: no map is read, each was divided by its
@@ -329,6 +330,9 @@ class Plotter:
             layer: A name.
             channel: Whose signal is drawn behind, and whose map where maps have a channel axis; the first by
                 default.
+            spread: ``"deviation"``, the mean and a standard deviation to either side; or ``"quantiles"``, the median and
+                bands between the quantiles 0.25 and 0.75, 0.05 and 0.95; of a job those that it was asked for. Of
+                images and volumes the second picture is how far the outermost quantiles lie apart.
             drawing: ``ax=`` or ``fig=``, ``legend=``, ``line_kws=``, ``band_kws=`` and ``background_kws=``; of images and
                 volumes ``fig=``, ``cmap=``, ``vmin=``, ``vmax=`` and ``colorbar=``.
 
@@ -341,7 +345,7 @@ class Plotter:
         Example:
             >>> ax = exp.plot.summary(by="predicted")
         """
-        found, which = None, {"target": target, "method": method, "layer": layer}
+        found, which = None, {"target": target, "method": method, "layer": layer, "spread": spread}
         if len(self._explanation.dims) in (2, 3) and set(self._explanation.dims) != {
             "time",
             "channel",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from signalcam.errors import InputError, LayoutError, TargetError
+from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
 from signalcam.plot.signal import lines_of, numbers_of, time_of
 from signalcam.plot.view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
 from signalcam.summed import Summed, kind_of, summed
@@ -27,24 +27,32 @@ if TYPE_CHECKING:
 COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#E69F00", "#009E73")
 _DASHES = ("solid", "dashdot", "dotted")  # once every colour is used
 BASELINES = ("random", "input-energy")  # how their names begin
+Spread = Literal["deviation", "quantiles"]
+_QUANTILES = (
+    0.05,
+    0.25,
+    0.5,
+    0.75,
+    0.95,
+)  # of samples that no job has summed up; those of a job by default
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One mean, how far samples lie around it, and of how many.
+    """One mean or median, how far samples lie around it, and of how many.
 
     Attributes:
         name: For the legend.
-        mean: At each place.
-        deviation: The standard deviation over the samples; ``None`` where there is one.
+        middle: At each place.
+        bands: What lies below and above it, the widest first; none where there is one sample.
         count: Of samples; 0 where that is not known.
         background: The mean signal of the samples, if it is to be drawn.
         baseline: Whether it is what others are compared with, and drawn dashed and grey.
     """
 
     name: str
-    mean: np.ndarray
-    deviation: np.ndarray | None
+    middle: np.ndarray
+    bands: Sequence[tuple[np.ndarray, np.ndarray]]
     count: int = 0
     background: np.ndarray | None = None
     baseline: bool = False
@@ -69,7 +77,7 @@ class CurveDisplay:
         ruler: Of an axis of a result, which has its own ticks.
 
     Attributes:
-        line_: The means, in the order of ``curves``.
+        line_: The means or medians, in the order of ``curves``.
         band_: The bands around them.
         background_: The mean signals.
         ax_: Where it was drawn.
@@ -92,7 +100,7 @@ class CurveDisplay:
     @classmethod
     def from_explanation(
         cls, exp: Explanation, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
-        channel: int | str | None = None,
+        channel: int | str | None = None, spread: Spread = "deviation",
     ) -> Self:  # fmt: skip
         """Average maps over samples; see ``Plotter.summary``."""
         if len(exp.dims) > 1 and set(exp.dims) != {"time", "channel"}:
@@ -108,18 +116,22 @@ class CurveDisplay:
         lost = (
             view.lost("left out") if exp.shapes is None else ""
         )  # no map reaches beyond its sample's end
+        shares = quantiles_of(spread, found)
         if found is None:
-            curves = [_curve(group, maps[own], signals[own]) for group, own in _groups(exp, by).items()]  # fmt: skip
+            curves = [_curve(group, maps[own], signals[own], shares) for group, own in _groups(exp, by).items()]  # fmt: skip
             count, behind = len(maps), f"mean of {name}"
         else:
-            spread, _, _ = _along_time(selected(found.deviation.isel(sample=rows), *which), channel)
-            curves = [_known(found, *each) for each in zip(rows, maps, spread, strict=True)]
+            around = (
+                [found.deviation] if shares is None else map(found.quantile, range(len(shares)))
+            )
+            rest = [_along_time(selected(each.isel(sample=rows), *which), channel)[0] for each in around]  # fmt: skip
+            curves = [_known(found, row, maps[i], [each[i] for each in rest], shares) for i, row in enumerate(rows)]  # fmt: skip
             count, behind = found.counts[0], ""
         ruler, units = Ruler.of(every, dim), exp.layout.units
         where = f", on {name}" if len(exp.dims) > 1 else ""
         return cls(
             ruler.centres, curves, axis_label(every, dim), view.meaning(), f"{behind} ({units})" if units and behind else behind,
-            "\n".join(filter(None, [f"{view.which()}{where}", f"mean ± 1 standard deviation over {count} samples", lost])), ruler,
+            "\n".join(filter(None, [f"{view.which()}{where}", f"{said_of(shares)} over {count} samples", lost])), ruler,
         )  # fmt: skip
 
     @classmethod
@@ -150,7 +162,7 @@ class CurveDisplay:
         curves = [
             Curve(
                 str(name),
-                *_mean(each),
+                *_middle(each),
                 len(each) * (len(each) > 1),
                 baseline=str(name).startswith(baseline),
             )
@@ -170,18 +182,10 @@ class CurveDisplay:
         if self.behind:
             self._background(looks, background_kws or {})
         for curve, look in zip(self.curves, looks, strict=True):
-            if curve.deviation is not None:
-                ends = curve.mean - curve.deviation, curve.mean + curve.deviation
-                band = {
-                    "color": look["color"],
-                    "alpha": 0.18,
-                    "linewidth": 0,
-                    "zorder": 1.5,
-                    **(band_kws or {}),
-                }
-                self.band_.append(ax.fill_between(self.x, *ends, **band))
+            band = {"color": look["color"], "alpha": 0.18, "linewidth": 0, "zorder": 1.5, **(band_kws or {})}  # fmt: skip
+            self.band_ += [ax.fill_between(self.x, *ends, **band) for ends in curve.bands]
             self.line_ += ax.plot(
-                self.x, curve.mean, label=curve.label, **{**look, **(line_kws or {})}
+                self.x, curve.middle, label=curve.label, **{**look, **(line_kws or {})}
             )
         ax.set_xlim(min(self.x[0], self.x[-1]), max(self.x[0], self.x[-1]))
         if self.ruler:
@@ -220,25 +224,66 @@ def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     return [{"linewidth": 1.5, **next(plain if curve.baseline else own)} for curve in curves]
 
 
-def _mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mean and standard deviation over samples, of those that reach so far."""
+def quantiles_of(spread: str, found: Summed | None) -> tuple[float, ...] | None:
+    """The shares of which quantiles are drawn, as a job has them; nothing for means and deviations.
+
+    Raises:
+        MethodError: It is neither.
+    """
+    if spread not in ("deviation", "quantiles"):
+        message = f"there is no spread {spread!r}.{nearest(str(spread), ['deviation', 'quantiles'])} Choose 'deviation' or 'quantiles'."
+        raise MethodError(message)
+    if spread == "deviation":
+        return None
+    return _QUANTILES if found is None else tuple(sorted(found.shares))
+
+
+def said_of(shares: Sequence[float] | None) -> str:
+    """What line and bands are, in words."""
+    if shares is None:
+        return "mean ± 1 standard deviation"
+    pairs = [f"{low:.3g} to {high:.3g}" for low, high in _pairs(shares)][::-1]
+    line = f"quantile {shares[len(shares) // 2]:.3g}" if len(shares) % 2 else "mean"
+    return ", ".join(["median" if line == "quantile 0.5" else line, *(["bands: quantiles " + ", ".join(pairs)] if pairs else [])])  # fmt: skip
+
+
+def _pairs(ordered: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """The first and the last, the second and the last but one, and so on."""
+    return [(ordered[i], ordered[-1 - i]) for i in range(len(ordered) // 2)]
+
+
+def _middle(rows: np.ndarray, shares: Sequence[float] | None = None) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:  # fmt: skip
+    """Mean and standard deviation over samples, of those that reach so far; or quantiles of theirs."""
     there = np.isfinite(rows)
     count = there.sum(axis=0)
     enough = np.where(count, count, 1)
     values = np.where(there, rows, 0.0)
     mean = np.where(count, values.sum(axis=0) / enough, np.nan)
+    if len(rows) == 1:
+        return mean, []
+    if shares is not None:
+        found = np.full((len(shares), *mean.shape), np.nan)
+        found[:, count > 0] = np.nanquantile(rows[:, count > 0], shares, axis=0)
+        return _around(mean, list(found), shares)
     spread = np.where(there, rows - mean, 0.0)
-    return mean, np.sqrt((spread**2).sum(axis=0) / enough) if len(rows) > 1 else None
+    return _around(mean, [np.sqrt((spread**2).sum(axis=0) / enough)], None)
 
 
-def _curve(name: str, maps: np.ndarray, signals: np.ndarray) -> Curve:
-    return Curve(name, *_mean(maps), len(maps), _mean(signals)[0])
+def _around(mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:  # fmt: skip
+    """Line and bands, from a mean and its deviation, or from quantiles; of an even number of these the mean is the line."""
+    if shares is None:
+        return mean, [(mean - rest[0], mean + rest[0])]
+    return rest[len(rest) // 2] if len(rest) % 2 else mean, _pairs(rest)
 
 
-def _known(found: Summed, row: int, mean: np.ndarray, deviation: np.ndarray) -> Curve:
+def _curve(name: str, maps: np.ndarray, signals: np.ndarray, shares: Sequence[float] | None) -> Curve:  # fmt: skip
+    return Curve(name, *_middle(maps, shares), len(maps), _middle(signals)[0])
+
+
+def _known(found: Summed, row: int, mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None) -> Curve:  # fmt: skip
     """The curve of a group that a job has summed up."""
-    count = found.counts[row]
-    return Curve(str(found.mean.sample_names[row]), mean, deviation if count > 1 else None, count)
+    count, name = found.counts[row], str(found.mean.sample_names[row])
+    return Curve(name, *(_around(mean, rest, shares) if count > 1 else (mean, [])), count)
 
 
 def _along_time(exp: Explanation, channel: int | str | None) -> tuple[np.ndarray, np.ndarray, str]:

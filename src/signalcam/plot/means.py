@@ -1,14 +1,15 @@
-"""Mean maps of pictures and volumes, and the deviation around them, side by side."""
+"""Mean maps of pictures and volumes, and how far samples lie around them, side by side."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, FigureBase
 
+from signalcam.plot.curves import Spread, quantiles_of
 from signalcam.plot.picture import Picture
 from signalcam.plot.view import (
     DARK_TO_LIGHT,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
     from matplotlib.image import AxesImage
 
+    from signalcam.explanation import Explanation
     from signalcam.summed import Summed
 
 _SPREAD = "viridis"  # of deviations, which no map of evidence has
@@ -40,13 +42,14 @@ _FRAMES = 3  # of a video
 
 @dataclass
 class MeansDisplay:
-    """A row for each group: its mean map, and the standard deviation around it.
+    """A row for each group: its mean map and the standard deviation around it, or its median and a range.
 
     Args:
         names: Of the groups, with how many samples each has.
-        means: Their mean maps.
-        deviations: The standard deviations.
+        means: Their mean maps, or medians.
+        deviations: The standard deviations, or ranges.
         title: Above all.
+        said: What both are called.
 
     Attributes:
         heat_: What was drawn, the mean and the deviation of the first group first; of a volume each slice.
@@ -59,6 +62,7 @@ class MeansDisplay:
     means: list[View]
     deviations: list[View]
     title: str
+    said: tuple[str, str] = ("mean", "standard deviation")
     heat_: list[AxesImage] = field(init=False, default_factory=list)
     bar_: list[Colorbar] = field(init=False, default_factory=list)
     ax_: Axes = field(init=False)
@@ -66,22 +70,27 @@ class MeansDisplay:
 
     @classmethod
     def from_summed(
-        cls, found: Summed, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None
+        cls, found: Summed, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
+        spread: Spread = "deviation",
     ) -> Self:  # fmt: skip
         """Take what a job has summed up; see ``Plotter.summary``."""
-        rows = found.rows(by)
-        mean, deviation = (
-            selected(each.isel(sample=rows), target, method, layer)
-            for each in (found.mean, found.deviation)
-        )
+        shares, said, rows = quantiles_of(spread, found), cls.said, found.rows(by)
+        middle, around = found.mean, found.deviation
+        if shares is not None:
+            order = sorted(range(len(shares)), key=found.shares.__getitem__)
+            low, high = (found.quantile(order[place]) for place in (0, -1))
+            around, half = _less(high, low), len(order) // 2
+            middle = found.quantile(order[half]) if len(order) % 2 else found.mean
+            said = f"quantile {shares[half]:.3g}" if len(order) % 2 else "mean", f"quantile {shares[-1]:.3g} less quantile {shares[0]:.3g}"  # fmt: skip
+        mean, deviation = (selected(each.isel(sample=rows), target, method, layer) for each in (middle, around))  # fmt: skip
         maps = mean.maps.values[:, 0, 0, 0]
         check_finite(maps, "the means hold")
         signed = bool((maps < 0).any()) or mean.provenance.get("signed") == "True"
         means = [View(mean, each, signed) for each in maps]
-        spread = [View(deviation, each, signed=False) for each in deviation.maps.values[:, 0, 0, 0]]
+        ranges = [View(deviation, each, signed=False) for each in deviation.maps.values[:, 0, 0, 0]]
         names = [f"{mean.sample_names[i]} (n = {found.counts[row]})" for i, row in enumerate(rows)]
-        title = f"{means[0].which()}\nmean and standard deviation over {found.counts[0]} samples"
-        return cls(names, means, spread, title)
+        title = f"{means[0].which()}\n{' and '.join(said)} over {found.counts[0]} samples"
+        return cls(names, means, ranges, title, said)
 
     def plot(
         self, *, fig: Figure | SubFigure | None = None, cmap: Any = None, vmin: float | None = None, vmax: float | None = None,
@@ -95,7 +104,7 @@ class MeansDisplay:
         self.figure_, self.ax_ = page, panels[0, 0]
         columns = (
             (self.means, first.colours(cmap or (DIVERGING if first.signed else DARK_TO_LIGHT)), first.meaning()),
-            (self.deviations, self.deviations[0].colours(_SPREAD), "standard deviation"),
+            (self.deviations, self.deviations[0].colours(_SPREAD), self.said[1]),
         )  # fmt: skip
         for place, (views, colours, said) in enumerate(columns):
             ends = (vmin, vmax) if place == 0 else (None, None)
@@ -112,9 +121,17 @@ class MeansDisplay:
     def _say(self, page: Any, panels: np.ndarray) -> None:
         """Whose maps these are, above each row and above all."""
         for name, (left, right) in zip(self.names, panels, strict=True):
-            left.set_title(f"{name}: mean", fontsize="medium", loc="left", parse_math=False)
-            right.set_title("standard deviation", fontsize="medium", loc="left")
+            left.set_title(
+                f"{name}: {self.said[0]}", fontsize="medium", loc="left", parse_math=False
+            )
+            right.set_title(self.said[1], fontsize="medium", loc="left")
         page.suptitle(self.title, fontsize="medium", x=0.01, ha="left", parse_math=False)
+
+
+def _less(one: Explanation, other: Explanation) -> Explanation:
+    """The difference of two results of the same groups."""
+    pairs = zip(one.layers, other.layers, strict=True)
+    return replace(one, layers=tuple(replace(a, values=a.values - b.values) for a, b in pairs))
 
 
 def _scale(views: list[View], vmin: float | None, vmax: float | None) -> Normalize:
