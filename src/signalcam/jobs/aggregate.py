@@ -126,7 +126,7 @@ def _tree(parts: Iterable[Sums]) -> Sums:
     return whole
 
 
-_AT_ONCE = 16  # units whose sums are read at a time
+_AT_ONCE = 4  # units whose sums are read at a time
 
 
 def added(archive: Archive, units: range, done: Container[int]) -> Sums:
