@@ -35,12 +35,11 @@ def plain(sections, tmp_path_factory):
     return run(sections, tmp_path_factory.mktemp("plain") / "maps.zarr")
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_job_under_autocast_gives_what_explain_gives_under_it(sections, data, plain, tmp_path, dtype):  # fmt: skip
-    exp = run(sections, tmp_path / "maps.zarr", autocast=dtype)
+def test_a_job_under_autocast_gives_what_explain_gives_under_it(sections, data, plain, tmp_path):
+    exp = run(sections, tmp_path / "maps.zarr", autocast="bfloat16")
     job = sc.Job(**sections, output="unused")
     x = np.load(data / "windows.npz")["x"][:5]
-    with torch.autocast("cpu", getattr(torch, dtype)):
+    with torch.autocast("cpu", torch.bfloat16):
         wanted = sc.explain(
             loading.network(job), x, **ONE | {"target": 1}, layout="batch channel time"
         )
