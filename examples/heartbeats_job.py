@@ -85,6 +85,8 @@ def main(to: Path = Path("figures")) -> None:
     where = float(mean.squeeze().idxmax())
     print(f"mean map of ventricular beats: strongest at {where:.2f} s, the beat at 1 s")
     draw(exp, windows, labels).savefig(to / "job-means.png", dpi=110)
+    ax = exp.plot.summary(by="label", method="grad-cam", spread="quantiles")
+    ax.figure.savefig(to / "job-quantiles.png", dpi=110)
     print(f"figures are in {to}")
 
 

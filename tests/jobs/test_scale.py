@@ -11,10 +11,10 @@ import zarr
 import signalcam as sc
 from signalcam.jobs import Status, aggregate, archive, rolling, status, summary, worker
 from signalcam.jobs.archive import QUARANTINED, Archive
-from signalcam.jobs.job import Units
 from signalcam.jobs.overlap import overlapped
 from signalcam.jobs.rolling import Rolling
 from signalcam.jobs.saved import Names, Rows
+from signalcam.jobs.sections import Units
 from signalcam.jobs.worker import Worker
 
 UNITS = range(5)

@@ -4,220 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    PrivateAttr,
-    StrictInt,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from signalcam.errors import JobError
+from signalcam.jobs.sections import (
+    ADDRESS,
+    BUILD,
+    Aggregates,
+    Axes,
+    Data,
+    Engine,
+    Explain,
+    Metrics,
+    Model,
+    Output,
+    Section,
+    Units,
+    short,
 )
-
-from signalcam.errors import JobError, LayoutError
-from signalcam.layout import Layout
 
 if TYPE_CHECKING:
     from signalcam.explanation import Explanation
 
-Dtype = Literal["float16", "float32", "uint8"]
-Kind = Literal["label", "predicted", "right", "group"]
-Score = Literal["logit", "log_odds", "probability", "log_prob_clamped"]
-Alignment = Literal["receptive-field", "resize"]
 _SHORT = {"model": "build", "metrics": "names"}  # what a section of one word means
-_BUILD = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
-_ADDRESS = r"^(auto|[^\s/]+:\d+)$"
-
-
-def _several(value: object) -> object:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _short(field: str) -> BeforeValidator:
-    """Take one word for a section that needs no more."""
-    return BeforeValidator(lambda value: {field: str(value)} if isinstance(value, str | Path) else value)  # fmt: skip
-
-
-Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """A part of a job; unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(BaseModel):
-    """Where the samples are; what is not named here is an option of ``signalcam.data.open``, or ``of``."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    path: Annotated[str | tuple[str, ...] | None, Field(min_length=1)] = None
-    build: Annotated[str | None, Field(pattern=_BUILD)] = None
-    arguments: Mapping[str, Any] = Field(default_factory=dict)
-    format: str | None = None
-    windows: Annotated[float, Field(gt=0)] | Mapping[str, Any] | None = None
-    labels: str | None = None
-    groups: str | None = None
-    dtype: Literal["float16", "float32", "float64"] | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.path is None) == (self.build is None):
-            message = "give either path, or build = 'module:function' that returns the samples"
-            raise ValueError(message)
-        if self.path is not None and self.arguments:
-            message = "arguments are those of build; leave them out beside path"
-            raise ValueError(message)
-        if self.build is not None and (self.format is not None or self.windows is not None):
-            message = "format and windows are of files; leave them out beside build, and let its function return sc.data.open(...)"
-            raise ValueError(message)
-        return self
-
-
-class Model(Section):
-    """How the network is built, and its weights."""
-
-    build: Annotated[str | None, Field(pattern=_BUILD)] = None
-    arguments: Mapping[str, Any] = Field(default_factory=dict)
-    weights: str | None = None
-    trust: bool = False
-    device: str = "cpu"
-    autocast: Literal["bfloat16", "float16"] | None = None
-    class_names: tuple[str, ...] | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.build is None and self.weights is None:
-            message = "give build = 'module:function', or weights that hold the whole model (.keras, .pt2)"
-            raise ValueError(message)
-        return self
-
-
-class Explain(Section):
-    """The questions; names are those of ``signalcam.explain``."""
-
-    method: Names = ("grad-cam",)
-    layer: Names | None = None
-    target: Annotated[
-        tuple[StrictInt | str | Mapping[str, StrictInt | str], ...], BeforeValidator(_several), Field(min_length=1)
-    ] = ("predicted",)  # fmt: skip
-    signed: bool = False
-    score: Score = "logit"
-    align: Alignment = "receptive-field"
-
-
-class Axes(Section):
-    """What the axes of a batch are; what is not said is found out, or told by the data."""
-
-    dims: str | None = None
-    sampling_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    channel_names: tuple[str, ...] | None = None
-    units: str | None = None
-    spacing: Mapping[str, float] | None = None
-    axis_units: Mapping[str, str] | None = None
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What is said here."""
-        return {name: each for name, each in self if each is not None}
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.dims is not None:
-            try:
-                Layout(**self.told)
-            except LayoutError as error:
-                raise ValueError(str(error)) from error
-        return self
-
-
-class Units(Section):
-    """How much is done at a time: a unit is committed whole, a batch goes through the model at once."""
-
-    size: PositiveInt | None = None
-    batch: PositiveInt = 32
-
-    @model_validator(mode="after")
-    def _even(self) -> Self:
-        if self.size is not None and self.size % self.batch:
-            message = (
-                f"size is {self.size}, which is no multiple of batch, {self.batch}; make it one"
-            )
-            raise ValueError(message)
-        return self
-
-    def size_for(self, samples: int) -> int:
-        """The size asked for; else 1024 for a million samples, and twice that whenever samples are four times as many.
-
-        So the number of units and their size grow alike: a billion samples are 30518 units of 32768. It is rounded up
-        to a multiple of ``batch``.
-        """
-        doublings = max(0, math.ceil(math.log2(samples / 1_000_000) / 2))
-        return self.size or -(-(1024 * 2**doublings) // self.batch) * self.batch
-
-
-class Output(Section):
-    """The store that is made, and how exactly it keeps maps."""
-
-    path: str
-    dtype: Dtype = "float16"
-
-
-class Aggregates(Section):
-    """What is summed up while the job runs: maps by what they have in common, and around events."""
-
-    by: tuple[Kind, ...] | None = None
-    bins: Annotated[int, Field(ge=2, le=1024)] = 64
-    quantiles: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_several), Field(min_length=1)] = (0.05, 0.25, 0.5, 0.75, 0.95)  # fmt: skip
-    events: str | None = None
-    before: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2
-    after: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.4
-
-
-class Metrics(Section):
-    """How far each map can be trusted; names are those of ``signalcam.metrics.evaluate``."""
-
-    names: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
-    measure: Literal["probability", "logit", "log_odds", "accuracy"] = "probability"
-    imputer: float | str | None = None
-    steps: Annotated[int, Field(ge=2)] | None = None
-    window: PositiveInt | Mapping[str, PositiveInt] | None = None
-    baselines: Annotated[tuple[str, ...], BeforeValidator(_several)] = (
-        "random-cam",
-        "input-energy",
-    )
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        from signalcam.jobs.scores import check  # noqa: PLC0415 - loads all metrics
-
-        if self.names:
-            check(self)
-        return self
-
-
-class Engine(Section):
-    """Who does the work; only ``threads`` may change a number."""
-
-    name: Literal["local", "ray", "rank"] = "local"
-    processes: PositiveInt = 1
-    threads: PositiveInt = 1
-    address: Annotated[str | None, Field(pattern=_ADDRESS)] = None
-    cpus: Annotated[float, Field(ge=0)] = 1
-    gpus: Annotated[float, Field(ge=0)] = 0
-    timeout: Annotated[float | None, Field(gt=0)] = None
-    on_error: Literal["record", "stop"] = "record"
 
 
 class Job(Section):
@@ -255,14 +69,14 @@ class Job(Section):
         (32, 4096)
     """
 
-    data: Annotated[Data, _short("path")]
-    model: Annotated[Model, _short("build")]
-    output: Annotated[Output, _short("path")]
+    data: Annotated[Data, short("path")]
+    model: Annotated[Model, short("build")]
+    output: Annotated[Output, short("path")]
     explain: Explain = Field(default_factory=Explain)
     layout: Axes = Field(default_factory=Axes)
     units: Units = Field(default_factory=Units)
     aggregates: Aggregates = Field(default_factory=Aggregates)
-    metrics: Annotated[Metrics, _short("names")] = Field(default_factory=Metrics)
+    metrics: Annotated[Metrics, short("names")] = Field(default_factory=Metrics)
     engine: Engine = Field(default_factory=Engine)
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
@@ -390,8 +204,8 @@ def _sentences(error: ValidationError) -> str:
 
 
 _MEANT = {
-    _BUILD: "it should be 'module:function'",
-    _ADDRESS: "it should be 'auto' or 'host:port'",
+    BUILD: "it should be 'module:function'",
+    ADDRESS: "it should be 'auto' or 'host:port'",
     "model_type": "it should be a section with names of its own",
     "missing": "it is missing",
     "extra_forbidden": "nothing of that name is known",

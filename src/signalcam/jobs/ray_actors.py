@@ -20,7 +20,8 @@ from typing import Any
 from signalcam.errors import JobError, MissingExtra
 from signalcam.jobs import logs
 from signalcam.jobs.crew import Answer, Asked
-from signalcam.jobs.job import Engine, Job
+from signalcam.jobs.job import Job
+from signalcam.jobs.sections import Engine
 from signalcam.jobs.serving import threads
 
 _KNOCK = 5  # seconds in which an address must take a connection

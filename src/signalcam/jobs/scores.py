@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from signalcam.explanation import Explanation
-    from signalcam.jobs.job import Metrics
+    from signalcam.jobs.sections import Metrics
 
 _log = logging.getLogger("signalcam")
 _CELL = ("target", "method", "layer")
