@@ -51,11 +51,7 @@ def build(width=16, blocks=3):
 """
 SIZES = {"small (3 layers of 16)": {}, "larger (8 layers of 64)": {"width": 64, "blocks": 8}}
 """What the networks are called, and how they are built."""
-FOR_GPU = {
-    "small (3 layers of 16)": {},
-    "deep (16 layers of 256)": {"width": 256, "blocks": 16},
-    "wide (24 layers of 512)": {"width": 512, "blocks": 24},
-}
+FOR_GPU = {**SIZES, "deep (16 layers of 256)": {"width": 256, "blocks": 16}}
 
 
 def make_data(folder: Path, count: int, batch: int = BATCH) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -181,17 +181,15 @@ def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
     Returns:
         Nothing where they do not differ.
     """
-    numbers = np.repeat(rows, TURNS)
-    turned = samples.turned(numbers, TURNS)
-    places = np.arange(len(numbers))
+    turns = np.arange(TURNS) / TURNS
 
     def found(some: np.ndarray) -> Iterator[tuple[Said, list[LayerMaps]]]:
-        group = replace(turned.group(some), rows=numbers[some])
+        group = samples.group(np.repeat(some, TURNS), np.tile(turns, len(some)))
         return _each(running, running.pieces(group, _nothing))
 
-    alone = chain.from_iterable(map(found, places.reshape(-1, TURNS)))
+    alone = chain.from_iterable(found(rows[i : i + 1]) for i in range(len(rows)))
     worst = {"answers": 0.0, "maps": 0.0}
-    for (said, maps), (own, own_maps) in zip(found(places), alone, strict=True):
+    for (said, maps), (own, own_maps) in zip(found(rows), alone, strict=True):
         pairs = [(said.scores, own.scores), (said.logits, own.logits)]
         worst["answers"] = max(worst["answers"], *[_apart(*each) for each in pairs])
         apart = [_maps_apart(a, b) for a, b in zip(maps, own_maps, strict=True)]
@@ -213,10 +211,10 @@ def _nothing(_count: int) -> None:
 
 
 def _apart(found: Array | None, wanted: Array | None) -> float:
-    """The largest difference, in units of the largest value."""
+    """The largest difference, in units of the largest value; without end where one is no number."""
     if found is None or wanted is None:
         return 0.0
-    if found.shape != wanted.shape:
+    if found.shape != wanted.shape or not np.isfinite(found - wanted).all():
         return float("inf")
     size = float(np.abs(wanted).max(initial=0))
     return float(np.abs(found - wanted).max(initial=0)) / (size or 1.0)

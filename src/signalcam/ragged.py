@@ -41,10 +41,13 @@ class Items:
         return (len(self.arrays), *map(int, self.shapes.max(axis=0)))
 
     def together(
-        self, rows: Sequence[int] | np.ndarray, numpy: Callable[[Array], np.ndarray]
-    ) -> Array:
-        """Some of the samples in one array, zeros behind those that are shorter."""
+        self, rows: Sequence[int] | np.ndarray, numpy: Callable[[Array], np.ndarray], turns: Sequence[float] | np.ndarray | None = None
+    ) -> Array:  # fmt: skip
+        """Some of the samples in one array, zeros behind those that are shorter; see ``Samples.group``."""
         some = [self.arrays[row] for row in rows]
+        if turns is not None:
+            axes = np.flatnonzero((self.shapes != self.shapes[0]).any(axis=0))
+            some = [_turn(each, axes, by) for each, by in zip(some, turns, strict=True)]
         if len({tuple(each.shape) for each in some}) == 1:
             return namespace(some[0]).stack(some)
         return padded([numpy(each) for each in some], 0)
@@ -190,33 +193,24 @@ class Samples:
         """How many there are."""
         return int(self.given.explained.shape[0])
 
-    def group(self, rows: np.ndarray | None = None) -> Group:
-        """Take some samples, padded to the longest of them; all of them by default."""
+    def group(self, rows: np.ndarray | None = None, turns: np.ndarray | None = None) -> Group:
+        """Take some samples, padded to the longest of them.
+
+        Args:
+            rows: Their numbers; all by default.
+            turns: By what share of its length each that differs in length is turned: what leaves at its end
+                enters at its start.
+        """
         chosen = np.arange(self.count) if rows is None else rows
         own = {path: each.shapes[chosen] for path, each in self.uneven.items()}
-        tree = map_leaves(partial(self._rows, rows=rows), self.given.tree)
+        tree = map_leaves(partial(self._rows, rows=rows, turns=turns), self.given.tree)
         inputs = replace(self.given, tree=tree)
         padding = {path: each for path, each in own.items() if (each != each[0]).any()}
         return Group(chosen, self._told(inputs, padding) if self.marks else inputs, padding)
 
-    def turned(self, rows: np.ndarray, ways: int) -> Samples:
-        """Take some samples; those that differ in length each turned, the next by one of ``ways`` shares further.
-
-        What leaves at the end of a turned sample enters at its start.
-        """
-        tree = map_leaves(partial(self._turned, rows=rows, ways=ways), self.given.tree)
-        return replace(self, given=replace(self.given, tree=tree))
-
-    def _turned(self, path: Path, each: Any, rows: np.ndarray, ways: int) -> Any:
-        if not isinstance(each, Items):
-            return self._rows(path, each, rows)
-        axes = np.flatnonzero((each.shapes != each.shapes[0]).any(axis=0))
-        shares = np.arange(len(rows)) % ways / ways
-        return Items(tuple(_turn(each.arrays[row], axes, by) for row, by in zip(rows, shares, strict=True)))  # fmt: skip
-
-    def _rows(self, _path: Path, each: Any, rows: np.ndarray | None) -> Any:
+    def _rows(self, _path: Path, each: Any, rows: np.ndarray | None, turns: np.ndarray | None) -> Any:  # fmt: skip
         if isinstance(each, Items):
-            return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy)
+            return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy, turns)  # fmt: skip
         if rows is None or not is_array(each) or each.shape[0] != self.count:
             return each
         if isinstance(each, np.ndarray):

@@ -37,7 +37,7 @@ class Summed:
         deviation: The same of the standard deviations.
         kinds: What each group is told apart by: ``all``, ``label``, ``predicted``, ``right`` or ``group``.
         counts: Of its samples, one at least.
-        shares: Of which quantiles are known.
+        shares: Of which quantiles are known, the least first.
         quantile: The same as ``mean`` of one of these, by its number.
     """
 
@@ -92,7 +92,7 @@ def summed(exp: Explanation) -> Summed | None:
     store = store_of(exp)
     if store is None:
         return None
-    table = _table(store)
+    table = _table(store).sortby("quantile")
     counts = table["count"].values
     there = np.flatnonzero(counts)
     parted = [_parted(str(table["of"].values[number])) for number in there]

@@ -127,7 +127,7 @@ def test_the_quantiles_of_a_job_are_drawn(stores, unread):
     [
         ((0.5,), "median over", 0),
         ((0.9, 0.1), "mean, bands: quantiles 0.1 to 0.9 over", 1),
-        ((0.1, 0.4, 0.9), "quantile 0.4, bands: quantiles 0.1 to 0.9 over", 1),
+        ((0.4, 0.1, 0.9), "quantile 0.4, bands: quantiles 0.1 to 0.9 over", 1),
     ],
 )
 def test_quantiles_are_those_that_the_job_was_asked_for(stores, tmp_path, shares, said, bands):
@@ -138,6 +138,9 @@ def test_quantiles_are_those_that_the_job_was_asked_for(stores, tmp_path, shares
     ax = exp.plot.summary(spread="quantiles")
     assert said in ax.get_title(loc="left")
     assert len(ax.collections) == bands
+    for low, high in map(edges, ax.collections if len(shares) % 2 else ()):
+        assert (low <= ax.lines[0].get_ydata() + 1e-6).all()
+        assert (ax.lines[0].get_ydata() <= high + 1e-6).all()
 
 
 @pytest.mark.parametrize("kind", ["image", "volume"])

@@ -189,6 +189,27 @@ def test_leak_is_found_where_the_tried_samples_alone_do_not_show_it(seed):
     assert_as_alone(exp, net, samples)
 
 
+class Attention(nn.Module):
+    """Queries in the padding see nothing, so all they find is no number."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv2, self.head = nn.Conv1d(2, 4, 1), nn.Linear(4, 3)
+
+    def forward(self, x, mask):
+        h = self.conv2(x).transpose(1, 2)
+        seen = mask[:, :, None] & mask[:, None, :]
+        share = (h @ h.transpose(1, 2)).masked_fill(~seen, -torch.inf).softmax(-1)
+        return self.head((share @ h).mean(1))
+
+
+def test_padding_that_leaves_no_number_is_found():
+    net, samples, mask = Attention().eval(), items(), {"mask": sc.Mask()}
+    exp = sc.explain(net, samples, extra=mask, **OPTIONS)
+    assert "as padding changed the model's answers by inf" in exp.provenance["unequal lengths"]
+    assert_as_alone(exp, net, samples, extra=mask)
+
+
 def test_network_that_refuses_padding_runs_without(net):
     class Refuses(Net):
         def forward(self, x, mask):

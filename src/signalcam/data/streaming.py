@@ -84,10 +84,12 @@ def class_of(label: Any) -> Any:
     Of numbers with a decimal point 0.0 and 1.0 are classes, as losses of two classes take them; 72.0 may be a pulse.
     """
     array = np.asarray(_numpy(label))
-    value = plain(array.reshape(())[()]) if array.size == 1 else None
-    if isinstance(value, float):
+    if array.size != 1 or array.dtype.kind == "c":
+        return None
+    value = plain(array.reshape(())[()])
+    if array.dtype.kind == "f":
         return int(value) if value in (0, 1) else None
-    return None if isinstance(value, complex) else value
+    return value
 
 
 def entries_of(item: Any, keys: Keys) -> list[Entry]:

@@ -134,7 +134,7 @@ class _Keeper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         more = {name: each for name, each in vars(record).items() if name not in _OWN}
-        self.told.append((record.levelno, record.getMessage(), {"event": "note", "pid": record.process, **more}))  # fmt: skip
+        self.told.append((record.levelno, record.getMessage(), {"pid": record.process, **more}))  # fmt: skip
 
 
 @contextmanager

@@ -235,7 +235,7 @@ def quantiles_of(spread: str, found: Summed | None) -> tuple[float, ...] | None:
         raise MethodError(message)
     if spread == "deviation":
         return None
-    return _QUANTILES if found is None else tuple(sorted(found.shares))
+    return _QUANTILES if found is None else found.shares
 
 
 def said_of(shares: Sequence[float] | None) -> str:

@@ -77,11 +77,10 @@ class MeansDisplay:
         shares, said, rows = quantiles_of(spread, found), cls.said, found.rows(by)
         middle, around = found.mean, found.deviation
         if shares is not None:
-            order = sorted(range(len(shares)), key=found.shares.__getitem__)
-            low, high = (found.quantile(order[place]) for place in (0, -1))
-            around, half = _less(high, low), len(order) // 2
-            middle = found.quantile(order[half]) if len(order) % 2 else found.mean
-            said = f"quantile {shares[half]:.3g}" if len(order) % 2 else "mean", f"quantile {shares[-1]:.3g} less quantile {shares[0]:.3g}"  # fmt: skip
+            half, odd = len(shares) // 2, len(shares) % 2
+            middle = found.quantile(half) if odd else found.mean
+            around = _less(found.quantile(len(shares) - 1), found.quantile(0))
+            said = f"quantile {shares[half]:.3g}" if odd else "mean", f"quantile {shares[-1]:.3g} less quantile {shares[0]:.3g}"  # fmt: skip
         mean, deviation = (selected(each.isel(sample=rows), target, method, layer) for each in (middle, around))  # fmt: skip
         maps = mean.maps.values[:, 0, 0, 0]
         check_finite(maps, "the means hold")
