@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -187,14 +186,18 @@ def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
         group = samples.group(np.repeat(some, TURNS), np.tile(turns, len(some)))
         return _each(running, running.pieces(group, _nothing))
 
-    alone = chain.from_iterable(found(rows[i : i + 1]) for i in range(len(rows)))
-    worst = {"answers": 0.0, "maps": 0.0}
-    for (said, maps), (own, own_maps) in zip(found(rows), alone, strict=True):
-        pairs = [(said.scores, own.scores), (said.logits, own.logits)]
-        worst["answers"] = max(worst["answers"], *[_apart(*each) for each in pairs])
-        apart = [_maps_apart(a, b) for a, b in zip(maps, own_maps, strict=True)]
-        worst["maps"] = max(worst["maps"], *apart)
-    what = [f"{name} by {size:.0e}" for name, size in worst.items() if not size <= SAME]
+    together = list(found(rows))
+    alone = [each for i in range(len(rows)) for each in found(rows[i : i + 1])]
+    answers = [
+        _apart([getattr(said, name) for said, _ in together], [getattr(said, name) for said, _ in alone])
+        for name in ("scores", "logits")
+    ]  # fmt: skip
+    maps = [
+        _maps_apart(*([found_maps[number] for _, found_maps in each] for each in (together, alone)))
+        for number in range(len(running.layers))
+    ]
+    worst = {"answers": max(answers), "maps": max(maps)}
+    what = [f"{name} by {size:.0e}" for name, size in worst.items() if size > SAME]
     return f"padding changed the model's {' and '.join(what)} of the largest" if what else ""
 
 
@@ -210,20 +213,21 @@ def _nothing(_count: int) -> None:
     """Show no progress: samples that were only tried have not got on."""
 
 
-def _apart(found: Array | None, wanted: Array | None) -> float:
-    """The largest difference, in units of the largest value; without end where one is no number."""
-    if found is None or wanted is None:
-        return 0.0
-    if found.shape != wanted.shape or not np.isfinite(found - wanted).all():
+def _apart(found: Sequence[Array | None], wanted: Sequence[Array | None]) -> float:
+    """The largest difference, in units of the largest value of all samples; without end where one is no number."""
+    pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if a is not None and b is not None]
+    if any(a.shape != b.shape or not np.isfinite(a - b).all() for a, b in pairs):
         return float("inf")
-    size = float(np.abs(wanted).max(initial=0))
-    return float(np.abs(found - wanted).max(initial=0)) / (size or 1.0)
+    size = max((float(np.abs(b).max(initial=0)) for _, b in pairs), default=0.0)
+    return max((float(np.abs(a - b).max(initial=0)) for a, b in pairs), default=0.0) / (size or 1.0)
 
 
-def _maps_apart(found: LayerMaps, wanted: LayerMaps) -> float:
-    if not np.allclose(found.places, wanted.places, rtol=1e-6, atol=1e-6):
+def _maps_apart(found: Sequence[LayerMaps], wanted: Sequence[LayerMaps]) -> float:
+    """The same of one layer's maps, the worst of any question and method."""
+    pairs = list(zip(found, wanted, strict=True))
+    if not all(np.allclose(a.places, b.places, rtol=1e-6, atol=1e-6) for a, b in pairs):
         return float("inf")
-    targets = np.ndindex(wanted.values.shape[1:3])
-    if found.values.shape != wanted.values.shape:
+    if any(a.values.shape != b.values.shape for a, b in pairs):
         return float("inf")
-    return max(_apart(found.values[:, t, m], wanted.values[:, t, m]) for t, m in targets)
+    targets = np.ndindex(wanted[0].values.shape[1:3])
+    return max(_apart([a.values[:, t, m] for a, _ in pairs], [b.values[:, t, m] for _, b in pairs]) for t, m in targets)  # fmt: skip

@@ -43,8 +43,9 @@ def job(exp, monkeypatch):
         dims = ("of", "target", "method", *(f"p{number}_{i}" for i in range(len(layer.grid))))
         for what in ("mean", "std"):
             sums[f"{what}_{number}"] = (dims, rng.random((len(OF), *layer.values.shape[1:])))
+        sums[f"quantile_{number}"] = (("quantile", *dims), rng.random((1, len(OF), *layer.values.shape[1:])))  # fmt: skip
         layers.append(replace(layer, values=Kept(layer.values)))
-    table = xr.Dataset(sums, {"of": list(OF)})
+    table = xr.Dataset(sums, {"of": list(OF), "quantile": [0.5]})
     monkeypatch.setattr(summed, "_table", lambda _store: table)
     failed = ("",) * (len(exp) - 3) + ("no number", "no number", "<i>torn</i>")
     return replace(exp, layers=tuple(layers), failed=failed), table
