@@ -187,16 +187,17 @@ def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
         return _each(running, running.pieces(group, _nothing))
 
     together = list(found(rows))
-    alone = [each for i in range(len(rows)) for each in found(rows[i : i + 1])]
-    answers = [
-        _apart([getattr(said, name) for said, _ in together], [getattr(said, name) for said, _ in alone])
-        for name in ("scores", "logits")
-    ]  # fmt: skip
-    maps = [
-        _maps_apart(*([found_maps[number] for _, found_maps in each] for each in (together, alone)))
-        for number in range(len(running.layers))
-    ]
-    worst = {"answers": max(answers), "maps": max(maps)}
+    worst = {"answers": 0.0, "maps": 0.0}
+    for i in range(len(rows)):
+        pairs = list(
+            zip(together[i * TURNS : (i + 1) * TURNS], found(rows[i : i + 1]), strict=True)
+        )
+        for name in ("scores", "logits"):
+            said = [(getattr(one, name), getattr(own, name)) for (one, _), (own, _) in pairs]
+            worst["answers"] = max(worst["answers"], _apart(said))
+        for layer in range(len(running.layers)):
+            maps = [(ones[layer], owns[layer]) for (_, ones), (_, owns) in pairs]
+            worst["maps"] = max(worst["maps"], _maps_apart(maps))
     what = [f"{name} by {size:.0e}" for name, size in worst.items() if size > SAME]
     return f"padding changed the model's {' and '.join(what)} of the largest" if what else ""
 
@@ -213,21 +214,21 @@ def _nothing(_count: int) -> None:
     """Show no progress: samples that were only tried have not got on."""
 
 
-def _apart(found: Sequence[Array | None], wanted: Sequence[Array | None]) -> float:
-    """The largest difference, in units of the largest value of all samples; without end where one is no number."""
-    pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if a is not None and b is not None]
-    if any(a.shape != b.shape or not np.isfinite(a - b).all() for a, b in pairs):
+def _apart(pairs: Sequence[tuple[Array | None, Array | None]]) -> float:
+    """The largest difference, in units of the largest value of all turns; without end where one is no number.
+
+    The largest of one turn alone may be nearly nothing, and that of another sample far louder.
+    """
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if any(a.shape != b.shape or not np.isfinite(a - b).all() for a, b in known):
         return float("inf")
-    size = max((float(np.abs(b).max(initial=0)) for _, b in pairs), default=0.0)
-    return max((float(np.abs(a - b).max(initial=0)) for a, b in pairs), default=0.0) / (size or 1.0)
+    size = max((float(np.abs(b).max(initial=0)) for _, b in known), default=0.0)
+    return max((float(np.abs(a - b).max(initial=0)) for a, b in known), default=0.0) / (size or 1.0)
 
 
-def _maps_apart(found: Sequence[LayerMaps], wanted: Sequence[LayerMaps]) -> float:
+def _maps_apart(pairs: Sequence[tuple[LayerMaps, LayerMaps]]) -> float:
     """The same of one layer's maps, the worst of any question and method."""
-    pairs = list(zip(found, wanted, strict=True))
-    if not all(np.allclose(a.places, b.places, rtol=1e-6, atol=1e-6) for a, b in pairs):
+    if any(a.values.shape != b.values.shape or not np.allclose(a.places, b.places, rtol=1e-6, atol=1e-6) for a, b in pairs):  # fmt: skip
         return float("inf")
-    if any(a.values.shape != b.values.shape for a, b in pairs):
-        return float("inf")
-    targets = np.ndindex(wanted[0].values.shape[1:3])
-    return max(_apart([a.values[:, t, m] for a, _ in pairs], [b.values[:, t, m] for _, b in pairs]) for t, m in targets)  # fmt: skip
+    targets = np.ndindex(pairs[0][1].values.shape[1:3])
+    return max(_apart([(a.values[:, t, m], b.values[:, t, m]) for a, b in pairs]) for t, m in targets)  # fmt: skip

@@ -189,6 +189,14 @@ def test_leak_is_found_where_the_tried_samples_alone_do_not_show_it(seed):
     assert_as_alone(exp, net, samples)
 
 
+def test_leak_into_a_quiet_sample_is_found_beside_a_loud_one():
+    torch.manual_seed(0)
+    net, (longest, *others) = Net(2).eval(), items([64, 50, 57])
+    samples = [longest * np.float32(1e5), *others]
+    exp = sc.explain(net, samples, extra={"mask": sc.Mask()}, **OPTIONS)
+    assert "as padding changed the model's answers" in exp.provenance["unequal lengths"]
+
+
 class Attention(nn.Module):
     """Queries in the padding see nothing, so all they find is no number."""
 
