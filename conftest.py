@@ -20,15 +20,11 @@ def _leave(namespace: dict[str, Any]) -> None:
     namespace["_folder"].cleanup()
 
 
-pytest_collect_file = Sybil(
-    [PythonCodeBlockParser()], patterns=["*.md"], setup=_enter, teardown=_leave
-).pytest()
+pytest_collect_file = Sybil([PythonCodeBlockParser()], patterns=["*.md"], setup=_enter, teardown=_leave).pytest()
 
 
 @pytest.fixture(autouse=True)
-def _docstring_examples(
-    request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], tmp_path: Any
-) -> Any:
+def _docstring_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], tmp_path: Any) -> Any:
     """What the examples in docstrings call ``network``, ``ecg``, ``exp``, and the same of images and volumes."""
     if type(request.node).__name__ != "DoctestItem":
         yield
@@ -50,14 +46,22 @@ def _docstring_examples(
     doctest_namespace |= {"network": network, "ecg": ecg, "exp": sc.explain(network, ecg), "sc": sc}
     doctest_namespace |= {
         "image_network": torch.nn.Sequential(
-            torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3),
+            torch.nn.Conv2d(3, 8, 3),
+            torch.nn.ReLU(),
+            torch.nn.AdaptiveAvgPool2d(1),
+            torch.nn.Flatten(),
+            torch.nn.Linear(8, 3),
         ),
         "image": torch.randn(1, 3, 24, 32),
         "volume_network": torch.nn.Sequential(
-            torch.nn.Conv3d(1, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3),
+            torch.nn.Conv3d(1, 8, 3),
+            torch.nn.ReLU(),
+            torch.nn.AdaptiveAvgPool3d(1),
+            torch.nn.Flatten(),
+            torch.nn.Linear(8, 3),
         ),
         "volume": torch.randn(1, 1, 8, 10, 12),
-    }  # fmt: skip
+    }
     start = os.getcwd()  # noqa: PTH109 - what os.chdir is given back
     os.chdir(tmp_path)
     yield

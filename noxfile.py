@@ -38,18 +38,39 @@ def torch(session: nox.Session) -> None:
     """Check types, then test PyTorch, the figures, the readers, jobs, the demo and every snippet of the documentation."""
     real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
     session.install(
-        *PINNED, *TESTING, *SHAPES, *WRAPPED, *real_data, "transformers", "mypy", "types-tqdm", "--editable", ".[demo,video,data,ray]"
-    )  # fmt: skip
+        *PINNED,
+        *TESTING,
+        *SHAPES,
+        *WRAPPED,
+        *real_data,
+        "transformers",
+        "mypy",
+        "types-tqdm",
+        "--editable",
+        ".[demo,video,data,ray]",
+    )
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
     session.run("mypy")
     session.run(
-        "pytest", "tests/backends", "tests/torch", "tests/plot", "tests/data", "tests/jobs", *MORE,
+        "pytest",
+        "tests/backends",
+        "tests/torch",
+        "tests/plot",
+        "tests/data",
+        "tests/jobs",
+        *MORE,
         *session.posargs,
-    )  # fmt: skip
+    )
     session.run(
-        "pytest", "--doctest-modules", "--ignore-glob=*keras*", "--ignore-glob=*tensorflow*",
-        "src", "README.md", "CONTRIBUTING.md", "docs",
-    )  # fmt: skip
+        "pytest",
+        "--doctest-modules",
+        "--ignore-glob=*keras*",
+        "--ignore-glob=*tensorflow*",
+        "src",
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs",
+    )
 
 
 @nox.session
@@ -84,9 +105,7 @@ ENGINES = {
 @nox.parametrize("engine", list(ENGINES))
 def keras(session: nox.Session, engine: str) -> None:
     """Test Keras 3 on one engine, with no other framework installed."""
-    session.install(
-        *PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot,jobs]"
-    )
+    session.install(*PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot,jobs]")
     # aeon for its recordings alone, as what its code needs clashes with our pins; Keras 2 asks for
     # all of TensorFlow although the part for processors will do
     keras2 = ("tf_keras",) if engine == "tensorflow" else ()
@@ -95,7 +114,5 @@ def keras(session: nox.Session, engine: str) -> None:
     real = ("tests/real/test_real_keras.py",) if engine == "tensorflow" else ()
     agreement = "tests/agreement/test_keras.py"
     # two at a time: most of it is spent compiling, on one core
-    session.run(
-        "pytest", "-n", "2", "tests/backends", "tests/keras", agreement, *real, *session.posargs
-    )
+    session.run("pytest", "-n", "2", "tests/backends", "tests/keras", agreement, *real, *session.posargs)
     session.run("pytest", "docs/keras", *session.posargs)

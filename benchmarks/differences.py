@@ -119,9 +119,7 @@ def network(scale: float = 1.0) -> nn.Module:
         head.weight *= scale
         head.bias *= scale
     features = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3, 2), nn.ReLU())
-    return nn.Sequential(
-        nn.Identity(), features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head
-    ).eval()
+    return nn.Sequential(nn.Identity(), features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head).eval()
 
 
 def ours(model: nn.Module, method: str, x: Tensor) -> np.ndarray:
@@ -240,9 +238,7 @@ def our_ablation(offset: float) -> float:
 
 def refusal(asked: Callable[[nn.Module, Tensor], Any]) -> str:
     """What a library answers to a signal."""
-    model = nn.Sequential(
-        nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3)
-    )
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))
     try:
         with quiet():
             asked(model.eval(), torch.randn(1, 2, 30))

@@ -222,7 +222,11 @@ def prepare(folder: Path, units: int) -> None:
 
 def differences(one: Path, two: Path) -> list[str]:
     """The arrays that are not the same to the last bit."""
-    named = [(name, np.asarray(array[...])) for name, array in zarr.open_group(one, mode="r").members(max_depth=None) if isinstance(array, zarr.Array)]  # fmt: skip
+    named = [
+        (name, np.asarray(array[...]))
+        for name, array in zarr.open_group(one, mode="r").members(max_depth=None)
+        if isinstance(array, zarr.Array)
+    ]
     other = zarr.open_group(two, mode="r")
     assert len(named) > 20, "the stores hold less than a job does"  # noqa: S101 - or nothing was compared
     return [name for name, values in named if not same(values, np.asarray(other[name][...]))]
@@ -231,9 +235,7 @@ def differences(one: Path, two: Path) -> list[str]:
 def same(one: np.ndarray, two: np.ndarray) -> bool:
     """Whether two arrays are the same, bit by bit."""
     plain = one.dtype.kind not in "OT"
-    return one.dtype == two.dtype and (
-        one.tobytes() == two.tobytes() if plain else one.tolist() == two.tolist()
-    )
+    return one.dtype == two.dtype and (one.tobytes() == two.tobytes() if plain else one.tolist() == two.tolist())
 
 
 def main() -> None:
@@ -266,10 +268,12 @@ def measure(torment: Torment, kills: int) -> None:
     torment.go(kills)
     torn = time.monotonic() - begun
     torment.pool.shutdown()
-    found, left = differences(torment.folder / "calm.zarr", torment.folder / "torn.zarr"), torment.orphans()  # fmt: skip
+    found, left = differences(torment.folder / "calm.zarr", torment.folder / "torn.zarr"), torment.orphans()
     done = xr.open_zarr(torment.folder / "torn.zarr").sizes["sample"]
-    print(f"{done} samples in {units} units; undisturbed {calm:.0f} s, with kills {torn:.0f} s")  # fmt: skip
-    print(f"{torment.workers} workers, {torment.drivers} drivers and {torment.nodes} nodes killed; the command was given {torment.starts} times")  # fmt: skip
+    print(f"{done} samples in {units} units; undisturbed {calm:.0f} s, with kills {torn:.0f} s")
+    print(
+        f"{torment.workers} workers, {torment.drivers} drivers and {torment.nodes} nodes killed; the command was given {torment.starts} times"
+    )
     print(f"arrays that differ: {found or 'none'}; processes left: {left or 'none'}")
     if found or left:
         raise SystemExit(1)

@@ -39,10 +39,16 @@ def explained(rng: np.random.Generator, *, noise: bool) -> Explanation:
         Axis(2, cells, LENGTH, 0.0, LENGTH / cells, 1.0, probed=True),
     )
     return Explanation(
-        layers=(LayerMaps("conv", values, grid),), targets=("AF",), methods=("grad-cam", "hires-cam"),
-        layout=Layout("batch channel time", RATE, LEADS, "mV"), input=heartbeats(rng)[None], scores=np.zeros((1, 1)),
-        target_classes=np.array([[1]]), class_names=("normal", "AF"), sample_names=(0,),
-    )  # fmt: skip
+        layers=(LayerMaps("conv", values, grid),),
+        targets=("AF",),
+        methods=("grad-cam", "hires-cam"),
+        layout=Layout("batch channel time", RATE, LEADS, "mV"),
+        input=heartbeats(rng)[None],
+        scores=np.zeros((1, 1)),
+        target_classes=np.array([[1]]),
+        class_names=("normal", "AF"),
+        sample_names=(0,),
+    )
 
 
 def kinds(exp: Explanation) -> dict[str, Callable[[], Figure]]:
@@ -85,7 +91,7 @@ def main() -> None:
         exp = explained(rng, noise=noise)
         exp.plot().figure.savefig(io.BytesIO())  # fonts are found once
         for name, draw in kinds(exp).items():
-            cells = [f"{s:.2f} s, {kb:.0f} kB" for s, kb in (measure(draw, kind) for kind in ("png", "svg", "pdf"))]  # fmt: skip
+            cells = [f"{s:.2f} s, {kb:.0f} kB" for s, kb in (measure(draw, kind) for kind in ("png", "svg", "pdf"))]
             print(f"| {name} | {'noise' if noise else 'smooth'} | {' | '.join(cells)} |")
 
 

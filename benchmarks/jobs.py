@@ -60,9 +60,13 @@ def make_data(folder: Path, count: int, batch: int = BATCH) -> None:
     group = zarr.create_group(folder / "windows.zarr", overwrite=True)
     shape, shard = (CHANNELS, LENGTH), 8192
     x = group.create_array(
-        "x", shape=(count, *shape), chunks=(batch, *shape), shards=(shard, *shape), dtype="f4",
+        "x",
+        shape=(count, *shape),
+        chunks=(batch, *shape),
+        shards=(shard, *shape),
+        dtype="f4",
         compressors=None,
-    )  # fmt: skip
+    )
     for start in range(0, count, shard):
         some = min(shard, count - start)
         x[start : start + some] = rng.normal(size=(some, *shape)).astype(np.float32)
@@ -70,12 +74,19 @@ def make_data(folder: Path, count: int, batch: int = BATCH) -> None:
     (folder / "job_networks.py").write_text(NETWORKS)
 
 
-def job_of(folder: Path, output: str, arguments: dict[str, int], batch: int = BATCH, processes: int = 1, **model: Any) -> sc.Job:  # fmt: skip
+def job_of(
+    folder: Path, output: str, arguments: dict[str, int], batch: int = BATCH, processes: int = 1, **model: Any
+) -> sc.Job:
     """The job that is measured."""
     return sc.Job(
-        data={"path": "windows.zarr", "inputs": "x", "labels": "y"}, model={"build": "job_networks:build", "arguments": arguments, **model},
-        layout={"dims": "batch channel time"}, units={"batch": batch}, engine={"processes": processes}, output=output, folder=folder,
-    )  # fmt: skip
+        data={"path": "windows.zarr", "inputs": "x", "labels": "y"},
+        model={"build": "job_networks:build", "arguments": arguments, **model},
+        layout={"dims": "batch channel time"},
+        units={"batch": batch},
+        engine={"processes": processes},
+        output=output,
+        folder=folder,
+    )
 
 
 # --- throughput ----------------------------------------------------------------------------------
@@ -149,18 +160,37 @@ def throughput(folder: Path) -> None:
             }
             best = {each: min(least, best.get(each, least)) for each, least in known.items()}
         rate = {each: WINDOWS / took for each, took in best.items()}
-        rows.append([name, *(f"{rate[each]:.0f}" for each in ("infer", "explain", "job")), f"{rate['job'] / rate['explain']:.2f}", f"{rate['job'] / rate['infer']:.2f}"])  # fmt: skip
+        rows.append(
+            [
+                name,
+                *(f"{rate[each]:.0f}" for each in ("infer", "explain", "job")),
+                f"{rate['job'] / rate['explain']:.2f}",
+                f"{rate['job'] / rate['infer']:.2f}",
+            ]
+        )
         alone = [best["read"], best["explain"] - best["read"], best["write"]]
         whole = sum(alone)
-        parts.append([name, *(f"{each / WINDOWS * 1e6:.0f} ({each / whole:.0%})" for each in alone), f"{whole / WINDOWS * 1e6:.0f}", f"{best['job'] / WINDOWS * 1e6:.0f}"])  # fmt: skip
-    print(table(["network", "bare inference / s", "bare explaining / s", "job / s", "job : explaining", "job : inference"], rows))  # fmt: skip
-    print(table(["microseconds a window", "read", "explain", "sum up and write", "one after another", "job"], parts))  # fmt: skip
+        parts.append(
+            [
+                name,
+                *(f"{each / WINDOWS * 1e6:.0f} ({each / whole:.0%})" for each in alone),
+                f"{whole / WINDOWS * 1e6:.0f}",
+                f"{best['job'] / WINDOWS * 1e6:.0f}",
+            ]
+        )
+    print(
+        table(
+            ["network", "bare inference / s", "bare explaining / s", "job / s", "job : explaining", "job : inference"],
+            rows,
+        )
+    )
+    print(table(["microseconds a window", "read", "explain", "sum up and write", "one after another", "job"], parts))
 
 
 def on_gpu(folder: Path) -> None:
     """The same with the network on a GPU, in either precision, by one process and by several."""
     make_data(folder, ON_GPU["windows"], ON_GPU["batch"])
-    print(f"{torch.cuda.get_device_name()}, {os.cpu_count()} processors, batches of {ON_GPU['batch']}")  # fmt: skip
+    print(f"{torch.cuda.get_device_name()}, {os.cpu_count()} processors, batches of {ON_GPU['batch']}")
     rows = [
         [
             name,
@@ -170,7 +200,16 @@ def on_gpu(folder: Path) -> None:
         for name, arguments in FOR_GPU.items()
         for dtype in (None, "bfloat16")
     ]
-    head = ["bare inference", "compiled inference", "bare explaining", "job", "job, 4 processes", "job : explaining", "job : inference", "4 processes : inference"]  # fmt: skip
+    head = [
+        "bare inference",
+        "compiled inference",
+        "bare explaining",
+        "job",
+        "job, 4 processes",
+        "job : explaining",
+        "job : inference",
+        "4 processes : inference",
+    ]
     print(table(["network", "precision", *head], rows))
 
 
@@ -185,14 +224,14 @@ def _rates(folder: Path, arguments: dict[str, int], model: dict[str, Any]) -> li
         compiled(torch.from_numpy(first).cuda())
     rate: dict[str, float] = {}
     for number in range(ON_GPU["rounds"]):
-        ways = {"infer": bare.infer, "compiled": partial(bare.infer, compiled), "explain": bare.explain}  # fmt: skip
+        ways = {"infer": bare.infer, "compiled": partial(bare.infer, compiled), "explain": bare.explain}
         known = {name: ON_GPU["windows"] / seconds(way) for name, way in ways.items()}
         for processes in (1, 4):
             store = f"{len(list(folder.iterdir()))}-{number}.zarr"
             job_of(folder, store, arguments, batch, processes, **model).run()
             known[f"job {processes}"] = pace(Archive.open(folder / store))
         rate = {each: max(most, rate.get(each, most)) for each, most in known.items()}
-    ratios = [rate["job 1"] / rate["explain"], rate["job 1"] / rate["infer"], rate["job 4"] / rate["infer"]]  # fmt: skip
+    ratios = [rate["job 1"] / rate["explain"], rate["job 1"] / rate["infer"], rate["job 4"] / rate["infer"]]
     return [*(f"{each:.0f}" for each in rate.values()), *(f"{each:.2f}" for each in ratios)]
 
 
@@ -228,7 +267,7 @@ def memory(process: int, what: str = "VmRSS") -> float:
 def children(process: int) -> list[int]:
     """The processes that one started."""
     try:
-        return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]  # fmt: skip
+        return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     except OSError:
         return []
 
@@ -259,15 +298,18 @@ def watched(folder: Path, output: str, every: float) -> tuple[float, list[Seen]]
     begun = time.perf_counter()
     run = subprocess.Popen(
         [sys.executable, "-m", "signalcam.cli", "run", "job.toml"],
-        cwd=folder, env=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=folder,
+        env=here,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     seen = []
     while run.poll() is None:
         time.sleep(every)
         workers = children(run.pid)
         if workers and (folder / output).is_dir():
             done = status(folder / output).done
-            told = [memory(each, what) for what in ("VmRSS", "VmHWM") for each in (run.pid, workers[0])]  # fmt: skip
+            told = [memory(each, what) for what in ("VmRSS", "VmHWM") for each in (run.pid, workers[0])]
             seen.append(Seen(done, *told))
     if run.returncode:
         message = f"the job of {output} failed"
@@ -279,11 +321,11 @@ def over_time(folder: Path, most: int) -> None:
     """The memory of driver and worker while a job goes on."""
     make_data(folder, most)
     took, seen = watched(folder, "long.zarr", every=0.5)
-    tenths = [[each for each in seen if tenth <= 10 * each.done / most < tenth + 1] for tenth in range(10)]  # fmt: skip
+    tenths = [[each for each in seen if tenth <= 10 * each.done / most < tenth + 1] for tenth in range(10)]
     rows = []
     for number, some in enumerate(tenths):
-        means = [np.mean([getattr(each, who) for each in some]) if some else np.nan for who in ("driver", "worker")]  # fmt: skip
-        rows.append([f"{10 * number} % to {10 * number + 10} %", *(f"{each:.1f}" for each in means), len(some)])  # fmt: skip
+        means = [np.mean([getattr(each, who) for each in some]) if some else np.nan for who in ("driver", "worker")]
+        rows.append([f"{10 * number} % to {10 * number + 10} %", *(f"{each:.1f}" for each in means), len(some)])
     print(f"{most} windows, {took:.0f} s")
     print(table(["done", "driver, MB", "worker, MB", "looked at"], rows))
     for who in ("driver", "worker"):
@@ -303,18 +345,41 @@ def growth(folder: Path, most: int) -> None:
         archive, rate = Archive.open(place), status(place).per_second
         looked = [seconds(partial(look, place)) for look in (status, summary, sc.load)]
         peak = [max(getattr(each, who) for each in seen) for who in ("most_driver", "most_worker")]
-        rows.append([f"{count:,}", f"{archive.units} of {archive.size}", f"{took:.0f} s", f"{rate:.0f}", size(sum(files)), f"{len(files):,}", *(f"{each:.0f}" for each in peak), *(f"{each * 1000:.0f}" for each in looked)])  # fmt: skip
+        rows.append(
+            [
+                f"{count:,}",
+                f"{archive.units} of {archive.size}",
+                f"{took:.0f} s",
+                f"{rate:.0f}",
+                size(sum(files)),
+                f"{len(files):,}",
+                *(f"{each:.0f}" for each in peak),
+                *(f"{each * 1000:.0f}" for each in looked),
+            ]
+        )
         count *= 10
-    head = ["windows", "units", "time", "a second, at last", "disk", "files", "driver, MB", "worker, MB", "`status`, ms", "`summary`, ms", "`sc.load`, ms"]  # fmt: skip
+    head = [
+        "windows",
+        "units",
+        "time",
+        "a second, at last",
+        "disk",
+        "files",
+        "driver, MB",
+        "worker, MB",
+        "`status`, ms",
+        "`summary`, ms",
+        "`sc.load`, ms",
+    ]
     print(table(head, rows))
-    print(f"status of a store made up of 100,000 units, all done: {made_up(folder, archive, 100_000):.2f} s")  # fmt: skip
+    print(f"status of a store made up of 100,000 units, all done: {made_up(folder, archive, 100_000):.2f} s")
     computed(folder, archive, rate, peak, sum(files) / archive.samples)
 
 
 def size(count: float) -> str:
     """Bytes in the unit that suits them."""
     unit = min(3, int(np.log10(count)) // 3)
-    return f"{count / 1000**unit:.3g} {('B', 'kB', 'MB', 'GB')[unit]}" if count < 1e12 else f"{count / 1e12:.3g} TB"  # fmt: skip
+    return f"{count / 1000**unit:.3g} {('B', 'kB', 'MB', 'GB')[unit]}" if count < 1e12 else f"{count / 1e12:.3g} TB"
 
 
 def made_up(folder: Path, like: Archive, units: int) -> float:
@@ -344,9 +409,27 @@ def computed(folder: Path, archive: Archive, rate: float, peak: list[float], eac
         blocks, rest = divmod(units, archive.block)
         files = units * len(archive.by_sample) + (blocks + rest) * (len(archive.by_unit) + 1)
         worker = peak[1] + 2 * row * (unit - archive.size) / 1e6
-        looked = made_up(folder, Archive(archive.place, {**archive.about, "job": {**archive.about["job"], "units": {"size": unit, "batch": BATCH}}}), units)  # fmt: skip
-        rows.append([f"{count:,}", f"{units:,} of {unit}", f"{count / rate / 3600:.1f} h", size(each * count), f"{files:,}", f"{peak[0]:.0f} + {units * 200 / 1e6:.0f}", f"{worker:.0f}", f"{looked * 1000:.0f}"])  # fmt: skip
-    print(table(["windows", "units", "time", "disk", "files", "driver, MB", "worker, MB", "`status`, ms"], rows))  # fmt: skip
+        looked = made_up(
+            folder,
+            Archive(
+                archive.place,
+                {**archive.about, "job": {**archive.about["job"], "units": {"size": unit, "batch": BATCH}}},
+            ),
+            units,
+        )
+        rows.append(
+            [
+                f"{count:,}",
+                f"{units:,} of {unit}",
+                f"{count / rate / 3600:.1f} h",
+                size(each * count),
+                f"{files:,}",
+                f"{peak[0]:.0f} + {units * 200 / 1e6:.0f}",
+                f"{worker:.0f}",
+                f"{looked * 1000:.0f}",
+            ]
+        )
+    print(table(["windows", "units", "time", "disk", "files", "driver, MB", "worker, MB", "`status`, ms"], rows))
     print(
         f"""
 Computed: time = windows / {rate:.0f}, one process. Disk = windows x {each:.0f} bytes. Files = units x {len(archive.by_sample)} arrays with a row

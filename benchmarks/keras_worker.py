@@ -92,10 +92,7 @@ def forwards(model: keras.Model, x: Any) -> dict[bool, Call]:
         import jax  # noqa: PLC0415 - the engine that was asked for
 
         jitted = jax.jit(lambda weights, x: model.stateless_call(*weights, x, training=False)[0])
-        weights = [
-            [each.value for each in some]
-            for some in (model.trainable_variables, model.non_trainable_variables)
-        ]
+        weights = [[each.value for each in some] for some in (model.trainable_variables, model.non_trainable_variables)]
         return {
             False: lambda: jax.block_until_ready(run(x)),
             True: lambda: jax.block_until_ready(jitted(weights, x)),
@@ -106,9 +103,7 @@ def forwards(model: keras.Model, x: Any) -> dict[bool, Call]:
     return {False: lambda: run(x).numpy(), True: lambda: graph(x).numpy()}
 
 
-def contestants(
-    model: keras.Model, twin: keras.Model, layer: str, x: Any
-) -> Iterator[Callable[[], Contestant]]:
+def contestants(model: keras.Model, twin: keras.Model, layer: str, x: Any) -> Iterator[Callable[[], Contestant]]:
     """SignalCAM both ways, on a model each, then the peers of the engine."""
     yield partial(_signalcam, model, layer, x, after=NEVER)
     yield partial(_signalcam, twin, layer, x, after=1)
@@ -138,9 +133,7 @@ def _ours(found: sc.Explanation) -> np.ndarray:
 def rectified(model: keras.Model, layer: str, x: Any, score: str) -> np.ndarray:
     """SignalCAM's rectified maps for a score, to compare with."""
     compiled.AFTER = NEVER
-    return _ours(
-        sc.Explainer(model, layer=layer, target=CLASS, score=score)(ops.convert_to_numpy(x))
-    )
+    return _ours(sc.Explainer(model, layer=layer, target=CLASS, score=score)(ops.convert_to_numpy(x)))
 
 
 def _recipe(model: keras.Model, layer: str, x: Any, *, compiling: bool) -> Contestant:
@@ -170,9 +163,13 @@ def _tf_keras_vis(model: keras.Model, layer: str, x: Any) -> Contestant:
 
     def call() -> Any:
         return explain(
-            score, x, penultimate_layer=layer, seek_penultimate_conv_layer=False,
-            normalize_cam=False, expand_cam=False,
-        )  # fmt: skip
+            score,
+            x,
+            penultimate_layer=layer,
+            seek_penultimate_conv_layer=False,
+            normalize_cam=False,
+            expand_cam=False,
+        )
 
     return Contestant("tf-keras-vis", call=call, maps=np.asarray, score="probability")
 
@@ -201,9 +198,7 @@ def measured(name: str, *, quick: bool) -> list[dict[str, Any]]:
     return [{"network": name, "layer": where} | row(layer) for where, layer in LAYERS.items()]
 
 
-def _row(
-    model: keras.Model, twin: keras.Model, layer: str, *, x: Any, quick: bool
-) -> dict[str, Any]:
+def _row(model: keras.Model, twin: keras.Model, layer: str, *, x: Any, quick: bool) -> dict[str, Any]:
     calls = {_key("forward", compiled=each): call for each, call in forwards(model, x).items()}
     first = {name: seconds(call) for name, call in calls.items()}
     refused: dict[str, str] = {}

@@ -64,7 +64,7 @@ def forbidden() -> str:
     """Why there can be no such place on this machine; nothing where there can."""
     if shutil.which("unshare") is None:
         return "network namespaces need the program unshare, which is not here"
-    tried = subprocess.run(command("true"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    tried = subprocess.run(command("true"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
     return f"network namespaces are not allowed here ({said})" if tried.returncode else ""
 
@@ -79,7 +79,7 @@ def raise_loopback() -> None:
 
 def marked(mark: str) -> list[int]:
     """The processes whose environment holds a word, other than this one."""
-    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and _holds(each, mark)]  # fmt: skip
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and _holds(each, mark)]
 
 
 def _holds(process: Path, mark: str) -> bool:
@@ -111,12 +111,12 @@ class Cluster:
     started: int = 0
 
     def __enter__(self) -> Self:
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="ray", dir="/tmp")
-        )  # paths of sockets must be short
+        self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # paths of sockets must be short
         self.token.write_text(secrets.token_hex(32))
         self.token.chmod(0o600)
-        self.add("--head", f"--port={ADDRESS.partition(':')[2]}", "--include-dashboard=false", f"--temp-dir={self.folder}/t")  # fmt: skip
+        self.add(
+            "--head", f"--port={ADDRESS.partition(':')[2]}", "--include-dashboard=false", f"--temp-dir={self.folder}/t"
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,9 +143,13 @@ class Cluster:
         with (self.folder / f"node{number}.log").open("w") as log:
             done = subprocess.run(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", *words, *limits, "--disable-usage-stats"],
-                env=self.environment | {MARK_OF_NODE: self.name(number)}, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, timeout=_ENOUGH, check=False,
-            )  # fmt: skip
+                env=self.environment | {MARK_OF_NODE: self.name(number)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                timeout=_ENOUGH,
+                check=False,
+            )
         if done.returncode:
             said = (self.folder / f"node{number}.log").read_text()[-2000:]
             message = f"a Ray node did not start: {said}"
@@ -170,7 +174,7 @@ def main() -> None:
         raise SystemExit(run(sys.executable, "-m", "benchmarks.loopback", *words))
     elif words[0] == "--cluster":
         with Cluster() as cluster:
-            raise SystemExit(subprocess.run(words[1:], env=cluster.environment, check=False).returncode)  # fmt: skip
+            raise SystemExit(subprocess.run(words[1:], env=cluster.environment, check=False).returncode)
     else:
         os.execvp(words[0], words)  # noqa: S606 - what was asked for
 

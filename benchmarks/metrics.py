@@ -25,12 +25,12 @@ def main() -> None:
     """Print every number, as two tables."""
     torch.set_num_threads(1)
     declare_torchvision_operators()
-    print(", ".join(f"{each} {version(each)}" for each in ("signalcam", "grad-cam", "torch", "numpy", "scipy")))  # fmt: skip
+    print(", ".join(f"{each} {version(each)}" for each in ("signalcam", "grad-cam", "torch", "numpy", "scipy")))
     print("\n| input | removed | SignalCAM, ms | grad-cam, ms | share | largest difference |")
     print("| --- | --- | --- | --- | --- | --- |")
     for row in imputation():
         print(f"| {' | '.join(row)} |")
-    print("\n| network, input | metrics | model runs on rows | seconds | of the bare runs | peak, MiB |")  # fmt: skip
+    print("\n| network, input | metrics | model runs on rows | seconds | of the bare runs | peak, MiB |")
     print("| --- | --- | --- | --- | --- | --- |")
     print(f"| {' | '.join(evaluation())} |")
 
@@ -43,14 +43,24 @@ def imputation() -> Iterator[tuple[str, ...]]:
             ours = _best(lambda x=x, known=known: interpolated(x, known))
             theirs = _best(lambda x=x, known=known: grad_cam(x, known))
             apart = np.abs(interpolated(x, known) - grad_cam(x, known)).max()
-            yield name, f"{share:.0%}", f"{1e3 * ours:.1f}", f"{1e3 * theirs:.0f}", f"{ours / theirs:.3f}", f"{apart:.0e}"  # fmt: skip
+            yield (
+                name,
+                f"{share:.0%}",
+                f"{1e3 * ours:.1f}",
+                f"{1e3 * theirs:.0f}",
+                f"{ours / theirs:.3f}",
+                f"{apart:.0e}",
+            )
 
 
 def _case(shape: tuple[int, ...], share: float) -> tuple[np.ndarray, np.ndarray]:
     """A sample, and what a smooth map that is highest in its middle leaves of it."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal(shape).astype(np.float32)
-    rings = sum(np.linspace(-1, 1, n).reshape([-1 if i == a else 1 for i in range(len(shape) - 1)]) ** 2 for a, n in enumerate(shape[1:]))  # fmt: skip
+    rings = sum(
+        np.linspace(-1, 1, n).reshape([-1 if i == a else 1 for i in range(len(shape) - 1)]) ** 2
+        for a, n in enumerate(shape[1:])
+    )
     return x, np.asarray(rings > np.quantile(rings, share))
 
 
@@ -73,9 +83,14 @@ def evaluation() -> tuple[str, ...]:
     """Sixteen signals scored by three metrics, with two baselines."""
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv1d(12, 32, 15, stride=4), nn.ReLU(), nn.Conv1d(32, 64, 15, stride=4), nn.ReLU(),
-        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(64, 5),
-    ).eval()  # fmt: skip
+        nn.Conv1d(12, 32, 15, stride=4),
+        nn.ReLU(),
+        nn.Conv1d(32, 64, 15, stride=4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(64, 5),
+    ).eval()
     x = torch.randn(16, 12, 5000)
     exp = sc.explain(network, x)
     rows = 16 * (3 * 4 * 10 + 3 * 2 + 2)  # methods x curves x steps, confidence, the maps
@@ -90,7 +105,14 @@ def evaluation() -> tuple[str, ...]:
 
     whole, floor = _best(run), _best(bare)
     peak = extra_memory(run, lambda: None) / 2**20
-    return "two convolutions, 16 x 12 x 5000", "deletion, insertion, road", str(rows), f"{whole:.1f}", f"{whole / floor:.2f}", f"{peak:.0f}"  # fmt: skip
+    return (
+        "two convolutions, 16 x 12 x 5000",
+        "deletion, insertion, road",
+        str(rows),
+        f"{whole:.1f}",
+        f"{whole / floor:.2f}",
+        f"{peak:.0f}",
+    )
 
 
 if __name__ == "__main__":

@@ -36,9 +36,7 @@ class Block(nn.Module):
 class ResidualNetwork(nn.Module):
     """A stem, four stages of two blocks, global average pooling, and one linear layer to logits."""
 
-    def __init__(
-        self, rank: int, channels: int, widths: tuple[int, ...], kernel: int, *, pool: bool
-    ) -> None:
+    def __init__(self, rank: int, channels: int, widths: tuple[int, ...], kernel: int, *, pool: bool) -> None:
         super().__init__()
         convolution, norm = _kinds(rank)
         stem = 2 * kernel + 1 if pool else kernel
@@ -107,9 +105,7 @@ def cases(*, quick: bool) -> dict[str, Case]:
 
 
 def _stage(rank: int, before: int, after: int, kernel: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        Block(rank, before, after, kernel, stride), Block(rank, after, after, kernel, 1)
-    )
+    return nn.Sequential(Block(rank, before, after, kernel, stride), Block(rank, after, after, kernel, 1))
 
 
 def _kinds(rank: int) -> tuple[type[nn.Module], type[nn.Module]]:

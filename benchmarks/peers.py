@@ -94,9 +94,7 @@ def _signalcam_maps(found: sc.Explanation) -> Maps:
 def signed_maps(model: nn.Module, layer: str, classes: Sequence[int], x: Tensor) -> Maps:
     """SignalCAM's maps with negative evidence, to compare the others with."""
     with quiet():
-        return _signalcam_maps(
-            sc.Explainer(model, layer=layer, target=list(classes), signed=True)(x)
-        )
+        return _signalcam_maps(sc.Explainer(model, layer=layer, target=list(classes), signed=True)(x))
 
 
 # --- peers ---------------------------------------------------------------------------------------
@@ -108,10 +106,7 @@ def _torchcam(model: nn.Module, layer: str, classes: Sequence[int]) -> Call:
     def call(x: Tensor) -> list[Tensor]:
         with GradCAM(model, layer) as extract:
             scores = model(x)
-            return [
-                extract(each, scores, normalized=False, retain_graph=each != classes[-1])[0]
-                for each in classes
-            ]
+            return [extract(each, scores, normalized=False, retain_graph=each != classes[-1])[0] for each in classes]
 
     return call
 
@@ -144,9 +139,7 @@ def _signal_grad_cam(model: nn.Module, layer: str, classes: Sequence[int]) -> Ca
 
     def call(x: Tensor) -> list[list[np.ndarray]]:
         compute = builder._create_raw_batched_cams  # noqa: SLF001 - the public way also draws figures
-        found = [
-            compute(list(x), each, wanted, "Grad-CAM", softmax_final=False)[0] for each in classes
-        ]
+        found = [compute(list(x), each, wanted, "Grad-CAM", softmax_final=False)[0] for each in classes]
         builder.activations = builder.gradients = None
         return found
 

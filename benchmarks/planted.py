@@ -17,8 +17,16 @@ from torch import nn
 import signalcam as sc
 
 METHODS = (
-    "grad-cam", "hires-cam", "grad-cam++", "layer-cam", "xgrad-cam", "score-cam", "ablation-cam", "eigen-cam", "random-cam",
-)  # fmt: skip
+    "grad-cam",
+    "hires-cam",
+    "grad-cam++",
+    "layer-cam",
+    "xgrad-cam",
+    "score-cam",
+    "ablation-cam",
+    "eigen-cam",
+    "random-cam",
+)
 SPACES: dict[int, tuple[int, ...]] = {1: (256,), 2: (40, 40), 3: (16, 24, 24)}
 CAUSES = ("event", "burst", "channel", "xor", "distractor")
 LEARNT = 0.9
@@ -41,7 +49,9 @@ def main() -> None:
     _alignment(seeds)
 
 
-def _trials(cause: str, space: Sequence[int], seeds: Sequence[int]) -> Iterator[tuple[object, sc.synthetic.Planted, float]]:  # fmt: skip
+def _trials(
+    cause: str, space: Sequence[int], seeds: Sequence[int]
+) -> Iterator[tuple[object, sc.synthetic.Planted, float]]:
     """A trained network, new samples, and how well it does on them, for each seed."""
     for seed in seeds:
         data = sc.synthetic.planted(cause, 640, space, seed=seed)
@@ -72,9 +82,7 @@ def _table(cause: str, space: Sequence[int], seeds: Sequence[int]) -> None:
 
 def _alignment(seeds: Sequence[int]) -> None:
     """How far the strongest stretch begins and ends from the burst, for a narrow and a wide receptive field."""
-    print(
-        "| network | method | alignment | onset error | offset error | its middle |\n|---|---|---|---|---|---|"
-    )
+    print("| network | method | alignment | onset error | offset error | its middle |\n|---|---|---|---|---|---|")
     for name, network, length in (("field of 27", None, 256), ("field of 75", wide, 400)):
         trained = [_learnt(network, length, seed) for seed in seeds]
         for method in METHODS:
@@ -86,19 +94,27 @@ def _alignment(seeds: Sequence[int]) -> None:
 def wide() -> nn.Module:
     """A network whose positions see 75 values each, 4 apart."""
     return nn.Sequential(
-        nn.Conv1d(1, 16, 15, 2), nn.BatchNorm1d(16), nn.ReLU(),
-        nn.Conv1d(16, 16, 15, 2), nn.BatchNorm1d(16), nn.ReLU(),
-        nn.Conv1d(16, 16, 9), nn.BatchNorm1d(16), nn.ReLU(),
-        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, 3),
-    )  # fmt: skip
+        nn.Conv1d(1, 16, 15, 2),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        nn.Conv1d(16, 16, 15, 2),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        nn.Conv1d(16, 16, 9),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    )
 
 
-def _learnt(network: Callable[[], nn.Module] | None, length: int, seed: int) -> tuple[nn.Module, sc.synthetic.Planted]:  # fmt: skip
+def _learnt(network: Callable[[], nn.Module] | None, length: int, seed: int) -> tuple[nn.Module, sc.synthetic.Planted]:
     data = sc.synthetic.planted("burst", 640, length, seed=seed)
     return sc.synthetic.train(data[:600], seed, network=network), data[600:]
 
 
-def _errors(trained: Sequence[tuple[nn.Module, sc.synthetic.Planted]], method: str, align: str) -> list[str]:  # fmt: skip
+def _errors(trained: Sequence[tuple[nn.Module, sc.synthetic.Planted]], method: str, align: str) -> list[str]:
     """Without sign: of the onset, of the offset, and of the middle between both."""
     found = []
     for model, new in trained:

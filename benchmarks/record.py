@@ -25,9 +25,14 @@ def network() -> nn.Module:
     """A small strided network whose dense output adds up over time."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv1d(CHANNELS, 8, 9, stride=4), nn.ReLU(), nn.Conv1d(8, 16, 9, stride=4), nn.ReLU(),
-        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, 4),
-    ).eval()  # fmt: skip
+        nn.Conv1d(CHANNELS, 8, 9, stride=4),
+        nn.ReLU(),
+        nn.Conv1d(8, 16, 9, stride=4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(16, 4),
+    ).eval()
 
 
 def record(folder: Path, hours: int) -> np.ndarray:
@@ -37,9 +42,7 @@ def record(folder: Path, hours: int) -> np.ndarray:
     array = np.lib.format.open_memmap(path, "w+", np.float32, (CHANNELS, hours * step))
     rng = np.random.default_rng(0)
     for hour in range(hours):
-        array[:, hour * step : (hour + 1) * step] = rng.standard_normal(
-            (CHANNELS, step), np.float32
-        )
+        array[:, hour * step : (hour + 1) * step] = rng.standard_normal((CHANNELS, step), np.float32)
     array.flush()
     del array
     return np.load(path, mmap_mode="r")
@@ -63,16 +66,12 @@ def main() -> None:
     torch.set_num_threads(1)
     model, layout = network(), sc.Layout("batch channel time", sampling_rate=RATE)
     how = {"window": WINDOW, "layout": layout, "layer": "3", "method": "hires-cam", "target": 1}
-    print(
-        "| record | windows | read from | seconds | peak above what was resident before | the layer's own map |"
-    )
+    print("| record | windows | read from | seconds | peak above what was resident before | the layer's own map |")
     print("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for hours in HOURS:
             signal = record(Path(folder), hours)
-            explained(
-                model, np.array(signal[:, : RATE * 600]), how
-            )  # what is found out about a model is kept
+            explained(model, np.array(signal[:, : RATE * 600]), how)  # what is found out about a model is kept
             size = f"{hours} h, {signal.nbytes / 2**20:.0f} MiB"
             for name, given in (("chunks", chunks(hours)), ("memmap", signal)):
                 Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -81,10 +80,10 @@ def main() -> None:
                 seconds, peak = time.perf_counter() - start, held("VmHWM")
                 own = exp.native().values.nbytes / 2**20
                 count = exp.windows.sizes["window"]
-                print(
-                    f"| {size} | {count} | {name} | {seconds:.1f} | {peak - before:.0f} MiB | {own:.1f} MiB |"
-                )
-    print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}, signalcam {sc.__version__}")  # fmt: skip
+                print(f"| {size} | {count} | {name} | {seconds:.1f} | {peak - before:.0f} MiB | {own:.1f} MiB |")
+    print(
+        f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}, signalcam {sc.__version__}"
+    )
 
 
 def explained(model: nn.Module, signal: np.ndarray, how: dict[str, object]) -> sc.Explanation:

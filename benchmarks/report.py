@@ -49,13 +49,21 @@ def made(samples: int, channels: int, length: int, methods: int, step: int) -> E
     grid = (Axis(2, cells, length, (step - 1) / 2, float(step), probed=True),)
     heat = rng.random((samples, 1, methods, cells)).astype(np.float32)
     return Explanation(
-        layers=(LayerMaps("conv", heat, grid),), targets=("predicted",), methods=tuple(f"method {i}" for i in range(methods)),
+        layers=(LayerMaps("conv", heat, grid),),
+        targets=("predicted",),
+        methods=tuple(f"method {i}" for i in range(methods)),
         layout=Layout("batch channel time", RATE, units="mV"),
         input=rng.standard_normal((samples, channels, length), np.float32).cumsum(axis=2),
-        scores=np.zeros((samples, 1)), target_classes=np.zeros((samples, 1), int), logits=np.zeros((samples, 2)),
-        probabilities=np.full((samples, 2), 0.5), classes=np.zeros(samples, int), true_classes=np.arange(samples) % 2,
-        class_names=("normal", "AF"), sample_names=tuple(range(samples)), provenance={"model": "Net", "score": "logit"},
-    )  # fmt: skip
+        scores=np.zeros((samples, 1)),
+        target_classes=np.zeros((samples, 1), int),
+        logits=np.zeros((samples, 2)),
+        probabilities=np.full((samples, 2), 0.5),
+        classes=np.zeros(samples, int),
+        true_classes=np.arange(samples) % 2,
+        class_names=("normal", "AF"),
+        sample_names=tuple(range(samples)),
+        provenance={"model": "Net", "score": "logit"},
+    )
 
 
 @contextmanager
@@ -95,9 +103,7 @@ def measured(name: str, exp: Explanation, folder: Path) -> list[str]:
         ready(driver, page)  # a browser that was just started is slow at its first page
         opened = ready(driver, page)
         zooms = [driver.execute_async_script(DRAWN % (ZOOM % key)) for key in "+++--"]
-        others = (
-            [driver.execute_async_script(DRAWN % NEXT) for _ in range(5)] if len(exp) > 1 else []
-        )
+        others = [driver.execute_async_script(DRAWN % NEXT) for _ in range(5)] if len(exp) > 1 else []
     turning = f"{max(others):.0f}" if others else "-"
     return [
         name,
@@ -117,7 +123,7 @@ def main() -> None:
         "1,000 windows x 1000, 3 methods": made(1000, 1, 1000, 3, 4),
         "1,000 windows x 1000, 3 methods, a map value for each of the signal": made(1000, 1, 1000, 3, 1),
         "1 h, 2 x 900,000": made(1, 2, 900_000, 1, 16),
-    }  # fmt: skip
+    }
     sys.stdout.write(
         "| page | MB | written in s | ready ms | slowest zoom ms | slowest other sample ms |\n| --- | --- | --- | --- | --- | --- |\n"
     )

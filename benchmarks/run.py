@@ -28,8 +28,12 @@ NETWORKS = ("1-D", "2-D", "3-D")
 LIBRARIES = ("signalcam", "torchcam", "captum", "grad-cam", "signal_grad_cam")
 TRIAL_LIBRARIES = ("signalcam", "torchcam", "grad-cam")
 FILLED = (
-    "score-cam, signalcam", "score-cam, torchcam", "score-cam, grad-cam", "ablation-cam, signalcam", "ablation-cam, grad-cam",
-)  # fmt: skip
+    "score-cam, signalcam",
+    "score-cam, torchcam",
+    "score-cam, grad-cam",
+    "ablation-cam, signalcam",
+    "ablation-cam, grad-cam",
+)
 
 Row = Mapping[str, Any]
 
@@ -62,9 +66,12 @@ def _told(text: str, what: str, asked: argparse.Namespace) -> None:
 def _keras(engine: str, *, quick: bool) -> list[dict[str, Any]]:
     """What the worker found on one engine of Keras; on one thread, like everything else."""
     one = {
-        "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
-        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "TF_CPP_MIN_LOG_LEVEL": "3",
-    }  # fmt: skip
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     command = [sys.executable, "-m", "benchmarks.keras_worker", engine]
     return _answer([*command, "--quick"] if quick else command, KEEP | one)
 
@@ -89,18 +96,14 @@ def _trials(*, quick: bool) -> dict[str, Any]:
 
 
 def _worker(network: str, allocator: Mapping[str, str], *options: str) -> dict[str, Any]:
-    found: dict[str, Any] = _answer(
-        [sys.executable, "-m", "benchmarks.worker", network, *options], allocator
-    )
+    found: dict[str, Any] = _answer([sys.executable, "-m", "benchmarks.worker", network, *options], allocator)
     return found
 
 
 def _answer(command: Sequence[str], settings: Mapping[str, str]) -> Any:
     print(" ".join(command[2:]), file=sys.stderr, flush=True)
     environment = os.environ | settings
-    done = subprocess.run(
-        command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -217,9 +220,7 @@ def keras_report(found: Mapping[str, Any]) -> str:
 def _mode(row: Row, mode: str) -> list[str]:
     floor = row["least"][f"forward{mode}"]
     ratios = {
-        name: row["least"][f"{name}{mode}"] / floor
-        for name in KERAS_LIBRARIES
-        if f"{name}{mode}" in row["least"]
+        name: row["least"][f"{name}{mode}"] / floor for name in KERAS_LIBRARIES if f"{name}{mode}" in row["least"]
     }
     first = _milliseconds(row["first"][f"signalcam{mode}"]) if mode else ""
     return [mode[2:] or "eager", _milliseconds(floor), *_marked(ratios, KERAS_LIBRARIES), first]
@@ -227,10 +228,10 @@ def _mode(row: Row, mode: str) -> list[str]:
 
 def trials_report(found: Mapping[str, Any]) -> str:
     """What was found about methods that try many changed samples, in Markdown."""
-    head = ["network, layer", "method", "trials", "as many forwards", *TRIAL_LIBRARIES, "signalcam's first call"]  # fmt: skip
+    head = ["network, layer", "method", "trials", "as many forwards", *TRIAL_LIBRARIES, "signalcam's first call"]
     head += [f"difference, {name}" for name in TRIAL_LIBRARIES[1:]]
     lines = [_line(head), _line(["---"] * len(head)), *map(_trial_line, found["time"])]
-    full = ["rows at a time", "channels", "forward", *FILLED, "ablation-cam, signalcam's first call"]  # fmt: skip
+    full = ["rows at a time", "channels", "forward", *FILLED, "ablation-cam, signalcam's first call"]
     memory = [_line(full), _line(["---"] * len(full)), *map(_filled_line, found["memory"])]
     parts = [
         _conditions((*TRIAL_LIBRARIES, "torch", "numpy")),
@@ -249,9 +250,12 @@ def _trial_line(row: Row) -> str:
     floor = least.pop("forwards")
     ratios = {name: spent / floor for name, spent in least.items()}
     told = _marked(ratios, TRIAL_LIBRARIES)
-    told = [f"{each} ({least[name]:.2f} s)" if name in least else "-" for name, each in zip(TRIAL_LIBRARIES, told, strict=True)]  # fmt: skip
-    apart = [f"{row['apart'][name]:.0e}" if name in row["apart"] else "-" for name in TRIAL_LIBRARIES[1:]]  # fmt: skip
-    cells = [row["network"], f"`{row['method']}`", str(row["trials"]), f"{floor:.2f} s", *told, f"{row['first']:.2f} s"]  # fmt: skip
+    told = [
+        f"{each} ({least[name]:.2f} s)" if name in least else "-"
+        for name, each in zip(TRIAL_LIBRARIES, told, strict=True)
+    ]
+    apart = [f"{row['apart'][name]:.0e}" if name in row["apart"] else "-" for name in TRIAL_LIBRARIES[1:]]
+    cells = [row["network"], f"`{row['method']}`", str(row["trials"]), f"{floor:.2f} s", *told, f"{row['first']:.2f} s"]
     return _line([*cells, *apart])
 
 

@@ -32,9 +32,7 @@ PLACES = {"2-D, last": ("2-D", LAST), "1-D, last": ("1-D", LAST), "1-D, first": 
 FILLED = Case("2-D ResNet-18", (1, 3, 128, 128), (64, 128, 256, 256), 3, pool=True)
 FILLINGS = ((4, 256), (16, 256), (64, 256), (16, 64), (16, 1024))  # rows at a time, channels
 METHODS = ("score-cam", "ablation-cam", "recipro-cam")
-Run = Callable[
-    [nn.Module, str, Tensor, int], np.ndarray
-]  # model, layer, sample, rows at a time -> its map
+Run = Callable[[nn.Module, str, Tensor, int], np.ndarray]  # model, layer, sample, rows at a time -> its map
 
 
 # --- contestants ---------------------------------------------------------------------------------
@@ -49,13 +47,9 @@ def contestants(method: str) -> dict[str, Run]:
     return {"signalcam": partial(ours, method)} | peers.get(method, {})
 
 
-def ours(
-    method: str, model: nn.Module, layer: str, x: Tensor, rows: int, *, signed: bool = False
-) -> np.ndarray:
+def ours(method: str, model: nn.Module, layer: str, x: Tensor, rows: int, *, signed: bool = False) -> np.ndarray:
     """SignalCAM's map at the layer."""
-    explainer = sc.Explainer(
-        model, layer=layer, method=method, target=TARGET, batch_size=rows, signed=signed
-    )
+    explainer = sc.Explainer(model, layer=layer, method=method, target=TARGET, batch_size=rows, signed=signed)
     return explainer(x).native().values[:, 0, 0]
 
 

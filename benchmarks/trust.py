@@ -23,7 +23,7 @@ from signalcam.demo.network import load as load_beats
 from tests.real import networks
 
 FOLDER = Path(os.environ.get("SIGNALCAM_REAL_DATA", ""))
-METHODS = ["grad-cam", "hires-cam", "grad-cam++", "layer-cam", "score-cam", "ablation-cam", "eigen-cam"]  # fmt: skip
+METHODS = ["grad-cam", "hires-cam", "grad-cam++", "layer-cam", "score-cam", "ablation-cam", "eigen-cam"]
 METRICS = ["deletion", "insertion", "road", "mass-accuracy", "auroc"]
 CROP, CENTRE, HIPPOCAMPUS = 40, slice(18, 22), 14
 
@@ -33,11 +33,19 @@ def ecg() -> sc.metrics.Comparison:
     windows = tour.held_out(recording(), tour.annotated(FOLDER))
     exp = tour.explained(windows)
     rows = np.flatnonzero((windows.label == 1) & (exp.predicted.values == 1))
-    truth = [[(beat - tour.BEFORE, beat + tour.AFTER) for beat in windows.ventricular[row]] for row in rows]  # fmt: skip
+    truth = [[(beat - tour.BEFORE, beat + tour.AFTER) for beat in windows.ventricular[row]] for row in rows]
     return sc.metrics.compare(
-        load_beats(), windows.network_input[rows], METHODS, layers=["relu2", "relu3"], metrics=METRICS, truth=truth,
-        target="ventricular", class_names=CLASSES, layout=exp.layout, imputer="mean",
-    )  # fmt: skip
+        load_beats(),
+        windows.network_input[rows],
+        METHODS,
+        layers=["relu2", "relu3"],
+        metrics=METRICS,
+        truth=truth,
+        target="ventricular",
+        class_names=CLASSES,
+        layout=exp.layout,
+        imputer="mean",
+    )
 
 
 def keyword() -> sc.metrics.Comparison:
@@ -56,9 +64,17 @@ def keyword() -> sc.metrics.Comparison:
             labels.append(word)
     truth = [np.pad(each, ((0, 101 - len(each)), (0, 0))) for each in truth]
     return sc.metrics.compare(
-        network, np.stack(inputs), METHODS, layers="conv6", metrics=METRICS, truth=np.stack(truth), labels=labels,
-        class_names=networks.KeywordNet.words, layout=sc.Layout("batch time coefficient", sampling_rate=100), imputer="mean",
-    )  # fmt: skip
+        network,
+        np.stack(inputs),
+        METHODS,
+        layers="conv6",
+        metrics=METRICS,
+        truth=np.stack(truth),
+        labels=labels,
+        class_names=networks.KeywordNet.words,
+        layout=sc.Layout("batch time coefficient", sampling_rate=100),
+        imputer="mean",
+    )
 
 
 def volume() -> sc.metrics.Comparison:
@@ -81,10 +97,19 @@ def volume() -> sc.metrics.Comparison:
         return output[:, HIPPOCAMPUS, CENTRE, CENTRE, CENTRE].mean((1, 2, 3))
 
     return sc.metrics.compare(
-        network, np.stack([whole[block] for block in blocks])[:, None], ["grad-cam", "hires-cam", "grad-cam++", "layer-cam", "eigen-cam"],
-        layers="12", metrics=["deletion", "mass-accuracy", "auroc"], truth=np.stack([segmented[block] == HIPPOCAMPUS for block in blocks]),
-        target=centre, layout="batch _ left inferior anterior", measure="logit", imputer="mean", steps=5, window=4,
-    )  # fmt: skip
+        network,
+        np.stack([whole[block] for block in blocks])[:, None],
+        ["grad-cam", "hires-cam", "grad-cam++", "layer-cam", "eigen-cam"],
+        layers="12",
+        metrics=["deletion", "mass-accuracy", "auroc"],
+        truth=np.stack([segmented[block] == HIPPOCAMPUS for block in blocks]),
+        target=centre,
+        layout="batch _ left inferior anterior",
+        measure="logit",
+        imputer="mean",
+        steps=5,
+        window=4,
+    )
 
 
 CASES: dict[str, Callable[[], sc.metrics.Comparison]] = {
@@ -103,7 +128,7 @@ def main() -> None:
             warnings.simplefilter("always")
             found = case()
         print(f"### {name}\n\n{case.__doc__}\n\n```text\n{found}\n```\n")
-        for each in dict.fromkeys(str(each.message) for each in told if issubclass(each.category, sc.CamWarning)):  # fmt: skip
+        for each in dict.fromkeys(str(each.message) for each in told if issubclass(each.category, sc.CamWarning)):
             print(f"Warned: {each}\n")
         print(f"{time.perf_counter() - start:.0f} s\n", flush=True)
 

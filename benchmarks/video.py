@@ -43,10 +43,15 @@ def explained() -> sc.Explanation:
     )
     return sc.Explanation(
         layers=(LayerMaps("layer4", heat.astype(np.float32), grid),),
-        targets=("moves right",), methods=("grad-cam",), layout=sc.Layout("batch channel time height width", sampling_rate=16),
-        input=video, scores=np.zeros((1, 1)), target_classes=np.array([[-1]]), sample_names=(0,),
+        targets=("moves right",),
+        methods=("grad-cam",),
+        layout=sc.Layout("batch channel time height width", sampling_rate=16),
+        input=video,
+        scores=np.zeros((1, 1)),
+        target_classes=np.array([[-1]]),
+        sample_names=(0,),
         provenance={"score": "logit", "signed": "False"},
-    )  # fmt: skip
+    )
 
 
 def main() -> None:
@@ -63,7 +68,9 @@ def main() -> None:
                 exp.save_video(path)
                 seconds.append(time.perf_counter() - start)
             print(f"| {suffix} | {min(seconds):.2f} | {path.stat().st_size / 2**20:.2f} MiB |")
-    print(f"Python {sys.version.split()[0]}, Pillow {PIL.__version__}, imageio-ffmpeg {imageio_ffmpeg.__version__}, signalcam {sc.__version__}")  # fmt: skip
+    print(
+        f"Python {sys.version.split()[0]}, Pillow {PIL.__version__}, imageio-ffmpeg {imageio_ffmpeg.__version__}, signalcam {sc.__version__}"
+    )
 
 
 if __name__ == "__main__":

@@ -39,19 +39,23 @@ def signal(rng: np.random.Generator, length: int) -> np.ndarray:
     return (beats + drift + 0.03 * rng.standard_normal(length)).astype(np.float32)
 
 
-def result(
-    record: np.ndarray, cells: int, rng: np.random.Generator, **more: object
-) -> sc.Explanation:
+def result(record: np.ndarray, cells: int, rng: np.random.Generator, **more: object) -> sc.Explanation:
     """A result with one map a sample, rough as real ones are."""
     samples, _, length = record.shape
     values = np.abs(rng.standard_normal((samples, 1, 1, cells))).astype(np.float32)
     grid = (Axis(2, cells, length, STRIDE / 2, float(STRIDE), 40.0, probed=True),)
     return sc.Explanation(
-        layers=(LayerMaps("conv4", values, grid),), targets=("AF",), methods=("grad-cam",),
+        layers=(LayerMaps("conv4", values, grid),),
+        targets=("AF",),
+        methods=("grad-cam",),
         layout=sc.Layout("batch channel time", sampling_rate=RATE, channel_names=["I", "II"], units="mV"),
-        input=record, scores=np.full((samples, 1), np.nan), target_classes=np.ones((samples, 1), int),
-        class_names=("N", "AF"), provenance={"model": "by hand", "score": "logit"}, **more,
-    )  # fmt: skip
+        input=record,
+        scores=np.full((samples, 1), np.nan),
+        target_classes=np.ones((samples, 1), int),
+        class_names=("N", "AF"),
+        provenance={"model": "by hand", "score": "logit"},
+        **more,
+    )
 
 
 def day(path: Path) -> None:
@@ -71,7 +75,7 @@ def windows(path: Path) -> None:
     sure = rng.random(WINDOWS).astype(np.float32)
     said = {"probabilities": np.stack([1 - sure, sure], 1), "classes": (sure > 0.5).astype(int)}
     labels = rng.integers(0, 2, WINDOWS)
-    result(record, CELLS, rng, sample_names=tuple(range(WINDOWS)), true_classes=labels, **said).save(path)  # fmt: skip
+    result(record, CELLS, rng, sample_names=tuple(range(WINDOWS)), true_classes=labels, **said).save(path)
 
 
 @contextmanager
@@ -153,7 +157,10 @@ def measured(path: Path, samples: int, seconds: float) -> dict[str, str]:
                     start = rng.uniform(0, seconds - width)
                     times.append(page.tile(start, start + width, number))
                 rows[f"{width:g} s shown"] = _spread(times)
-        for name, query in {"table": {"sort": "number"}, "table, sorted by name": {"sort": "name", "text": "7"}}.items():  # fmt: skip
+        for name, query in {
+            "table": {"sort": "number"},
+            "table, sorted by name": {"sort": "name", "text": "7"},
+        }.items():
             times = []
             for offset in range(0, 10 * 50, 50):
                 start = time.perf_counter()
@@ -170,9 +177,11 @@ def _spread(times: list[float]) -> str:
 
 def main() -> None:
     """Make both, measure both, print a table."""
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SignalCAM {sc.__version__}")  # fmt: skip
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SignalCAM {sc.__version__}"
+    )
     with tempfile.TemporaryDirectory() as folder:
-        stores = {"a day": (day, 1, HOURS * 3600), "100,000 windows": (windows, WINDOWS, LONG / RATE)}  # fmt: skip
+        stores = {"a day": (day, 1, HOURS * 3600), "100,000 windows": (windows, WINDOWS, LONG / RATE)}
         for name, (make, samples, seconds) in stores.items():
             path = Path(folder) / f"{make.__name__}.zarr"
             make(path)

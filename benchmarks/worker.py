@@ -56,9 +56,7 @@ class Bench:
     def rows(self, measure: Callable[[str, int], dict[str, Any]]) -> list[dict[str, Any]]:
         """Measure every layer and number of classes."""
         return [
-            {"layer": where, "classes": count} | measure(where, count)
-            for where in LAYERS
-            for count in CLASS_COUNTS
+            {"layer": where, "classes": count} | measure(where, count) for where in LAYERS for count in CLASS_COUNTS
         ]
 
     def call(self, one: Contestant, where: str, count: int) -> Callable[[Tensor], Any]:
@@ -96,9 +94,7 @@ class Bench:
         return _ratios(least) | {"apart": apart, "refused": refused}
 
     def _patient(self, where: str, count: int) -> list[Contestant]:
-        return [
-            each for each in self.contestants if count == 1 or (each.name, where) not in self.slow
-        ]
+        return [each for each in self.contestants if count == 1 or (each.name, where) not in self.slow]
 
     # --- memory ----------------------------------------------------------------------------------
 

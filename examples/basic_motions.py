@@ -44,11 +44,16 @@ def explained(framework: str, epochs: int) -> dict[str, sc.Explanation]:
     layout = sc.Layout(hybrids.DIMS, sampling_rate=10, channel_names=CHANNELS, units="SD")
     return {
         name: sc.explain(
-            hybrids.train(network, x, y, epochs), x_test, method=METHODS, layout=layout,
-            class_names=CLASSES, labels=y_test.tolist(), signed=True,
+            hybrids.train(network, x, y, epochs),
+            x_test,
+            method=METHODS,
+            layout=layout,
+            class_names=CLASSES,
+            labels=y_test.tolist(),
+            signed=True,
         )
         for name, network in hybrids.NETWORKS.items()
-    }  # fmt: skip
+    }
 
 
 def draw_recordings(exp: sc.Explanation) -> Figure:
@@ -70,9 +75,7 @@ def draw_classes(both: Mapping[str, sc.Explanation]) -> Figure:
     for method, column in zip(METHODS, panels.T, strict=True):
         _lines(column[0], over_time.sel(method=method))
         bar = _grids(column[1:], over_both.sel(method=method))
-        figure.colorbar(
-            bar, ax=column[1:], label="evidence against / for the class (logit)", pad=0.01
-        )
+        figure.colorbar(bar, ax=column[1:], label="evidence against / for the class (logit)", pad=0.01)
         for ax, name in zip(
             column,
             ["CNN-LSTM", *(f"CNN-BiLSTM-attention, {name}" for name in CLASSES)],
@@ -96,12 +99,10 @@ def _lines(ax: Any, exp: sc.Explanation) -> None:
 
 def _grids(panels: Any, exp: sc.Explanation) -> Any:
     """Mean map of each class over channels and time, all on one scale."""
-    means = [_said(exp, name).mean("sample").squeeze().transpose("channel", "time") for name in CLASSES]  # fmt: skip
+    means = [_said(exp, name).mean("sample").squeeze().transpose("channel", "time") for name in CLASSES]
     top = float(max(abs(mean).max() for mean in means))
     for ax, mean in zip(panels, means, strict=True):
-        drawn = ax.imshow(
-            mean, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto", extent=(0, 10, 5.5, -0.5)
-        )
+        drawn = ax.imshow(mean, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto", extent=(0, 10, 5.5, -0.5))
         ax.set_yticks(range(len(CHANNELS)), CHANNELS, fontsize="small")
         ax.label_outer()
     return drawn
@@ -112,9 +113,7 @@ def _said(exp: sc.Explanation, name: str) -> sc.Explanation:
     return exp.isel(sample=np.flatnonzero(exp.predicted == CLASSES.index(name)))
 
 
-def main(
-    framework: Literal["torch", "keras"] = "torch", to: Path = Path("figures"), epochs: int = 60
-) -> None:
+def main(framework: Literal["torch", "keras"] = "torch", to: Path = Path("figures"), epochs: int = 60) -> None:
     """Train both networks, explain the test set, and leave the figures in a folder."""
     both = explained(framework, epochs)
     to.mkdir(parents=True, exist_ok=True)

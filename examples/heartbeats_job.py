@@ -43,7 +43,7 @@ def cut() -> tuple[np.ndarray, np.ndarray]:
         first = sample - WINDOW // 2
         near = beats.kind[near_window(beats, first)]
         alone = kind == "normal" and (near == "normal").all()
-        clear = kind == "ventricular" and not (beats.kind[inside_window(beats, first)] == "unsure").any()  # fmt: skip
+        clear = kind == "ventricular" and not (beats.kind[inside_window(beats, first)] == "unsure").any()
         if 0 <= first <= last and (alone or clear):
             windows.append(ecg[first : first + WINDOW])
             labels.append(int(kind == "ventricular"))

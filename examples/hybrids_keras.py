@@ -34,9 +34,7 @@ def cnn_bilstm_attention(channels: int = 6, classes: int = 4) -> keras.Model:
 NETWORKS = {"CNN-LSTM": cnn_lstm, "CNN-BiLSTM-attention": cnn_bilstm_attention}
 
 
-def train(
-    network: Callable[[], keras.Model], x: np.ndarray, y: np.ndarray, epochs: int
-) -> keras.Model:
+def train(network: Callable[[], keras.Model], x: np.ndarray, y: np.ndarray, epochs: int) -> keras.Model:
     """Build a network, train it on all recordings at once, and return it."""
     keras.utils.set_random_seed(0)
     model = network()

@@ -27,9 +27,7 @@ def hires_cam(a, g):
     cam = np.zeros((batch, *cells))
     for b in range(batch):
         for u in np.ndindex(*cells):
-            cam[(b, *u)] = math.fsum(
-                float(g[(b, c, *u)]) * float(a[(b, c, *u)]) for c in range(channels)
-            )
+            cam[(b, *u)] = math.fsum(float(g[(b, c, *u)]) * float(a[(b, c, *u)]) for c in range(channels))
     return cam
 
 
@@ -130,11 +128,7 @@ def _kernel_value(kernel, gamma, x, y):
     inner = math.fsum(v * w for v, w in zip(x, y, strict=True))
     if kernel == "linear":
         return inner
-    return (
-        math.tanh(gamma * inner + 1)
-        if kernel == "sigmoid"
-        else math.exp(-gamma * math.dist(x, y) ** 2)
-    )
+    return math.tanh(gamma * inner + 1) if kernel == "sigmoid" else math.exp(-gamma * math.dist(x, y) ** 2)
 
 
 def fem(a, _g):
@@ -272,7 +266,5 @@ def poly_cam_of(layers, grids):
 def _placed(cube, grid, places):
     """Read a map at other places of the input, axis after axis, by ``np.interp``; ends are held."""
     for axis, (line, wanted) in enumerate(zip(grid, places, strict=True)):
-        cube = np.apply_along_axis(
-            lambda row, w, c: np.interp(w, c, row), axis, cube, wanted, line.centres
-        )
+        cube = np.apply_along_axis(lambda row, w, c: np.interp(w, c, row), axis, cube, wanted, line.centres)
     return cube

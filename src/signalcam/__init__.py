@@ -17,7 +17,7 @@ from signalcam.errors import (
     ModelError,
     StoreError,
     TargetError,
-)  # fmt: skip
+)
 from signalcam.explain import Explainer, explain
 from signalcam.explain_record import explain_record
 from signalcam.explanation import Explanation
@@ -51,10 +51,52 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Augment", "CamError", "CamWarning", "Class", "Contrast", "Counterfactual", "Explainer", "Explanation", "Finer", "FromReference", "InputError", "Job", "JobError", "LayerInfo", "Layers", "Layout", "LayoutError",
-    "Lengths", "Mask", "Method", "MethodError", "MissingExtra", "ModelError", "Output", "PerChannel", "PerSample", "Predicted", "Preprocessing", "Principal", "Region", "Regression",
-    "Similarity", "Smooth", "StoreError", "TargetError", "Tokens", "TrueLabel", "data", "explain", "explain_record", "layers", "load", "methods", "metrics", "synthetic",
-]  # fmt: skip
+    "Augment",
+    "CamError",
+    "CamWarning",
+    "Class",
+    "Contrast",
+    "Counterfactual",
+    "Explainer",
+    "Explanation",
+    "Finer",
+    "FromReference",
+    "InputError",
+    "Job",
+    "JobError",
+    "LayerInfo",
+    "Layers",
+    "Layout",
+    "LayoutError",
+    "Lengths",
+    "Mask",
+    "Method",
+    "MethodError",
+    "MissingExtra",
+    "ModelError",
+    "Output",
+    "PerChannel",
+    "PerSample",
+    "Predicted",
+    "Preprocessing",
+    "Principal",
+    "Region",
+    "Regression",
+    "Similarity",
+    "Smooth",
+    "StoreError",
+    "TargetError",
+    "Tokens",
+    "TrueLabel",
+    "data",
+    "explain",
+    "explain_record",
+    "layers",
+    "load",
+    "methods",
+    "metrics",
+    "synthetic",
+]
 
 
 def __getattr__(name: str) -> object:

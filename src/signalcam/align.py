@@ -151,9 +151,12 @@ def _cut(maps: np.ndarray, axis: Axis, where: int, samples: np.ndarray | None = 
 
 
 def _between(
-    maps: Array, axis: Axis, where: int, array: Callable[[Any], Array],
+    maps: Array,
+    axis: Axis,
+    where: int,
+    array: Callable[[Any], Array],
     samples: np.ndarray | None = None,
-) -> Array:  # fmt: skip
+) -> Array:
     """Interpolate along one axis, counted from the end, by looking up the two nearest positions."""
     xp, device = namespace(maps), array_api_compat.device(maps)
     samples = np.arange(axis.length) if samples is None else samples
@@ -167,9 +170,15 @@ def _between(
 
 
 def spread(
-    maps: Array, cells: Sequence[int], grid: dict[int, Axis], ndim: int, array: Callable[[Any], Array], *,
-    back: bool = False, keep_sums: bool = False,
-) -> Array:  # fmt: skip
+    maps: Array,
+    cells: Sequence[int],
+    grid: dict[int, Axis],
+    ndim: int,
+    array: Callable[[Any], Array],
+    *,
+    back: bool = False,
+    keep_sums: bool = False,
+) -> Array:
     """Interpolate maps as ``resample`` does, where they are, beside the axes of one sample of the input.
 
     Args:
@@ -219,9 +228,7 @@ def _multiplied(array: Array, matrices: Sequence[Array]) -> Array:
         if axis == len(array.shape) - 1:
             flat = xp.matmul(xp.reshape(array, (-1, shape[axis])), xp.permute_dims(matrix, (1, 0)))
         else:
-            flat = xp.matmul(
-                matrix, xp.reshape(array, (-1, shape[axis], math.prod(shape[axis + 1 :])))
-            )
+            flat = xp.matmul(matrix, xp.reshape(array, (-1, shape[axis], math.prod(shape[axis + 1 :]))))
         array = xp.reshape(flat, (*shape[:axis], matrix.shape[0], *shape[axis + 1 :]))
     return array
 
@@ -299,11 +306,7 @@ def _correspondence(probe: Probe, sizes: dict[int, int], full: dict[int, int]) -
 def _ends(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The first and the last position along each axis of a layer, in the middle of the others."""
     middle = tuple(cells // 2 for cells in shape)
-    return [
-        (*middle[:i], end, *middle[i + 1 :])
-        for i, cells in enumerate(shape)
-        for end in (0, cells - 1)
-    ]
+    return [(*middle[:i], end, *middle[i + 1 :]) for i, cells in enumerate(shape) for end in (0, cells - 1)]
 
 
 def _along(layer_axis: int) -> Pick:
@@ -317,9 +320,7 @@ def _along(layer_axis: int) -> Pick:
     return pick
 
 
-def _measured(
-    probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]
-) -> Axis | None:
+def _measured(probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]) -> Axis | None:
     """Measure along one axis, the others kept small, in the first way that works."""
     others = {each: size for each, size in small.items() if each != axis}
     shape, picked, support = probe(others, _along(layer_axis))
@@ -394,9 +395,7 @@ def _line(
     return round((low[1] + high[1]) / 2, 6) + 0.0, round(jump, 6), round(field, 6)  # no -0.0
 
 
-def _straight(
-    index: np.ndarray, edge: np.ndarray, least: int, length: int
-) -> tuple[float, float] | None:
+def _straight(index: np.ndarray, edge: np.ndarray, least: int, length: int) -> tuple[float, float] | None:
     """Slope and offset of the line through edges, the last ones dropped until they lie on one.
 
     The last are nearest to the border, where padding and remainders inside the network may cut
@@ -478,8 +477,5 @@ def placed(
         )
         raise LayoutError(message)
     chosen = sorted(free[: len(open_axes)])
-    rest = {
-        i: evenly(axis, shape[i], input_shape[axis])
-        for i, axis in zip(open_axes, chosen, strict=True)
-    }
+    rest = {i: evenly(axis, shape[i], input_shape[axis]) for i, axis in zip(open_axes, chosen, strict=True)}
     return {i: (measured | rest)[i] for i in range(len(shape)) if i in measured or i in rest}

@@ -80,7 +80,7 @@ def _check_even(layout: Layout, dim: str, step: float) -> None:
         raise LayoutError(message)
 
 
-def cuts(values: np.ndarray, where: int, axis: Axis, sample: np.ndarray, places: np.ndarray) -> np.ndarray:  # fmt: skip
+def cuts(values: np.ndarray, where: int, axis: Axis, sample: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Cut around events.
 
     Args:
@@ -117,9 +117,14 @@ class Around:
     table: xr.Dataset
 
     def plot(
-        self, *, target: Any = None, method: Any = None, layer: Any = None, channels: Sequence[int | str] | None = None,
+        self,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        channels: Sequence[int | str] | None = None,
         fig: Figure | SubFigure | None = None,
-    ) -> Figure | SubFigure:  # fmt: skip
+    ) -> Figure | SubFigure:
         """Draw the mean signal above the mean map, each in a band of one standard deviation to either side.
 
         Args:
@@ -137,16 +142,14 @@ class Around:
             from signalcam.plot.around import draw_around  # noqa: PLC0415 - loads matplotlib
         except ImportError as error:
             raise MissingExtra("drawing", "plot") from error
-        return draw_around(
-            self.table, {"target": target, "method": method, "layer": layer}, channels, fig
-        )
+        return draw_around(self.table, {"target": target, "method": method, "layer": layer}, channels, fig)
 
     def __repr__(self) -> str:
         span, unit = self.table["around"], self.table["around"].attrs.get("units", "samples")
         return f"<Around {int(self.table['count'])} events, from {float(span[0]):g} to {float(span[-1]):g} {unit}; {int(self.table['left_out'])} left out>"
 
 
-def around(exp: Explanation, events: Sequence[Any], before: float, after: float, dim: str) -> Around:  # fmt: skip
+def around(exp: Explanation, events: Sequence[Any], before: float, after: float, dim: str) -> Around:
     """Cut maps and input around events; see ``Explanation.around``."""
     if dim not in exp.dims:
         message = f"the maps have axes {', '.join(exp.dims)}, and no {dim!r} along which events could lie. Name the axis: dim=..."
@@ -159,7 +162,7 @@ def around(exp: Explanation, events: Sequence[Any], before: float, after: float,
     for rows in _blocks(exp):
         part = exp.isel(sample=rows.tolist())
         own = _moments(part, [times[row] for row in rows], stretch, axis)
-        found = own if found is None else [merged(one, two) for one, two in zip(found, own, strict=True)]  # fmt: skip
+        found = own if found is None else [merged(one, two) for one, two in zip(found, own, strict=True)]
     total = sum(map(len, times))
     if found is None or not found[0][0]:
         message = f"none of {total} events has {before:g} before and {after:g} after it inside its sample. Give others, or a shorter cut."
@@ -187,7 +190,7 @@ def _blocks(exp: Explanation) -> Iterator[np.ndarray]:
         yield from np.split(rows, range(_BLOCK, len(rows), _BLOCK))
 
 
-def _moments(exp: Explanation, times: Sequence[np.ndarray], stretch: Stretch, axis: int) -> list[Moments]:  # fmt: skip
+def _moments(exp: Explanation, times: Sequence[np.ndarray], stretch: Stretch, axis: int) -> list[Moments]:
     """Those of the maps, layer after layer, and of the input."""
     length = exp.input.shape[axis]
     sample = np.repeat(np.arange(len(times)), [len(each) for each in times])
@@ -200,9 +203,7 @@ def _moments(exp: Explanation, times: Sequence[np.ndarray], stretch: Stretch, ax
             if other != axis or all(each.input_axis != axis for each in layer.grid):
                 layer = layer.along(other, exp.input.shape[other])  # noqa: PLW2901 - the same, wider
         grid = [each.input_axis for each in layer.grid].index(axis)
-        found.append(
-            moments(cuts(np.asarray(layer.values), 3 + grid, layer.grid[grid], sample, places))
-        )
+        found.append(moments(cuts(np.asarray(layer.values), 3 + grid, layer.grid[grid], sample, places)))
     line = Axis(axis, length, length, 0.0, 1.0)
     return [*found, moments(cuts(np.asarray(exp.input), axis, line, sample, places))]
 
@@ -214,7 +215,7 @@ def _known(exp: Explanation) -> np.ndarray:
     return found
 
 
-def _table(exp: Explanation, found: Sequence[Moments], stretch: Stretch, axis: int, total: int) -> xr.Dataset:  # fmt: skip
+def _table(exp: Explanation, found: Sequence[Moments], stretch: Stretch, axis: int, total: int) -> xr.Dataset:
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     layout, (*maps, signal) = exp.layout, found

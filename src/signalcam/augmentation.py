@@ -79,9 +79,7 @@ class Shift:
         axis = _axis(case, self.axis, "Shift") if self.axis else _usual(case)
         length, own = int(case.x.shape[axis]), int(array.shape[axis])
         if abs(samples) >= length:
-            message = (
-                f"Shift({self.samples}) leaves nothing of an axis of {length} samples; take fewer."
-            )
+            message = f"Shift({self.samples}) leaves nothing of an axis of {length} samples; take fewer."
             raise MethodError(message)
         return taken(array, np.clip(np.arange(own) - samples, 0, own - 1), axis)
 
@@ -225,11 +223,19 @@ def Augment(  # noqa: N802 - read as a kind of method
     chosen = tuple(transforms) if isinstance(transforms, list | tuple) else (transforms,)
     for each in chosen:
         if not isinstance(each, Transform):
-            message = f"{each!r} is no transform; give Shift(3), Scale(0.9), Noise() or Flip() from signalcam.augmentation."
+            message = (
+                f"{each!r} is no transform; give Shift(3), Scale(0.9), Noise() or Flip() from signalcam.augmentation."
+            )
             raise MethodError(message)
     plan = Augmented(inner, chosen)
     times = 1 + sum(each.n for each in chosen)
     return Method(
-        f"augmented {inner.name}", None, inner.paper, inner.family, inner.needs_gradients,
-        passes=f"{times} times: {inner.passes}", plan=plan, at=plan.at,
-    )  # fmt: skip
+        f"augmented {inner.name}",
+        None,
+        inner.paper,
+        inner.family,
+        inner.needs_gradients,
+        passes=f"{times} times: {inner.passes}",
+        plan=plan,
+        at=plan.at,
+    )

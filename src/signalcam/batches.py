@@ -19,9 +19,7 @@ Result = TypeVar("Result")
 NotFinite = Literal["raise", "warn"]
 
 _LARGEST_BATCH = 256
-_FOOTPRINT = (
-    256  # bytes a network may need for each byte of input; an image network needs about 200
-)
+_FOOTPRINT = 256  # bytes a network may need for each byte of input; an image network needs about 200
 
 
 def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = None) -> Inputs:
@@ -40,7 +38,7 @@ def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = N
         LayoutError: The samples of a list have different numbers of axes.
     """
     tree = _stacked(given) if isinstance(given, list) else _with_samples(given)
-    arrays = {path: each for path, each in leaves(tree) if is_array(each) or isinstance(each, Items)}  # fmt: skip
+    arrays = {path: each for path, each in leaves(tree) if is_array(each) or isinstance(each, Items)}
     if not arrays:
         message = f"the input is {type(given).__name__}; expected an array, or a tuple or dict of arrays, batch first."
         raise InputError(message)
@@ -68,7 +66,7 @@ def _largest(arrays: Mapping[Path, Any]) -> Path:
 
 def _keyword(value: Any) -> Any:
     """A list of numbers as an array, so that it can be cut to batches."""
-    numbers = isinstance(value, list) and value and all(isinstance(each, int | float) for each in value)  # fmt: skip
+    numbers = isinstance(value, list) and value and all(isinstance(each, int | float) for each in value)
     return np.asarray(value) if numbers else value
 
 
@@ -88,7 +86,7 @@ def _stacked(samples: list[Any]) -> Any:
 
 def _with_samples(tree: Any) -> Any:
     """Turn the lists of samples in nested inputs into arrays; other lists are the model's own."""
-    rows = {each.shape[0] for path, each in leaves(tree) if is_array(each) and not _in_list(tree, path)}  # fmt: skip
+    rows = {each.shape[0] for path, each in leaves(tree) if is_array(each) and not _in_list(tree, path)}
 
     def entry(each: Any) -> Any:
         if isinstance(each, dict):
@@ -155,7 +153,9 @@ def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
     for _, array in leaves(inputs.tree):
         bad = not_finite(array, backend)
         if bad and policy != "warn":
-            message = f"samples {listed(bad)} hold NaN or infinite values. Clean or drop them, or pass nan='warn' to go on."
+            message = (
+                f"samples {listed(bad)} hold NaN or infinite values. Clean or drop them, or pass nan='warn' to go on."
+            )
             raise InputError(message)
         if bad:
             warnings.warn(
@@ -174,15 +174,13 @@ def not_finite(array: Any, backend: Backend) -> list[int]:
         total = values.sum()
     if values.dtype.kind != "f" or np.isfinite(total):
         return []  # a sum is finite only if every value is; most inputs end here
-    bad: list[int] = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)).tolist()  # fmt: skip
+    bad: list[int] = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)).tolist()
     return bad
 
 
 def listed(numbers: Sequence[int]) -> str:
     """The first few of some numbers, for a message."""
-    return ", ".join(map(str, numbers[:5])) + (
-        f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-    )
+    return ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
 
 def sliced(inputs: Inputs, rows: slice) -> Inputs:
@@ -199,9 +197,7 @@ def first_size(inputs: Inputs, backend: Backend, model: object) -> int:
 
 
 @contextmanager
-def progress_bar(
-    count: int | None, *, shown: bool, unit: str = "sample"
-) -> Iterator[Callable[[int], object]]:
+def progress_bar(count: int | None, *, shown: bool, unit: str = "sample") -> Iterator[Callable[[int], object]]:
     """Show a bar on the terminal; what it yields takes how many samples have got on."""
     from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
 

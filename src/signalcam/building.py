@@ -25,7 +25,9 @@ def model_from(name: str) -> Any:
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        message = f"{name!r} names no model. Write module:function, such as my_models:load, where function returns the model."
+        message = (
+            f"{name!r} names no model. Write module:function, such as my_models:load, where function returns the model."
+        )
         raise ModelError(message)
     found = _built(name, module, attribute)
     backend_of(network_of(found))  # says itself what is wrong

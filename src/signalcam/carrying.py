@@ -18,7 +18,7 @@ _SHOWN = 3  # metrics in a line
 _SIGNED = ("onset-error", "offset-error")
 
 
-def carried(old: xr.Dataset | None, scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> xr.Dataset:  # fmt: skip
+def carried(old: xr.Dataset | None, scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> xr.Dataset:
     """Check scores against a result, and put them beside those it has.
 
     Args:
@@ -34,7 +34,9 @@ def carried(old: xr.Dataset | None, scores: xr.Dataset, names: Mapping[str, Sequ
     return new if old is None else _joined(old, new)
 
 
-def taken(scores: xr.Dataset | None, rows: Sequence[int], kept: Mapping[str, Sequence[int]], methods: Sequence[str]) -> xr.Dataset | None:  # fmt: skip
+def taken(
+    scores: xr.Dataset | None, rows: Sequence[int], kept: Mapping[str, Sequence[int]], methods: Sequence[str]
+) -> xr.Dataset | None:
     """Cut scores as their result is cut: means are those of the samples that stay, baselines stay.
 
     Args:
@@ -49,7 +51,7 @@ def taken(scores: xr.Dataset | None, rows: Sequence[int], kept: Mapping[str, Seq
     wanted = [all_methods.index(methods[i]) for i in kept["method"]]
     always = [name for name in all_methods if name not in methods or name in BASELINES]
     beside = [i for i, name in enumerate(all_methods) if name in always and i not in wanted]
-    part = scores.isel({"target": kept["target"], "layer": kept["layer"], "method": [*wanted, *beside], "sample": rows})  # fmt: skip
+    part = scores.isel({"target": kept["target"], "layer": kept["layer"], "method": [*wanted, *beside], "sample": rows})
     if list(rows) == list(range(scores.sizes["sample"])):
         return part
     return part.assign(_summary(part["value"], int(part.attrs.get("seed", 0))))
@@ -59,7 +61,7 @@ def line(scores: xr.Dataset) -> str:
     """The first metrics of the first method, and what a baseline has: ``"deletion 0.12 (random-cam 0.35)"``."""
     few = scores["mean"].isel(target=0, layer=0, metric=slice(_SHOWN))
     names, methods = few["metric"].values.tolist(), few["method"].values.tolist()
-    own = ", ".join(f"{name} {two_digits(each)}" for name, each in zip(names, few.values[:, 0], strict=True))  # fmt: skip
+    own = ", ".join(f"{name} {two_digits(each)}" for name, each in zip(names, few.values[:, 0], strict=True))
     beside = next((name for name in BASELINES if name in methods[1:]), None)
     if beside is None or not np.isfinite(others := few.sel({"method": beside}).values).any():
         return own
@@ -71,18 +73,24 @@ def two_digits(value: Any) -> str:
     return f"{round(float(value), 2) + 0.0:.2f}" if np.isfinite(value) else "-"
 
 
-def to_arrays(scores: xr.Dataset) -> tuple[dict[str, tuple[np.ndarray, tuple[str, ...]]], dict[str, Any]]:  # fmt: skip
+def to_arrays(scores: xr.Dataset) -> tuple[dict[str, tuple[np.ndarray, tuple[str, ...]]], dict[str, Any]]:
     """Turn scores into arrays with named axes, and JSON; what the result itself knows is left out."""
-    arrays = {str(name): (each.values, tuple(map(str, each.dims))) for name, each in scores.data_vars.items()}  # fmt: skip
+    arrays = {str(name): (each.values, tuple(map(str, each.dims))) for name, each in scores.data_vars.items()}
     coords = {
         str(name): {"dims": list(map(str, each.dims)), "values": each.values.tolist()}
         for name, each in scores.coords.items()
         if name not in ("sample", "target", "layer")
     }
-    return arrays, {"coords": coords, "dims": {name: dims for name, (_, dims) in arrays.items()}, "attrs": dict(scores.attrs)}  # fmt: skip
+    return arrays, {
+        "coords": coords,
+        "dims": {name: dims for name, (_, dims) in arrays.items()},
+        "attrs": dict(scores.attrs),
+    }
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], names: Mapping[str, Sequence[Any]]) -> xr.Dataset:  # fmt: skip
+def from_arrays(
+    arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], names: Mapping[str, Sequence[Any]]
+) -> xr.Dataset:
     """Build scores from what ``to_arrays`` made of them and the result's own names."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
@@ -101,7 +109,11 @@ def _uniform(scores: Any) -> xr.Dataset:
         raise InputError(message)
     if "metric" in scores.dims:
         measured = scores.attrs.get("measure", "")
-        return scores if "measure" in scores.coords else scores.assign_coords(measure=("metric", [measured] * scores.sizes["metric"]))  # fmt: skip
+        return (
+            scores
+            if "measure" in scores.coords
+            else scores.assign_coords(measure=("metric", [measured] * scores.sizes["metric"]))
+        )
     names = [str(name) for name, each in scores.data_vars.items() if each.dims == ("sample", *CELL)]
     value = xr.concat([scores[name].drop_attrs() for name in names], "metric")
     about = {
@@ -139,9 +151,7 @@ def _check(scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> None:
 
 
 def _some(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names[:3])) + (
-        f" and {len(names) - 3} more" if len(names) > 3 else ""
-    )
+    return ", ".join(map(str, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
@@ -151,10 +161,12 @@ def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     methods = list(dict.fromkeys([*old["method"].values.tolist(), *new["method"].values.tolist()]))
     rest = [name for name in old["metric"].values.tolist() if name not in new["metric"].values]
     parts = [old.sel({"metric": rest}), new]
-    by_metric = [_spread(each[[name for name, one in each.data_vars.items() if "metric" in one.dims]], methods) for each in parts]  # fmt: skip
-    every = xr.concat(by_metric, "metric", data_vars="all", coords="minimal", compat="override", join="exact")  # fmt: skip
-    beside = {name: each for part in parts for name, each in part.data_vars.items() if "metric" not in each.dims}  # fmt: skip
-    wide = {name: each.reindex({"method": methods}) if "method" in each.dims else each for name, each in beside.items()}  # fmt: skip
+    by_metric = [
+        _spread(each[[name for name, one in each.data_vars.items() if "metric" in one.dims]], methods) for each in parts
+    ]
+    every = xr.concat(by_metric, "metric", data_vars="all", coords="minimal", compat="override", join="exact")
+    beside = {name: each for part in parts for name, each in part.data_vars.items() if "metric" not in each.dims}
+    wide = {name: each.reindex({"method": methods}) if "method" in each.dims else each for name, each in beside.items()}
     return every.assign(wide).assign_attrs({**old.attrs, **new.attrs})
 
 

@@ -13,9 +13,7 @@ from signalcam.layout import as_layout
 from signalcam.targets import Target, class_index
 
 
-def check_options(
-    align: object, nan: object, batch_size: object, class_names: Sequence[str] | None
-) -> None:
+def check_options(align: object, nan: object, batch_size: object, class_names: Sequence[str] | None) -> None:
     """Raise where an option of an ``Explainer`` cannot be meant."""
     if align not in ("receptive-field", "resize"):
         message = f"there is no alignment {align!r}.{nearest(str(align), ['receptive-field', 'resize'])} Choose 'receptive-field' or 'resize'."
@@ -25,20 +23,14 @@ def check_options(
         raise MethodError(message)
     whole = isinstance(batch_size, int | np.integer) and batch_size >= 1
     if batch_size is not None and not whole:
-        message = (
-            f"batch_size is {batch_size!r}; give at least 1, or None to pick a size that fits."
-        )
+        message = f"batch_size is {batch_size!r}; give at least 1, or None to pick a size that fits."
         raise InputError(message)
     if class_names is not None and len(set(class_names)) < len(class_names):
-        message = (
-            f"class_names holds a name twice: {', '.join(class_names)}. Give each class its own."
-        )
+        message = f"class_names holds a name twice: {', '.join(class_names)}. Give each class its own."
         raise InputError(message)
 
 
-def check_samples(
-    count: int, targets: Sequence[Target], **per_sample: Sequence[Any] | None
-) -> None:
+def check_samples(count: int, targets: Sequence[Target], **per_sample: Sequence[Any] | None) -> None:
     """Raise unless there is one of everything for each of ``count`` samples."""
     for what, values in per_sample.items():
         if values is not None and len(values) != count:
@@ -70,11 +62,7 @@ def unpaired(item: Any, layout: Any = None) -> tuple[Any, Any]:
     if pair and len(item[1].shape) == 1 and "int" in str(item[1].dtype):
         return item[0], item[1]
     return (
-        tuple(item)
-        if isinstance(item, list) and len(item) > 1
-        else item[0]
-        if isinstance(item, list)
-        else item
+        tuple(item) if isinstance(item, list) and len(item) > 1 else item[0] if isinstance(item, list) else item
     ), None
 
 
@@ -91,9 +79,7 @@ def _are_samples(item: list[Any], layout: Any) -> bool:
     return len(rows) > 1 or max(ranks) < 3  # several inputs have as many rows each
 
 
-def true_classes(
-    labels: Sequence[Any], names: Sequence[str] | None, classes: int | None
-) -> np.ndarray:
+def true_classes(labels: Sequence[Any], names: Sequence[str] | None, classes: int | None) -> np.ndarray:
     """Turn labels into class indices ``(b,)``.
 
     Args:
@@ -125,6 +111,8 @@ def _class_indices(labels: Sequence[Any], names: Sequence[str] | None) -> np.nda
         raise InputError(message) from error
     broken = [label for label, index in zip(labels, plain, strict=True) if label != index]
     if broken:
-        message = f"label {broken[0]} is no class. Pass whole numbers, and leave labels out where they are measurements."
+        message = (
+            f"label {broken[0]} is no class. Pass whole numbers, and leave labels out where they are measurements."
+        )
         raise InputError(message)
     return np.asarray([class_index(each, names) for each in plain])

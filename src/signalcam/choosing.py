@@ -46,9 +46,7 @@ def strengths(
     return [float(among(column)) for column in zip(*rows, strict=True)]
 
 
-def last_felt(
-    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
-) -> str | None:
+def last_felt(backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question) -> str | None:
     """The last layer that every target depends on, in each of some samples; nothing if none is.
 
     Of tokens at more than one place: behind the last attention only the one that is read out counts.
@@ -80,9 +78,7 @@ def _strength(backend: Backend, arrived: Felt) -> np.ndarray:
     return strength
 
 
-def layers_of(
-    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
-) -> list[Layer]:
+def layers_of(backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question) -> list[Layer]:
     """The layers that depend on the explained input, without those whose positions may be another's.
 
     Seen by changing one input at a time, which works for whole numbers too, where a gradient would not.
@@ -97,9 +93,7 @@ def layers_of(
     arrays = {path: each for path, each in leaves(unpacked(few.tree)[0]) if is_array(each)}
     within = isinstance(few.tree, WithExtra)
     paths = [(0, *path) if within else path for path in arrays]
-    rivals = [
-        path for path in paths if path != few.path and _may_hold_positions(backend, few, path)
-    ]
+    rivals = [path for path in paths if path != few.path and _may_hold_positions(backend, few, path)]
     if len(paths) == 1 or not layers:
         return list(layers)
     question = replace(asked, kind=None)
@@ -109,7 +103,7 @@ def layers_of(
         other = few.at(path)
         after = _activations(
             backend, model, other.with_explained(_other(backend.numpy(other.explained))), layers, question
-        )  # fmt: skip
+        )
         return [_differ(*pair) for pair in zip(before, after, strict=True)]
 
     own = depending(few.path)

@@ -21,14 +21,13 @@ from signalcam.errors import CamError, CamWarning, InputError, JobError, LayoutE
 from signalcam.placing import PROBED_SAMPLES
 
 ModelName = Annotated[
-    str, typer.Argument(metavar="MODULE:FUNCTION", help="What returns the model; modules are also looked for in this folder.")
-]  # fmt: skip
-Dims = Annotated[
-    str | None, typer.Option(help='What the axes are, samples first: "batch channel time".')
+    str,
+    typer.Argument(
+        metavar="MODULE:FUNCTION", help="What returns the model; modules are also looked for in this folder."
+    ),
 ]
-Rate = Annotated[
-    float | None, typer.Option(help="Samples a second along time, where the data do not say.")
-]
+Dims = Annotated[str | None, typer.Option(help='What the axes are, samples first: "batch channel time".')]
+Rate = Annotated[float | None, typer.Option(help="Samples a second along time, where the data do not say.")]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -83,18 +82,14 @@ def main(
 
 @app.command()
 def demo(
-    folder: Annotated[
-        str, typer.Option(help="Where to write figures, report, result and summary.")
-    ] = "demo",
+    folder: Annotated[str, typer.Option(help="Where to write figures, report, result and summary.")] = "demo",
 ) -> None:
     """Explain a real electrocardiogram with a real trained network, in seconds."""
     from signalcam.demo.tour import run  # noqa: PLC0415 - so that --help is quick
 
     with _told():
         print(run(folder))
-    print(
-        f"Written to {folder}/: ventricular.png, normal.png, scores.png, report.html, explanation.zarr, summary.txt."
-    )
+    print(f"Written to {folder}/: ventricular.png, normal.png, scores.png, report.html, explanation.zarr, summary.txt.")
 
 
 @app.command("layers")
@@ -103,15 +98,13 @@ def list_layers(
     example: Annotated[str | None, typer.Argument(help="Data, of which the first samples are used.")] = None,
     layout: Dims = None,
     sampling_rate: Rate = None,
-) -> None:  # fmt: skip
+) -> None:
     """List the layers that maps can be drawn at, best first, with what each sees and why to choose it."""
     from signalcam.building import model_from  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
         network = model_from(model)
-        few, axes = (
-            _read(example, layout, sampling_rate, PROBED_SAMPLES) if example else (None, layout)
-        )
+        few, axes = _read(example, layout, sampling_rate, PROBED_SAMPLES) if example else (None, layout)
         with _run_on(example):
             print(sc.layers(network, few, layout=axes))
 
@@ -123,11 +116,13 @@ def explain(  # noqa: PLR0913, PLR0917 - one an option
     to: Annotated[str, typer.Option(help="Where to keep the result; one that is there is replaced.")] = "maps.zarr",
     method: Annotated[list[str] | None, typer.Option(help="As signalcam methods lists them; again for more.")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="As signalcam layers lists them; again for more.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="predicted, or a class by number or name; again for more.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="predicted, or a class by number or name; again for more.")
+    ] = None,
     layout: Dims = None,
     sampling_rate: Rate = None,
     class_name: Annotated[list[str] | None, typer.Option(help="Of the first class; again for the next ones.")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Explain what a model says to some data, all at once in memory; signalcam run takes what is larger."""
     from signalcam.building import model_from  # noqa: PLC0415 - so that --help is quick
 
@@ -136,7 +131,15 @@ def explain(  # noqa: PLR0913, PLR0917 - one an option
         batch, axes = _read(data, layout, sampling_rate)
         with _run_on(data):
             targets = [_class(each, class_name or ()) for each in target or ("predicted",)]
-            exp = sc.explain(network, batch, method=method or "grad-cam", layer=layer, target=targets, layout=axes, class_names=class_name)  # fmt: skip
+            exp = sc.explain(
+                network,
+                batch,
+                method=method or "grad-cam",
+                layer=layer,
+                target=targets,
+                layout=axes,
+                class_names=class_name,
+            )
         exp.save(to)
     print(exp)
     print(f"Kept in {to}. To look at it: signalcam view {to}")
@@ -174,19 +177,11 @@ def doctor() -> None:
 def evaluate(
     maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
     model: Annotated[str, typer.Option(help="module:function that returns the model explained.")],
-    metric: Annotated[
-        list[str] | None, typer.Option(help="A metric's name; again for more.")
-    ] = None,
-    measure: Annotated[
-        str, typer.Option(help="probability, logit, log_odds or accuracy.")
-    ] = "probability",
-    imputer: Annotated[
-        str | None, typer.Option(help="What stands in for what is taken away.")
-    ] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="A metric's name; again for more.")] = None,
+    measure: Annotated[str, typer.Option(help="probability, logit, log_odds or accuracy.")] = "probability",
+    imputer: Annotated[str | None, typer.Option(help="What stands in for what is taken away.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of ties, noise and intervals.")] = 0,
-    save: Annotated[
-        bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")
-    ] = True,
+    save: Annotated[bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")] = True,
 ) -> None:
     """Score saved maps beside baselines that they must beat, and say whether to read them."""
     from signalcam.metrics.stored import evaluated  # noqa: PLC0415 - so that --help is quick
@@ -202,9 +197,7 @@ def evaluate(
 
 @app.command()
 def report(
-    maps: Annotated[
-        str, typer.Argument(help="The output of a job, or a result that Explanation.save wrote.")
-    ],
+    maps: Annotated[str, typer.Argument(help="The output of a job, or a result that Explanation.save wrote.")],
     to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
 ) -> None:
     """Write a saved result as one page to click through, which needs no network; of a job its means and first samples."""
@@ -218,7 +211,7 @@ def export(
     maps: Annotated[str, typer.Argument(help="The output of a job, or a result that Explanation.save wrote.")],
     to: Annotated[str, typer.Option(help="The file to write: its name ends in .h5, .parquet or .npz.")],
     samples: Annotated[str | None, typer.Option(help="Some of them, as first:end, 0:1000; all by default.")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write maps and what is said of each sample to one file that other programs read, of any size."""
     from signalcam.keeping import opened  # noqa: PLC0415 - so that --help is quick
 
@@ -233,7 +226,7 @@ def _stretch(text: str | None) -> slice | None:
         return None
     start, colon, stop = text.partition(":")
     ends = [int(each) if each.strip().isdecimal() else None for each in (start, stop)]
-    if not colon or any(each.strip() and end is None for each, end in zip((start, stop), ends, strict=True)):  # fmt: skip
+    if not colon or any(each.strip() and end is None for each, end in zip((start, stop), ends, strict=True)):
         message = f"--samples is {text!r}; give the first and where to end, as in 0:1000."
         raise InputError(message)
     return slice(*ends)
@@ -242,16 +235,12 @@ def _stretch(text: str | None) -> slice | None:
 @app.command()
 def view(
     maps: Annotated[str, typer.Argument(help="A result that Explanation.save wrote.")],
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="On which port; 0 for any that is free.")
-    ] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On which port; 0 for any that is free.")] = 0,
     host: Annotated[str, typer.Option(help="What to listen on.")] = "127.0.0.1",
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let --host be one that other machines reach.")
     ] = False,
-    open_browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Whether to open a browser.")
-    ] = True,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Whether to open a browser.")] = True,
 ) -> None:
     """Look at a saved result of any size, served from the store on this machine, until Ctrl-C."""
     from signalcam.report.server import is_loopback, serving  # noqa: PLC0415 - so that --help is quick
@@ -262,7 +251,9 @@ def view(
             serving(maps, host, port, allow_remote=allow_remote) as server,
         ):
             if not is_loopback(host):
-                warning = "anyone who can reach this machine and has the link can look, and nothing is encrypted on the way"
+                warning = (
+                    "anyone who can reach this machine and has the link can look, and nothing is encrypted on the way"
+                )
                 typer.echo(f"signalcam: {warning}.", err=True)
             print(f"{maps} is shown at {server.url} until Ctrl-C.", flush=True)
             if open_browser and _has_screen():
@@ -275,7 +266,7 @@ def view(
 
 def _has_screen() -> bool:
     """Whether a browser would open a window, and not take over the terminal."""
-    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))  # fmt: skip
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 @app.command("methods")
@@ -294,12 +285,8 @@ def run_job(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="section.name=value, in place of the file's.")
     ] = None,
-    example: Annotated[
-        bool, typer.Option("--init", help="Write a commented example there instead.")
-    ] = False,
-    log: Annotated[
-        str | None, typer.Option(help="A file to append to: a JSON object a line for what happens.")
-    ] = None,
+    example: Annotated[bool, typer.Option("--init", help="Write a commented example there instead.")] = False,
+    log: Annotated[str | None, typer.Option(help="A file to append to: a JSON object a line for what happens.")] = None,
 ) -> None:
     """Explain a whole data set into one store; the same command again goes on where it was stopped."""
     with _told(), _warned():

@@ -67,9 +67,7 @@ def averaged(values: np.ndarray, where: int, axis: Axis) -> np.ndarray:
     return mean
 
 
-def seen(
-    prepare: Callable[[np.ndarray], np.ndarray], raw: np.ndarray, axis: int, among: Sequence[int]
-) -> Link | None:
+def seen(prepare: Callable[[np.ndarray], np.ndarray], raw: np.ndarray, axis: int, among: Sequence[int]) -> Link | None:
     """Nudge the raw signal at several places along an axis and see which entries change.
 
     Args:
@@ -85,7 +83,7 @@ def seen(
     places = np.unique(((np.arange(_PLACES) + 0.5) * length / _PLACES).astype(int))
     change = _changed(prepare, raw, axis, places, length / _WIDTH)
     found = [(each, _line(places, _profile(change, each), length)) for each in among]
-    lines = [(miss, each, start, jump) for each, line in found if line for start, jump, miss in [line]]  # fmt: skip
+    lines = [(miss, each, start, jump) for each, line in found if line for start, jump, miss in [line]]
     if not lines:
         return None
     _, input_axis, start, jump = min(lines)
@@ -129,7 +127,7 @@ def _profile(change: np.ndarray, axis: int) -> np.ndarray:
     return profile
 
 
-def _line(places: np.ndarray, profile: np.ndarray, length: int) -> tuple[float, float, float] | None:  # fmt: skip
+def _line(places: np.ndarray, profile: np.ndarray, length: int) -> tuple[float, float, float] | None:
     """Start and jump of the line through the centres of what changed, and how far they miss it."""
     centres, kept = _centres(profile)
     entries, x, y = profile.shape[1], centres[kept], places[kept].astype(float)
@@ -178,7 +176,7 @@ def _rounder(jump: float, length: int, entries: int) -> float:
     """The ratio of the lengths or a whole number of samples, the rounder first, where that is as good."""
     ratio, whole = length / entries, float(round(jump))
     likely = [ratio, whole] if ratio.is_integer() else [whole, ratio]
-    return next((each for each in likely if each > 0 and abs(each - jump) * entries <= _DRIFT * jump), jump)  # fmt: skip
+    return next((each for each in likely if each > 0 and abs(each - jump) * entries <= _DRIFT * jump), jump)
 
 
 def _near_half(start: float, jump: float) -> float:

@@ -101,12 +101,16 @@ def _extras(brought: Providers) -> str:
         extra: [told for each in needs if _is_of(each, extra) and (told := _lack(each, brought))]
         for extra in about.get_all("Provides-Extra") or ()
     }
-    return _table({extra: f"lacks {', '.join(some)}: {_line(extra)}" if some else "complete" for extra, some in lacks.items()})  # fmt: skip
+    return _table(
+        {extra: f"lacks {', '.join(some)}: {_line(extra)}" if some else "complete" for extra, some in lacks.items()}
+    )
 
 
 def _is_of(need: Requirement, extra: str) -> bool:
     """Whether an extra asks for something that the package alone does not."""
-    return need.marker is not None and need.marker.evaluate({"extra": extra}) and not need.marker.evaluate({"extra": ""})  # fmt: skip
+    return (
+        need.marker is not None and need.marker.evaluate({"extra": extra}) and not need.marker.evaluate({"extra": ""})
+    )
 
 
 def _lack(need: Requirement, brought: Providers) -> str:

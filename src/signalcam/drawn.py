@@ -61,25 +61,29 @@ def drawn(given: Inputs, of: Any, layout: Any, layer: Any, model: tuple[Backend,
     given = given.at(paths[0])
     short = _cut(given, layouts, channel_axis)
     _check(short, layouts, channel_axis, model[0].numpy)
-    kept = {path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()}  # fmt: skip
-    names = tuple("" if each is None else spelt(each if isinstance(each, tuple) else (each,)) for each in asked)  # fmt: skip
-    about = {path: told(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}  # fmt: skip
+    kept = {path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()}
+    names = tuple("" if each is None else spelt(each if isinstance(each, tuple) else (each,)) for each in asked)
+    about = {path: told(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}
     return Drawn(
-        Samples(short, about, model[0].numpy), None if short is given else given, names, paths, kept,
+        Samples(short, about, model[0].numpy),
+        None if short is given else given,
+        names,
+        paths,
+        kept,
         _layers(given, paths, layer),
-    )  # fmt: skip
+    )
 
 
 def beside(given: Inputs) -> dict[str, str]:
     """Names, for the result, of what the model took beside the input that is explained."""
     tree, extra = unpacked(given.tree)
     start = (0,) if extra else ()
-    others = [spelt(path) for path, each in leaves(tree) if each is not None and (*start, *path) != given.path]  # fmt: skip
+    others = [spelt(path) for path, each in leaves(tree) if each is not None and (*start, *path) != given.path]
     return {name: ", ".join(each) for name, each in (("inputs", others), ("extra", extra)) if each}
 
 
 def _inputs(given: Inputs) -> list[tuple[Path, Any]]:
-    return [(path, each) for path, each in leaves(given.tree) if is_array(each) or isinstance(each, Items)]  # fmt: skip
+    return [(path, each) for path, each in leaves(given.tree) if is_array(each) or isinstance(each, Items)]
 
 
 def _by_input(given: Inputs, value: Mapping[Any, Any]) -> dict[Path, Any]:
@@ -116,7 +120,9 @@ def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int
             continue
         array = given.at(path).explained
         if isinstance(array, Items):
-            message = "lengths are for padded arrays, and a list of samples was given, which has its own. Leave them out."
+            message = (
+                "lengths are for padded arrays, and a list of samples was given, which has its own. Leave them out."
+            )
             raise LayoutError(message)
         check_layout(layout, array.shape)
         axes = told(layout, len(array.shape), channel_axis)
@@ -131,7 +137,7 @@ def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int
 
 def _check(
     given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int, numpy: Callable[[Any], np.ndarray]
-) -> None:  # fmt: skip
+) -> None:
     for path, layout in layouts.items():
         array = given.at(path).explained
         check_layout(layout, array.shape)
@@ -146,7 +152,7 @@ def _check(
         raise InputError(message)
 
 
-def _check_names(names: Sequence[Sequence[str]], array: Any, axis: int, numpy: Callable[[Any], np.ndarray]) -> None:  # fmt: skip
+def _check_names(names: Sequence[Sequence[str]], array: Any, axis: int, numpy: Callable[[Any], np.ndarray]) -> None:
     """Raise a ``LayoutError`` unless every token has a name; a row may end in padding without."""
     if len(names) != array.shape[0]:
         message = f"token_names holds {len(names)} lists for {array.shape[0]} samples. Give one a sample, in order."

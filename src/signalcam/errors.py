@@ -59,9 +59,7 @@ class MissingExtra(CamError, ImportError):  # noqa: N818 - a public name, read a
     """A feature needs an optional dependency that is not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs an optional dependency: pip install 'signalcam[{extra}]'."
-        )
+        super().__init__(f"{feature} needs an optional dependency: pip install 'signalcam[{extra}]'.")
 
 
 class CamWarning(UserWarning):

@@ -184,13 +184,11 @@ class Explainer:
         parts = [part for piece in pieces for part in piece.parts]
         warn_of_score(parts)
         warn_of_flaws(parts, running.layers, tuple(self.targets), self.methods)
-        warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)  # fmt: skip
+        warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)
         about = self.about(parts[0], plan.how) | beside(here.samples.given)
         return result(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
 
-    def stream(
-        self, loader: Iterable[Any], *, extra: Mapping[str, Any] | None = None
-    ) -> Iterator[Explanation]:
+    def stream(self, loader: Iterable[Any], *, extra: Mapping[str, Any] | None = None) -> Iterator[Explanation]:
         """Explain batch after batch without holding more than one.
 
         Args:
@@ -254,9 +252,18 @@ class Explainer:
     def running(self) -> Running:
         """What stays the same for all inputs."""
         return Running(
-            self.folding, self.model, self.methods, self.targets, self.score, self.class_names, self.output,
-            self.signed, self.align, self.batch_size, self.progress,
-        )  # fmt: skip
+            self.folding,
+            self.model,
+            self.methods,
+            self.targets,
+            self.score,
+            self.class_names,
+            self.output,
+            self.signed,
+            self.align,
+            self.batch_size,
+            self.progress,
+        )
 
     def drawn(self, given: Inputs) -> Drawn:
         """Which of the inputs maps are drawn on, and what was said about them."""
@@ -339,14 +346,28 @@ class Explainer:
 
 
 def explain(  # noqa: PLR0913 - the front door: every parameter is a question users ask
-    model: Any, inputs: Any, *,
-    method: OneOrMore = "grad-cam", layer: OneOrMore = None, target: OneOrMore = "predicted",
-    layout: Layouts = None, class_names: Sequence[str] | None = None, of: Any = None, extra: Mapping[str, Any] | None = None,
-    labels: Sequence[int | str] | None = None, sample_names: Sequence[Any] | None = None,
-    batch_size: int | None = None, progress: bool = False, signed: bool = False,
-    score: str | Callable[[Array], Array] = "logit", align: Alignment = "receptive-field", nan: NotFinite = "raise",
-    output: Selector = None, preprocess: Callable[[Any], Any] | Preprocessing | None = None, tokens: Tokens | int | None = None,
-) -> Explanation:  # fmt: skip
+    model: Any,
+    inputs: Any,
+    *,
+    method: OneOrMore = "grad-cam",
+    layer: OneOrMore = None,
+    target: OneOrMore = "predicted",
+    layout: Layouts = None,
+    class_names: Sequence[str] | None = None,
+    of: Any = None,
+    extra: Mapping[str, Any] | None = None,
+    labels: Sequence[int | str] | None = None,
+    sample_names: Sequence[Any] | None = None,
+    batch_size: int | None = None,
+    progress: bool = False,
+    signed: bool = False,
+    score: str | Callable[[Array], Array] = "logit",
+    align: Alignment = "receptive-field",
+    nan: NotFinite = "raise",
+    output: Selector = None,
+    preprocess: Callable[[Any], Any] | Preprocessing | None = None,
+    tokens: Tokens | int | None = None,
+) -> Explanation:
     """Show which part of each input made the model answer as it did.
 
     Args:
@@ -386,10 +407,23 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         >>> ax = exp.plot(sample=0)
     """
     explainer = Explainer(
-        model, method=method, layer=layer, target=target, layout=layout, class_names=class_names, batch_size=batch_size,
-        progress=progress, signed=signed, score=score, align=align, nan=nan, of=of, output=output, preprocess=preprocess,
+        model,
+        method=method,
+        layer=layer,
+        target=target,
+        layout=layout,
+        class_names=class_names,
+        batch_size=batch_size,
+        progress=progress,
+        signed=signed,
+        score=score,
+        align=align,
+        nan=nan,
+        of=of,
+        output=output,
+        preprocess=preprocess,
         tokens=tokens,
-    )  # fmt: skip
+    )
     return explainer(inputs, extra=extra, labels=labels, sample_names=sample_names)
 
 

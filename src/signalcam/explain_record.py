@@ -45,9 +45,15 @@ _QUOTED = 300  # letters of what the model said
 
 
 def explain_record(
-    model: Any, record: Any, *, window: float, overlap: float = 0.5,
-    labels: Sequence[int | str] | None = None, extra: Mapping[str, Any] | None = None, **options: Any,
-) -> Explanation:  # fmt: skip
+    model: Any,
+    record: Any,
+    *,
+    window: float,
+    overlap: float = 0.5,
+    labels: Sequence[int | str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Explanation:
     """Explain a record of any length window by window, as one map without seams.
 
     The record is read once, from its begin to its end, and never copied: beside a few windows, only the
@@ -80,7 +86,7 @@ def explain_record(
         >>> exp.between(3000, 5000).maps.dims
         ('sample', 'target', 'method', 'layer', 'time')
     """
-    return _Recording.of(Explainer(model, **options), record, extra).explained(window, overlap, labels)  # fmt: skip
+    return _Recording.of(Explainer(model, **options), record, extra).explained(window, overlap, labels)
 
 
 @dataclass
@@ -157,13 +163,13 @@ class _Recording:
 
     # --- window by window ------------------------------------------------------------------------
 
-    def explained(
-        self, window: float, overlap: float, labels: Sequence[int | str] | None
-    ) -> Explanation:
+    def explained(self, window: float, overlap: float, labels: Sequence[int | str] | None) -> Explanation:
         """Explain every window, and stitch."""
         length = samples_of(self.layout, self.axis + 1, window)
         if not isinstance(overlap, int | float | np.number) or not 0 <= overlap < 1:
-            message = f"overlap is {overlap!r}; give the share of a window that the next one has too, from 0 to below 1."
+            message = (
+                f"overlap is {overlap!r}; give the share of a window that the next one has too, from 0 to below 1."
+            )
             raise InputError(message)
         tape = Tape(chunks(self.record, self.axis, length, self.explainer.backend.numpy), self.axis)
         if not tape.reaches(length):
@@ -180,7 +186,7 @@ class _Recording:
             message = f"windows {listed(found.broken)} hold NaN or infinite values; their maps mean nothing, and are left out where another window has the place."
             warnings.warn(message, CamWarning, stacklevel=3)
         warn_of_score(found.parts)
-        warn_of_flaws(found.parts, running.layers, tuple(running.targets), running.methods, "windows")  # fmt: skip
+        warn_of_flaws(found.parts, running.layers, tuple(running.targets), running.methods, "windows")
         ran = [each.ran for each in found.parts[0].layers]
         warn_of_spread([found.grids], ran, self.explainer.align)
         return asked.result(found, running, steps, tape.read, first, labels)
@@ -193,9 +199,13 @@ class _Recording:
         return indices if indices.takes(first) else self
 
     def gather(
-        self, found: _Gathered, running: Running, steps: Steps, tape: Tape,
+        self,
+        found: _Gathered,
+        running: Running,
+        steps: Steps,
+        tape: Tape,
         labels: Sequence[int | str] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Run window after window, in batches that fit."""
         expected = self.total and count(self.total, steps.window, steps.stride, steps.unit)
         if expected:
@@ -232,14 +242,10 @@ class _Recording:
     def _refused(self, first: np.ndarray, error: Exception) -> str:
         """What to do about a window that the model does not take: a longer one helps, or it does not."""
         length = first.shape[self.axis]
-        said = (
-            f"the model does not take a window of {length} samples: {shorten(str(error), _QUOTED)}."
-        )
+        said = f"the model does not take a window of {length} samples: {shorten(str(error), _QUOTED)}."
         more = [length * times for times in _LONGER]
         if any(self.takes(np.concatenate([first] * times, self.axis)) for times in _LONGER):
-            return (
-                f"{said} Give a longer window; it must be at least what one cell of the layer sees."
-            )
+            return f"{said} Give a longer window; it must be at least what one cell of the layer sees."
         return f"{said} Windows of {' and '.join(map(str, more))} samples are refused, too. A batch of windows has shape {(1, *first.shape)}: give a record with the channels that the model takes, in the order of its axes, or the one window it was made for."
 
     def takes(self, window: np.ndarray) -> bool:
@@ -251,9 +257,7 @@ class _Recording:
             return False
         return True
 
-    def _axes(
-        self, explainer: Explainer, running: Running, here: Drawn
-    ) -> tuple[list[Axis | None], Axis | None]:
+    def _axes(self, explainer: Explainer, running: Running, here: Drawn) -> tuple[list[Axis | None], Axis | None]:
         """How each layer lies along the time, with all that its maps depend on for a field; and the last layer."""
         if explainer.align == "resize":
             return [None] * len(running.layers), None
@@ -289,16 +293,12 @@ class _Recording:
         group = self._drawn(windows).samples.group()
         yield from running.pieces(Group(group.rows + before, group.inputs, group.own), done)
 
-    def _fold(
-        self, found: _Gathered, running: Running, piece: Piece, batch: Sequence[Any], steps: Steps
-    ) -> None:
+    def _fold(self, found: _Gathered, running: Running, piece: Piece, batch: Sequence[Any], steps: Steps) -> None:
         """Fold the maps of some windows into those of the record."""
         columns = [each.maps for each in piece.maps(running.layers)]
         if not found.layers:
             found.grids = piece.grids
-            found.layers = [
-                self._begun(each, seen, steps) for each, seen in zip(columns, found.seen, strict=True)
-            ]  # fmt: skip
+            found.layers = [self._begun(each, seen, steps) for each, seen in zip(columns, found.seen, strict=True)]
         for maps, (like, place, stitch) in zip(columns, found.layers, strict=True):
             fits = like.grid == maps.grid
             values = maps.values if fits else maps.along(self.axis + 1, steps.window).values
@@ -307,13 +307,10 @@ class _Recording:
                 stitch.add(start, each)
         empty = np.zeros(0, np.float32)
         found.parts += [
-            replace(part, layers=tuple(replace(each, values=empty) for each in part.layers))
-            for part in piece.parts
+            replace(part, layers=tuple(replace(each, values=empty) for each in part.layers)) for part in piece.parts
         ]
 
-    def _begun(
-        self, maps: LayerMaps, seen: Axis | None, steps: Steps
-    ) -> tuple[LayerMaps, int, Stitch]:
+    def _begun(self, maps: LayerMaps, seen: Axis | None, steps: Steps) -> tuple[LayerMaps, int, Stitch]:
         """Decide at which resolution a layer's map is stitched, and begin."""
         dim = self.axis + 1
         along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
@@ -326,9 +323,14 @@ class _Recording:
     # --- afterwards ------------------------------------------------------------------------------
 
     def result(
-        self, found: _Gathered, running: Running, steps: Steps, total: int, first: np.ndarray,
+        self,
+        found: _Gathered,
+        running: Running,
+        steps: Steps,
+        total: int,
+        first: np.ndarray,
         labels: Sequence[int | str] | None,
-    ) -> Explanation:  # fmt: skip
+    ) -> Explanation:
         said = said_by_all(found.parts)
         layers = tuple(_whole(*each, total) for each in found.layers)
         x = self._kept(total, first)
@@ -338,7 +340,7 @@ class _Recording:
         same = (said.index == said.index[:1]).all(axis=0)
         about = self.explainer.about(found.parts[0], "")
         told = f"{len(found.starts)} of {steps.window} samples, every {steps.stride}"
-        table = _table(said, np.asarray(found.starts), steps.window, layout, layout.dims[self.axis + 1])  # fmt: skip
+        table = _table(said, np.asarray(found.starts), steps.window, layout, layout.dims[self.axis + 1])
         if labels is not None:
             classes = None if said.probabilities is None else said.probabilities.shape[1]
             table["label"] = true_classes(labels, names, classes)
@@ -377,12 +379,10 @@ def _whole(maps: LayerMaps, place: int, stitch: Stitch, total: int) -> LayerMaps
     return LayerMaps(maps.name, np.moveaxis(values, -1, 2 + place)[None], grid)
 
 
-def _table(
-    said: Said, starts: np.ndarray, window: int, layout: Layout, dim: str
-) -> dict[str, np.ndarray | None]:
+def _table(said: Said, starts: np.ndarray, window: int, layout: Layout, dim: str) -> dict[str, np.ndarray | None]:
     """What was said of each window, by the names of the table."""
     ends = {"start": starts, "stop": starts + window}
     timed = {f"{name}_time": layout.coordinate(dim, at) for name, at in ends.items()}
-    spelt = {"scores": "score", "index": "target_class", "logits": "logit", "probabilities": "probability"}  # fmt: skip
+    spelt = {"scores": "score", "index": "target_class", "logits": "logit", "probabilities": "probability"}
     answers = {spelt.get(each.name, each.name): getattr(said, each.name) for each in fields(said)}
     return {**ends, **(timed if layout.unit(dim) else {}), **answers}

@@ -114,12 +114,14 @@ class Explanation:
         what = " x ".join(
             f"{len(names)} {kind}{'s' * (len(names) != 1)}"
             for kind, names in (
-                ("sample", self.sample_names), ("target", self.targets), ("method", self.methods), ("layer", self.layers),
+                ("sample", self.sample_names),
+                ("target", self.targets),
+                ("method", self.methods),
+                ("layer", self.layers),
             )
-        )  # fmt: skip
+        )
         lengths = " x ".join(
-            f"{self.input.shape[axis]} {dim}"
-            for axis, dim in zip(self.map_axes, self.dims, strict=True)
+            f"{self.input.shape[axis]} {dim}" for axis, dim in zip(self.map_axes, self.dims, strict=True)
         )
         names = ", ".join(self.methods), ", ".join(self.layer_names), ", ".join(self.targets)
         drawn = f" of {self.of}" if self.of else ""
@@ -164,9 +166,15 @@ class Explanation:
         place(wanted, self.modalities, "modality")
         new = known.pop(wanted)
         return replace(
-            self, of=wanted, layers=new.layers, layout=new.layout, input=new.input, shapes=new.shapes,
-            others=tuple(known.values()), metrics=self.metrics if NETWORK_INPUT in self.modalities else None,
-        )  # fmt: skip
+            self,
+            of=wanted,
+            layers=new.layers,
+            layout=new.layout,
+            input=new.input,
+            shapes=new.shapes,
+            others=tuple(known.values()),
+            metrics=self.metrics if NETWORK_INPUT in self.modalities else None,
+        )
 
     # --- labelled arrays -------------------------------------------------------------------------
 
@@ -181,9 +189,7 @@ class Explanation:
             for dim, length in zip(self.dims, values.shape[4:], strict=True)
         }
         coords = {**self._labels(), "layer": list(self.layer_names), **positions}
-        return xr.DataArray(
-            values, coords, (*AXES, *self.dims), "importance", dict(self.provenance)
-        )
+        return xr.DataArray(values, coords, (*AXES, *self.dims), "importance", dict(self.provenance))
 
     def native(self, layer: str | None = None) -> xr.DataArray:
         """The maps of one layer at its own resolution: ``(sample, target, method, *positions)``.
@@ -199,10 +205,7 @@ class Explanation:
 
         own = self.layers[0 if layer is None else place(layer, self.layer_names, "layer")]
         dims = tuple(self.layout.dims[axis.input_axis] for axis in own.grid)
-        places = {
-            dim: self._coordinate(dim, axis.centres)
-            for dim, axis in zip(dims, own.grid, strict=True)
-        }
+        places = {dim: self._coordinate(dim, axis.centres) for dim, axis in zip(dims, own.grid, strict=True)}
         return xr.DataArray(
             own.values,
             {**self._labels(), **places},
@@ -287,9 +290,7 @@ class Explanation:
 
         return channel_ranking(self, by)
 
-    def around(
-        self, events: Sequence[Any], before: float = 0.2, after: float = 0.4, dim: str = "time"
-    ) -> Around:
+    def around(self, events: Sequence[Any], before: float = 0.2, after: float = 0.4, dim: str = "time") -> Around:
         """Average maps and input around events, such as the R peaks of an electrocardiogram.
 
         Each map is interpolated from the layer's own positions to where the event and its surroundings lie, and
@@ -364,8 +365,7 @@ class Explanation:
         known_axes(chosen)
         every = (self.sample_names, self.targets, self.methods, self.layers)
         s, t, m, y = (
-            numbers(chosen.get(axis, slice(None)), len(known), axis)
-            for axis, known in zip(AXES, every, strict=True)
+            numbers(chosen.get(axis, slice(None)), len(known), axis) for axis, known in zip(AXES, every, strict=True)
         )
 
         def rows(values: np.ndarray | None) -> np.ndarray | None:
@@ -393,7 +393,7 @@ class Explanation:
         own, others = change(self._own), tuple(map(change, self.others))
         return replace(
             self, layers=own.layers, layout=own.layout, input=own.input, shapes=own.shapes, others=others, **more
-        )  # fmt: skip
+        )
 
     def sel(self, **chosen: Any) -> Explanation:
         """Take samples, targets, methods or layers by name.
@@ -473,9 +473,7 @@ class Explanation:
             MethodError: There is no such way, or only one layer.
         """
         alone = [each.name for each in self.others if len(each.layers) == 1]
-        return self._changed(
-            lambda each: each if each.name in alone else each.fused(how), metrics=None
-        )
+        return self._changed(lambda each: each if each.name in alone else each.fused(how), metrics=None)
 
     def with_scores(self, scores: xr.Dataset) -> Explanation:
         """Carry what the metrics said of these maps into figures, reports and files.
@@ -497,7 +495,7 @@ class Explanation:
             1
         """
         names = (self.sample_names, self.targets, self.methods, self.layer_names)
-        return replace(self, metrics=carried(self.metrics, scores, dict(zip(AXES, names, strict=True))))  # fmt: skip
+        return replace(self, metrics=carried(self.metrics, scores, dict(zip(AXES, names, strict=True))))
 
     # --- looking and keeping ---------------------------------------------------------------------
 

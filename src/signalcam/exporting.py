@@ -72,8 +72,8 @@ class Contents:
 
     def described(self) -> dict[str, Any]:
         """All that is not a number of a sample, for formats that have no names for axes."""
-        arrays = {name: {"dims": each.dims, "shape": each.shape, **each.about} for name, each in self.columns.items()}  # fmt: skip
-        axes = {name: {"values": values.tolist(), "units": unit} for name, (values, unit) in self.labels.items()}  # fmt: skip
+        arrays = {name: {"dims": each.dims, "shape": each.shape, **each.about} for name, each in self.columns.items()}
+        axes = {name: {"values": values.tolist(), "units": unit} for name, (values, unit) in self.labels.items()}
         return {**self.about, "arrays": arrays, "axes": axes}
 
 
@@ -85,9 +85,7 @@ def export(exp: Explanation, path: str | PathLike[str], samples: slice | None = 
         message = f"{place} ends in {place.suffix or 'nothing'!r}, which names no kind of file to export to. Give one of {', '.join(_KINDS)}."
         raise StoreError(message)
     if place.exists():
-        message = (
-            f"{place} is there already. Give another name, or move it away; nothing was changed."
-        )
+        message = f"{place} is there already. Give another name, or move it away; nothing was changed."
         raise StoreError(message)
     contents = _contents(exp, _taken(samples, len(exp)))
     try:
@@ -99,7 +97,9 @@ def export(exp: Explanation, path: str | PathLike[str], samples: slice | None = 
     except StoreError:
         raise
     except OSError as error:
-        message = f"cannot export to {place}: {error.strerror or error}. Choose a folder that can be written to and has room."
+        message = (
+            f"cannot export to {place}: {error.strerror or error}. Choose a folder that can be written to and has room."
+        )
         raise StoreError(message) from error
 
 
@@ -125,17 +125,15 @@ def _contents(exp: Explanation, taken: slice) -> Contents:
         name: (np.asarray(list(map(str, each))), "")
         for name, each in (("target", exp.targets), ("method", exp.methods), ("class", exp.class_names or ()))
         if each
-    }  # fmt: skip
+    }
     for number, layer in enumerate(exp.layers):
         dims = _dims(exp, layer, number)
-        columns[f"maps_{number}"] = _column(
-            layer.values, (*AXES[:3], *dims), taken, layer=str(layer.name)
-        )
+        columns[f"maps_{number}"] = _column(layer.values, (*AXES[:3], *dims), taken, layer=str(layer.name))
         for name, axis in zip(dims, layer.grid, strict=True):
             dim = exp.layout.dims[axis.input_axis]
             places = np.asarray(exp.layout.coordinate(dim, axis.centres), float)
             labels[name] = (places, exp.layout.unit(dim))
-    return Contents(columns, labels, {"provenance": {name: str(each) for name, each in exp.provenance.items()}})  # fmt: skip
+    return Contents(columns, labels, {"provenance": {name: str(each) for name, each in exp.provenance.items()}})
 
 
 def _numbers(exp: Explanation, taken: slice) -> dict[str, Column]:
@@ -150,9 +148,7 @@ def _numbers(exp: Explanation, taken: slice) -> dict[str, Column]:
         "shape": (exp.shapes, ("input_axis",)),
     }
     return {
-        name: _column(values, ("sample", *dims), taken)
-        for name, (values, dims) in known.items()
-        if values is not None
+        name: _column(values, ("sample", *dims), taken) for name, (values, dims) in known.items() if values is not None
     }
 
 
@@ -179,7 +175,7 @@ def _text(names: tuple[Any, ...], taken: slice) -> Column:
 
 def _dims(exp: Explanation, layer: LayerMaps, number: int) -> tuple[str, ...]:
     names = [exp.layout.dims[axis.input_axis] for axis in layer.grid]
-    named = [f"axis{axis.input_axis}" if name in DUMMY else name for name, axis in zip(names, layer.grid, strict=True)]  # fmt: skip
+    named = [f"axis{axis.input_axis}" if name in DUMMY else name for name, axis in zip(names, layer.grid, strict=True)]
     return tuple(f"{name}_{number}" for name in named)
 
 
@@ -238,15 +234,19 @@ def _parquet(place: Path, contents: Contents) -> None:
     """A row a sample; an array of several axes is a list of fixed length, whose axes its field tells."""
     pa, parquet = _needed("pyarrow", "Parquet"), _needed("pyarrow.parquet", "Parquet")
     fields = [
-        pa.field(name, _kind(pa, each), metadata={"dims": json.dumps(each.dims), "shape": json.dumps(each.shape[1:]), **each.about})
+        pa.field(
+            name,
+            _kind(pa, each),
+            metadata={"dims": json.dumps(each.dims), "shape": json.dumps(each.shape[1:]), **each.about},
+        )
         for name, each in contents.columns.items()
-    ]  # fmt: skip
+    ]
     schema = pa.schema(fields, {"signalcam": json.dumps(contents.described())})
     columns = list(contents.columns.values())
     size = sum(each.cells * each.dtype.itemsize for each in columns)
     with parquet.ParquetWriter(place, schema, compression="zstd", use_dictionary=False) as file:
         for part in _parts(columns[0].shape[0], size):
-            rows = [_array(pa, each, field.type, part) for each, field in zip(columns, fields, strict=True)]  # fmt: skip
+            rows = [_array(pa, each, field.type, part) for each, field in zip(columns, fields, strict=True)]
             file.write_table(pa.Table.from_arrays(rows, schema=schema))
 
 
@@ -266,13 +266,13 @@ def _npz(place: Path, contents: Contents) -> None:
     """An array for each member, which are written one after the other; ``about`` is JSON."""
     with zipfile.ZipFile(place, "w", allowZip64=True) as file:
         for name, column in contents.columns.items():
-            about = {"descr": np.lib.format.dtype_to_descr(column.dtype), "fortran_order": False, "shape": column.shape}  # fmt: skip
+            about = {"descr": np.lib.format.dtype_to_descr(column.dtype), "fortran_order": False, "shape": column.shape}
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array_header_2_0(member, about)
                 for _, rows in column.blocks():
                     member.write(np.ascontiguousarray(rows).data.cast("B"))
         whole = {name: values for name, (values, _) in contents.labels.items()}
-        for name, values in {**whole, "about": np.asarray(json.dumps(contents.described()))}.items():  # fmt: skip
+        for name, values in {**whole, "about": np.asarray(json.dumps(contents.described()))}.items():
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, values, allow_pickle=False)
 

@@ -68,7 +68,7 @@ class Folding:
         return [
             replace(each, shape=(each.shape[0], *self.cells(model, inputs, each.name, each.shape[1:])))
             for each in offered
-        ]  # fmt: skip
+        ]
 
     def pull(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
         """Run the model once, and fold what came up."""
@@ -128,10 +128,7 @@ class Folding:
             return None
         if self.declared is None:
             return _unless_same(_found(_sources(earlier), cells, range(MOST_BEFORE + 1)), cells)
-        if self.declared.grid:
-            found = self._told(ran, cells)
-        else:
-            found = _behind(self.declared, _sources(earlier), cells, ran)
+        found = self._told(ran, cells) if self.declared.grid else _behind(self.declared, _sources(earlier), cells, ran)
         before = 0 if found is None else found.prefix
         if before < self.declared.prefix and not _shows(self.declared, self._every(model, inputs)):
             raise LayoutError(_nowhere(self.declared, ran, cells))
@@ -216,9 +213,7 @@ def _sources(earlier: Sequence[Layer]) -> list[Layer]:
     return [each for each in earlier if each.role == "grid"] or list(earlier[:1])
 
 
-def _found(
-    sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence[int]
-) -> Tokens | None:
+def _found(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence[int]) -> Tokens | None:
     """The grid of an earlier layer that the tokens fill, behind so many others, the first that fits."""
     *others, count = cells
     grids = [
@@ -235,7 +230,7 @@ def _found(
     return next((Tokens(0, half(grid, times)) for grid, times in merged if times), None)
 
 
-def _behind(declared: Tokens, sources: Sequence[Layer], cells: tuple[int, ...], ran: str) -> Tokens | None:  # fmt: skip
+def _behind(declared: Tokens, sources: Sequence[Layer], cells: tuple[int, ...], ran: str) -> Tokens | None:
     """Tokens behind a declared number of others, on the grid of an earlier layer or in a row."""
     found = _found(sources, cells, (declared.prefix, 0))
     if found is not None or not declared.prefix:

@@ -15,8 +15,20 @@ from signalcam.errors import MethodError, is_count, nearest
 from signalcam.registry import Formula, Level, Method, find, method, methods, planned
 
 __all__ = [  # with the registry, so that a method needs one import
-    "Formula", "Level", "Method", "find", "kpca_cam", "method", "methods", "planned", "positive", "principal", "random_cam", "ratio", "weigh",
-]  # fmt: skip
+    "Formula",
+    "Level",
+    "Method",
+    "find",
+    "kpca_cam",
+    "method",
+    "methods",
+    "planned",
+    "positive",
+    "principal",
+    "random_cam",
+    "ratio",
+    "weigh",
+]
 
 # --- what formulas are made of --------------------------------------------------------------------
 
@@ -150,9 +162,7 @@ def shapley_cam(a: Layered, g: Layered) -> Map:
     return weigh(a, namespace(g).mean(g, axis=-1))
 
 
-@method(
-    "relevance-cam", paper="Lee et al. 2021, doi:10.1109/CVPR46437.2021.01470", kind="relevance"
-)
+@method("relevance-cam", paper="Lee et al. 2021, doi:10.1109/CVPR46437.2021.01470", kind="relevance")
 def relevance_cam(a: Layered, g: Layered) -> Map:
     """Weigh each channel by the mean relevance that reaches it from class against other classes.
 
@@ -237,18 +247,14 @@ class KernelPrincipal:
             message = f"there is no kernel {self.kernel!r}.{nearest(str(self.kernel), _KERNELS)} Choose one of {', '.join(_KERNELS)}."
             raise MethodError(message)
         if self.gamma is not None and not 0 < self.gamma < math.inf:
-            message = (
-                f"gamma is {self.gamma}; give a number above 0, or None for 1 over the channels."
-            )
+            message = f"gamma is {self.gamma}; give a number above 0, or None for 1 over the channels."
             raise MethodError(message)
 
     def __call__(self, a: Layered, _g: Layered) -> Map:
         """Return the map ``(b, p)``."""
         xp = namespace(a)
         size = xp.max(xp.abs(a), axis=(1, 2), keepdims=True)
-        known = (
-            size < (xp.finfo(a.dtype).max / (4 * a.shape[1])) ** 0.5
-        )  # its squares do not overflow
+        known = size < (xp.finfo(a.dtype).max / (4 * a.shape[1])) ** 0.5  # its squares do not overflow
         x = xp.where(known, a, xp.zeros_like(a))
         found = self._scores(x)
         overlap = xp.matmul(xp.sum(x, axis=1)[:, None, :], found)  # the scores are centred
@@ -310,7 +316,7 @@ def kpca_cam(*, kernel: str = "sigmoid", gamma: float | None = None) -> Method:
 
 method("kpca-cam", paper="Karmani et al. 2024, arXiv:2410.00267", family="activation", needs_gradients=False)(
     KernelPrincipal()
-)  # fmt: skip
+)
 
 
 @method(

@@ -158,9 +158,7 @@ def _mne_epochs(epochs: Any, _wanted: Layout | None) -> Signals:
     labels = tuple(codes.get(int(code), "") for code in epochs.events[:, 2])
     unique = len(set(names)) == len(names)
     known = all(labels) and len(codes) == len(epochs.event_id)
-    return Signals(
-        epochs.get_data(), _mne_layout(epochs), names if unique else None, labels if known else None
-    )
+    return Signals(epochs.get_data(), _mne_layout(epochs), names if unique else None, labels if known else None)
 
 
 def _mne_raw(raw: Any, _wanted: Layout | None) -> Signals:
@@ -180,7 +178,7 @@ def _mne_layout(recording: Any) -> Layout:
     start: dict[str, Any] = {"coordinates": {"time": times}} if times[0] else {}
     return Layout(
         "batch channel time", float(info["sfreq"]), tuple(recording.ch_names), "V" if volts else None, **start
-    )  # fmt: skip
+    )
 
 
 def _wfdb_record(record: Any, _wanted: Layout | None) -> Signals:
@@ -190,7 +188,7 @@ def _wfdb_record(record: Any, _wanted: Layout | None) -> Signals:
     units = set(record.units or ())
     layout = Layout(
         "batch time channel", float(record.fs), tuple(record.sig_name), units.pop() if len(units) == 1 else None
-    )  # fmt: skip
+    )
     return Signals(record.p_signal[None], layout, (str(record.record_name),))
 
 
@@ -243,10 +241,10 @@ def _encoding(encoding: Any, wanted: Layout | None) -> Signals:
     names = None
     if len(encoding.encodings or ()) == len(ids):  # tokenizers in Rust keep the text, others do not
         cut = lengths or [len(row) for row in ids]
-        names = [_texts(each)[:length] for each, length in zip(encoding.encodings, cut, strict=True)]  # fmt: skip
+        names = [_texts(each)[:length] for each, length in zip(encoding.encodings, cut, strict=True)]
     layout = wanted or Layout("batch token")
     named = names if "token" in layout.dims and not layout.token_names else layout.token_names
-    return replace(found, layout=replace(layout, lengths=layout.lengths or lengths, token_names=named))  # fmt: skip
+    return replace(found, layout=replace(layout, lengths=layout.lengths or lengths, token_names=named))
 
 
 def _lengths(marks: Any) -> list[int] | None:
@@ -259,7 +257,9 @@ def _lengths(marks: Any) -> list[int] | None:
 
 def _texts(encoding: Any) -> list[str]:
     """The tokens of one text; nothing for those that stand around it."""
-    return ["" if special else text for text, special in zip(encoding.tokens, encoding.special_tokens_mask, strict=True)]  # fmt: skip
+    return [
+        "" if special else text for text, special in zip(encoding.tokens, encoding.special_tokens_mask, strict=True)
+    ]
 
 
 _READERS: dict[tuple[str, str], Callable[[Any, Layout | None], Signals]] = {
@@ -308,7 +308,11 @@ def _arranged(found: Signals, wanted: Layout | None, channel_axis: int | None) -
     own = found.layout or Layout("batch")
     dims = wanted.dims if wanted else _usual(own.dims, channel_axis)
     uneven = isinstance(found.array, list)
-    array = [_ordered(each[None], own.dims, dims)[0] for each in found.array] if uneven else _ordered(found.array, own.dims, dims)  # fmt: skip
+    array = (
+        [_ordered(each[None], own.dims, dims)[0] for each in found.array]
+        if uneven
+        else _ordered(found.array, own.dims, dims)
+    )
     return replace(found, array=array, layout=_merged(own, wanted or Layout(dims), dims))
 
 
@@ -352,7 +356,7 @@ def _merged(own: Layout, wanted: Layout, dims: Sequence[str]) -> Layout:
     for name in (each.name for each in fields(Layout)):
         here, there = getattr(own, name), getattr(wanted, name)
         if isinstance(here, dict):
-            here = {dim: each for dim, each in here.items() if dim in dims and not (timed and dim == "time")}  # fmt: skip
+            here = {dim: each for dim, each in here.items() if dim in dims and not (timed and dim == "time")}
             there = {**here, **(there or {})} or None
         said[name] = here if there is None else there
     if timed or "time" not in dims:
@@ -379,7 +383,9 @@ def _joined(parts: Sequence[Signals | None]) -> Signals:
     rates = [each.layout and _rate(each.layout) for each in found]
     for rate in rates[1:]:
         if rate and rates[0] and not same_rate(rate, rates[0]):
-            message = f"the signals of the list have {rates[0]:g} and {rate:g} samples a second. Resample them to one rate."
+            message = (
+                f"the signals of the list have {rates[0]:g} and {rate:g} samples a second. Resample them to one rate."
+            )
             raise LayoutError(message)
     channels = {each.layout and each.layout.channel_names for each in found}
     if len(channels) > 1:

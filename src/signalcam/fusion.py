@@ -11,9 +11,7 @@ from signalcam.align import Axis, resample
 from signalcam.errors import MethodError, nearest
 
 Fusion = Literal["mean", "max", "product", "layer-cam", "poly-cam"]
-_BARELY = (
-    1e-12  # of a map's largest value: the least that a map is divided by, as in the authors' code
-)
+_BARELY = 1e-12  # of a map's largest value: the least that a map is divided by, as in the authors' code
 
 
 def fused(maps: Sequence[np.ndarray], how: Fusion) -> np.ndarray:
@@ -71,7 +69,7 @@ def refined(maps: Sequence[np.ndarray], grids: Sequence[Sequence[Axis]]) -> tupl
     order = sorted(range(len(maps)), key=lambda i: -int(np.prod([axis.cells for axis in grids[i]])))
     place, found = order[-1], maps[order[-1]].astype(np.float64)
     for own in reversed(order[:-1]):
-        found = _detail(maps[own], grids[own], grids[place]) * _moved(found, grids[place], grids[own])  # fmt: skip
+        found = _detail(maps[own], grids[own], grids[place]) * _moved(found, grids[place], grids[own])
         place = own
     return found, place
 
@@ -89,9 +87,7 @@ def _detail(maps: np.ndarray, grid: Sequence[Axis], deeper: Sequence[Axis]) -> n
 def _moved(maps: np.ndarray, here: Sequence[Axis], there: Sequence[Axis]) -> np.ndarray:
     """Interpolate from one layer's positions to another's, by where both lie in the input."""
     along = [
-        Axis(
-            to.input_axis, own.cells, to.cells, (own.start - to.start) / to.jump, own.jump / to.jump
-        )
+        Axis(to.input_axis, own.cells, to.cells, (own.start - to.start) / to.jump, own.jump / to.jump)
         for own, to in zip(here, there, strict=True)
     ]
     return resample(maps, along)

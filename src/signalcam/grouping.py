@@ -48,9 +48,7 @@ class Plan:
             yield from map(self.samples.group, self.rows)
 
 
-def planned(
-    running: Running, samples: Samples, whole: Inputs | None, tried: MutableMapping[Any, Any]
-) -> Plan:
+def planned(running: Running, samples: Samples, whole: Inputs | None, tried: MutableMapping[Any, Any]) -> Plan:
     """Decide, trying the model out where it may be run on padded samples.
 
     Args:
@@ -70,7 +68,7 @@ def planned(
         reason = _tried(running, samples, tried)
     if reason or len(alike) == 1:
         more = f", as {reason}" if reason else ""
-        return Plan(samples, alike, f"samples of equal length ran together, {len(alike)} lengths{more}")  # fmt: skip
+        return Plan(samples, alike, f"samples of equal length ran together, {len(alike)} lengths{more}")
     shapes = _shapes(samples)
     batches = by_length(shapes)
     room = sum(len(each) * float(shapes[each].max(axis=0).prod()) for each in batches)
@@ -117,7 +115,7 @@ def _padded_alike(samples: Samples, whole: Inputs) -> str:
         path
         for path, each in leaves(samples.given.tree)
         if is_array(each) and each.shape[0] == samples.count and lengths & {*map(int, each.shape[1:])}
-    ]  # fmt: skip
+    ]
     return repr(spelt(others[0][-1:])) if others else ""
 
 
@@ -127,7 +125,9 @@ def _padded_alike(samples: Samples, whole: Inputs) -> str:
 def _not_padded(running: Running, samples: Samples) -> str:
     """Why samples may not be padded, as far as that is known beforehand; nothing where they may."""
     if not samples.marks:
-        return "the model is told nothing of lengths (extra={'mask': sc.Mask()}, say), so padding could change its answers"
+        return (
+            "the model is told nothing of lengths (extra={'mask': sc.Mask()}, say), so padding could change its answers"
+        )
     if not running.only_plain:
         names = [each.name for each in running.methods]
         return f"a method among {', '.join(names)} asks the model again"
@@ -189,9 +189,7 @@ def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
     together = list(found(rows))
     worst = {"answers": 0.0, "maps": 0.0}
     for i in range(len(rows)):
-        pairs = list(
-            zip(together[i * TURNS : (i + 1) * TURNS], found(rows[i : i + 1]), strict=True)
-        )
+        pairs = list(zip(together[i * TURNS : (i + 1) * TURNS], found(rows[i : i + 1]), strict=True))
         for name in ("scores", "logits"):
             said = [(getattr(one, name), getattr(own, name)) for (one, _), (own, _) in pairs]
             worst["answers"] = max(worst["answers"], _apart(said))
@@ -228,7 +226,9 @@ def _apart(pairs: Sequence[tuple[Array | None, Array | None]]) -> float:
 
 def _maps_apart(pairs: Sequence[tuple[LayerMaps, LayerMaps]]) -> float:
     """The same of one layer's maps, the worst of any question and method."""
-    if any(a.values.shape != b.values.shape or not np.allclose(a.places, b.places, rtol=1e-6, atol=1e-6) for a, b in pairs):  # fmt: skip
+    if any(
+        a.values.shape != b.values.shape or not np.allclose(a.places, b.places, rtol=1e-6, atol=1e-6) for a, b in pairs
+    ):
         return float("inf")
     targets = np.ndindex(pairs[0][1].values.shape[1:3])
-    return max(_apart([(a.values[:, t, m], b.values[:, t, m]) for a, b in pairs]) for t, m in targets)  # fmt: skip
+    return max(_apart([(a.values[:, t, m], b.values[:, t, m]) for a, b in pairs]) for t, m in targets)

@@ -30,8 +30,7 @@ def guided_grad_cam(case: Case) -> list[Array]:
     rough = find("grad-cam").maps(case)
     fine = case.input_gradients(case.x, "guided")
     return [
-        _risen(case, each) * over_positions(case, like(g, case.a))
-        for each, (_, g) in zip(rough, fine, strict=True)
+        _risen(case, each) * over_positions(case, like(g, case.a)) for each, (_, g) in zip(rough, fine, strict=True)
     ]
 
 
@@ -122,20 +121,36 @@ def PerChannel(method: str | Method = "grad-cam", *, guided: bool = False) -> Me
     factor = "guided gradient" if guided else "|input gradient x input|"
     name, level = f"{inner.name} x {factor}", _CHANNELS
     return Method(
-        name, None, inner.paper, inner.family, inner.needs_gradients, f"{inner.passes}; 1 forward, 1 backward",
-        Channels(inner, guided), at=level,
-    )  # fmt: skip
+        name,
+        None,
+        inner.paper,
+        inner.family,
+        inner.needs_gradients,
+        f"{inner.passes}; 1 forward, 1 backward",
+        Channels(inner, guided),
+        at=level,
+    )
 
 
 _CHANNELS: Level = "channels"
 planned(
-    "guided-grad-cam", guided_grad_cam, paper="Selvaraju et al. 2017, arXiv:1610.02391; Springenberg et al. 2015, arXiv:1412.6806",
-    passes="2 forward, 2 backward", family="gradient", needs_gradients=True, at="input",
-)  # fmt: skip
+    "guided-grad-cam",
+    guided_grad_cam,
+    paper="Selvaraju et al. 2017, arXiv:1610.02391; Springenberg et al. 2015, arXiv:1412.6806",
+    passes="2 forward, 2 backward",
+    family="gradient",
+    needs_gradients=True,
+    at="input",
+)
 planned(
-    "full-grad", full_grad, paper="Srinivas and Fleuret 2019, arXiv:1905.00780", passes="4 forward, 2 backward",
-    family="gradient", needs_gradients=False, at="input",
-)  # fmt: skip
+    "full-grad",
+    full_grad,
+    paper="Srinivas and Fleuret 2019, arXiv:1905.00780",
+    passes="4 forward, 2 backward",
+    family="gradient",
+    needs_gradients=False,
+    at="input",
+)
 planned(
     "input-energy",
     input_energy,

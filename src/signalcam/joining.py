@@ -23,9 +23,14 @@ from signalcam.running import Piece, Running, Shown
 
 
 def result(
-    running: Running, plan: Plan, pieces: Sequence[Piece], *,
-    about: Mapping[str, Any], labels: Sequence[Any] | None, sample_names: Sequence[Any] | None,
-) -> Explanation:  # fmt: skip
+    running: Running,
+    plan: Plan,
+    pieces: Sequence[Piece],
+    *,
+    about: Mapping[str, Any],
+    labels: Sequence[Any] | None,
+    sample_names: Sequence[Any] | None,
+) -> Explanation:
     """Put everything together.
 
     Args:
@@ -40,8 +45,7 @@ def result(
     layers = iter([joined(column) for column in columns])
     grids = iter([_axes(column) for column in zip(*[each.grids for each in pieces], strict=True)])
     drawn = [
-        _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers])
-        for each in running.shown
+        _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers]) for each in running.shown
     ]
     said = _said(pieces)
     classes = None if said.probabilities is None else int(said.probabilities.shape[1])
@@ -74,7 +78,7 @@ def _said(pieces: Sequence[Piece]) -> Said:
     order = np.argsort(np.concatenate([each.rows for each in pieces]))
     every = [each.said for each in pieces]
     columns = {each.name: [getattr(said, each.name) for said in every] for each in fields(Said)}
-    whole = {name: None if each[0] is None else np.concatenate(each) for name, each in columns.items()}  # fmt: skip
+    whole = {name: None if each[0] is None else np.concatenate(each) for name, each in columns.items()}
     return Said(**whole).taken(order)  # type: ignore[arg-type] # scores and classes are always there
 
 
@@ -83,9 +87,7 @@ def _axes(grids: Sequence[dict[int, Axis]]) -> set[int]:
     return {axis.input_axis for each in grids for axis in each.values()}
 
 
-def _modality(
-    running: Running, plan: Plan, shown: Shown, found: Sequence[tuple[LayerMaps, set[int]]]
-) -> Modality:
+def _modality(running: Running, plan: Plan, shown: Shown, found: Sequence[tuple[LayerMaps, set[int]]]) -> Modality:
     """One input that maps are drawn on."""
     layers = [each for each, _ in found]
     given = plan.samples.given.at(shown.path).explained

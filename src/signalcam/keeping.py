@@ -82,13 +82,16 @@ def to_store(exp: Explanation) -> store.Contents:
         arrays |= _stored(each, number)
     units = ""
     if exp.windows is not None:
-        units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")  # fmt: skip
-        arrays |= {f"window_{name}": store.Stored(each.values, tuple(map(str, each.dims))) for name, each in exp.windows.items()}  # fmt: skip
+        units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")
+        arrays |= {
+            f"window_{name}": store.Stored(each.values, tuple(map(str, each.dims)))
+            for name, each in exp.windows.items()
+        }
         arrays["window_number"] = store.Stored(exp.windows["window"].values, ("window",))
     scored = None
     if exp.metrics is not None:
         scores, scored = to_arrays(exp.metrics)
-        arrays |= {f"metrics_{name}": store.Stored(values, dims) for name, (values, dims) in scores.items()}  # fmt: skip
+        arrays |= {f"metrics_{name}": store.Stored(values, dims) for name, (values, dims) in scores.items()}
     about = {
         "metrics": scored,
         "window_units": units,
@@ -102,9 +105,7 @@ def to_store(exp: Explanation) -> store.Contents:
 
 def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
     return (
-        ("sample", "target")
-        if name in ("scores", "target_classes")
-        else ("sample", "class")[: getattr(exp, name).ndim]
+        ("sample", "target") if name in ("scores", "target_classes") else ("sample", "class")[: getattr(exp, name).ndim]
     )
 
 
@@ -116,7 +117,7 @@ def _mark(number: int) -> str:
 def _stored(modality: Modality, number: int) -> dict[str, store.Stored]:
     mark, dims = _mark(number), modality.layout.dims
     named = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
-    arrays = {f"input{mark}": store.Stored(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}  # fmt: skip
+    arrays = {f"input{mark}": store.Stored(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}
     if modality.shapes is not None:
         arrays[f"shapes{mark}"] = store.Stored(modality.shapes, ("sample", f"axis{mark}"))
     for place, layer in enumerate(modality.layers):
@@ -129,7 +130,7 @@ def _stored(modality: Modality, number: int) -> dict[str, store.Stored]:
 
 
 def _about(modality: Modality) -> dict[str, Any]:
-    layers = [{"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in modality.layers]  # fmt: skip
+    layers = [{"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in modality.layers]
     return {
         "of": modality.name,
         "layers": layers,
@@ -140,14 +141,18 @@ def _about(modality: Modality) -> dict[str, Any]:
 def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
     """Build a result from what ``to_store`` made of it."""
     own = _modality(arrays, about, 0)
-    others = [_modality(arrays, each, number) for number, each in enumerate(about.get("others", ()), 1)]  # fmt: skip
+    others = [_modality(arrays, each, number) for number, each in enumerate(about.get("others", ()), 1)]
     names = {name: about.get(name, ()) for name in _NAMES}
-    told = {name.removeprefix("window_"): each for name, each in arrays.items() if name.startswith("window_")}  # fmt: skip
-    windows = windows_table(told, names["targets"], names["class_names"], about["window_units"]) if told else None  # fmt: skip
+    told = {name.removeprefix("window_"): each for name, each in arrays.items() if name.startswith("window_")}
+    windows = windows_table(told, names["targets"], names["class_names"], about["window_units"]) if told else None
     scores = None
     if scored := about.get("metrics"):
         held = {name.removeprefix("metrics_"): each for name, each in arrays.items()}
-        labels = {"sample": names["sample_names"], "target": names["targets"], "layer": [each.name for each in own.layers]}  # fmt: skip
+        labels = {
+            "sample": names["sample_names"],
+            "target": names["targets"],
+            "layer": [each.name for each in own.layers],
+        }
         scores = from_arrays(held, scored, labels)
     return Explanation(
         metrics=scores,

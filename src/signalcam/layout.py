@@ -200,9 +200,7 @@ def _places(dim: str, given: Any) -> tuple[float, ...]:
 def _step(dim: str, given: Any) -> float:
     value = _numbers(given)
     if value is None or value.ndim or not 0 < value < np.inf:
-        message = (
-            f"spacing of {dim!r} is {given!r}; give the distance between its entries, above 0."
-        )
+        message = f"spacing of {dim!r} is {given!r}; give the distance between its entries, above 0."
         raise LayoutError(message)
     return float(value)
 
@@ -229,7 +227,7 @@ def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
         return np.full(np.shape(positions), values[0])
     low = np.clip(np.floor(positions).astype(int), 0, last - 1)
     share = positions - low
-    placed: np.ndarray = np.where(share == 1, values[low + 1], values[low] + (values[low + 1] - values[low]) * share)  # fmt: skip
+    placed: np.ndarray = np.where(share == 1, values[low + 1], values[low] + (values[low + 1] - values[low]) * share)
     return placed
 
 
@@ -242,9 +240,7 @@ def _whole_lengths(lengths: Sequence[int]) -> tuple[int, ...]:
     try:
         found = tuple(operator.index(each) for each in np.asarray(lengths).tolist())
     except TypeError as error:
-        message = (
-            "lengths must be whole numbers, one a sample: how many values along time are signal."
-        )
+        message = "lengths must be whole numbers, one a sample: how many values along time are signal."
         raise LayoutError(message) from error
     if min(found, default=1) < 1:
         message = f"lengths holds {min(found)}; every sample needs at least 1 value."
@@ -257,7 +253,9 @@ def _names_of_tokens(given: Any, dims: Sequence[str]) -> tuple[tuple[str, ...], 
     if given is None:
         return None
     if "token" not in dims:
-        message = f"token_names need an axis called 'token', and the layout is {' '.join(dims)!r}. Call it so: 'batch token'."
+        message = (
+            f"token_names need an axis called 'token', and the layout is {' '.join(dims)!r}. Call it so: 'batch token'."
+        )
         raise LayoutError(message)
     rows = [given] if isinstance(given, str) or not np.iterable(given) else given
     if wrong := [each for each in rows if isinstance(each, str) or not np.iterable(each)]:
@@ -294,12 +292,8 @@ def check_layout(layout: Layout | None, shape: Sequence[int]) -> None:
         return
     given, axes = " ".join(layout.dims), len(layout.dims)
     if len(shape) != axes:
-        way_out = (
-            "Pass inputs[None] for a single sample" if len(shape) < axes else "Name every axis"
-        )
-        message = (
-            f"input has shape {tuple(shape)} but layout {given!r} needs {axes} axes. {way_out}."
-        )
+        way_out = "Pass inputs[None] for a single sample" if len(shape) < axes else "Name every axis"
+        message = f"input has shape {tuple(shape)} but layout {given!r} needs {axes} axes. {way_out}."
         raise LayoutError(message)
     channels = dict(zip(layout.dims, shape, strict=True)).get("channel")
     if layout.channel_names is not None and len(layout.channel_names) != channels:
@@ -326,9 +320,7 @@ def inferred(ndim: int, position_axes: Sequence[int]) -> Layout:
         ndim: Axes of the input, batch included.
         position_axes: Those along which the layer's positions move (batch is axis 0).
     """
-    names = _POSITION_NAMES.get(len(position_axes)) or tuple(
-        f"axis{axis}" for axis in position_axes
-    )
+    names = _POSITION_NAMES.get(len(position_axes)) or tuple(f"axis{axis}" for axis in position_axes)
     given = dict(zip(position_axes, names, strict=True))
     rest = [axis for axis in range(1, ndim) if axis not in given]
     given |= dict.fromkeys(rest, "_")
@@ -348,8 +340,5 @@ def named(layout: Layout | None, ndim: int, position_axes: Sequence[int]) -> Lay
             "one along which the layer's positions move. Swap 'time' and 'channel' in the layout."
         )
         raise LayoutError(message)
-    dims = [
-        f"axis{axis}" if name in DUMMY and axis in position_axes else name
-        for axis, name in enumerate(layout.dims)
-    ]
+    dims = [f"axis{axis}" if name in DUMMY and axis in position_axes else name for axis, name in enumerate(layout.dims)]
     return replace(layout, dims=tuple(dims))

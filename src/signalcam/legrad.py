@@ -17,6 +17,9 @@ def le_grad(case: Case) -> list[Array]:
 
 
 planned(
-    "le-grad", le_grad, paper="Bousselham et al. 2024, arXiv:2404.03214", passes="2 forward, 1 backward",
+    "le-grad",
+    le_grad,
+    paper="Bousselham et al. 2024, arXiv:2404.03214",
+    passes="2 forward, 1 backward",
     family="gradient",
-)  # fmt: skip
+)

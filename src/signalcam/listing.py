@@ -103,10 +103,14 @@ def _times(numbers: Sequence[float]) -> str:
 
 
 def layers(
-    model: Any, example: Any = None, *,
-    layout: Layout | str | Sequence[str] | None = None, of: Any = None, extra: Mapping[str, Any] | None = None,
+    model: Any,
+    example: Any = None,
+    *,
+    layout: Layout | str | Sequence[str] | None = None,
+    of: Any = None,
+    extra: Mapping[str, Any] | None = None,
     tokens: Tokens | int | None = None,
-) -> Layers:  # fmt: skip
+) -> Layers:
     """List the layers a map can be drawn at, best first.
 
     Args:
@@ -148,9 +152,7 @@ def layers(
     return _ranked([(_info(*each, layout), each[2]) for each in seen])
 
 
-def _info(
-    layer: Layer, strength: float, measured: Mapping[int, Axis], layout: Layout | None
-) -> LayerInfo:
+def _info(layer: Layer, strength: float, measured: Mapping[int, Axis], layout: Layout | None) -> LayerInfo:
     along = [measured.get(i) for i in range(len(layer.shape) - 1)]
     rate = layout.sampling_rate if layout else None
     timed = [axis for axis in along if axis and layout and layout.dims[axis.input_axis] == "time"]
@@ -191,7 +193,7 @@ def _flaw(row: LayerInfo, measured: Mapping[int, Axis]) -> str:
         "where it looks could not be measured, as where each position sees everything": not any(field),
         "one position sees nearly the whole input": min(shares, default=0) >= _NEARLY_ALL,
         f"each position sees only {_times(field)} samples: texture, not events": max(field, default=0) < _TEXTURE,
-    }  # fmt: skip
+    }
     return next((flaw for flaw, there in flaws.items() if there), "")
 
 
@@ -199,7 +201,7 @@ def _praise(row: LayerInfo, later: Sequence[LayerInfo]) -> str:
     """What speaks for a layer, beside those that come later."""
     if not later:
         return f"last with positions; sees {row.sees}"
-    same = [each.name for each in later if (each.stride, each.receptive_field) == (row.stride, row.receptive_field)]  # fmt: skip
+    same = [each.name for each in later if (each.stride, each.receptive_field) == (row.stride, row.receptive_field)]
     if same:
         return f"sees the same as {same[-1]!r}, which comes later"
     return f"earlier: finer, less about the class; sees {row.sees}"

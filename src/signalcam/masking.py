@@ -25,7 +25,7 @@ def poly_cam(case: Case) -> list[Map]:
 
     def shown(samples: slice, numbers: slice) -> Array:
         trials = np.arange(2 * channels)[numbers]
-        maps = namespace(case.a).stack([clipped[samples][:, int(n) % channels, :] for n in trials], axis=1)  # fmt: skip
+        maps = namespace(case.a).stack([clipped[samples][:, int(n) % channels, :] for n in trials], axis=1)
         masks = scaled(case.at_input(maps))
         shape = (1, -1, *[1] * (len(masks.shape) - 2))
         turned = namespace(masks).reshape(case.array((trials >= channels).astype(float)), shape)
@@ -120,10 +120,8 @@ def opti_cam(*, steps: int = 50, rate: float = 0.1) -> Method:
         rate: See ``OptiCam``.
     """
     passes = f"{steps} forward, {steps} backward"
-    return replace(
-        find("opti-cam"), name=f"opti-cam {steps}", plan=OptiCam(steps, rate), passes=passes
-    )
+    return replace(find("opti-cam"), name=f"opti-cam {steps}", plan=OptiCam(steps, rate), passes=passes)
 
 
 planned("poly-cam", poly_cam, paper="Englebert et al. 2022, arXiv:2204.13359", passes="2 K forward")
-planned("opti-cam", OptiCam(), paper="Zhang et al. 2023, arXiv:2301.07002", passes="50 forward, 50 backward")  # fmt: skip
+planned("opti-cam", OptiCam(), paper="Zhang et al. 2023, arXiv:2301.07002", passes="50 forward, 50 backward")

@@ -56,17 +56,17 @@ class Modality:
         axes = differ or [usual]
         return shapes[:, axes], [dims[axis] for axis in axes]
 
-    def taken(self, samples: Sequence[int], targets: Sequence[int], methods: Sequence[int]) -> Modality:  # fmt: skip
+    def taken(self, samples: Sequence[int], targets: Sequence[int], methods: Sequence[int]) -> Modality:
         """Take some samples, cut to the longest of them, some targets and some methods."""
         layers = [each.taken(samples) for each in self.layers]
         kept = [replace(each, values=each.values[:, targets][:, :, methods]) for each in layers]
-        every = list(samples) == list(
-            range(len(self.input))
-        )  # a record is not read, nor copied, for that
+        every = list(samples) == list(range(len(self.input)))  # a record is not read, nor copied, for that
         some = replace(
-            self, layers=tuple(kept), layout=self.layout.of_samples(samples),
+            self,
+            layers=tuple(kept),
+            layout=self.layout.of_samples(samples),
             input=self.input if every else self.input[samples],
-        )  # fmt: skip
+        )
         if self.shapes is None or not len(samples):
             return replace(some, shapes=None)
         shapes = self.shapes[samples]
@@ -87,7 +87,9 @@ class Modality:
         start, stop = self.layout.stretch(dim, length, begin, end)
         if stop - start < 2:
             ends = self.layout.coordinate(dim, np.asarray([0, length - 1]))
-            message = f"fewer than 2 entries of {dim!r} lie between {begin} and {end}: it runs from {ends[0]} to {ends[1]}."
+            message = (
+                f"fewer than 2 entries of {dim!r} lie between {begin} and {end}: it runs from {ends[0]} to {ends[1]}."
+            )
             raise LayoutError(message)
         return start, stop
 
@@ -124,7 +126,7 @@ class Modality:
             return replace(self, layers=(self._refined(name),))
         full = map_operations.rectify(self._filled())
         shape = (*full.shape[:3], *full.shape[4:])
-        rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]  # fmt: skip
+        rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]
         values = fused(rows, how).reshape(shape).astype(np.float32)
         lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
         grid = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)

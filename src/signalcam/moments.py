@@ -6,9 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-Moments: TypeAlias = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # count, mean, squared deviations from it
+Moments: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # count, mean, squared deviations from it
 
 
 def moments(values: np.ndarray) -> Moments:

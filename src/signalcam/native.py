@@ -99,9 +99,7 @@ class LayerMaps:
         """The same maps with a cell for each value along one axis of the input, which they may not have yet."""
         grid = [axis for axis in self.grid if axis.input_axis != input_axis]
         place = sum(axis.input_axis < input_axis for axis in grid)
-        own = [
-            (number, axis) for number, axis in enumerate(self.grid) if axis.input_axis == input_axis
-        ]
+        own = [(number, axis) for number, axis in enumerate(self.grid) if axis.input_axis == input_axis]
         if own:
             values = np.moveaxis(self.values, 3 + own[0][0], -1)
             values = np.moveaxis(resample(values, [own[0][1]]), -1, 3 + place)
@@ -181,5 +179,5 @@ def _widened(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
 def _at_input(maps: LayerMaps, axes: Sequence[int], shape: Sequence[int]) -> LayerMaps:
     """The same maps with a position for each value of the input."""
     lengths = [int(shape[axis]) for axis in axes]
-    lines = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in zip(axes, lengths, strict=True))  # fmt: skip
+    lines = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in zip(axes, lengths, strict=True))
     return LayerMaps(maps.name, maps.at_input(axes, lengths), lines)

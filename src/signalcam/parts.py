@@ -110,9 +110,7 @@ def part_of(
         rows, felt = [], list[Sequence[Felt]]()
         for row in pull.rows:
             rows.append([_plain_maps(each, methods, backend) for each in row])
-            felt.append(
-                row if keep else [replace(each, gradient=None, dropped=None) for each in row]
-            )
+            felt.append(row if keep else [replace(each, gradient=None, dropped=None) for each in row])
         columns, kept = list(zip(*rows, strict=True)), list(zip(*felt, strict=True))
         layers = []
         for setting, column, own in zip(settings, columns, kept, strict=True):
@@ -251,9 +249,7 @@ def _native(
         ]
         return np.asarray(columns, np.float32).transpose(2, 1, 0, 3)
 
-    found = [
-        planned.get(method.name) or [each[method.name] for each in plain] for method in methods
-    ]
+    found = [planned.get(method.name) or [each[method.name] for each in plain] for method in methods]
     full = at_finest(np.asarray)
     values = full if signed else at_finest(rectify)
     return NativeMaps(ran, cells, values, _flaws(full, values), finest, felt[0].tokens)
@@ -364,8 +360,12 @@ def warn_of_score(parts: Sequence[Part]) -> None:
 
 
 def warn_of_flaws(
-    parts: Sequence[Part], layers: Sequence[str], targets: Sequence[str], methods: Sequence[Method], what: str = "samples"
-) -> None:  # fmt: skip
+    parts: Sequence[Part],
+    layers: Sequence[str],
+    targets: Sequence[str],
+    methods: Sequence[Method],
+    what: str = "samples",
+) -> None:
     """Warn, once for each layer, target and method, of maps that are blank or show no place."""
     for place, layer in enumerate(layers):
         flaws = np.concatenate([part.layers[place].flaws for part in parts])

@@ -71,9 +71,7 @@ def grid(
     return found
 
 
-def warn_of_spread(
-    found: Sequence[Sequence[dict[int, Axis]]], layers: Sequence[str], align: Alignment
-) -> None:
+def warn_of_spread(found: Sequence[Sequence[dict[int, Axis]]], layers: Sequence[str], align: Alignment) -> None:
     """Warn, once for each layer, where its place in the input had to be guessed.
 
     Args:
@@ -92,7 +90,9 @@ def warn_of_spread(
             warnings.warn(message, CamWarning, stacklevel=4)
 
 
-def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...], axes: Sequence[int], see: See) -> dict[int, Axis]:  # fmt: skip
+def places(
+    folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...], axes: Sequence[int], see: See
+) -> dict[int, Axis]:
     """Find where a layer looks: measured there, or where an earlier layer of the same grid looks.
 
     Behind attention or a recurrence every position sees the whole input, and lies where it came from. Numbers
@@ -123,14 +123,10 @@ def places(folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[
     if source is None:
         return measured_axes(backend, model, inputs, ran, axes, see)
     found = measured_axes(backend, model, inputs, source.layer, axes, see)
-    return {
-        i: _merged(found[axis], cells[i], source.halved)
-        for i, axis in enumerate(source.axes)
-        if axis in found
-    }
+    return {i: _merged(found[axis], cells[i], source.halved) for i, axis in enumerate(source.axes) if axis in found}
 
 
-def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int]) -> None:  # fmt: skip
+def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int]) -> None:
     """Raise a ``LayoutError`` where tokens in one row were taken from places along several axes."""
 
     def several(cells: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -198,7 +194,7 @@ def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str, _see: See |
     return probe
 
 
-def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: See) -> Probe | None:  # fmt: skip
+def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: See) -> Probe | None:
     """See on which words a layer's positions depend, by exchanging one word after the other.
 
     Nothing where there are too many words, or fewer than two different ones to exchange.
@@ -228,7 +224,9 @@ def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: 
     return probe
 
 
-def _felt(turn: np.ndarray, known: np.ndarray, picked: Sequence[tuple[int, ...]], put: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:  # fmt: skip
+def _felt(
+    turn: np.ndarray, known: np.ndarray, picked: Sequence[tuple[int, ...]], put: Callable[[np.ndarray, int], np.ndarray]
+) -> np.ndarray:
     """How far each picked position changes with each word: ``(picked, *words)``."""
     felt = np.zeros((len(picked), turn.size))
     at = (slice(None), slice(None), *np.transpose(picked))

@@ -23,9 +23,7 @@ from signalcam.ragged import Items
 
 _WAY_OUT = "Say it: signalcam.Preprocessing(function, start=..., jump=...), entry f of the network's input lying at start + jump * f of the raw signal."
 
-_WINDOW = (
-    2.0  # steps to either side that an entry is taken to be made of, where only the step is known
-)
+_WINDOW = 2.0  # steps to either side that an entry is taken to be made of, where only the step is known
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,7 @@ class Raw:
         if given.path:
             message = "preprocess= takes one raw array, batch first; this input holds several. Prepare them yourself and pass what the network takes."
             raise InputError(message)
-        if isinstance(given.explained, Items) or (
-            layout is not None and layout.lengths is not None
-        ):
+        if isinstance(given.explained, Items) or (layout is not None and layout.lengths is not None):
             message = "preprocess= takes raw signals of equal length, and these differ. Explain those of each length by themselves."
             raise InputError(message)
         check_layout(layout, given.explained.shape)
@@ -121,7 +117,9 @@ class Raw:
         made = self._made(self.signal)
         wanted, count = int(self.signal.shape[0]), samples_in(made)
         if count != wanted:
-            message = f"preprocess made {count} inputs of {wanted} raw samples; it must return one for each, batch first."
+            message = (
+                f"preprocess made {count} inputs of {wanted} raw samples; it must return one for each, batch first."
+            )
             raise LayoutError(message)
         try:
             check_finite(made, self.backend, self.nan)
@@ -181,7 +179,7 @@ class Raw:
     def _declared(self, made: Inputs, axis: int) -> Link:
         step = 1.0
         if self.how.unit == "seconds":
-            line = self.layout.line(self.how.along, self.signal.shape[axis]) if self.layout else None  # fmt: skip
+            line = self.layout.line(self.how.along, self.signal.shape[axis]) if self.layout else None
             if not self.layout or self.layout.unit(self.how.along) != "s" or line is None:
                 message = "start and jump are in seconds, but the raw signal's rate is not known. Give layout=signalcam.Layout(..., sampling_rate=...)."
                 raise LayoutError(message)
@@ -216,7 +214,7 @@ class Raw:
 
 
 def _what(made: Any) -> str:
-    return f"an array of {made.dtype} {tuple(made.shape)}" if is_array(made) else type(made).__name__  # fmt: skip
+    return f"an array of {made.dtype} {tuple(made.shape)}" if is_array(made) else type(made).__name__
 
 
 def _like(values: np.ndarray, signal: Array) -> Array:
@@ -249,13 +247,19 @@ def on_raw(exp: Explanation, raw: Raw, links: Sequence[Link]) -> Explanation:
     axes = sorted({axis.input_axis for layer in layers for axis in layer.grid})
     layout = named(raw.layout, signal.ndim, axes)
     own = replace(exp, layout=_layout_of_input(exp, layout, links, as_layout(raw.how.layout)))
-    said = "; ".join(f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links)  # fmt: skip
+    said = "; ".join(f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links)
     provenance = {**exp.provenance, "preprocess": f"{said} (samples of the raw signal)"}
     there = Modality(NETWORK_INPUT, own.layers, own.layout, own.input, own.shapes)
     return replace(
-        own, layers=layers, layout=layout, input=signal, provenance=provenance, of=RAW_SIGNAL,
-        modalities=(RAW_SIGNAL, NETWORK_INPUT), others=(there,),
-    )  # fmt: skip
+        own,
+        layers=layers,
+        layout=layout,
+        input=signal,
+        provenance=provenance,
+        of=RAW_SIGNAL,
+        modalities=(RAW_SIGNAL, NETWORK_INPUT),
+        others=(there,),
+    )
 
 
 def _carried(layer: LayerMaps, links: Sequence[Link], shape: tuple[int, ...]) -> LayerMaps:
@@ -277,16 +281,14 @@ def _carried(layer: LayerMaps, links: Sequence[Link], shape: tuple[int, ...]) ->
     return LayerMaps(layer.name, turned, tuple(kept[i] for i in order))
 
 
-def _layout_of_input(
-    exp: Explanation, raw: Layout, links: Sequence[Link], given: Layout | None
-) -> Layout:
+def _layout_of_input(exp: Explanation, raw: Layout, links: Sequence[Link], given: Layout | None) -> Layout:
     """Name the axes of the network's input, with the raw signal's clock along those that follow it."""
     layout = exp.layout if given else _renamed(exp, raw, links)
     for link in links:
         dim = layout.dims[link.input_axis]
         length = exp.input.shape[link.input_axis]
         if dim == "channel":
-            same = raw.channel_names and not layout.channel_names and len(raw.channel_names) == length  # fmt: skip
+            same = raw.channel_names and not layout.channel_names and len(raw.channel_names) == length
             layout = replace(layout, channel_names=raw.channel_names) if same else layout
         elif dim == raw.dims[link.raw_axis] and dim not in (layout.coordinates or ()):
             layout = _with_clock(layout, raw, link, length)

@@ -41,8 +41,11 @@ class Items:
         return (len(self.arrays), *map(int, self.shapes.max(axis=0)))
 
     def together(
-        self, rows: Sequence[int] | np.ndarray, numpy: Callable[[Array], np.ndarray], turns: Sequence[float] | np.ndarray | None = None
-    ) -> Array:  # fmt: skip
+        self,
+        rows: Sequence[int] | np.ndarray,
+        numpy: Callable[[Array], np.ndarray],
+        turns: Sequence[float] | np.ndarray | None = None,
+    ) -> Array:
         """Some of the samples in one array, zeros behind those that are shorter; see ``Samples.group``."""
         some = [self.arrays[row] for row in rows]
         if turns is not None:
@@ -208,9 +211,9 @@ class Samples:
         padding = {path: each for path, each in own.items() if (each != each[0]).any()}
         return Group(chosen, self._told(inputs, padding) if self.marks else inputs, padding)
 
-    def _rows(self, _path: Path, each: Any, rows: np.ndarray | None, turns: np.ndarray | None) -> Any:  # fmt: skip
+    def _rows(self, _path: Path, each: Any, rows: np.ndarray | None, turns: np.ndarray | None) -> Any:
         if isinstance(each, Items):
-            return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy, turns)  # fmt: skip
+            return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy, turns)
         if rows is None or not is_array(each) or each.shape[0] != self.count:
             return each
         if isinstance(each, np.ndarray):
@@ -226,8 +229,7 @@ class Samples:
             sizes = own[:, [axis - 1 for axis in self.axes[path]]]
             made[name] = mark.filled(sizes, [int(shape[axis]) for axis in self.axes[path]])
         anew = tuple(
-            Made(name, path, partial(_whole, mark, self.axes[path]))
-            for name, (mark, path) in self.marks.items()
+            Made(name, path, partial(_whole, mark, self.axes[path])) for name, (mark, path) in self.marks.items()
         )
         tree, extra = inputs.tree
         return replace(inputs, tree=WithExtra(tree, extra | made), made=anew)
@@ -235,7 +237,9 @@ class Samples:
     def as_given(self, whole: Inputs) -> Group:
         """All samples in the padded arrays they came in, with what the model is told about lengths."""
         own = {path: each.shapes for path, each in self.uneven.items()}
-        inputs = replace(self.given, tree=map_leaves(partial(_silent, own=own, whole=whole, numpy=self.numpy), self.given.tree))  # fmt: skip
+        inputs = replace(
+            self.given, tree=map_leaves(partial(_silent, own=own, whole=whole, numpy=self.numpy), self.given.tree)
+        )
         return Group(np.arange(self.count), self._told(inputs, own) if self.marks else inputs, {})
 
     def alike(self) -> list[np.ndarray]:
@@ -254,7 +258,9 @@ def _turn(array: Array, axes: Sequence[int] | np.ndarray, share: float) -> Array
     return array
 
 
-def _silent(path: Path, each: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]) -> Any:  # fmt: skip
+def _silent(
+    path: Path, each: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]
+) -> Any:
     """A padded array as it came; what is not finite in its padding is no signal, and becomes zero."""
     if path not in own:
         return each

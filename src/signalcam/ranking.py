@@ -46,7 +46,7 @@ def _classes(exp: Explanation, by: str) -> np.ndarray:
         raise MethodError(message)
     index = exp.classes if by == "predicted" else exp.true_classes
     if index is None:
-        missing = "the model's output holds no classes" if by == "predicted" else "no labels were given"  # fmt: skip
+        missing = "the model's output holds no classes" if by == "predicted" else "no labels were given"
         message = f"{missing}, so channels cannot be ranked by {by!r}. Rank them by 'sample'."
         raise TargetError(message)
     return index

@@ -58,9 +58,11 @@ class Record:
 
 
 def windows_table(
-    values: Mapping[str, np.ndarray | None], targets: Sequence[str], classes: Sequence[str] | None,
+    values: Mapping[str, np.ndarray | None],
+    targets: Sequence[str],
+    classes: Sequence[str] | None,
     units: str,
-) -> xr.Dataset:  # fmt: skip
+) -> xr.Dataset:
     """Put together what was said of each window.
 
     Args:

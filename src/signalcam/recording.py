@@ -59,14 +59,14 @@ def check_counted(explainer: Explainer, labels: Sequence[int | str] | None, wind
     _check_targets(explainer, labels, windows, windows)
 
 
-def _check_targets(
-    explainer: Explainer, labels: Sequence[int | str] | None, windows: int, told: object
-) -> None:
+def _check_targets(explainer: Explainer, labels: Sequence[int | str] | None, windows: int, told: object) -> None:
     try:
         for each in explainer.targets.values():
             each.labelled(labels).check_count(windows)
     except CamError as error:
-        message = f"the record has {told} windows, and a target that holds one entry a sample needs one a window: {error}"
+        message = (
+            f"the record has {told} windows, and a target that holds one entry a sample needs one a window: {error}"
+        )
         raise InputError(message) from error
 
 
@@ -76,9 +76,7 @@ def time_axis(layout: Layout | None, ndim: int, channel_axis: int) -> int:
         return layout.dims.index("time")
     if layout is not None or ndim > 3:
         given = f"layout {' '.join(layout.dims)!r}" if layout else f"a record of {ndim - 1} axes"
-        message = (
-            f"which axis of {given} is the time is not known. Name it: layout='batch channel time'."
-        )
+        message = f"which axis of {given} is the time is not known. Name it: layout='batch channel time'."
         raise LayoutError(message)
     return candidates(None, ndim, channel_axis)[0]
 

@@ -60,9 +60,16 @@ def FromReference(method: str | Method = "hires-cam", *, reference: Any) -> Meth
         raise MethodError(message)
     given = np.asarray(reference, np.float32)
     if not given.size or not np.isfinite(given).all():
-        message = f"the reference has shape {given.shape} and must hold finite values. Give one input of a sample's shape."
+        message = (
+            f"the reference has shape {given.shape} and must hold finite values. Give one input of a sample's shape."
+        )
         raise MethodError(message)
     return Method(
-        f"{inner.name} from a reference", None, inner.paper, inner.family, needs_gradients=True,
-        passes="2 forward, 1 backward", plan=Against(inner.formula, given),
-    )  # fmt: skip
+        f"{inner.name} from a reference",
+        None,
+        inner.paper,
+        inner.family,
+        needs_gradients=True,
+        passes="2 forward, 1 backward",
+        plan=Against(inner.formula, given),
+    )

@@ -66,7 +66,7 @@ _registry: dict[str, Method] = {}
 
 def method(
     name: str, *, paper: str, family: str = "gradient", needs_gradients: bool = True, kind: GradientKind = "plain"
-) -> Callable[[Formula], Formula]:  # fmt: skip
+) -> Callable[[Formula], Formula]:
     """Register a formula under its paper's name.
 
     Args:
@@ -103,9 +103,15 @@ _PASSES: dict[GradientKind, str] = {
 
 
 def planned(
-    name: str, plan: Plan, *, paper: str, passes: str, family: str = "trials",
-    needs_gradients: bool = False, at: Level = "layer",
-) -> Method:  # fmt: skip
+    name: str,
+    plan: Plan,
+    *,
+    paper: str,
+    passes: str,
+    family: str = "trials",
+    needs_gradients: bool = False,
+    at: Level = "layer",
+) -> Method:
     """Register a method that asks the model more than once.
 
     Args:

@@ -84,10 +84,10 @@ class Piece:
         return [
             OfOneShape(self.rows, _maps(name, column, each, shape), shape)
             for name, column, each, shape in zip(names, columns, self.grids, self.shapes, strict=True)
-        ]  # fmt: skip
+        ]
 
 
-def _maps(name: str, column: Sequence[Any], each: dict[int, Axis], shape: Sequence[int]) -> LayerMaps:  # fmt: skip
+def _maps(name: str, column: Sequence[Any], each: dict[int, Axis], shape: Sequence[int]) -> LayerMaps:
     return layer_maps(name, column, fine_grid(each, shape, column[0].at))
 
 
@@ -185,9 +185,15 @@ class Running:
             return self._grid(here, shown, layer, cells, shape)
 
         return Setting(
-            self.backend, self.model, placed, shape, size, progress=self.progress, layout=shown.layout,
+            self.backend,
+            self.model,
+            placed,
+            shape,
+            size,
+            progress=self.progress,
+            layout=shown.layout,
             path=shown.path,
-        )  # fmt: skip
+        )
 
     def _settings(self, given: Inputs, size: int) -> list[Setting]:
         """One a layer; layers of one input share theirs."""
@@ -207,10 +213,7 @@ class Running:
             return self._part(sliced(group.inputs, rows), group.rows[rows], settings)
 
         parts = in_batches(run, len(group.rows), size, self.backend, done)
-        grids = [
-            setting.grid(each.ran, each.cells)
-            for setting, each in zip(settings, parts[0].layers, strict=True)
-        ]
+        grids = [setting.grid(each.ran, each.cells) for setting, each in zip(settings, parts[0].layers, strict=True)]
         return [Piece(group.rows, parts, grids, [each.shape for each in settings])]
 
     def _part(self, batch: Inputs, rows: np.ndarray, settings: Sequence[Setting]) -> Part:
@@ -225,9 +228,7 @@ class Running:
         if not self._reads_gradients:
             asked = replace(asked, kind=None)
         pull = self.backend.pull(self.model, batch, self.layers, asked)
-        felt = (
-            replace(pull, rows=self._reached(pull, batch, asked)) if self._reads_gradients else pull
-        )
+        felt = replace(pull, rows=self._reached(pull, batch, asked)) if self._reads_gradients else pull
         return asked, felt, asked.provenance(pull.reading)
 
     def _reached(self, pull: Pull, batch: Inputs, asked: Question) -> Iterator[Sequence[Felt]]:
@@ -263,9 +264,7 @@ class Running:
 
     # --- padded groups ---------------------------------------------------------------------------
 
-    def _padded(
-        self, group: Group, setting: Setting, size: int, done: Callable[[int], object]
-    ) -> list[Piece]:
+    def _padded(self, group: Group, setting: Setting, size: int, done: Callable[[int], object]) -> list[Piece]:
         kinds = [self._kind(group, rows) for rows in group.kinds()]
 
         def run(rows: slice) -> list[tuple[int, Part]]:
@@ -274,16 +273,13 @@ class Running:
             shares = [each.within(rows) for each in kinds]
             within = [i for i, share in enumerate(shares) if share.rows.start < share.rows.stop]
             cuts, given = [shares[i] for i in within], Given(batch, asked, numbers)
-            parts = parts_of_padded(
-                pull, self.methods, setting, cuts, given, score, signed=self.signed
-            )
+            parts = parts_of_padded(pull, self.methods, setting, cuts, given, score, signed=self.signed)
             return list(zip(within, parts, strict=True))
 
         batches = in_batches(run, len(group.rows), size, self.backend, done)
         found = [each for batch in batches for each in batch]
         return [
-            self._piece(group, kind, [part for number, part in found if number == i])
-            for i, kind in enumerate(kinds)
+            self._piece(group, kind, [part for number, part in found if number == i]) for i, kind in enumerate(kinds)
         ]
 
     def _kind(self, group: Group, rows: slice) -> Cut:

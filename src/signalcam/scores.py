@@ -150,12 +150,13 @@ def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
         MethodError: There is no such score.
     """
     if callable(score):
-        return getattr(score, "__name__", "custom"), lambda reading, index: _pick(
-            _computed(score, reading), index
-        )
+        return getattr(score, "__name__", "custom"), lambda reading, index: _pick(_computed(score, reading), index)
     known: dict[str, Score] = {
-        "logit": logit, "log_odds": log_odds, "probability": probability, "log_prob_clamped": log_prob_clamped,
-    }  # fmt: skip
+        "logit": logit,
+        "log_odds": log_odds,
+        "probability": probability,
+        "log_prob_clamped": log_prob_clamped,
+    }
     if not isinstance(score, str) or score not in known:
         message = f"there is no score {score!r}.{nearest(str(score), known)} Known: {', '.join(known)}, or a function."
         raise MethodError(message)

@@ -39,7 +39,7 @@ class Noise:
         x, xp = case.x, namespace(case.x)
         axes = tuple(range(1, len(x.shape)))
         size = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
-        return [case.again(x + self.level * size * self._drawn(case, i)) for i in case.counted(range(self.n))]  # fmt: skip
+        return [case.again(x + self.level * size * self._drawn(case, i)) for i in case.counted(range(self.n))]
 
     def back(self, _case: Case, maps: Array) -> Array:
         """Return a copy's map, which lies where it did."""
@@ -94,9 +94,15 @@ def Smooth(  # noqa: N802 - read as a kind of method
     """
     inner = find(method)
     return Method(
-        f"smooth {inner.name}", None, inner.paper, inner.family, needs_gradients=False,
-        passes=f"{n} times: {inner.passes}", plan=Smoothed(inner, Noise(n, noise, seed)), at=inner.at,
-    )  # fmt: skip
+        f"smooth {inner.name}",
+        None,
+        inner.paper,
+        inner.family,
+        needs_gradients=False,
+        passes=f"{n} times: {inner.passes}",
+        plan=Smoothed(inner, Noise(n, noise, seed)),
+        at=inner.at,
+    )
 
 
 @dataclass(frozen=True)
@@ -120,9 +126,7 @@ class SmoothGradCamPlusPlus:
 
     def _map(self, a: Layered, gradients: list[Layered]) -> Map:
         xp = namespace(a)
-        size = xp.max(
-            xp.abs(gradients[0]), axis=(1, 2), keepdims=True
-        )  # cubes neither overflow nor vanish
+        size = xp.max(xp.abs(gradients[0]), axis=(1, 2), keepdims=True)  # cubes neither overflow nor vanish
         first, second, third = (_mean([ratio(g, size) ** k for g in gradients]) for k in (1, 2, 3))
         strength = xp.sum(a, axis=-1, keepdims=True)
         alpha = ratio(second, 2 * second + size * strength * third)
@@ -178,7 +182,14 @@ def Principal(method: str | Method = "grad-cam") -> Method:  # noqa: N802 - read
     if inner.formula is None or inner.family != "gradient":
         message = f"Principal needs a method that adds up channels by their gradients, and {inner.name} does not. Use grad-cam or hires-cam."
         raise MethodError(message)
-    return Method(f"principal {inner.name}", PrincipalOf(inner.formula), inner.paper, inner.family, passes=inner.passes, kind=inner.kind)  # fmt: skip
+    return Method(
+        f"principal {inner.name}",
+        PrincipalOf(inner.formula),
+        inner.paper,
+        inner.family,
+        passes=inner.passes,
+        kind=inner.kind,
+    )
 
 
 @dataclass(frozen=True)
@@ -203,9 +214,7 @@ class SegXResCam:
         xp = namespace(case.a)
         means = [case.array(self._matrix(length)) for length in case.cells]
         targets = range(len(case.scores))
-        return [
-            xp.sum(case.a * _along(case.gradient(t), case.cells, means), axis=1) for t in targets
-        ]
+        return [xp.sum(case.a * _along(case.gradient(t), case.cells, means), axis=1) for t in targets]
 
     def _matrix(self, length: int) -> np.ndarray:
         block = np.arange(length) // self.window
@@ -230,7 +239,9 @@ def seg_xres_cam(window: int) -> Method:
         window: See ``SegXResCam``.
     """
     known = find("seg-xres-cam")
-    return Method(f"seg-xres-cam {window}", None, known.paper, known.family, passes=known.passes, plan=SegXResCam(window))  # fmt: skip
+    return Method(
+        f"seg-xres-cam {window}", None, known.paper, known.family, passes=known.passes, plan=SegXResCam(window)
+    )
 
 
 def smooth_grad_cam_plus_plus(*, n: int = 8, noise: float = 0.15, seed: int = 0) -> Method:
@@ -242,16 +253,21 @@ def smooth_grad_cam_plus_plus(*, n: int = 8, noise: float = 0.15, seed: int = 0)
         seed: Of the noise.
     """
     plan, passes = SmoothGradCamPlusPlus(Noise(n, noise, seed)), f"{n + 1} forward, {n} backward"
-    return replace(
-        find("smooth-grad-cam++"), name=f"smooth-grad-cam++ {n}", plan=plan, passes=passes
-    )
+    return replace(find("smooth-grad-cam++"), name=f"smooth-grad-cam++ {n}", plan=plan, passes=passes)
 
 
 planned(
-    "seg-xres-cam", SegXResCam(), paper="Hasany et al. 2023, doi:10.1109/CVPRW59228.2023.00393",
-    passes="1 forward, 1 backward", family="gradient", needs_gradients=True,
-)  # fmt: skip
+    "seg-xres-cam",
+    SegXResCam(),
+    paper="Hasany et al. 2023, doi:10.1109/CVPRW59228.2023.00393",
+    passes="1 forward, 1 backward",
+    family="gradient",
+    needs_gradients=True,
+)
 planned(
-    "smooth-grad-cam++", SmoothGradCamPlusPlus(), paper="Omeiza et al. 2019, arXiv:1908.01224",
-    passes="9 forward, 8 backward", family="gradient",
-)  # fmt: skip
+    "smooth-grad-cam++",
+    SmoothGradCamPlusPlus(),
+    paper="Omeiza et al. 2019, arXiv:1908.01224",
+    passes="9 forward, 8 backward",
+    family="gradient",
+)

@@ -145,9 +145,7 @@ class Stitch:
         sums, shares = self._sums[..., :count], self._shares[..., :count]
         best = np.where(shares[0] > 0, 0, 1)
         top, bottom = (np.where(best, each[1], each[0]) for each in (sums, shares))
-        blended: np.ndarray = np.divide(
-            top, bottom, out=np.full_like(top, np.nan), where=bottom > 0
-        )
+        blended: np.ndarray = np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
         return blended
 
     def _write(self, values: np.ndarray) -> None:

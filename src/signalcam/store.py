@@ -84,9 +84,7 @@ def place_of(path: Any) -> Path:
     try:
         return Path(path)
     except TypeError as error:
-        message = (
-            f"the path is {path!r}; give the name of a file or folder, a text or a pathlib.Path."
-        )
+        message = f"the path is {path!r}; give the name of a file or folder, a text or a pathlib.Path."
         raise StoreError(message) from error
 
 
@@ -143,12 +141,12 @@ def _fill(place: Path, contents: Contents) -> None:
             array[where] = block
 
 
-def _made(group: Any, name: str, values: Any, dims: tuple[str, ...], chunks: tuple[int, ...]) -> Any:  # fmt: skip
+def _made(group: Any, name: str, values: Any, dims: tuple[str, ...], chunks: tuple[int, ...]) -> Any:
     """A new array in which a chunk that is not there reads as NaN where it can."""
     blank = np.nan if values.dtype.kind == "f" else 0
     return group.create_array(
         name, shape=values.shape, dtype=values.dtype, chunks=chunks, dimension_names=dims, fill_value=blank
-    )  # fmt: skip
+    )
 
 
 def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -184,9 +182,7 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def read(
-    path: str | os.PathLike[str], *, unread: tuple[str, ...] = ()
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def read(path: str | os.PathLike[str], *, unread: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read a store's arrays and what is known about them.
 
     Args:
@@ -206,7 +202,9 @@ def read(
 
     try:
         group = zarr.open_group(place, mode="r", zarr_format=3)
-        arrays = {name: OnDisk(array) if name.startswith(unread) else np.asarray(array[...]) for name, array in group.arrays()}  # fmt: skip
+        arrays = {
+            name: OnDisk(array) if name.startswith(unread) else np.asarray(array[...]) for name, array in group.arrays()
+        }
         about = dict(group.attrs["about"])  # type: ignore[arg-type] # checked by whoever rebuilds the result
         _require_sums(arrays, dict(group.attrs[_SUMS]))  # type: ignore[arg-type] # compared, whatever it is
     except Exception as error:

@@ -61,11 +61,8 @@ class Summed:
         kind = kind_of(by)
         found = [number for number, each in enumerate(self.kinds) if each == kind]
         if not found:
-            known = (
-                ", ".join(repr(each) for each in dict.fromkeys(self.kinds) if each != "all")
-                or "no grouping"
-            )
-            message = f"the job has summed up nothing by {by!r}, but by {known}. Take one of these, or leave by= out."  # fmt: skip
+            known = ", ".join(repr(each) for each in dict.fromkeys(self.kinds) if each != "all") or "no grouping"
+            message = f"the job has summed up nothing by {by!r}, but by {known}. Take one of these, or leave by= out."
             raise TargetError(message)
         return found
 
@@ -99,9 +96,13 @@ def summed(exp: Explanation) -> Summed | None:
     names = [name for _, name in parted]
     result = partial(_result, exp, there=there, names=names)
     return Summed(
-        result(table, "mean"), result(table, "std"), tuple(kind for kind, _ in parted), tuple(counts[there].tolist()),
-        tuple(table["quantile"].values.tolist()), lambda number: result(table.isel(quantile=number), "quantile"),
-    )  # fmt: skip
+        result(table, "mean"),
+        result(table, "std"),
+        tuple(kind for kind, _ in parted),
+        tuple(counts[there].tolist()),
+        tuple(table["quantile"].values.tolist()),
+        lambda number: result(table.isel(quantile=number), "quantile"),
+    )
 
 
 def _table(store: Path) -> xr.Dataset:
@@ -124,19 +125,27 @@ def _parted(of: str) -> tuple[str, str]:
     return ("all", "all") if of == "all" else ("right", of)
 
 
-def _result(exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]) -> Explanation:  # fmt: skip
+def _result(exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]) -> Explanation:
     """A result whose samples are groups, with nothing of what only samples have."""
     layers = [
         replace(layer, values=np.asarray(table[f"{what}_{number}"].values[there], np.float32))
         for number, layer in enumerate(exp.layers)
     ]
     asked = np.tile(_asked(exp.target_classes), (len(there), 1))
-    nothing: dict[str, Any] = dict.fromkeys(("logits", "probabilities", "classes", "true_classes", "windows", "metrics"))  # fmt: skip
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("logits", "probabilities", "classes", "true_classes", "windows", "metrics")
+    )
     return replace(
-        exp, layers=tuple(layers), input=np.broadcast_to(np.float32(np.nan), (len(there), *exp.input.shape[1:])),
-        scores=np.full(asked.shape, np.nan), target_classes=asked, sample_names=tuple(names), failed=(),
-        provenance={**exp.provenance, "normalized": "max"}, **nothing,
-    )  # fmt: skip
+        exp,
+        layers=tuple(layers),
+        input=np.broadcast_to(np.float32(np.nan), (len(there), *exp.input.shape[1:])),
+        scores=np.full(asked.shape, np.nan),
+        target_classes=asked,
+        sample_names=tuple(names),
+        failed=(),
+        provenance={**exp.provenance, "normalized": "max"},
+        **nothing,
+    )
 
 
 def _asked(classes: np.ndarray) -> np.ndarray:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from signalcam.arrays import Array, namespace
 from signalcam.errors import LayoutError, is_count
 
-MOST_BEFORE = (
-    8  # tokens that may stand before a grid nobody declared: class, distillation, registers
-)
+MOST_BEFORE = 8  # tokens that may stand before a grid nobody declared: class, distillation, registers
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ from signalcam.errors import MethodError, is_count, nearest
 from signalcam.formulas import Method, find, planned, positive, ratio, weigh
 
 Weighting = Literal["softmax", "none", "relu"]
-_LINEAR = (
-    1e-3  # of the sizes involved: how far a score may be from a straight line, in single precision
-)
+_LINEAR = 1e-3  # of the sizes involved: how far a score may be from a straight line, in single precision
 _COLUMNS = 64  # of a matrix of a signal's length squared that are made at a time
 
 
@@ -72,9 +70,7 @@ def ablation_cam(case: Case) -> list[Map]:
         return case.a[samples][:, None, :, :] * (1 - out)[None, :, :, None]
 
     tried = case.try_layer(channels, without)
-    return [
-        _weighed(case.a, own[:, None] - each) for own, each in zip(case.scores, tried, strict=True)
-    ]
+    return [_weighed(case.a, own[:, None] - each) for own, each in zip(case.scores, tried, strict=True)]
 
 
 def recipro_cam(case: Case) -> list[Map]:
@@ -124,9 +120,7 @@ def _require_line(method: str, g: Layered, own: Array, tried: Array, rise: Array
     straight = xp.all((xp.abs(up) <= _LINEAR * size) & (xp.abs(down) <= _LINEAR * size))
     if not (bool(pooled) and bool(straight)):
         found = (
-            "positions count differently"
-            if not bool(pooled)
-            else "the score is no straight line in the activations"
+            "positions count differently" if not bool(pooled) else "the score is no straight line in the activations"
         )
         message = f"{method} needs average pooling and one linear layer right behind the layer, but {found}. Use grad-cam or hires-cam, or name the last layer before the pooling."
         raise MethodError(message)
@@ -183,12 +177,10 @@ class ScoreCam:
         empty = self._empty(case) if self.weighting != "softmax" else [None] * len(tried)
         return [self._collected(case.a, *each, flat) for each in zip(tried, empty, strict=True)]
 
-    def _shown(
-        self, case: Case, masks: Array, step: np.ndarray, trials: np.ndarray, samples: slice
-    ) -> Array:
+    def _shown(self, case: Case, masks: Array, step: np.ndarray, trials: np.ndarray, samples: slice) -> Array:
         xp, shape = namespace(masks), (1, len(trials), *[1] * (len(masks.shape) - 2))
         if self.noise:
-            masks = masks + case.array(_noise(self.seed, trials, masks.shape[2:], self.noise))[None, ...]  # fmt: skip
+            masks = masks + case.array(_noise(self.seed, trials, masks.shape[2:], self.noise))[None, ...]
         x = masked(case, masks, samples)
         if self.baseline:
             x = x + like(self.baseline * (1 - masks), case.x)
@@ -251,7 +243,7 @@ class GroupCam:
         parts = np.array_split(np.arange(case.a.shape[1]), min(self.groups, case.a.shape[1]))
         maps = positive(
             xp.stack([xp.sum(weighed[:, int(each[0]) : int(each[-1]) + 1, :], axis=1) for each in parts], axis=1)
-        )  # fmt: skip
+        )
 
         def shown(samples: slice, numbers: slice) -> Array:
             masks = like(scaled(case.at_input(maps[samples][:, numbers, :])), case.x)
@@ -277,7 +269,7 @@ def _blurred(case: Case, share: float) -> Array:
         back = [order.index(i) for i in range(len(x.shape))]
         turned = xp.permute_dims(x, tuple(order))
         flat = xp.reshape(turned, (-1, length))
-        soft = xp.concat([xp.matmul(flat, like(case.array(each), x)) for each in _gaussian(length, share)], axis=1)  # fmt: skip
+        soft = xp.concat([xp.matmul(flat, like(case.array(each), x)) for each in _gaussian(length, share)], axis=1)
         x = xp.permute_dims(xp.reshape(soft, turned.shape), tuple(back))
     return x
 
@@ -371,7 +363,7 @@ class IntegratedScoreCam(ScoreCam):
 
 planned(
     "ablation-cam", ablation_cam, paper="Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360", passes="K tails"
-)  # fmt: skip
+)
 planned(
     "recipro-cam",
     recipro_cam,
@@ -379,13 +371,15 @@ planned(
     passes="one tail a position",
 )
 planned(
-    "cam", cam, paper="Zhou et al. 2016, arXiv:1512.04150", passes="1 forward, 1 backward, 2 tails", family="gradient",
+    "cam",
+    cam,
+    paper="Zhou et al. 2016, arXiv:1512.04150",
+    passes="1 forward, 1 backward, 2 tails",
+    family="gradient",
     needs_gradients=True,
-)  # fmt: skip
-planned("score-cam", ScoreCam(), paper="Wang et al. 2020, arXiv:1910.01279", passes="K forward")
-planned(
-    "ss-cam", SmoothedScoreCam(), paper="Wang et al. 2020, arXiv:2006.14255", passes="10 K forward"
 )
+planned("score-cam", ScoreCam(), paper="Wang et al. 2020, arXiv:1910.01279", passes="K forward")
+planned("ss-cam", SmoothedScoreCam(), paper="Wang et al. 2020, arXiv:2006.14255", passes="10 K forward")
 planned(
     "is-cam",
     IntegratedScoreCam(),
@@ -393,6 +387,9 @@ planned(
     passes="10 K forward",
 )
 planned(
-    "group-cam", GroupCam(), paper="Zhang et al. 2021, arXiv:2103.13859", passes="33 forward, 1 backward",
+    "group-cam",
+    GroupCam(),
+    paper="Zhang et al. 2021, arXiv:2103.13859",
+    passes="33 forward, 1 backward",
     needs_gradients=True,
-)  # fmt: skip
+)

@@ -176,9 +176,7 @@ class Trying:
         edit = Edit(felt.ran, edited, prefix, samples, times)
         return self._push(self._rows(samples, times), samples, times, edit)
 
-    def _push(
-        self, rows: Inputs, samples: slice, times: int, edit: Edit | None = None
-    ) -> list[Array]:
+    def _push(self, rows: Inputs, samples: slice, times: int, edit: Edit | None = None) -> list[Array]:
         setting, question = self.setting, self.question.repeated_for(samples, times)
         return setting.backend.push(setting.model, rows, question, edit)
 
@@ -217,9 +215,7 @@ class Trying:
             return False
         return all(map(_alike, whole, [numpy(each) for each in found]))
 
-    def _in_chunks(
-        self, trials: int, run: Callable[[slice, slice, int], list[Array]]
-    ) -> list[Array]:
+    def _in_chunks(self, trials: int, run: Callable[[slice, slice, int], list[Array]]) -> list[Array]:
         """Run all trials of all samples, no more rows at a time than allowed."""
         setting, count = self.setting, samples_in(self.inputs)
         found: list[list[Array]] = []
@@ -276,9 +272,7 @@ class Trying:
         """The same questions about other inputs."""
         self._require_measurements()
         setting, inputs = self.setting, self.inputs.with_explained(x)
-        pull = setting.backend.pull(
-            setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain")
-        )
+        pull = setting.backend.pull(setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain"))
         felt = [row[0] for row in pull.rows]
         said = [each.value for each in pull.asked]
         return replace(self, inputs=inputs, felt=felt, said=said, _kinds={})

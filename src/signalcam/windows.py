@@ -12,9 +12,7 @@ from signalcam.errors import InputError, LayoutError
 _BLOCK = 2**16  # samples read at a time, unless a window is longer
 
 
-def chunks(
-    record: Any, axis: int, least: int, numpy: Callable[[Any], np.ndarray]
-) -> Iterator[np.ndarray]:
+def chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np.ndarray]) -> Iterator[np.ndarray]:
     """Read a record from its begin to its end.
 
     Args:
@@ -46,7 +44,9 @@ def _checked(given: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarray]:
         shape = (*each.shape[:axis], *each.shape[axis + 1 :])
         first = shape if first is None else first
         if shape != first:
-            message = f"a chunk has shape {each.shape}; but for its length along axis {axis} it must be like those before it."
+            message = (
+                f"a chunk has shape {each.shape}; but for its length along axis {axis} it must be like those before it."
+            )
             raise LayoutError(message)
         if each.shape[axis]:
             yield each

@@ -13,7 +13,7 @@ _BYTES = [
 ]  # which byte-level vocabularies print as they are
 _CODES = {chr(byte): byte for byte in _BYTES} | {
     chr(256 + number): byte for number, byte in enumerate(each for each in range(256) if each not in _BYTES)
-}  # fmt: skip
+}
 _SPACE, _LINE = "Ġ", "Ċ"  # the space and the new line among them
 
 
@@ -75,7 +75,7 @@ def _decoded(name: str) -> str:
 def _printable(text: str) -> str:
     if text.isspace():
         return "↵" if "\n" in text else " "
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text.strip())  # fmt: skip
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text.strip())
 
 
 def runs_leftwards(texts: Sequence[str]) -> bool:

@@ -99,7 +99,7 @@ CASES = [
         samples=2,
         softmax=True,
     ),
-]  # fmt: skip
+]
 
 
 def grown(case: Case) -> list[tuple[int, ...]]:

@@ -52,9 +52,7 @@ def set_weights(model, case):
         entries = ("weight", "bias", "running_mean", "running_var")
         normal = [drawn[f"norm{number}.{entry}"] for entry in entries]
         model.get_layer(f"norm{number}").set_weights(normal)
-    model.get_layer("head").set_weights(
-        [head_kernel(case, drawn["head.weight"]), drawn["head.bias"]]
-    )
+    model.get_layer("head").set_weights([head_kernel(case, drawn["head.weight"]), drawn["head.bias"]])
 
 
 def kernel_last(kernel):

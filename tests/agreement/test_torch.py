@@ -6,9 +6,7 @@ from agreement import cases
 from agreement.torch_networks import network
 
 # PyTorch's own remark on even kernels; that they agree with Keras' is what is tested
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Using padding='same' with even kernel lengths:UserWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 every_case = pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
 
 

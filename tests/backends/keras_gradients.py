@@ -6,9 +6,7 @@ import numpy as np
 
 def gradient(function, a):
     """The gradient of a scalar function of an array, in NumPy."""
-    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](
-        function, np.asarray(a)
-    )
+    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](function, np.asarray(a))
 
 
 def _tensorflow(function, a):
@@ -37,9 +35,9 @@ def _torch(function, a):
 
 def counting(forward, backward):
     """An identity on the engine's tensors that calls back with the batch of each pass through it."""
-    return {"tensorflow": _count_tensorflow, "jax": _count_jax, "torch": _count_torch}[
-        keras.backend.backend()
-    ](forward, backward)
+    return {"tensorflow": _count_tensorflow, "jax": _count_jax, "torch": _count_torch}[keras.backend.backend()](
+        forward, backward
+    )
 
 
 def _count_tensorflow(forward, backward):

@@ -224,11 +224,7 @@ def _spellings():
     """Functions that are looked up anew at each call, and so may have been replaced."""
     own = keras.src.backend.nn
     names = ("softmax", "log_softmax", "sigmoid")
-    return [
-        id(getattr(module, name))
-        for module in (own, keras.ops, keras.activations)
-        for name in names
-    ]
+    return [id(getattr(module, name)) for module in (own, keras.ops, keras.activations) for name in names]
 
 
 def _engine_switches():

@@ -64,9 +64,7 @@ def break_it(framework, case, layer):
 
 @broken
 @pytest.mark.parametrize("layer", [None, "features"])
-def test_model_that_raises_in_mid_run_is_the_same_and_its_exception_comes_through(
-    framework, case, layer
-):
+def test_model_that_raises_in_mid_run_is_the_same_and_its_exception_comes_through(framework, case, layer):
     assert_unchanged(framework, case, lambda: break_it(framework, case, layer))
 
 
@@ -176,9 +174,7 @@ def test_batch_size_changes_nothing(case, batch_size):
 @every_rank
 def test_asking_for_more_changes_nothing(framework, case):
     layers, targets = [case.layer, framework.EARLY], ["predicted", 3, sc.PerSample([0, 3, 1, 2, 0])]
-    everything = sc.explain(
-        case.model, case.x, method=METHODS, layer=layers, target=targets, signed=True
-    )
+    everything = sc.explain(case.model, case.x, method=METHODS, layer=layers, target=targets, signed=True)
     for y, layer in enumerate(layers):
         for t, target in enumerate(targets):
             for m, method in enumerate(METHODS):
@@ -232,18 +228,14 @@ def test_time_shift_of_the_signal_shifts_the_map(framework):
     inside = slice(0, before.shape[1] - steps)
     moved = after[:, steps:]
     assert difference(moved, before[:, inside]) < TOLERANCE
-    full = [
-        sc.explain(model, x, layer=layer, method="hires-cam", target=1, signed=True) for x in inputs
-    ]
+    full = [sc.explain(model, x, layer=layer, method="hires-cam", target=1, signed=True) for x in inputs]
     first, second = (exp.maps.values[:, 0, 0, 0] for exp in full)
     assert difference(second[:, 8:-8], first[:, : -steps * stride][:, :-8]) < TOLERANCE
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_planted_pattern_receives_the_heat(framework, method):
-    pattern = np.hanning(9).astype(np.float32) * np.array(
-        [1, -1, 1, -1, 1, -1, 1, -1, 1], np.float32
-    )
+    pattern = np.hanning(9).astype(np.float32) * np.array([1, -1, 1, -1, 1, -1, 1, -1, 1], np.float32)
     model, layer = framework.detector(pattern)
     x = np.random.default_rng(0).normal(0, 0.02, (4, 1, 200)).astype(np.float32)
     starts = [20, 61, 97, 180]
@@ -252,10 +244,7 @@ def test_planted_pattern_receives_the_heat(framework, method):
     exp = sc.explain(model, framework.laid_out(x), layer=layer, method=method, target=1)
     peaks = exp.maps.values[:, 0, 0, 0].argmax(axis=1)
     np.testing.assert_array_equal(peaks, np.array(starts) + 4)
-    inside = [
-        m[s : s + 9].sum() / m.sum()
-        for m, s in zip(exp.maps.values[:, 0, 0, 0], starts, strict=True)
-    ]
+    inside = [m[s : s + 9].sum() / m.sum() for m, s in zip(exp.maps.values[:, 0, 0, 0], starts, strict=True)]
     assert min(inside) > 0.99  # noise and the pattern's own side lobes stay below the threshold
 
 
@@ -298,9 +287,7 @@ def test_other_activations_score_along_the_gradient(case):
     def plan(asked):
         def edit(samples, numbers):
             a = asked.a[samples][:, None, ...]
-            return a * (
-                1 + STEP * asked.array(np.asarray([1.0, -1.0])[numbers])[None, :, None, None]
-            )
+            return a * (1 + STEP * asked.array(np.asarray([1.0, -1.0])[numbers])[None, :, None, None])
 
         (both,) = asked.try_layer(2, edit)
         g = asked.gradient(0)
@@ -345,9 +332,7 @@ def test_every_method_gives_finite_maps_and_leaves_the_model_alone(framework, ca
         exp = sc.explain(case.model, case.x, layer=case.layer, method=each, target=1)
         assert np.isfinite(exp.maps.values).all(), each.name
     after = framework.snapshot(case.model, case.x)
-    for what in set(before) - {
-        "chance"
-    }:  # the checks of types, on in tests, draw from Python's own
+    for what in set(before) - {"chance"}:  # the checks of types, on in tests, draw from Python's own
         assert after[what] == before[what], what
 
 
@@ -430,9 +415,12 @@ def test_several_foils_count_by_their_mean(case):
 @one_signal
 def test_the_quadratic_contrast_is_the_linear_one_times_twice_the_difference(case):
     exp = sc.explain(
-        case.model, case.x, layer=case.layer, signed=True,
+        case.model,
+        case.x,
+        layer=case.layer,
+        signed=True,
         target=[sc.Contrast(2, foil=0), sc.Contrast(2, foil=0, form="quadratic")],
-    )  # fmt: skip
+    )
     linear, squared = exp.native().values[:, 0, 0], exp.native().values[:, 1, 0]
     assert difference(squared, 2 * exp.scores[:, 0][:, None] * linear) < TOLERANCE
 
@@ -440,9 +428,12 @@ def test_the_quadratic_contrast_is_the_linear_one_times_twice_the_difference(cas
 @ended
 def test_the_next_likely_class_and_what_is_finer_than_it(case):
     exp = sc.explain(
-        case.model, case.x, layer=case.layer, signed=True,
+        case.model,
+        case.x,
+        layer=case.layer,
+        signed=True,
         target=[sc.Predicted(2), sc.Finer(sc.Predicted(2), nearest=1, gamma=0.5)],
-    )  # fmt: skip
+    )
     logits = exp.outputs.values
     second = np.argsort(-logits, axis=1)[:, 1]
     assert exp.target_classes[:, 0].tolist() == second.tolist()
@@ -461,9 +452,7 @@ def test_a_counterfactual_is_the_map_turned_over(case):
 
 @one_signal
 def test_outputs_of_a_regression_add_up_as_they_are_weighed(case):
-    exp = sc.explain(
-        case.model, case.x, layer=case.layer, signed=True, target=sc.Regression({0: 1.0, 3: -2.0})
-    )
+    exp = sc.explain(case.model, case.x, layer=case.layer, signed=True, target=sc.Regression({0: 1.0, 3: -2.0}))
     wanted = by_hand(case, [0] * 5, "grad-cam") - 2 * by_hand(case, [3] * 5, "grad-cam")
     assert difference(exp.native().values[:, 0, 0], wanted) < TOLERANCE
     assert exp.probabilities is None
@@ -480,13 +469,10 @@ def test_a_dot_product_weighs_the_outputs_maps(case):
 @ended
 def test_trials_ask_about_what_the_unchanged_sample_was_asked(case):
     contrast = sc.Contrast(sc.Predicted(), foil=sc.Predicted(2))
-    exp = sc.explain(
-        case.model, case.x, layer=case.layer, method="ablation-cam", signed=True, target=contrast
-    )
+    exp = sc.explain(case.model, case.x, layer=case.layer, method="ablation-cam", signed=True, target=contrast)
     classes = np.argsort(-exp.outputs.values, axis=1)[:, :2].T
     one, other = (
-        maps(case.model, case.x, case.layer, method="ablation-cam", target=sc.PerSample(each))
-        for each in classes
+        maps(case.model, case.x, case.layer, method="ablation-cam", target=sc.PerSample(each)) for each in classes
     )
     assert difference(exp.native().values[:, 0, 0], one - other) < TOLERANCE
 

@@ -18,14 +18,14 @@ def model(towers):
 def x(framework):
     rng = np.random.default_rng(0)
     shapes = {"ecg": (2, 44), "frame": (1, 9, 8), "patient": (2,)}
-    arrays = {name: rng.standard_normal((5, *shape)).astype(np.float32) for name, shape in shapes.items()}  # fmt: skip
+    arrays = {name: rng.standard_normal((5, *shape)).astype(np.float32) for name, shape in shapes.items()}
     laid = {name: framework.laid_out(arrays[name]) for name in ("ecg", "frame")}
     return {**laid, "patient": arrays["patient"]}
 
 
 def channels(framework):
     """Layout of an ECG as the framework's models take it."""
-    return "batch time channel" if framework.laid_out(np.zeros((1, 2, 3))).shape[1] == 3 else "batch channel time"  # fmt: skip
+    return "batch time channel" if framework.laid_out(np.zeros((1, 2, 3))).shape[1] == 3 else "batch channel time"
 
 
 def items(x, lengths=LENGTHS):
@@ -148,7 +148,7 @@ def test_list_of_unequal_length_equals_each_sample_alone(framework, model, x, me
     assert "samples of equal length ran together, 3 lengths" in exp.provenance["unequal lengths"]
 
 
-@pytest.mark.parametrize("mark", [{"inside": sc.Mask()}, {"lengths": sc.Lengths()}], ids=["mask", "lengths"])  # fmt: skip
+@pytest.mark.parametrize("mark", [{"inside": sc.Mask()}, {"lengths": sc.Lengths()}], ids=["mask", "lengths"])
 def test_padded_and_marked_samples_equal_each_alone(framework, model, x, mark):
     given = items(x)
     options = {"layout": {"ecg": channels(framework)}, "method": ["grad-cam", "eigen-cam"]}

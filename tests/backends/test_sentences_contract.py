@@ -41,12 +41,12 @@ def test_padding_that_lengths_tell_of_gets_no_heat_and_no_name(model):
     lengths = [12, 9, 12, 6]
     for row, length in zip(ids, lengths, strict=True):
         row[length:] = 0
-    names = [[f"w{each}" for each in row[:length]] for row, length in zip(ids, lengths, strict=True)]  # fmt: skip
+    names = [[f"w{each}" for each in row[:length]] for row, length in zip(ids, lengths, strict=True)]
     layout = sc.Layout("batch token", lengths=lengths, token_names=names)
     exp = sc.explain(model, ids, layout=layout, signed=True)
     alone = sc.explain(model, ids[3:, :6], layout="batch token", signed=True)
     assert np.isnan(exp.maps.values[3, 0, 0, 0, 6:]).all()
-    np.testing.assert_allclose(exp.isel(sample=3).maps.values, alone.maps.values, rtol=1e-4, atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(exp.isel(sample=3).maps.values, alone.maps.values, rtol=1e-4, atol=1e-6)
     assert exp.isel(sample=3).layout.token_names == (tuple(names[3]),)
 
 
@@ -78,7 +78,7 @@ def test_names_that_do_not_fit_are_told(model, names, told):
     [(1, 0, 0, 1), (3, 1, 1, 1), (5, 4, 0, 1), (4, 1, 2, 1), (5, 0, 0, 1), (3, 1, 1, 2)],
     ids=["one", "odd", "causal", "even", "unpadded", "strided"],
 )
-def test_positions_lie_in_the_middle_of_the_words_they_see(sentences, kernel, before, after, stride):  # fmt: skip
+def test_positions_lie_in_the_middle_of_the_words_they_see(sentences, kernel, before, after, stride):
     ids, _, _ = made(3, 5)
     network = sentences.window(kernel, before, after, stride)
     exp = sc.explain(network, ids, layout="batch token", signed=True)
@@ -86,7 +86,7 @@ def test_positions_lie_in_the_middle_of_the_words_they_see(sentences, kernel, be
     assert (axis.start, axis.jump, axis.field) == ((kernel - 1) / 2 - before, stride, kernel)
 
 
-def test_one_word_alone_cannot_be_exchanged_and_each_position_is_taken_to_lie_at_its_word(sentences):  # fmt: skip
+def test_one_word_alone_cannot_be_exchanged_and_each_position_is_taken_to_lie_at_its_word(sentences):
     ids = np.full((2, 12), 7, "int32")
     exp = sc.explain(sentences.window(5, 4, 0, 1), ids, layout="batch token", signed=True)
     (axis,) = exp.layers[0].grid

@@ -242,9 +242,7 @@ def counted():
 def twins():
     """A 1-D model, its 2-D twin (kernels 1 x k) with the same weights, and their layer."""
     one = nn.Sequential(nn.Conv1d(2, 4, 5), nn.ReLU(), nn.Conv1d(4, 5, 3, stride=2), _Head())
-    two = nn.Sequential(
-        nn.Conv2d(2, 4, (1, 5)), nn.ReLU(), nn.Conv2d(4, 5, (1, 3), stride=(1, 2)), _Head()
-    )
+    two = nn.Sequential(nn.Conv2d(2, 4, (1, 5)), nn.ReLU(), nn.Conv2d(4, 5, (1, 3), stride=(1, 2)), _Head())
     two[3].linear.load_state_dict(one[3].linear.state_dict())
     for place in (0, 2):
         two[place].weight.data = one[place].weight.data[:, :, None]

@@ -6,9 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-TOLERANCE = (
-    1e-4  # of the largest value: single precision, the same numbers added up in another order
-)
+TOLERANCE = 1e-4  # of the largest value: single precision, the same numbers added up in another order
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of a library that warns about its own dependencies
@@ -17,40 +15,63 @@ with warnings.catch_warnings():
 
 def vit(**more):
     config = hf.ViTConfig(
-        hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=32, image_size=32, patch_size=8,
-        num_labels=5, **more,
-    )  # fmt: skip
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
+        num_labels=5,
+        **more,
+    )
     return hf.ViTForImageClassification(config), torch.randn(2, 3, 32, 32)
 
 
 def swin():
     config = hf.SwinConfig(
         image_size=32, patch_size=4, embed_dim=12, depths=[2, 2], num_heads=[2, 2], window_size=4, num_labels=5
-    )  # fmt: skip
+    )
     return hf.SwinForImageClassification(config), torch.randn(2, 3, 32, 32)
 
 
 def ast():
     config = hf.ASTConfig(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32, patch_size=8,
-        frequency_stride=6, time_stride=6, max_length=50, num_mel_bins=32, num_labels=4,
-    )  # fmt: skip
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=32,
+        patch_size=8,
+        frequency_stride=6,
+        time_stride=6,
+        max_length=50,
+        num_mel_bins=32,
+        num_labels=4,
+    )
     return hf.ASTForAudioClassification(config), torch.randn(2, 50, 32)
 
 
 def patch_tst(*, cls=True):
     config = hf.PatchTSTConfig(
-        num_input_channels=3, context_length=64, patch_length=8, patch_stride=8, d_model=16, num_hidden_layers=2,
-        num_attention_heads=2, ffn_dim=20, num_targets=4, use_cls_token=cls, pooling_type=None if cls else "mean",
+        num_input_channels=3,
+        context_length=64,
+        patch_length=8,
+        patch_stride=8,
+        d_model=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        ffn_dim=20,
+        num_targets=4,
+        use_cls_token=cls,
+        pooling_type=None if cls else "mean",
         scaling="std" if cls else None,
-    )  # fmt: skip
+    )
     return hf.PatchTSTForClassification(config), torch.randn(2, 64, 3)
 
 
 def bert():
     config = hf.DistilBertConfig(
         vocab_size=50, dim=24, n_layers=3, n_heads=3, hidden_dim=32, max_position_embeddings=32, num_labels=3
-    )  # fmt: skip
+    )
     return hf.DistilBertForSequenceClassification(config), torch.randint(0, 50, (2, 11))
 
 
@@ -61,9 +82,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.patches = nn.Conv1d(2, 16, 8, stride=8) if patches == "conv" else nn.Linear(16, 16)
         self.kind, self.prefix, self.mean = patches, nn.Parameter(torch.randn(1, prefix, 16)), mean
-        layer = nn.TransformerEncoderLayer(
-            16, 2, 24, dropout=0.0, batch_first=True, norm_first=first
-        )
+        layer = nn.TransformerEncoderLayer(16, 2, 24, dropout=0.0, batch_first=True, norm_first=first)
         self.encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
         self.head = nn.Linear(16, 4)
 
@@ -93,7 +112,11 @@ class Shifted(nn.Module):
         y = y.permute(0, *coarse, *fine, -1)
         tokens = y.reshape(-1, 2 ** len(axes), x.shape[-1])
         y = self.attention(tokens, tokens, tokens)[0].reshape(y.shape)
-        places = [place for pair in zip(range(1, len(axes) + 1), range(len(axes) + 1, 2 * len(axes) + 1), strict=True) for place in pair]  # fmt: skip
+        places = [
+            place
+            for pair in zip(range(1, len(axes) + 1), range(len(axes) + 1, 2 * len(axes) + 1), strict=True)
+            for place in pair
+        ]
         return x + y.permute(0, *places, -1).reshape(x.shape).roll([self.shift] * len(axes), axes)
 
 
@@ -112,7 +135,7 @@ class Windows(nn.Module):
         for block in self.blocks:
             y = block(y)
         for axis in range(1, y.ndim - 1):
-            y = torch.cat([y.index_select(axis, torch.arange(start, y.shape[axis], 2)) for start in (0, 1)], -1)  # fmt: skip
+            y = torch.cat([y.index_select(axis, torch.arange(start, y.shape[axis], 2)) for start in (0, 1)], -1)
         return self.head(self.norm(self.late(self.merge(y))).flatten(1, -2).mean(1))
 
 
@@ -141,24 +164,54 @@ CASES = {  # layer, prefix, grid behind it, input axis of each grid axis, start 
     "text": (bert, "distilbert.transformer.layer.1", 0, (11,), (1,), ((0, 1),)),
     "signal": (lambda: (Encoder(), torch.randn(2, 2, 80)), "encoder.layers.0", 1, (10,), (2,), ((3.5, 8),)),
     "shifted windows": (
-        lambda: (Windows(2), torch.randn(2, 2, 16, 32)), "blocks.1", 0, (4, 8), (2, 3), ((1.5, 4), (1.5, 4)),
+        lambda: (Windows(2), torch.randn(2, 2, 16, 32)),
+        "blocks.1",
+        0,
+        (4, 8),
+        (2, 3),
+        ((1.5, 4), (1.5, 4)),
     ),
     "shifted windows, merged": (
-        lambda: (Windows(2), torch.randn(2, 2, 16, 32)), "late.norm", 0, (2, 4), (2, 3), ((3.5, 8), (3.5, 8)),
+        lambda: (Windows(2), torch.randn(2, 2, 16, 32)),
+        "late.norm",
+        0,
+        (2, 4),
+        (2, 3),
+        ((3.5, 8), (3.5, 8)),
     ),
     "shifted windows of a volume": (
-        lambda: (Windows(3), torch.randn(2, 2, 16, 16, 32)), "blocks.1", 0, (4, 4, 8), (2, 3, 4), ((1.5, 4),) * 3,
+        lambda: (Windows(3), torch.randn(2, 2, 16, 16, 32)),
+        "blocks.1",
+        0,
+        (4, 4, 8),
+        (2, 3, 4),
+        ((1.5, 4),) * 3,
     ),
     "volume merged": (
-        lambda: (Windows(3), torch.randn(2, 2, 16, 16, 32)), "norm", 0, (2, 2, 4), (2, 3, 4), ((3.5, 8),) * 3,
+        lambda: (Windows(3), torch.randn(2, 2, 16, 16, 32)),
+        "norm",
+        0,
+        (2, 2, 4),
+        (2, 3, 4),
+        ((3.5, 8),) * 3,
     ),
     "video": (
-        lambda: (Video(), torch.randn(2, 2, 6, 16, 12)), "block", 1, (3, 4, 3), (2, 3, 4), ((0.5, 2), (1.5, 4), (1.5, 4)),
+        lambda: (Video(), torch.randn(2, 2, 6, 16, 12)),
+        "block",
+        1,
+        (3, 4, 3),
+        (2, 3, 4),
+        ((0.5, 2), (1.5, 4), (1.5, 4)),
     ),
     "linear patches": (
-        lambda: (Encoder(2, patches="linear"), torch.randn(2, 2, 80)), "encoder.layers.1", 2, (10,), (2,), ((3.5, 8),),
+        lambda: (Encoder(2, patches="linear"), torch.randn(2, 2, 80)),
+        "encoder.layers.1",
+        2,
+        (10,),
+        (2,),
+        ((3.5, 8),),
     ),
-}  # fmt: skip
+}
 
 
 def made(name):

@@ -18,9 +18,16 @@ def write_wfdb(folder, name, signal, rate=RATE, channels=None):
 
     channels = channels or [f"C{each}" for each in range(len(signal))]
     wfdb.wrsamp(
-        name, rate, ["mV"] * len(signal), channels, signal.T.astype(float), fmt=["16"] * len(signal),
-        adc_gain=[1000.0] * len(signal), baseline=[0] * len(signal), write_dir=str(folder),
-    )  # fmt: skip
+        name,
+        rate,
+        ["mV"] * len(signal),
+        channels,
+        signal.T.astype(float),
+        fmt=["16"] * len(signal),
+        adc_gain=[1000.0] * len(signal),
+        baseline=[0] * len(signal),
+        write_dir=str(folder),
+    )
     return folder / f"{name}.hea"
 
 
@@ -38,16 +45,10 @@ def write_edf(path, signal, channels, rate=RATE, notes=()):
     low, high = -top, top - 1
     header = b"\xffBIOSEMI" if bdf else b"0".ljust(8)
     header += row(["X X X X", "Startdate 01-JAN-2020 X X X"], 80) + b"01.01.2000.00.00"
-    header += row([256 * (1 + len(kinds))], 8) + row(
-        ["24BIT" if bdf else "EDF+C" if notes else ""], 44
-    )
-    header += (
-        row([seconds, 1], 8) + row([len(kinds)], 4) + row(kinds, 16) + row([""] * len(kinds), 80)
-    )
+    header += row([256 * (1 + len(kinds))], 8) + row(["24BIT" if bdf else "EDF+C" if notes else ""], 44)
+    header += row([seconds, 1], 8) + row([len(kinds)], 4) + row(kinds, 16) + row([""] * len(kinds), 80)
     header += row(["uV"] * count + [""] * bool(notes), 8)
-    header += row([-1000] * count + [-1] * bool(notes), 8) + row(
-        [1000] * count + [1] * bool(notes), 8
-    )
+    header += row([-1000] * count + [-1] * bool(notes), 8) + row([1000] * count + [1] * bool(notes), 8)
     header += row([low] * len(kinds), 8) + row([high] * len(kinds), 8)
     header += row([""] * len(kinds), 80) + row(size, 8) + row([""] * len(kinds), 32)
     digital = np.rint((signal + 1000) / 2000 * (high - low) + low).astype("<i4")

@@ -23,9 +23,12 @@ def write_npz(path):
 def write_zarr(path):
     group = zarr.open_group(path, mode="w")
     group.create_array(
-        "x", data=X, chunks=(4, 2, 30), dimension_names=("sample", "channel", "time"),
+        "x",
+        data=X,
+        chunks=(4, 2, 30),
+        dimension_names=("sample", "channel", "time"),
         attributes={"sampling_rate": 50, "channel_names": ["I", "II"], "units": "mV"},
-    )  # fmt: skip
+    )
     group.create_array("y", data=Y)
     return path
 

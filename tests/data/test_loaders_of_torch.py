@@ -73,7 +73,7 @@ def test_a_loader_with_its_own_batches_is_a_stream_of_them():
 
 
 def test_processes_of_the_loader_read_for_it():
-    loader = DataLoader(PAIRS, batch_size=4, collate_fn=stacked, num_workers=2, multiprocessing_context="spawn")  # fmt: skip
+    loader = DataLoader(PAIRS, batch_size=4, collate_fn=stacked, num_workers=2, multiprocessing_context="spawn")
     same(sc.data.of(loader, inputs="ecg", labels="rhythm", length=17))
 
 
@@ -91,17 +91,21 @@ def test_a_last_batch_that_is_dropped_is_not_counted():
         DataLoader(PAIRS, batch_sampler=torch.utils.data.BatchSampler(RandomSampler(PAIRS), 4, drop_last=False)),
         DataLoader(PAIRS, collate_fn=stacked, in_order=False),
     ],
-)  # fmt: skip
+)
 def test_a_loader_that_shuffles_is_refused(loader):
-    with pytest.raises(sc.InputError, match="DataLoader draws the order of its samples anew each time"):  # fmt: skip
+    with pytest.raises(sc.InputError, match="DataLoader draws the order of its samples anew each time"):
         sc.data.of(loader)
 
 
 def test_what_a_loader_gives_is_explained_as_by_the_loader_itself():
     torch.manual_seed(0)
     network = torch.nn.Sequential(
-        torch.nn.Conv1d(2, 4, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3),
-    )  # fmt: skip
+        torch.nn.Conv1d(2, 4, 5),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool1d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    )
     loader = DataLoader(Endless(), batch_size=6)
     explainer = sc.Explainer(network)
     direct = list(explainer.stream(loader))

@@ -71,15 +71,18 @@ def test_a_window_of_no_sample_is_told(sounds):
 
 def test_windows_count_seconds_or_samples(sounds):
     assert len(sc.data.open(sounds / "one/a.wav", windows=2)) == 2
-    assert (
-        len(sc.data.open(sounds / "one/a.wav", windows=sc.data.Windows(2, unit="samples"))) == 200
-    )
+    assert len(sc.data.open(sounds / "one/a.wav", windows=sc.data.Windows(2, unit="samples"))) == 200
 
 
 def test_a_manifest_names_files_and_parts_of_them(sounds, signal):
     lines = [
-        "path,label,name,begin,end", "one/a.wav,2,ann,1.5,2", "one/a.wav,AF,,3,", "two/c.wav,,,,", "two/c.wav,1,,0.2,0.9", "gone.wav,1,,,",
-    ]  # fmt: skip
+        "path,label,name,begin,end",
+        "one/a.wav,2,ann,1.5,2",
+        "one/a.wav,AF,,3,",
+        "two/c.wav,,,,",
+        "two/c.wav,1,,0.2,0.9",
+        "gone.wav,1,,,",
+    ]
     (sounds / "list.csv").write_text("\n".join(lines))
     reader = sc.data.open(sounds / "list.csv")
     batch = reader.read(range(len(reader)))
@@ -177,8 +180,11 @@ def test_a_reader_travels_to_another_process(sounds, tmp_path):
     (tmp_path / "reader").write_bytes(pickle.dumps(reader))
     code = "import pickle, pathlib, sys; r = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes()); print(len(r), r.fingerprint, r.read([2]).inputs.sum())"
     done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-c", code, tmp_path / "reader"], capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code, tmp_path / "reader"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     count, fingerprint, total = done.stdout.split()
     assert int(count) == len(reader)
     assert fingerprint == reader.fingerprint
@@ -190,9 +196,7 @@ def open_ramp(path, *, factor=1):
     with open(path) as file:  # noqa: PTH123
         length = int(file.read())
     layout = sc.Layout("batch channel time", sampling_rate=10)
-    return sc.data.Record(
-        (1, length), layout, lambda start, stop: factor * np.arange(start, stop)[None]
-    )
+    return sc.data.Record((1, length), layout, lambda start, stop: factor * np.arange(start, stop)[None])
 
 
 def test_another_kind_of_file_can_be_taught(tmp_path, monkeypatch):
@@ -213,8 +217,17 @@ def test_another_kind_of_file_can_be_taught(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "package"),
-    [("x.h5", "h5py"), ("x.parquet", "pyarrow"), ("x.hea", "wfdb"), ("x.edf", "mne"), ("x.wav", "soundfile"), ("x.png", "PIL.Image"), ("x.nii", "nibabel"), ("x.mp4", "imageio_ffmpeg")],
-)  # fmt: skip
+    [
+        ("x.h5", "h5py"),
+        ("x.parquet", "pyarrow"),
+        ("x.hea", "wfdb"),
+        ("x.edf", "mne"),
+        ("x.wav", "soundfile"),
+        ("x.png", "PIL.Image"),
+        ("x.nii", "nibabel"),
+        ("x.mp4", "imageio_ffmpeg"),
+    ],
+)
 def test_a_missing_package_is_told_with_how_to_get_it(tmp_path, monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / name).write_bytes(b"something")

@@ -61,9 +61,7 @@ def test_volumes_over_time_are_cut_into_windows(tmp_path):
 
 def test_a_broken_volume_among_good_ones_is_told(tmp_path):
     for name in "ab":
-        nibabel.Nifti1Image(np.ones((2, 3, 4), "float32"), np.eye(4)).to_filename(
-            tmp_path / f"{name}.nii"
-        )
+        nibabel.Nifti1Image(np.ones((2, 3, 4), "float32"), np.eye(4)).to_filename(tmp_path / f"{name}.nii")
     (tmp_path / "b.nii").write_bytes((tmp_path / "b.nii").read_bytes()[:380])
     batch = sc.data.open(tmp_path).read([0, 1])
     assert batch.numbers == (0,)
@@ -83,9 +81,7 @@ def test_a_video_is_read_in_part(tmp_path):
     assert reader.layout.sampling_rate == 4
     batch = reader.read([2])
     assert batch.inputs.shape == (1, 3, 4, 32, 48)
-    np.testing.assert_allclose(
-        batch.inputs[0, :, :, 16, 24], np.tile(shades[8:, 16, 24, 0], (3, 1)) / 255, atol=0.02
-    )
+    np.testing.assert_allclose(batch.inputs[0, :, :, 16, 24], np.tile(shades[8:, 16, 24, 0], (3, 1)) / 255, atol=0.02)
     small = sc.data.open(tmp_path / "v.mp4", size=(16, 24)).read([0]).inputs
     assert small.shape == (1, 3, 12, 16, 24)
 

@@ -21,9 +21,7 @@ def test_wfdb_records_come_in_physical_units(tmp_path, signal):
 
 def test_wfdb_windows_lie_around_annotations(tmp_path, signal):
     write_wfdb(tmp_path, "100", signal)
-    wfdb.wrann(
-        "100", "atr", np.array([5, 60, 200, 399]), ["N", "V", "N", "V"], write_dir=str(tmp_path)
-    )
+    wfdb.wrann("100", "atr", np.array([5, 60, 200, 399]), ["N", "V", "N", "V"], write_dir=str(tmp_path))
     windows = sc.data.Windows(0.4, around="atr")
     reader = sc.data.open(tmp_path / "100.hea", windows=windows, channels=["C1"])
     batch = reader.read(range(len(reader)))
@@ -66,9 +64,7 @@ def test_edf_and_bdf_are_read_in_volts(tmp_path, signal, suffix):
 
 
 def test_windows_lie_around_the_annotations_of_an_edf(tmp_path, signal):
-    write_edf(
-        tmp_path / "x.edf", 100 * signal, ["Fz", "Cz"], notes=[(0.5, "left"), (2.25, "right")]
-    )
+    write_edf(tmp_path / "x.edf", 100 * signal, ["Fz", "Cz"], notes=[(0.5, "left"), (2.25, "right")])
     reader = sc.data.open(tmp_path / "x.edf", windows=sc.data.Windows(0.2, around="annotations"))
     batch = reader.read([1, 0])
     assert batch.labels == ("right", "left")
@@ -86,9 +82,7 @@ def test_fif_recordings_and_their_annotations_are_read(tmp_path, signal):
     raw = recording(signal)
     raw.set_annotations(mne.Annotations([1.0, 3.0], 0.0, ["a", "b"]))
     raw.save(tmp_path / "x_raw.fif", fmt="double", verbose="ERROR")
-    reader = sc.data.open(
-        tmp_path / "x_raw.fif", windows=sc.data.Windows(20, around="annotations", unit="samples")
-    )
+    reader = sc.data.open(tmp_path / "x_raw.fif", windows=sc.data.Windows(20, around="annotations", unit="samples"))
     batch = reader.read([0, 1])
     assert batch.labels == ("a", "b")
     np.testing.assert_allclose(batch.inputs[1], 1e-5 * signal[:, 290:310])
@@ -99,9 +93,7 @@ def test_annotations_of_a_cut_recording_stay_where_they_were(tmp_path, signal):
     raw.set_meas_date(0)
     raw.set_annotations(mne.Annotations([2.0], 0.0, ["a"], orig_time=raw.info["meas_date"]))
     raw.crop(1.0).save(tmp_path / "x_raw.fif", fmt="double", verbose="ERROR")
-    reader = sc.data.open(
-        tmp_path / "x_raw.fif", windows=sc.data.Windows(0.2, around="annotations")
-    )
+    reader = sc.data.open(tmp_path / "x_raw.fif", windows=sc.data.Windows(0.2, around="annotations"))
     np.testing.assert_allclose(reader.read([0]).inputs[0], 1e-5 * signal[:, 190:210])
 
 
@@ -200,8 +192,6 @@ def test_another_rate_or_other_channels_are_told_by_sample(tmp_path, signal, suf
     batch = reader.read(range(len(reader)))
     assert batch.numbers == (0,)
     assert "has 50 samples a second, but 100 are expected" in batch.failed[1]
-    assert (
-        suffix == ".wav" or "has channels C1, C0" in batch.failed[2] or "Fz, Pz" in batch.failed[2]
-    )
+    assert suffix == ".wav" or "has channels C1, C0" in batch.failed[2] or "Fz, Pz" in batch.failed[2]
     said = sc.data.open(tmp_path, layout=sc.Layout("batch channel time", 50))
     assert said.read(range(2)).numbers == (1,)

@@ -19,9 +19,16 @@ def write_units(folder, name, signal, units):
     """A WFDB record of the same voltages, or of others, in these units."""
     scale = np.array([[{"mV": 1, "uV": 1000, "V": 0.001}.get(each, 10)] for each in units])
     wfdb.wrsamp(
-        name, 100, list(units), ["I", "II"], (signal * scale).T, fmt=["16"] * 2,
-        adc_gain=(1000 / scale[:, 0]).tolist(), baseline=[0, 0], write_dir=str(folder),
-    )  # fmt: skip
+        name,
+        100,
+        list(units),
+        ["I", "II"],
+        (signal * scale).T,
+        fmt=["16"] * 2,
+        adc_gain=(1000 / scale[:, 0]).tolist(),
+        baseline=[0, 0],
+        write_dir=str(folder),
+    )
 
 
 @pytest.mark.parametrize("units", [("mV", "uV"), ("uV", "uV"), ("V", "mV")])
@@ -54,10 +61,17 @@ def write_edf_units(path, signal, units):
 @pytest.mark.parametrize(
     ("unit", "told", "factor"),
     [
-        (b"uV", "V", 1e-6), (b"\xb5V", "V", 1e-6), (b"UV", "V", 1e-6), (b"mV", "V", 1e-3), (b"nV", "V", 1e-9), (b"V", "V", 1),
-        (b"degC", "degC", 1), (b"%", "%", 1), (b"", None, 1),
+        (b"uV", "V", 1e-6),
+        (b"\xb5V", "V", 1e-6),
+        (b"UV", "V", 1e-6),
+        (b"mV", "V", 1e-3),
+        (b"nV", "V", 1e-9),
+        (b"V", "V", 1),
+        (b"degC", "degC", 1),
+        (b"%", "%", 1),
+        (b"", None, 1),
     ],
-)  # fmt: skip
+)
 def test_channels_of_an_edf_have_their_own_units(tmp_path, signal, suffix, unit, told, factor):
     write_edf_units(tmp_path / f"x{suffix}", signal, [unit, unit])
     batch = sc.data.open(tmp_path / f"x{suffix}").read([0])
@@ -126,7 +140,7 @@ def test_arrays_of_matlab_have_their_axes_as_matlab_shows_them(tmp_path):
     assert len(reader) == 5
     np.testing.assert_array_equal(batch.inputs, x[[4, 0, 1]])
     assert batch.labels == (4, 0, 1)
-    windows = sc.data.open(tmp_path / "x.mat", inputs="x", windows=10, layout="batch _ channel time")  # fmt: skip
+    windows = sc.data.open(tmp_path / "x.mat", inputs="x", windows=10, layout="batch _ channel time")
     np.testing.assert_array_equal(windows.read([2]).inputs[0], x[..., 20:30])
 
 
@@ -140,7 +154,7 @@ def test_a_picture_of_unknown_scale_is_told(tmp_path, kind):
 
 
 def test_a_volume_of_another_spacing_is_told(tmp_path):
-    for name, step, unit in (("a", 1, "mm"), ("b", 2, "mm"), ("c", 1, "meter"), ("d", 1.000001, "mm")):  # fmt: skip
+    for name, step, unit in (("a", 1, "mm"), ("b", 2, "mm"), ("c", 1, "meter"), ("d", 1.000001, "mm")):
         image = nibabel.Nifti1Image(np.ones((2, 3, 4), "float32"), np.diag([1, step, 1, 1]))
         image.header.set_xyzt_units(unit, "sec")
         image.to_filename(tmp_path / f"{name}.nii")
@@ -188,7 +202,7 @@ def test_a_sound_of_another_rate_is_told(tmp_path, signal):
 def test_channels_of_unequal_length_in_a_table_are_told(tmp_path):
     lists = [[[1.0, 2.0], [3.0]], [[1.0, 2.0], [3.0, 4.0]]]
     pq.write_table(pa.table({"x": lists}), tmp_path / "a.parquet")
-    pq.write_table(pa.table({"x": [[1.0], [1.0]], "y": [[1.0, 2.0], [3.0]]}), tmp_path / "b.parquet")  # fmt: skip
+    pq.write_table(pa.table({"x": [[1.0], [1.0]], "y": [[1.0, 2.0], [3.0]]}), tmp_path / "b.parquet")
     one = sc.data.open(tmp_path / "a.parquet").read([0, 1])
     two = sc.data.open(tmp_path / "b.parquet", inputs=["x", "y"]).read([0, 1])
     assert (one.numbers, two.numbers) == ((1,), (1,))

@@ -80,7 +80,7 @@ def test_halves_of_what_was_asked_are_kept():
     loader = Loader(size=2)
     reader = stream(loader, length=23)
     begun = loader.begun
-    for numbers in (range(8, 16), range(8, 12), range(8, 10), [8], [9], range(10, 12), range(12, 16)):  # fmt: skip
+    for numbers in (range(8, 16), range(8, 12), range(8, 10), [8], [9], range(10, 12), range(12, 16)):
         np.testing.assert_array_equal(reader.read(numbers).inputs, X[list(numbers)])
     assert loader.begun == begun
 
@@ -98,7 +98,7 @@ def test_a_stream_that_breaks_off_tells_so_for_all_that_follow():
     reader = sc.data.of(Loader(broken=10), length=23)
     batch = reader.read([8, 9, 10, 22])
     assert batch.numbers == (8, 9)
-    assert batch.failed[10] == batch.failed[22] == "the stream breaks off after 10 samples: the disk is gone"  # fmt: skip
+    assert batch.failed[10] == batch.failed[22] == "the stream breaks off after 10 samples: the disk is gone"
     assert reader.read([0]).numbers == (0,)
     with pytest.raises(sc.InputError, match="cannot be counted"):
         sc.data.of(Loader(broken=10))
@@ -107,7 +107,7 @@ def test_a_stream_that_breaks_off_tells_so_for_all_that_follow():
 
 
 def test_a_stream_that_is_shorter_than_said_tells_so_and_a_longer_one_is_cut():
-    assert sc.data.of(Loader(), length=30).read([22, 23]).failed == {23: "the stream ends after 23 samples"}  # fmt: skip
+    assert sc.data.of(Loader(), length=30).read([22, 23]).failed == {23: "the stream ends after 23 samples"}
     assert len(sc.data.of(Loader(), length=4)) == 4
 
 
@@ -137,11 +137,14 @@ def test_what_gives_other_samples_each_time_is_refused():
         (lambda: iter([((X, X), Y)]), "has 2 inputs"),
         (lambda: iter([(X, Y[:4])]), "4 labels or names for 23 samples"),
         (lambda: iter([np.arange(5)]), "samples first"),
-        (lambda: iter([{"ecg": X, "age": Y}]), "a dict of 'ecg', 'age'; say which of them are the inputs, as in inputs='ecg'"),
+        (
+            lambda: iter([{"ecg": X, "age": Y}]),
+            "a dict of 'ecg', 'age'; say which of them are the inputs, as in inputs='ecg'",
+        ),
         (lambda: iter([(np.array(["a", None], object), Y)]), "array of numbers"),
         (lambda: iter([]), "holds no samples"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_stream_of_batches_is_refused_in_a_sentence(given, said):
     with pytest.raises(sc.InputError, match=said) as error:
         sc.data.of(given)
@@ -159,11 +162,11 @@ def test_dicts_are_told_apart_by_their_keys():
     batch = sc.data.of(made, inputs="ecg", labels="rhythm", names="id").read([20, 2])
     np.testing.assert_array_equal(batch.inputs, X[[20, 2]])
     assert (batch.labels, batch.names) == ((2, 2), ("w20", "w2"))
-    batch = sc.data.of(lambda: (({"ecg": X, "age": Y}, Y) for _ in range(1)), inputs="ecg").read([4])  # fmt: skip
+    batch = sc.data.of(lambda: (({"ecg": X, "age": Y}, Y) for _ in range(1)), inputs="ecg").read([4])
     assert batch.labels == (1,)
     with pytest.raises(sc.InputError, match="say which of them are the labels"):
         sc.data.of(made, inputs="ecg", labels="class")
-    by_number = sc.data.of([{"ecg": x, "rhythm": y} for x, y in zip(X, Y, strict=True)], inputs="ecg", labels="rhythm")  # fmt: skip
+    by_number = sc.data.of([{"ecg": x, "rhythm": y} for x, y in zip(X, Y, strict=True)], inputs="ecg", labels="rhythm")
     assert by_number.read([5]).labels == (2,)
     assert "say which" in sc.data.of([{"ecg": X[0]}]).read([0]).failed[0]
 
@@ -190,7 +193,7 @@ def test_zero_and_one_are_classes_also_with_a_decimal_point():
     """Losses of two classes take them so."""
     two = (Y > 0).astype("float32")
     for given in (two, two[:, None]):
-        assert sc.data.of(lambda y=given: iter([(X, y)])).read(range(5)).labels == tuple(map(int, two[:5]))  # fmt: skip
+        assert sc.data.of(lambda y=given: iter([(X, y)])).read(range(5)).labels == tuple(map(int, two[:5]))
     assert sc.data.of([(X[0], 72.0), (X[1], np.float64(1))]).read([0, 1]).labels == (None, 1)
 
 

@@ -26,9 +26,7 @@ def path(request, tmp_path):
 
 def test_fixed_lists_are_rows(path):
     column = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), 12)
-    table = pa.table(
-        {"name": [f"n{each}" for each in range(10)], "ecg": column, "label": list(range(10))}
-    )
+    table = pa.table({"name": [f"n{each}" for each in range(10)], "ecg": column, "label": list(range(10))})
     reader = sc.data.open(write(table, path))
     batch = reader.read([9, 0, 4, 5])
     np.testing.assert_array_equal(batch.inputs, X[[9, 0, 4, 5]])
@@ -64,9 +62,7 @@ def test_several_columns_are_the_channels_of_one_sample(path):
 def test_an_empty_cell_fails_alone_and_a_missing_number_is_not_finite(path):
     rows = [each.tolist() for each in X]
     rows[2], rows[3][5] = None, None
-    batch = sc.data.open(
-        write(pa.table({"ecg": pa.array(rows, pa.list_(pa.float32()))}), path)
-    ).read(range(10))
+    batch = sc.data.open(write(pa.table({"ecg": pa.array(rows, pa.list_(pa.float32()))}), path)).read(range(10))
     assert set(batch.failed) == {2, 3}
     assert "empty" in batch.failed[2]
     assert "NaN" in batch.failed[3]

@@ -64,9 +64,7 @@ def data(tmp_path_factory):
     x = rng.normal(size=(70, 2, 40)).astype("float32")
     x[5] = np.nan
     x[21, 0, 0] = 200
-    np.savez(
-        folder / "windows.npz", x=x, y=rng.integers(0, 3, 70), name=[f"w{i}" for i in range(70)]
-    )
+    np.savez(folder / "windows.npz", x=x, y=rng.integers(0, 3, 70), name=[f"w{i}" for i in range(70)])
     np.save(folder / "site.npy", np.array(["a", "b"])[rng.integers(0, 2, 70)])
     (folder / "job_networks.py").write_text(NETWORKS)
     return folder
@@ -82,4 +80,4 @@ def sections(data):
         "layout": {"dims": "batch channel time", "sampling_rate": 10},
         "units": {"size": 16, "batch": 8},
         "folder": data,
-    }  # fmt: skip
+    }

@@ -47,7 +47,7 @@ def cut(dataset, layer, beats):
         places = (times * 10)[:, None] + SPAN
         inside = (places[:, 0] >= 0) & (places[:, -1] <= 39)
         maps = dataset[f"maps_{layer}"].values[row].astype(float)
-        own = [[[np.interp(at, centres, line) for line in target] for target in maps] for at in places[inside]]  # fmt: skip
+        own = [[[np.interp(at, centres, line) for line in target] for target in maps] for at in places[inside]]
         yield np.reshape(own, (-1, *maps.shape[:2], len(SPAN))), int((~inside).sum())
 
 
@@ -114,7 +114,7 @@ def test_a_unit_adds_what_its_own_maps_say(store, asked, tmp_path):
 
 
 def test_without_events_nothing_is_kept_of_them(sections, tmp_path):
-    sc.Job(**{**sections, "units": {"size": 64, "batch": 32}}, output=str(tmp_path / "m.zarr")).run()  # fmt: skip
+    sc.Job(**{**sections, "units": {"size": 64, "batch": 32}}, output=str(tmp_path / "m.zarr")).run()
     assert not [name for name in summary(tmp_path / "m.zarr").variables if "around" in name]
 
 
@@ -163,7 +163,7 @@ def test_events_that_are_none_are_told_in_a_sentence(events, said, asked, tmp_pa
         ({"aggregates": {"events": "beats.npz", "after": 9}}, "aggregates.before, aggregates.after: .* 2 to 40"),
         ({"layout": {"dims": "batch channel position"}}, "no positions along time"),
     ],
-)  # fmt: skip
+)
 def test_cuts_that_cannot_be_made_are_told_before_anything_is(change, said, asked, tmp_path):
     with pytest.raises(sc.JobError, match=said):
         sc.Job(**{**asked, **change}, output=str(tmp_path / "m.zarr")).run()

@@ -39,7 +39,7 @@ def cut(path, left=-60):
 def rows(folder, save):
     """Files of two samples each: a good one, a torn one, one of NaN, one of other channels, another good one."""
     good = np.stack([SIGNAL, SIGNAL]).astype("float32")
-    for name, values in (("a", good), ("b", good), ("c", good * np.nan), ("d", good[:, :1]), ("e", good)):  # fmt: skip
+    for name, values in (("a", good), ("b", good), ("c", good * np.nan), ("d", good[:, :1]), ("e", good)):
         save(folder / name, values)
     return {3: "NaN", 4: "NaN", 5: "its shape is (1, 400), and (2, 400) is expected", 6: "shape"}
 
@@ -51,7 +51,12 @@ def numpy_files(folder):
 
 
 def zarr_arrays(folder):
-    failed = rows(folder, lambda path, values: zarr.create_array(path.with_suffix(".zarr"), data=values, chunks=values.shape, dimension_names=("sample", "channel", "time")))  # fmt: skip
+    failed = rows(
+        folder,
+        lambda path, values: zarr.create_array(
+            path.with_suffix(".zarr"), data=values, chunks=values.shape, dimension_names=("sample", "channel", "time")
+        ),
+    )
     (folder / "b.zarr/zarr.json").write_text("{")
     return {2: "b.zarr", **failed}
 
@@ -67,7 +72,9 @@ def hdf5_files(folder):
 
 
 def tables(folder):
-    failed = rows(folder, lambda path, values: pq.write_table(pa.table({"x": values.tolist()}), path.with_suffix(".parquet")))  # fmt: skip
+    failed = rows(
+        folder, lambda path, values: pq.write_table(pa.table({"x": values.tolist()}), path.with_suffix(".parquet"))
+    )
     cut(folder / "b.parquet")
     lists = [SIGNAL.tolist(), SIGNAL[:, :300].tolist()]  # of another length
     pq.write_table(pa.table({"x": lists}), folder / "e.parquet")
@@ -95,14 +102,17 @@ def wfdb_records(folder):
 
 
 def edf_recordings(folder):
-    failed = records(folder, lambda name, signal, rate: write_edf(folder / f"{name}.edf", 100 * signal, ["Fz", "Cz"][: len(signal)], rate))  # fmt: skip
+    failed = records(
+        folder,
+        lambda name, signal, rate: write_edf(folder / f"{name}.edf", 100 * signal, ["Fz", "Cz"][: len(signal)], rate),
+    )
     (folder / "c.edf").write_text("nothing of this kind")
     cut(folder / "b.edf")
     return failed | {2: "c.edf"}
 
 
 def sounds(folder):
-    failed = records(folder, lambda name, signal, rate: write_wav(folder / f"{name}.wav", signal / 4, rate))  # fmt: skip
+    failed = records(folder, lambda name, signal, rate: write_wav(folder / f"{name}.wav", signal / 4, rate))
     write_wav(folder / "c.wav", SIGNAL * np.nan)
     cut(folder / "b.wav")
     return failed | {2: "NaN"}
@@ -132,15 +142,30 @@ def pictures(folder):
 
 def volumes(folder):
     values = np.random.default_rng(0).normal(size=(8, 9, 10)).astype("float32")
-    for name, array, step in (("a", values, 1), ("b", values, 1), ("c", values * np.nan, 1), ("d", values, 2), ("f", values, 1)):  # fmt: skip
-        nibabel.Nifti1Image(array, np.diag([step, step, step, 1])).to_filename(
-            folder / f"{name}.nii"
-        )
+    for name, array, step in (
+        ("a", values, 1),
+        ("b", values, 1),
+        ("c", values * np.nan, 1),
+        ("d", values, 2),
+        ("f", values, 1),
+    ):
+        nibabel.Nifti1Image(array, np.diag([step, step, step, 1])).to_filename(folder / f"{name}.nii")
     cut(folder / "b.nii", 400)
     return {1: "b.nii", 2: "NaN", 3: "step of 2"}
 
 
-KINDS = [numpy_files, zarr_arrays, hdf5_files, tables, wfdb_records, edf_recordings, sounds, csv_files, pictures, volumes]  # fmt: skip
+KINDS = [
+    numpy_files,
+    zarr_arrays,
+    hdf5_files,
+    tables,
+    wfdb_records,
+    edf_recordings,
+    sounds,
+    csv_files,
+    pictures,
+    volumes,
+]
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda each: each.__name__)
@@ -150,9 +175,16 @@ def test_bad_files_among_good_ones_are_recorded_and_the_job_goes_on(make, tmp_pa
     bad = make(tmp_path / "data")
     axes = {"pictures": "height width", "volumes": "depth height width"}.get(make.__name__, "time")
     job = sc.Job(
-        data="data", model={"build": "bad_files_networks:build", "arguments": {"axes": len(axes.split()), "channels": {"pictures": 3, "volumes": 1}.get(make.__name__, 2)}},
-        layout={"dims": f"batch channel {axes}"}, units={"size": 8, "batch": 4}, output="maps.zarr", folder=tmp_path,
-    )  # fmt: skip
+        data="data",
+        model={
+            "build": "bad_files_networks:build",
+            "arguments": {"axes": len(axes.split()), "channels": {"pictures": 3, "volumes": 1}.get(make.__name__, 2)},
+        },
+        layout={"dims": f"batch channel {axes}"},
+        units={"size": 8, "batch": 4},
+        output="maps.zarr",
+        folder=tmp_path,
+    )
     exp = job.run()
     told = zarr.open_group(tmp_path / "maps.zarr", mode="r")["failed"][...]
     assert set(np.flatnonzero(told != "")) == set(bad), told
@@ -174,13 +206,24 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torn")
     np.save(folder / "x.npy", np.random.default_rng(0).normal(size=(10, 2, 60)).astype("f4"))
     (folder / "bad_files_networks.py").write_text(NETWORKS)
-    job = sc.Job(data="x.npy", model="bad_files_networks:build", layout={"dims": "batch channel time"}, units={"size": 4, "batch": 2}, output="maps.zarr", folder=folder)  # fmt: skip
+    job = sc.Job(
+        data="x.npy",
+        model="bad_files_networks:build",
+        layout={"dims": "batch channel time"},
+        units={"size": 4, "batch": 2},
+        output="maps.zarr",
+        folder=folder,
+    )
     job.run()
     return job
 
 
 def contents(place):
-    return {name: np.asarray(each[...]) for name, each in zarr.open_group(place, mode="r").members(max_depth=None) if isinstance(each, zarr.Array)}  # fmt: skip
+    return {
+        name: np.asarray(each[...])
+        for name, each in zarr.open_group(place, mode="r").members(max_depth=None)
+        if isinstance(each, zarr.Array)
+    }
 
 
 def test_what_a_power_cut_left_torn_is_done_again_and_gives_the_same_bits(done):
@@ -223,13 +266,16 @@ def test_a_torn_map_is_told_by_its_file(done, tmp_path):
 
 
 def job_on(folder, data, **layout):
-    return sc.Job(data=data, model="bad_files_networks:build", output="maps.zarr", layout=layout, folder=folder)  # fmt: skip
+    return sc.Job(data=data, model="bad_files_networks:build", output="maps.zarr", layout=layout, folder=folder)
 
 
 def test_a_rate_of_the_job_does_not_override_that_of_the_files(tmp_path):
     for name, rate in (("a", 100), ("b", 50)):
         write_wav(tmp_path / f"{name}.wav", SIGNAL / 4, rate)
-    one, other = reader_of(job_on(tmp_path, "*.wav", sampling_rate=100)), reader_of(job_on(tmp_path, "*.wav", sampling_rate=50))  # fmt: skip
+    one, other = (
+        reader_of(job_on(tmp_path, "*.wav", sampling_rate=100)),
+        reader_of(job_on(tmp_path, "*.wav", sampling_rate=50)),
+    )
     assert (one.read([0, 1]).numbers, other.read([0, 1]).numbers) == ((0,), (1,))
     assert "has 100 samples a second, but 50 are expected" in other.read([0]).failed[0]
     assert one.fingerprint != other.fingerprint
@@ -241,7 +287,10 @@ def test_a_rate_of_the_job_does_not_override_that_of_the_files(tmp_path):
 
 def test_units_and_channels_of_the_job_do_not_override_those_of_the_files(tmp_path):
     write_wfdb(tmp_path, "a", SIGNAL)
-    for layout, said in (({"units": "uV"}, "is in mV, but uV is expected"), ({"channel_names": ["C1", "C0"]}, "has channels C0, C1, but C1, C0 are expected")):  # fmt: skip
+    for layout, said in (
+        ({"units": "uV"}, "is in mV, but uV is expected"),
+        ({"channel_names": ["C1", "C0"]}, "has channels C0, C1, but C1, C0 are expected"),
+    ):
         assert said in reader_of(job_on(tmp_path, "a.hea", **layout)).read([0]).failed[0]
 
 
@@ -262,4 +311,4 @@ def test_axes_come_in_the_order_that_the_job_says(tmp_path):
 def test_labels_of_a_file_may_have_a_decimal_point(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((3, 2, 9)))
     np.save(tmp_path / "y.npy", np.array([1.0, 0.0, 2.0]))
-    assert reader_of(job_on(tmp_path, {"path": "x.npy", "labels": "y.npy"})).read([0, 2]).labels == (1, 2)  # fmt: skip
+    assert reader_of(job_on(tmp_path, {"path": "x.npy", "labels": "y.npy"})).read([0, 2]).labels == (1, 2)

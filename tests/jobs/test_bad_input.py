@@ -34,9 +34,7 @@ def job_file(data, tmp_path_factory):
     """A job that would run, in a folder with all that can be wrong."""
     folder = tmp_path_factory.mktemp("bad")
     rng = np.random.default_rng(3)
-    np.savez(
-        folder / "windows.npz", x=rng.normal(size=(12, 2, 40)).astype("f4"), y=np.arange(12) % 3
-    )
+    np.savez(folder / "windows.npz", x=rng.normal(size=(12, 2, 40)).astype("f4"), y=np.arange(12) % 3)
     np.savez(folder / "no_samples.npz", x=np.ones((0, 2, 40)), y=[])
     np.save(folder / "short.npy", np.arange(3))
     np.save(folder / "words.npy", np.array(["a"] * 12))
@@ -91,9 +89,7 @@ def each(table):
 
 
 @pytest.mark.parametrize(("field", "value", "said"), each(WRONG) + each(WRONG_IN_A_PROCESS))
-def test_a_wrong_field_ends_with_two_and_one_sentence_and_leaves_nothing(
-    field, value, said, job_file, capfd
-):
+def test_a_wrong_field_ends_with_two_and_one_sentence_and_leaves_nothing(field, value, said, job_file, capfd):
     before = lying(job_file.parent)
     told = refused("run", job_file, "--set", f"{field}={value}")
     assert any(words in told for words in said.split("|")), told
@@ -103,11 +99,13 @@ def test_a_wrong_field_ends_with_two_and_one_sentence_and_leaves_nothing(
 
 @pytest.mark.parametrize("section", [each for each in sc.Job.model_fields if each != "data"])
 def test_a_name_that_no_section_has_is_refused(section, job_file):
-    assert f"{section}.colour: nothing of that name is known" in refused("run", job_file, "--set", f"{section}.colour=3")  # fmt: skip
+    assert f"{section}.colour: nothing of that name is known" in refused(
+        "run", job_file, "--set", f"{section}.colour=3"
+    )
 
 
 def test_what_is_no_option_of_the_data_is_refused(job_file):
-    assert "'colour' is no option of numpy files" in refused("run", job_file, "--set", "data.colour=3")  # fmt: skip
+    assert "'colour' is no option of numpy files" in refused("run", job_file, "--set", "data.colour=3")
 
 
 @pytest.mark.parametrize("section", sc.Job.model_fields)
@@ -129,14 +127,23 @@ def test_a_section_that_is_missing_is_told(what, tmp_path):
 @pytest.mark.parametrize(
     ("package", "name", "extra"),
     [
-        ("h5py", "x.h5", "data"), ("pyarrow", "x.parquet", "data"), ("wfdb", "x.hea", "data"), ("mne", "x.edf", "data"), ("soundfile", "x.wav", "data"),
-        ("pandas", "x.csv", "data"), ("PIL.Image", "x.png", "data"), ("nibabel", "x.nii", "data"), ("imageio_ffmpeg", "x.mp4", "data"),
+        ("h5py", "x.h5", "data"),
+        ("pyarrow", "x.parquet", "data"),
+        ("wfdb", "x.hea", "data"),
+        ("mne", "x.edf", "data"),
+        ("soundfile", "x.wav", "data"),
+        ("pandas", "x.csv", "data"),
+        ("PIL.Image", "x.png", "data"),
+        ("nibabel", "x.nii", "data"),
+        ("imageio_ffmpeg", "x.mp4", "data"),
     ],
-)  # fmt: skip
-def test_what_is_not_installed_is_told_with_the_line_that_brings_it(package, name, extra, job_file, tmp_path, monkeypatch):  # fmt: skip
+)
+def test_what_is_not_installed_is_told_with_the_line_that_brings_it(
+    package, name, extra, job_file, tmp_path, monkeypatch
+):
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / name).write_bytes(b"something")
-    (tmp_path / "job.toml").write_text(JOB.replace('"windows.npz", inputs = "x", labels = "y"', f'"{name}"'))  # fmt: skip
+    (tmp_path / "job.toml").write_text(JOB.replace('"windows.npz", inputs = "x", labels = "y"', f'"{name}"'))
     assert f"pip install 'signalcam[{extra}]'" in refused("run", tmp_path / "job.toml")
     assert lying(tmp_path) == [tmp_path / "job.toml", tmp_path / name]
 
@@ -209,8 +216,14 @@ def future(place):
     (place / "zarr.json").write_text('{"attributes": {"signalcam": 99, "job": {}}}')
 
 
-@pytest.mark.parametrize("make", [nothing, empty, a_file, torn, another, listed, strange, hollow, future], ids=lambda each: each.__name__)  # fmt: skip
-@pytest.mark.parametrize("words", [["status"], ["status", "--json"], ["report"], ["evaluate", "--model", "a:b"], ["view", "--no-open"]], ids="_".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "make", [nothing, empty, a_file, torn, another, listed, strange, hollow, future], ids=lambda each: each.__name__
+)
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["status", "--json"], ["report"], ["evaluate", "--model", "a:b"], ["view", "--no-open"]],
+    ids="_".join,
+)
 def test_what_is_no_store_is_told_by_every_command(make, words, tmp_path):
     make(tmp_path / "maps.zarr")
     before = lying(tmp_path)

@@ -70,9 +70,14 @@ def sources(data):
 
 def job(data, place, engine=None, **more):
     return sc.Job(
-        data=more, model="job_networks:picky", output=str(place), units={"size": 16, "batch": 8},
-        layout={"dims": "batch channel time"}, engine=engine or {}, folder=data,
-    )  # fmt: skip
+        data=more,
+        model="job_networks:picky",
+        output=str(place),
+        units={"size": 16, "batch": 8},
+        layout={"dims": "batch channel time"},
+        engine=engine or {},
+        folder=data,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +98,14 @@ def opened(sources, tmp_path_factory):
         ({"build": "job_sources:opened"}, {}),
     ],
 )
-def test_what_a_function_returns_is_explained_as_the_file_is(asked, engine, sources, opened, tmp_path):  # fmt: skip
+def test_what_a_function_returns_is_explained_as_the_file_is(asked, engine, sources, opened, tmp_path):
     place = tmp_path / "maps.zarr"
     exp = job(sources, place, engine, **asked).run()
     kept = xr.open_zarr(place).load()
     np.testing.assert_array_equal(kept.maps_0, opened.maps_0)
     np.testing.assert_array_equal(kept.label, opened.label)
     assert [number for number, why in enumerate(kept.failed.values) if why] == BAD
-    np.testing.assert_array_equal(exp.input[[20, 3]], np.load(sources / "windows.npz")["x"][[20, 3]])  # fmt: skip
+    np.testing.assert_array_equal(exp.input[[20, 3]], np.load(sources / "windows.npz")["x"][[20, 3]])
     assert np.isnan(sc.load(place).input).all()  # a store alone has no code run
 
 
@@ -125,8 +130,8 @@ def test_arguments_go_to_the_function_and_belong_to_the_job(sources, tmp_path):
         ({"build": "job_sources:loader", "colour": 3}, "See what signalcam.data.of takes"),
         ({"build": "job_sources:opened", "length": 3}, "returns a reader, which takes no 'length'"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_built_is_told_in_one_sentence_and_leaves_nothing(asked, said, sources, tmp_path):  # fmt: skip
+)
+def test_what_cannot_be_built_is_told_in_one_sentence_and_leaves_nothing(asked, said, sources, tmp_path):
     with pytest.raises(sc.CamError, match=re.escape(said)):
         job(sources, tmp_path / "maps.zarr", **asked).run()
     assert list(tmp_path.iterdir()) == []
@@ -183,7 +188,9 @@ def test_what_would_be_lost_is_told_by_sample(whole):
     worker = Worker(job(whole, "unused", path="large.npy", dtype="float32"))
     batch = worker.reader.read(range(10))
     assert len(batch) == 9
-    assert batch.failed == {3: "it holds values up to 1e+39, which are too large for data.dtype = 'float32'. Choose a wider one."}  # fmt: skip
+    assert batch.failed == {
+        3: "it holds values up to 1e+39, which are too large for data.dtype = 'float32'. Choose a wider one."
+    }
     with pytest.raises(sc.JobError, match="complex128 values"):
         job(whole, whole / "maps.zarr", path="complex.npy", dtype="float32").run()
 

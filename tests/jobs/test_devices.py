@@ -40,13 +40,9 @@ def test_a_job_under_autocast_gives_what_explain_gives_under_it(sections, data, 
     job = sc.Job(**sections, output="unused")
     x = np.load(data / "windows.npz")["x"][:5]  # the sixth is not finite
     with torch.autocast("cpu", torch.bfloat16):
-        wanted = sc.explain(
-            loading.network(job), x, **ONE | {"target": 1}, layout="batch channel time"
-        )
+        wanted = sc.explain(loading.network(job), x, **ONE | {"target": 1}, layout="batch channel time")
     assert not torch.is_autocast_enabled("cpu")
-    assert (
-        apart(exp.scores[:5], wanted.scores) < 0.02
-    )  # batches of another size may be rounded otherwise
+    assert apart(exp.scores[:5], wanted.scores) < 0.02  # batches of another size may be rounded otherwise
     assert 1e-5 < apart(exp.scores[:5], plain.scores[:5]) < 0.1
     assert apart(exp.maps.values[:5], wanted.maps.values) < 0.05
 
@@ -63,7 +59,7 @@ def test_autocast_is_part_of_what_a_job_is(sections, tmp_path):
 @on_gpu
 @pytest.mark.parametrize("processes", [1, 3])
 @pytest.mark.parametrize("metrics", [(), ("deletion",)], ids=["bare", "scored"])
-def test_a_job_on_a_gpu_gives_what_one_on_the_processor_gives(sections, plain, tmp_path, processes, metrics):  # fmt: skip
+def test_a_job_on_a_gpu_gives_what_one_on_the_processor_gives(sections, plain, tmp_path, processes, metrics):
     exp = run(sections, tmp_path / "maps.zarr", metrics, processes, device="cuda")
     assert apart(exp.scores, plain.scores) < 1e-2
     assert [bool(each) for each in exp.failed] == [bool(each) for each in plain.failed]

@@ -128,7 +128,7 @@ def test_the_last_units_are_not_hoarded():
 
 
 def test_what_a_dead_worker_held_is_done_by_another():
-    found, hands, _ = work(units=9, fate=lambda unit, time: "dead" if unit == 0 and time < 3 else "done")  # fmt: skip
+    found, hands, _ = work(units=9, fate=lambda unit, time: "dead" if unit == 0 and time < 3 else "done")
     assert sorted(found) == [(unit, 0) for unit in range(9)]
     assert len(hands.hired) == 4
     assert hands.begun.count(0) == 3
@@ -144,21 +144,23 @@ def test_what_was_committed_before_its_worker_died_is_not_done_again():
 def test_a_unit_is_given_up_after_three_kills_and_only_what_killed():
     found, hands, store = work(units=9, fate=lambda unit, time: "dead" if unit == 4 else "done")
     assert sorted(found) == [(unit, QUARANTINED if unit == 4 else 0) for unit in range(9)]
-    assert (
-        hands.begun.count(4) == 4
-    )  # once beside another, which may have been at fault; then alone
+    assert hands.begun.count(4) == 4  # once beside another, which may have been at fault; then alone
     assert set(store.rows[4]["failed"]) == {"its unit ended the process 3 times"}
 
 
 def test_a_worker_that_hangs_is_replaced_and_its_unit_given_up_in_the_end(monkeypatch):
-    found, hands, store = work(fate=lambda unit, time: "silent" if unit == 2 else "done", monkeypatch=monkeypatch, timeout=10)  # fmt: skip
+    found, hands, store = work(
+        fate=lambda unit, time: "silent" if unit == 2 else "done", monkeypatch=monkeypatch, timeout=10
+    )
     assert sorted(found) == [(unit, QUARANTINED if unit == 2 else 0) for unit in range(6)]
     assert hands.now >= 30
     assert set(store.rows[2]["failed"]) == {"its unit took longer than engine.timeout 3 times"}
 
 
 def test_a_unit_that_hangs_once_is_done_after_all(monkeypatch):
-    found, hands, _ = work(fate=lambda unit, time: "silent" if unit == 2 and time < 2 else "done", monkeypatch=monkeypatch, timeout=10)  # fmt: skip
+    found, hands, _ = work(
+        fate=lambda unit, time: "silent" if unit == 2 and time < 2 else "done", monkeypatch=monkeypatch, timeout=10
+    )
     assert sorted(found) == [(unit, 0) for unit in range(6)]
     assert hands.now == 10
 
@@ -210,11 +212,22 @@ def test_workers_that_die_at_birth_now_and_then_are_replaced():
         ({"RANK": "1", "WORLD_SIZE": "4", "SLURM_PROCID": "9"}, Rank(1, 4)),
         ({"SLURM_PROCID": "2", "SLURM_NTASKS": "3"}, Rank(2, 3)),
         ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}, Rank(3, 8)),
-        ({"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_STEP": "2"}, Rank(2, 3)),
+        (
+            {
+                "SLURM_ARRAY_TASK_ID": "5",
+                "SLURM_ARRAY_TASK_COUNT": "3",
+                "SLURM_ARRAY_TASK_MIN": "1",
+                "SLURM_ARRAY_TASK_STEP": "2",
+            },
+            Rank(2, 3),
+        ),
         ({"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "1", "SLURM_ARRAY_TASK_MIN": "7"}, Rank(0, 1)),
-        ({"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_PROCID": "1", "SLURM_NTASKS": "4"}, Rank(5, 8)),
+        (
+            {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_PROCID": "1", "SLURM_NTASKS": "4"},
+            Rank(5, 8),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_rank_is_told_by_torchrun_or_slurm(environ, found):
     assert Rank.told(environ) == found
 
@@ -314,11 +327,14 @@ def words(job_file, place, name, *more):
 
 
 def start(asked, **environ):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RAY_"))}  # fmt: skip
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RAY_"))}
     return subprocess.Popen(  # noqa: S603 - this very program
-        [*SIGNALCAM, *asked], env={**clean, "PYTHONPATH": SOURCE, **environ},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [*SIGNALCAM, *asked],
+        env={**clean, "PYTHONPATH": SOURCE, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def ended(run):
@@ -338,9 +354,13 @@ def whole(job_file, tmp_path_factory):
 
 def same(one, two):
     arrays = [
-        {name: np.asarray(each[...]) for name, each in zarr.open_group(place, mode="r").members(max_depth=None) if isinstance(each, zarr.Array)}
+        {
+            name: np.asarray(each[...])
+            for name, each in zarr.open_group(place, mode="r").members(max_depth=None)
+            if isinstance(each, zarr.Array)
+        }
         for place in (one, two)
-    ]  # fmt: skip
+    ]
     assert set(arrays[0]) == set(arrays[1])
     assert any(name.startswith("summary/") for name in arrays[0])
     for name, values in arrays[0].items():
@@ -350,7 +370,7 @@ def same(one, two):
 
 def test_two_ranks_side_by_side_give_the_same_bits(job_file, whole, tmp_path):
     place = tmp_path / "maps.zarr"
-    runs = [start(words(job_file, place, "rank"), RANK=str(number), WORLD_SIZE="2") for number in (1, 0)]  # fmt: skip
+    runs = [start(words(job_file, place, "rank"), RANK=str(number), WORLD_SIZE="2") for number in (1, 0)]
     for run in runs:
         code, _, said = ended(run)
         assert code == 0, said
@@ -360,12 +380,12 @@ def test_two_ranks_side_by_side_give_the_same_bits(job_file, whole, tmp_path):
 
 def test_a_run_goes_on_with_another_engine(job_file, whole, tmp_path):
     place = tmp_path / "maps.zarr"
-    first = start(words(job_file, place, "rank"), SLURM_ARRAY_TASK_ID="0", SLURM_ARRAY_TASK_COUNT="3")  # fmt: skip
+    first = start(words(job_file, place, "rank"), SLURM_ARRAY_TASK_ID="0", SLURM_ARRAY_TASK_COUNT="3")
     code, out, said = ended(first)
     assert code == 0, said
     assert "24 of 70 samples done" in out
     assert not (place / "summary").exists()
-    begun = {unit: file.stat().st_mtime_ns for unit, file in Archive.open(place).committed().items()}  # fmt: skip
+    begun = {unit: file.stat().st_mtime_ns for unit, file in Archive.open(place).committed().items()}
     assert sorted(begun) == [0, 3, 6]
     code, out, said = ended(start(words(job_file, place, "local", "processes=2")))
     assert code == 0, said
@@ -375,9 +395,13 @@ def test_a_run_goes_on_with_another_engine(job_file, whole, tmp_path):
 
 
 def test_a_process_that_hangs_on_a_unit_is_replaced(sections, tmp_path):
-    model = {"build": "job_networks:hanging", "arguments": {"once": str(tmp_path / "hung")}, "class_names": ("N", "V", "F")}  # fmt: skip
+    model = {
+        "build": "job_networks:hanging",
+        "arguments": {"once": str(tmp_path / "hung")},
+        "class_names": ("N", "V", "F"),
+    }
     output = str(tmp_path / "maps.zarr")
-    job, log = sc.Job(**{**sections, "model": model}, output=output, engine={"timeout": 20}), tmp_path / "run.jsonl"  # fmt: skip
+    job, log = sc.Job(**{**sections, "model": model}, output=output, engine={"timeout": 20}), tmp_path / "run.jsonl"
     job.run(log=log)
     assert (tmp_path / "hung").exists()
     assert (status(output).done, status(output).failed) == (70, 1)
@@ -403,9 +427,15 @@ def test_a_node_must_have_room_for_one_worker():
 
 def loopback(*words, **how):
     return subprocess.run(  # noqa: S603 - this very program
-        [sys.executable, "-m", "benchmarks.loopback", *words], cwd=ROOT, env={**os.environ, "PYTHONPATH": SOURCE},
-        capture_output=True, text=True, timeout=LONG, check=False, **how,
-    )  # fmt: skip
+        [sys.executable, "-m", "benchmarks.loopback", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+        **how,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -453,7 +483,9 @@ def told(ran):
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-def test_a_cluster_goes_on_with_what_a_rank_began_and_lets_in_only_who_has_its_token(on_loopback, job_file, whole, tmp_path):  # fmt: skip
+def test_a_cluster_goes_on_with_what_a_rank_began_and_lets_in_only_who_has_its_token(
+    on_loopback, job_file, whole, tmp_path
+):
     place, bad = tmp_path / "maps.zarr", tmp_path / "token"
     bad.write_text("0" * 64)
     ray = words(job_file, place, "ray", "address=127.0.0.1:6379", "processes=2")
@@ -464,9 +496,12 @@ def test_a_cluster_goes_on_with_what_a_rank_began_and_lets_in_only_who_has_its_t
         ([*ray, "--set", "engine.address=auto"], {"RAY_ADDRESS": "127.0.0.1:6379", "HOME": None}),
     ]
     asked = json.dumps([([*SIGNALCAM, *said], environ) for said, environ in each])
-    began, stranger, greedy, done = told(on_loopback("--cluster", sys.executable, "-c", EACH, asked))  # fmt: skip
+    began, stranger, greedy, done = told(on_loopback("--cluster", sys.executable, "-c", EACH, asked))
     assert began[0] == 0, began
-    for refused, said in ((stranger, "Give it the cluster's token"), (greedy, "no node of Ray has engine.cpus = 1 and engine.gpus = 1")):  # fmt: skip
+    for refused, said in (
+        (stranger, "Give it the cluster's token"),
+        (greedy, "no node of Ray has engine.cpus = 1 and engine.gpus = 1"),
+    ):
         assert refused[0] == 2, refused
         assert said in refused[2]
         assert len(refused[2].strip().splitlines()) == 1, refused[2]
@@ -475,7 +510,7 @@ def test_a_cluster_goes_on_with_what_a_rank_began_and_lets_in_only_who_has_its_t
     same(whole, place)
 
 
-def test_a_ray_of_its_own_is_started_and_ends_and_nothing_answers_elsewhere(on_loopback, job_file, whole, tmp_path):  # fmt: skip
+def test_a_ray_of_its_own_is_started_and_ends_and_nothing_answers_elsewhere(on_loopback, job_file, whole, tmp_path):
     place = tmp_path / "maps.zarr"
     log, against = tmp_path / "run.jsonl", tmp_path / "against.zarr"
     (job_file.parent / "against_all.py").write_text(
@@ -490,13 +525,11 @@ def test_a_ray_of_its_own_is_started_and_ends_and_nothing_answers_elsewhere(on_l
         words(job_file, place, "ray", "address=auto"),
         words(job_file, place, "ray"),
         [*words(job_file, against, "ray"), "--set", "model.build=against_all:build", "--log", str(log)],
-    ]  # fmt: skip
+    ]
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as short:  # paths of sockets must be
         asked = [([*SIGNALCAM, *said], {"RAY_TMPDIR": short}) for said in each]
         asked += [([sys.executable, "-c", LEFT], {})]
-        nobody, none, done, warned, left = told(
-            on_loopback(sys.executable, "-c", EACH, json.dumps(asked))
-        )
+        nobody, none, done, warned, left = told(on_loopback(sys.executable, "-c", EACH, json.dumps(asked)))
     assert left[:2] == [0, "none\n"], left
     for refused, said in ((nobody, "no Ray answers at 127.0.0.1:6399"), (none, "no Ray is found")):
         assert refused[0] == 2, refused
@@ -516,7 +549,12 @@ def test_a_ray_of_its_own_is_started_and_ends_and_nothing_answers_elsewhere(on_l
 def test_kills_of_workers_drivers_and_nodes_change_no_bit(on_loopback):
     found = subprocess.run(
         [sys.executable, "-m", "benchmarks.faults", "--kills", "3", "--seed", "9", "--engine", "ray"],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": SOURCE}, capture_output=True, text=True, timeout=LONG, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "arrays that differ: none; processes left: none" in found.stdout

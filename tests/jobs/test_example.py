@@ -13,8 +13,12 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "heartbeats_job.py"
 def test_the_mean_map_of_ventricular_beats_lies_on_the_beat(tmp_path):
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, EXAMPLE, "--to", tmp_path],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     said = re.search(r"strongest at (\S+) s, the beat at 1 s", done.stdout)
     assert said, done.stdout

@@ -33,12 +33,9 @@ def arrays(path):
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         shapes = {field.name: json.loads(field.metadata[b"shape"]) for field in table.schema}
-        return {
-            name: np.asarray(table[name].to_pylist()).reshape(len(table), *shape)
-            for name, shape in shapes.items()
-        }
+        return {name: np.asarray(table[name].to_pylist()).reshape(len(table), *shape) for name, shape in shapes.items()}
     with h5py.File(path) as file:
-        return {name: each.asstr()[()] if each.dtype.kind == "O" else each[()] for name, each in file.items()}  # fmt: skip
+        return {name: each.asstr()[()] if each.dtype.kind == "O" else each[()] for name, each in file.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,11 +44,11 @@ def test_a_file_holds_what_the_store_does(store, tmp_path, kind):
     exp.export(tmp_path / f"maps.{kind}")
     found = arrays(tmp_path / f"maps.{kind}")
     for number, layer in enumerate(exp.layers):
-        np.testing.assert_array_equal(found[f"maps_{number}"].astype("f4"), np.asarray(layer.values))  # fmt: skip
+        np.testing.assert_array_equal(found[f"maps_{number}"].astype("f4"), np.asarray(layer.values))
         assert np.isnan(found[f"maps_{number}"][BAD]).all()
     assert np.isfinite(np.delete(found["maps_0"], BAD, axis=0)).all()
     pairs = {"score": exp.scores, "logit": exp.logits, "probability": exp.probabilities}
-    pairs |= {"label": exp.true_classes, "predicted": exp.classes, "target_class": exp.target_classes}  # fmt: skip
+    pairs |= {"label": exp.true_classes, "predicted": exp.classes, "target_class": exp.target_classes}
     for name, wanted in pairs.items():
         np.testing.assert_array_equal(found[name].astype(wanted.dtype), wanted)
     assert found["sample"].tolist() == list(exp.sample_names)
@@ -64,7 +61,7 @@ def test_a_saved_result_and_one_in_memory_are_written_alike(tmp_path, kind):
     exp = make()
     exp.save(tmp_path / "maps.zarr")
     exp.export(tmp_path / f"memory.{kind}")
-    done = CliRunner().invoke(app, ["export", str(tmp_path / "maps.zarr"), "--to", str(tmp_path / f"saved.{kind}")])  # fmt: skip
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "maps.zarr"), "--to", str(tmp_path / f"saved.{kind}")])
     assert done.exit_code == 0, done.output
     one, two = arrays(tmp_path / f"memory.{kind}"), arrays(tmp_path / f"saved.{kind}")
     assert set(one) == set(two)
@@ -98,7 +95,7 @@ def test_axes_of_other_files_are_told_beside(store, tmp_path, kind):
     else:
         schema = pq.read_schema(tmp_path / "maps.parquet")
         about = json.loads(schema.metadata[b"signalcam"])
-        assert json.loads(schema.field("maps_0").metadata[b"dims"]) == ["sample", "target", "method", "time_0"]  # fmt: skip
+        assert json.loads(schema.field("maps_0").metadata[b"dims"]) == ["sample", "target", "method", "time_0"]
         assert schema.field("maps_0").type.list_size == np.prod(exp.layers[0].values.shape[1:])
     assert about["arrays"]["maps_1"]["layer"] == "4"
     assert about["axes"]["time_0"]["units"] == "s"
@@ -112,7 +109,9 @@ def test_maps_are_read_a_block_at_a_time(store, tmp_path, kind, monkeypatch):
     exp, read = sc.load(store), []
     for layer in exp.layers:
         own, size = layer.values.read, 4 * np.prod(layer.values.shape[1:])
-        object.__setattr__(layer.values, "read", lambda rows, own=own, size=size: (read.append(len(rows) * size), own(rows))[1])  # fmt: skip
+        object.__setattr__(
+            layer.values, "read", lambda rows, own=own, size=size: (read.append(len(rows) * size), own(rows))[1]
+        )
     exp.export(tmp_path / f"maps.{kind}")
     assert max(read) <= 4000
     assert sum(read) == sum(4 * np.prod(layer.values.shape) for layer in exp.layers)
@@ -125,7 +124,7 @@ def test_maps_are_read_a_block_at_a_time(store, tmp_path, kind, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_some_samples_are_written(store, tmp_path, kind):
-    done = CliRunner().invoke(app, ["export", str(store), "--to", str(tmp_path / f"maps.{kind}"), "--samples", "3:9"])  # fmt: skip
+    done = CliRunner().invoke(app, ["export", str(store), "--to", str(tmp_path / f"maps.{kind}"), "--samples", "3:9"])
     assert done.exit_code == 0, done.output
     found, exp = arrays(tmp_path / f"maps.{kind}"), sc.load(store)
     np.testing.assert_array_equal(found["maps_0"].astype("f4"), exp.layers[0].values[3:9])

@@ -124,7 +124,14 @@ def test_the_example_replaces_nothing(tmp_path):
 def test_options_stand_in_place_of_the_files_values(tmp_path):
     file = tmp_path / "job.toml"
     file.write_text('data = "a.npy"\nmodel = "a:b"\noutput = "c.zarr"\nmetrics = "road"')
-    changes = ["metrics.steps=5", "units.size=64", "explain.method=['cam', 'fem']", "output.dtype=uint8", "model.trust=true", "data=b.npy"]  # fmt: skip
+    changes = [
+        "metrics.steps=5",
+        "units.size=64",
+        "explain.method=['cam', 'fem']",
+        "output.dtype=uint8",
+        "model.trust=true",
+        "data=b.npy",
+    ]
     job = sc.Job.read(file, changes)
     assert (job.units.size, job.explain.method, job.output.dtype) == (64, ("cam", "fem"), "uint8")
     assert (job.metrics.names, job.metrics.steps) == (("road",), 5)
@@ -154,12 +161,12 @@ def test_a_file_that_is_no_job_ends_with_two(text, said, tmp_path):
 
 def test_where_and_by_how_many_does_not_change_which_job_it_is():
     one = sc.Job(**GOOD)
-    engine = {"name": "ray", "processes": 3, "address": "auto", "cpus": 2, "gpus": 1, "timeout": 9, "on_error": "stop"}  # fmt: skip
+    engine = {"name": "ray", "processes": 3, "address": "auto", "cpus": 2, "gpus": 1, "timeout": 9, "on_error": "stop"}
     assert one.digest("x") == sc.Job(**{**GOOD, "output": "d.zarr"}, engine=engine).digest("x")
     assert one.digest("x") != one.digest("y")
 
 
-@pytest.mark.parametrize("change", [{"units": {"size": 32}}, {"explain": {"signed": True}}, {"engine": {"threads": 2}}])  # fmt: skip
+@pytest.mark.parametrize("change", [{"units": {"size": 32}}, {"explain": {"signed": True}}, {"engine": {"threads": 2}}])
 def test_what_changes_numbers_makes_another_job(change):
     assert sc.Job(**GOOD, **change).digest("x") != sc.Job(**GOOD).digest("x")
 
@@ -218,7 +225,7 @@ def test_an_exported_program_is_read_where_it_is_trusted(trained, data):
         ({"weights": "w.pt"}, "which network they are of"),
         ({"build": "job_networks:build", "device": "moon"}, "cannot be put"),
     ],
-)  # fmt: skip
+)
 def test_a_network_that_cannot_be_had_is_told_in_one_sentence(model, said, trained, data):
     with pytest.raises(sc.JobError, match=said):
         network(data, **model)

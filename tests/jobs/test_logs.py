@@ -39,7 +39,7 @@ def test_a_run_tells_all_that_happens_one_object_a_line(sections, tmp_path):
     told = lines(log)
     assert (told[0]["event"], told[-1]["event"]) == ("begun", "done")
     assert told[0]["store"] == str(place)
-    assert [told[-1][name] for name in ("samples", "done", "failed", "quarantined")] == [70, 70, 2, 0]  # fmt: skip
+    assert [told[-1][name] for name in ("samples", "done", "failed", "quarantined")] == [70, 70, 2, 0]
     units = of(told, "unit done")
     assert sorted(each["unit"] for each in units) == [0, 1, 2, 3, 4]
     assert sum(each["samples"] for each in units) == 70
@@ -93,18 +93,19 @@ def test_warnings_of_its_processes_are_told_with_their_samples(sections, data, t
         "    network[-1].weight.data.abs_().neg_()\n"  # speaks against every class
         "    return network\n"
     )
-    changed(sections, tmp_path / "maps.zarr", model={"build": "against_networks:build"}).run(
-        log=log
-    )
+    changed(sections, tmp_path / "maps.zarr", model={"build": "against_networks:build"}).run(log=log)
     warned = of(lines(log), "warning")
     assert warned
     assert all(0 <= each["first"] <= each["last"] < 70 for each in warned)
-    assert {each["pid"] for each in warned} <= {each["pid"] for each in of(lines(log), "process started")}  # fmt: skip
+    assert {each["pid"] for each in warned} <= {each["pid"] for each in of(lines(log), "process started")}
 
 
 def test_no_more_failed_samples_are_listed_than_is_of_use(sections, tmp_path, monkeypatch):
     monkeypatch.setattr(logs, "_MOST", 3)
-    np.savez(tmp_path / "bad.npz", x=np.where(np.arange(70)[:, None, None] % 2, np.nan, np.ones((70, 2, 40))).astype("float32"))  # fmt: skip
+    np.savez(
+        tmp_path / "bad.npz",
+        x=np.where(np.arange(70)[:, None, None] % 2, np.nan, np.ones((70, 2, 40))).astype("float32"),
+    )
     sections = {**sections, "data": {"path": str(tmp_path / "bad.npz"), "inputs": "x"}}
     log = tmp_path / "run.jsonl"
     changed(sections, tmp_path / "maps.zarr", aggregates={"by": ("predicted",)}).run(log=log)
@@ -116,7 +117,9 @@ def test_no_more_failed_samples_are_listed_than_is_of_use(sections, tmp_path, mo
 
 def test_a_log_that_cannot_be_written_is_told_before_anything_is_done(sections, data, tmp_path):
     file = data / f"{tmp_path.name}.toml"
-    file.write_text(f'data = {{ path = "windows.npz", inputs = "x" }}\nmodel = "job_networks:build"\noutput = "{tmp_path / "maps.zarr"}"')  # fmt: skip
+    file.write_text(
+        f'data = {{ path = "windows.npz", inputs = "x" }}\nmodel = "job_networks:build"\noutput = "{tmp_path / "maps.zarr"}"'
+    )
     for log in (tmp_path / "nowhere" / "run.jsonl", tmp_path):
         result = CliRunner().invoke(app, ["run", str(file), "--log", str(log)])
         assert result.exit_code == 2
@@ -158,9 +161,12 @@ def test_ctrl_c_is_told(data, tmp_path):
         """
     )
     run = subprocess.Popen(  # noqa: S603 - this very program
-        [*SIGNALCAM, "run", str(file), "--log", str(log)], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-        text=True, env={**os.environ, "PYTHONPATH": str(Path(sc.__file__).parents[1])},
-    )  # fmt: skip
+        [*SIGNALCAM, "run", str(file), "--log", str(log)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(sc.__file__).parents[1])},
+    )
     end = time.monotonic() + 120
     while not (log.exists() and of(lines(log), "unit done")) and time.monotonic() < end:
         time.sleep(0.05)
@@ -222,6 +228,13 @@ def test_nothing_is_printed_where_nobody_listens(capfd):
 
 
 def test_a_line_holds_what_the_record_does():
-    record = logging.makeLogRecord({"msg": "layer %r\nchosen", "args": ("conv",), "levelno": 20, "levelname": "INFO", "place": Path("a")})  # fmt: skip
+    record = logging.makeLogRecord(
+        {"msg": "layer %r\nchosen", "args": ("conv",), "levelno": 20, "levelname": "INFO", "place": Path("a")}
+    )
     told = json.loads(logs.JsonLines().format(record))
-    assert (told["event"], told["level"], told["message"], told["place"]) == ("note", "info", "layer 'conv'\nchosen", "a")  # fmt: skip
+    assert (told["event"], told["level"], told["message"], told["place"]) == (
+        "note",
+        "info",
+        "layer 'conv'\nchosen",
+        "a",
+    )

@@ -33,7 +33,7 @@ def test_scores_are_those_of_the_stored_maps(scored, sections):
     model = network(sections)
     for first in range(0, 70, 8):
         rows = [row for row in range(first, min(first + 8, 70)) if row not in BAD]
-        direct = sc.metrics.evaluate(exp.isel(sample=rows), model, NAMES, steps=5, seed=3, batch_size=8)  # fmt: skip
+        direct = sc.metrics.evaluate(exp.isel(sample=rows), model, NAMES, steps=5, seed=3, batch_size=8)
         own = kept["metrics"][rows].transpose("metric", "sample", "target", "scored", "layer")
         np.testing.assert_allclose(own, direct["value"], rtol=1e-6, atol=1e-7)
     assert kept["scored"].values.tolist() == direct["method"].values.tolist()
@@ -49,13 +49,13 @@ def test_the_explanation_carries_them(scored):
     assert found["value"].dims == ("metric", "sample", "target", "method", "layer")
     assert found["metric"].values.tolist() == NAMES
     assert found["better"].values.tolist() == ["lower", "lower", "lower"]
-    assert found["method"].values.tolist() == ["grad-cam", "hires-cam", "random-cam", "input-energy"]  # fmt: skip
+    assert found["method"].values.tolist() == ["grad-cam", "hires-cam", "random-cam", "input-energy"]
     assert found.attrs["baselines"] == "random-cam, input-energy"
     np.testing.assert_allclose(found["mean"], np.nanmean(kept, axis=0), rtol=1e-5)
     assert int(found["count"].max()) == 68
     assert (found["low"] < found["mean"]).all()
     classes = exp.isel(sample=slice(0, 3)).target_classes
-    np.testing.assert_array_equal(found["score"][:3], np.take_along_axis(exp.probabilities[:3], classes, 1))  # fmt: skip
+    np.testing.assert_array_equal(found["score"][:3], np.take_along_axis(exp.probabilities[:3], classes, 1))
     some = exp.isel(sample=slice(0, 3), method=1)
     assert some.metrics["value"].shape == (3, 3, 2, 3, 2)
     assert "deletion" in repr(some)
@@ -106,7 +106,7 @@ def test_many_processes_give_the_same_bits(scored, sections, tmp_path):
 
 def test_another_metric_is_another_job():
     good = {"data": "a.npy", "model": "a:b", "output": "c.zarr"}
-    digests = {sc.Job(**good, metrics=each).digest("x") for each in ({}, "road", SECTION, {**SECTION, "seed": 4})}  # fmt: skip
+    digests = {sc.Job(**good, metrics=each).digest("x") for each in ({}, "road", SECTION, {**SECTION, "seed": 4})}
     assert len(digests) == 4
     assert sc.Job(**good, metrics="road").metrics.names == ("road",)
 
@@ -116,7 +116,7 @@ def scorer_and_rows(scored, sections, unit=0, **section):
     archive = Archive.open(scored)
     worker = Worker(sc.Job(**sections, metrics=SECTION | section, output=str(scored)))
     numbers = archive.rows(unit)
-    rows = {name: np.asarray(archive.group[name][numbers.start : numbers.stop]) for name in archive.by_sample}  # fmt: skip
+    rows = {name: np.asarray(archive.group[name][numbers.start : numbers.stop]) for name in archive.by_sample}
     rows["metrics"] = np.full_like(rows["metrics"], np.nan)
     here, exp = np.arange(8), sc.load(scored).isel(sample=slice(numbers.start, numbers.start + 8))
     return worker.scorer, archive.about, rows, [(here, exp)]
@@ -188,7 +188,11 @@ def test_a_missing_package_is_told_before_anything_is_made(scored, sections, mon
 
 def test_targets_without_a_class_are_asked_again(sections, tmp_path):
     contrast = {**sections["explain"], "target": [{"contrast": "V", "foil": "N"}]}
-    job = sc.Job(**{**sections, "explain": contrast}, metrics={"names": "deletion", "measure": "logit", "baselines": []}, output=str(tmp_path / "maps.zarr"))  # fmt: skip
+    job = sc.Job(
+        **{**sections, "explain": contrast},
+        metrics={"names": "deletion", "measure": "logit", "baselines": []},
+        output=str(tmp_path / "maps.zarr"),
+    )
     exp = job.run()
     assert np.isfinite(exp.metrics["value"].values[0, 0]).all()
     assert exp.metrics["measure"].values.tolist() == ["logit"]

@@ -21,7 +21,7 @@ def store(sections, tmp_path_factory):
 
 
 def told(page):
-    found = re.search(r'<script type="application/json" id="known">(.*?)</script>', page.read_text())  # fmt: skip
+    found = re.search(r'<script type="application/json" id="known">(.*?)</script>', page.read_text())
     return json.loads(found[1])["summary"]
 
 
@@ -31,9 +31,8 @@ def test_a_report_of_a_job_holds_its_sums_counts_and_what_failed(store, tmp_path
     known, means = told(tmp_path / "report.html"), summary(store)
     counts = dict(zip(means["of"].values.tolist(), means["count"].values.tolist(), strict=True))
     assert {each["name"]: each["count"] for each in known["groups"]} == {
-        {"all": "all samples"}.get(of, of.replace("label: ", "true: ")): n
-        for of, n in counts.items() if n
-    }  # fmt: skip
+        {"all": "all samples"}.get(of, of.replace("label: ", "true: ")): n for of, n in counts.items() if n
+    }
     assert known["job"]["samples"] == 70
     assert known["job"]["failed"] == 2
     assert any("no window begins with 200" in reason for reason, _ in known["job"]["reasons"])

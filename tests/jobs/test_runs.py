@@ -30,9 +30,7 @@ HALF = 2.0**-11  # of the largest value: what float16 rounds away
 def changed(sections, output, **more):
     """The job with other sections, into another store."""
     merged = {name: {**sections.get(name, {}), **each} for name, each in more.items()}
-    return sc.Job(
-        **{**sections, **merged, "output": {"path": str(output), **more.get("output", {})}}
-    )
+    return sc.Job(**{**sections, **merged, "output": {"path": str(output), **more.get("output", {})}})
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +48,16 @@ def direct(sections, data):
         x, y = arrays["x"], arrays["y"]
     good = np.setdiff1d(np.arange(len(x)), BAD)
     exp = sc.explain(
-        loading.network(job), x[good], method=["grad-cam", "hires-cam"], layer=["2", "4"], target=["predicted", "V"],
-        layout=sc.Layout("batch channel time", sampling_rate=10), class_names=("N", "V", "F"), labels=y[good].tolist(), batch_size=8,
-    )  # fmt: skip
+        loading.network(job),
+        x[good],
+        method=["grad-cam", "hires-cam"],
+        layer=["2", "4"],
+        target=["predicted", "V"],
+        layout=sc.Layout("batch channel time", sampling_rate=10),
+        class_names=("N", "V", "F"),
+        labels=y[good].tolist(),
+        batch_size=8,
+    )
     return exp, good
 
 
@@ -73,9 +78,7 @@ def test_the_store_holds_what_explain_gives(store, direct):
         largest = np.abs(two.values).max(axis=-1, keepdims=True)
         assert (np.abs(one.values - two.values) <= HALF * largest + 1e-6).all()
     np.testing.assert_array_equal(kept.input, exp.input)
-    xr.testing.assert_allclose(
-        kept.maps, exp.maps.assign_coords(sample=kept.maps.sample), atol=1e-3
-    )
+    xr.testing.assert_allclose(kept.maps, exp.maps.assign_coords(sample=kept.maps.sample), atol=1e-3)
 
 
 def test_xarray_reads_it_with_labelled_axes(store):
@@ -93,7 +96,11 @@ def test_maps_are_read_when_they_are_needed(store, monkeypatch):
     exp = sc.load(store)
     assert isinstance(exp.layers[0].values, Rows)
     asked = []
-    monkeypatch.setattr(zarr.core.indexing.OIndex, "__getitem__", lambda _, rows: asked.append(rows) or np.zeros((len(rows), 2, 2) if len(asked) == 2 else (len(rows), 2, 2, 34)))  # fmt: skip
+    monkeypatch.setattr(
+        zarr.core.indexing.OIndex,
+        "__getitem__",
+        lambda _, rows: asked.append(rows) or np.zeros((len(rows), 2, 2) if len(asked) == 2 else (len(rows), 2, 2, 34)),
+    )
     _ = exp.layers[0].values[3:5]
     assert [each.tolist() for each in asked] == [[3, 4], [3, 4]]  # maps and their largest values
 
@@ -176,7 +183,7 @@ def test_the_finished_store_holds_them_as_a_group(store):
 
 def arrays_of(place):
     group = zarr.open_group(place, mode="r")
-    return {name: np.asarray(each[...]) for name, each in group.members(max_depth=None) if isinstance(each, zarr.Array)}  # fmt: skip
+    return {name: np.asarray(each[...]) for name, each in group.members(max_depth=None) if isinstance(each, zarr.Array)}
 
 
 def test_two_processes_give_the_same_bits_as_one(store, sections, tmp_path):
@@ -215,7 +222,7 @@ def test_a_job_may_stop_at_the_first_bad_sample(sections, tmp_path):
     assert len(resumed) == 70
 
 
-def test_a_unit_that_kills_its_process_three_times_is_given_up_and_tried_by_the_next_run(sections, tmp_path):  # fmt: skip
+def test_a_unit_that_kills_its_process_three_times_is_given_up_and_tried_by_the_next_run(sections, tmp_path):
     place = tmp_path / "maps.zarr"
     job = changed(sections, place, model={"build": "job_networks:deadly"}, engine={"processes": 2})
     job.run()
@@ -245,10 +252,8 @@ def test_a_unit_that_kills_its_process_three_times_is_given_up_and_tried_by_the_
         ({"explain": {"layer": "9"}}, "could be explained"),
         ({"explain": {"target": {"contrast": 1}}}, "is no question"),
     ],
-)  # fmt: skip
-def test_what_cannot_run_is_told_in_one_sentence_and_leaves_nothing(
-    change, said, sections, tmp_path
-):
+)
+def test_what_cannot_run_is_told_in_one_sentence_and_leaves_nothing(change, said, sections, tmp_path):
     with pytest.raises(sc.CamError, match=said):
         changed(sections, tmp_path / "maps.zarr", **change).run()
     assert list(tmp_path.iterdir()) == []
@@ -321,7 +326,7 @@ def test_a_second_driver_is_refused(sections, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_in_one_sentence_and_the_unit_is_done_later(sections, store, tmp_path, monkeypatch):  # fmt: skip
+def test_a_full_disk_is_told_in_one_sentence_and_the_unit_is_done_later(sections, store, tmp_path, monkeypatch):
     place = tmp_path / "maps.zarr"
     Archive(place, Archive.open(store).about).make()
     worker = Worker(changed(sections, place))
@@ -348,7 +353,9 @@ def test_the_status_is_written_last(sections, store, tmp_path, monkeypatch):
     written = []
     for kind, name in ((zarr.Array, "__setitem__"), (zarr.AsyncArray, "setitem")):
         write = getattr(kind, name)
-        monkeypatch.setattr(kind, name, lambda array, *where, write=write: written.append(array.name) or write(array, *where))  # fmt: skip
+        monkeypatch.setattr(
+            kind, name, lambda array, *where, write=write: written.append(array.name) or write(array, *where)
+        )
     Worker(changed(sections, place)).do(1)
     assert written[-1] == "/unit/status"
     assert len(written) == len(set(written)) > 15
@@ -384,9 +391,12 @@ def begun(job_file, place):
     """A run that has committed something."""
     source = str(Path(sc.__file__).parents[1])
     run = subprocess.Popen(  # noqa: S603 - this very program
-        [*SIGNALCAM, "run", str(job_file)], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-        text=True, env={**os.environ, "PYTHONPATH": source},
-    )  # fmt: skip
+        [*SIGNALCAM, "run", str(job_file)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": source},
+    )
     end = time.monotonic() + 60
     while not (place.exists() and status(place).done) and time.monotonic() < end:
         time.sleep(0.02)
@@ -409,16 +419,12 @@ def test_ctrl_c_stops_cleanly_and_status_tells_how_far_it_is(job_file, tmp_path)
     assert "Traceback" not in said
     assert 0 < status(place).done < 70
     assert not status(place).running
-    committed = {
-        each: file.stat().st_mtime_ns for each, file in Archive.open(place).committed().items()
-    }
+    committed = {each: file.stat().st_mtime_ns for each, file in Archive.open(place).committed().items()}
     result = CliRunner().invoke(app, ["run", str(job_file)])
     assert result.exit_code == 0, result.output
     assert "70 of 70 samples done (100.0%); 1 failed" in result.stdout
     after = Archive.open(place).committed()
-    assert all(
-        after[each].stat().st_mtime_ns == when for each, when in committed.items()
-    )  # not done twice
+    assert all(after[each].stat().st_mtime_ns == when for each, when in committed.items())  # not done twice
 
 
 def test_there_is_no_status_of_nothing(tmp_path):

@@ -24,7 +24,12 @@ UNITS = range(5)
 def about(sections):
     """What the store of the small job knows when it is made."""
     one = Worker(sc.Job(**sections, output="unused"))
-    known = {"digest": "", "samples": len(one.reader), "job": one.job.model_dump(mode="json"), "folder": str(one.job.folder)}  # fmt: skip
+    known = {
+        "digest": "",
+        "samples": len(one.reader),
+        "job": one.job.model_dump(mode="json"),
+        "folder": str(one.job.folder),
+    }
     known |= {"identity": one.identity(), "facts": one.facts(), "block": 4}
     return known | {"groups": aggregate.groups(known, ["a", "b"])}
 
@@ -43,7 +48,7 @@ def made(about, sections, tmp_path):
 
 def arrays_of(place):
     group = zarr.open_group(place, mode="r")
-    return {name: np.asarray(each[...]) for name, each in group.members(max_depth=None) if isinstance(each, zarr.Array)}  # fmt: skip
+    return {name: np.asarray(each[...]) for name, each in group.members(max_depth=None) if isinstance(each, zarr.Array)}
 
 
 def assert_same_bits(one, two):
@@ -57,9 +62,7 @@ def assert_same_bits(one, two):
 # --- reading, explaining and writing at the same time ------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "bytes_at_once", [1, 24 * 320, 2**22]
-)  # a batch, three of a unit's two, all
+@pytest.mark.parametrize("bytes_at_once", [1, 24 * 320, 2**22])  # a batch, three of a unit's two, all
 def test_doing_it_at_the_same_time_changes_no_bit(bytes_at_once, made, monkeypatch):
     one, two = made("one.zarr"), made("two.zarr")
     failed = {unit: one.do(unit) for unit in UNITS}
@@ -114,9 +117,7 @@ class Broken:
 def test_what_the_reader_raises_ends_the_job_or_is_recorded(made):
     stopping = made("stopping.zarr", on_error="stop")
     stopping.__dict__["reader"] = Broken(70)
-    with pytest.raises(
-        sc.JobError, match=r"sample 0 cannot be explained \(OSError: .*Input/output"
-    ):
+    with pytest.raises(sc.JobError, match=r"sample 0 cannot be explained \(OSError: .*Input/output"):
         list(stopping.work(UNITS))
     assert stopping.archive.status() == {}
     recording = made("recording.zarr")
@@ -154,12 +155,18 @@ def test_a_full_disk_is_told_by_the_thread_that_writes(made, monkeypatch):
 def test_what_a_unit_wrote_is_on_the_disk_before_its_status_is_written(made, monkeypatch):
     one, synced = made(), []
     sync = archive.on_disk
-    monkeypatch.setattr(archive, "on_disk", lambda files: synced.append((list(files), set(one.archive.status()))) or sync(files))  # fmt: skip
+    monkeypatch.setattr(
+        archive, "on_disk", lambda files: synced.append((list(files), set(one.archive.status()))) or sync(files)
+    )
     one.do(2)
     (written, before), (last, _) = synced
     assert before == set()
     assert last == [one.archive.committed()[2]]
-    known = {each for each in one.archive.place.rglob("c*") if each.is_file() and each.parent.name in {*one.archive.by_sample, *one.archive.by_unit}}  # fmt: skip
+    known = {
+        each
+        for each in one.archive.place.rglob("c*")
+        if each.is_file() and each.parent.name in {*one.archive.by_sample, *one.archive.by_unit}
+    }
     assert set(written) == known
 
 
@@ -229,7 +236,7 @@ def test_a_block_is_put_together_when_its_last_unit_is_done(about, tmp_path):
 
 
 @pytest.mark.parametrize("deleted", [0, 1, 5, 20])
-def test_a_crash_while_units_are_taken_away_changes_nothing(deleted, about, unrolled, tmp_path, monkeypatch):  # fmt: skip
+def test_a_crash_while_units_are_taken_away_changes_nothing(deleted, about, unrolled, tmp_path, monkeypatch):
     kept = filled(tmp_path / "maps.zarr", about, block=4)
     unlink, left = type(kept.place).unlink, [deleted]
 
@@ -257,7 +264,7 @@ def test_a_crash_before_a_block_is_whole_leaves_its_units(about, unrolled, tmp_p
     kept = filled(tmp_path / "maps.zarr", about, block=4)
     before = files_of(kept)
     with monkeypatch.context() as patched:
-        patched.setattr(rolling, "on_disk", lambda files: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))  # fmt: skip
+        patched.setattr(rolling, "on_disk", lambda files: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
         with pytest.raises(sc.StoreError, match="No space left"):
             Rolling(kept)
     assert not kept.is_rolled(0)
@@ -265,7 +272,7 @@ def test_a_crash_before_a_block_is_whole_leaves_its_units(about, unrolled, tmp_p
     assert_same_sums(kept, unrolled)
 
 
-def test_sums_read_while_a_block_is_put_together_are_the_same(about, unrolled, tmp_path, monkeypatch):  # fmt: skip
+def test_sums_read_while_a_block_is_put_together_are_the_same(about, unrolled, tmp_path, monkeypatch):
     kept = filled(tmp_path / "maps.zarr", about, block=4)
     known, add, meanwhile = kept.status(), aggregate.added, []
 
@@ -325,7 +332,9 @@ def test_the_status_of_a_hundred_thousand_units_is_right(about, tmp_path):
     kept.array("unit/status")[99_842] = QUARANTINED
     done = 16 * (390 * 256 + 3) - 3
     found = status(kept.place)
-    assert found == Status(1_600_000 - 3, done, 256, 16, running=False, per_second=3 * 16 - 3, seconds_left=found.seconds_left)  # fmt: skip
+    assert found == Status(
+        1_600_000 - 3, done, 256, 16, running=False, per_second=3 * 16 - 3, seconds_left=found.seconds_left
+    )
     assert kept.pending() == list(range(99_842, 99_999))
 
 
@@ -397,9 +406,7 @@ def test_a_store_opens_without_its_numbers_and_chosen_samples_read_theirs(made, 
     assert isinstance(some.scores, np.ndarray)
     read = chunks(asked)
     assert read
-    assert {key.rpartition("/")[2].split(".")[1] for key in read} == {
-        "0"
-    }  # of the first unit alone
+    assert {key.rpartition("/")[2].split(".")[1] for key in read} == {"0"}  # of the first unit alone
 
 
 def test_what_is_lazy_is_what_it_would_be_in_memory(made):
@@ -415,9 +422,9 @@ def test_what_is_lazy_is_what_it_would_be_in_memory(made):
         np.testing.assert_array_equal(mine[mine == mine[0]], values[values == values[0]])
         np.testing.assert_array_equal(mine[None], values[None])
     rows = np.arange(70)
-    np.testing.assert_array_equal(exp.logits[rows, exp.classes], known["logit"][rows, known["predicted"]])  # fmt: skip
+    np.testing.assert_array_equal(exp.logits[rows, exp.classes], known["logit"][rows, known["predicted"]])
     assert not hasattr(exp.scores, "values")
-    np.testing.assert_array_equal(exp.isel(sample=[1, 69], target=1).scores, known["score"][[1, 69]][:, [1]])  # fmt: skip
+    np.testing.assert_array_equal(exp.isel(sample=[1, 69], target=1).scores, known["score"][[1, 69]][:, [1]])
 
 
 def test_names_are_read_some_at_a_time():

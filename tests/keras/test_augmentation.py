@@ -13,9 +13,14 @@ SINGLE = 1e-4  # float32, of the largest value
 
 def network(shape):
     conv = layers.Conv1D if len(shape) == 2 else layers.Conv2D
-    return keras.Sequential([
-        layers.Input(shape), conv(4, 3, padding="same", activation="relu", name="one"), layers.Flatten(), layers.Dense(3),
-    ])  # fmt: skip
+    return keras.Sequential(
+        [
+            layers.Input(shape),
+            conv(4, 3, padding="same", activation="relu", name="one"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
 
 
 def maps(model, x, method, **options):

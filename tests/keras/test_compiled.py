@@ -10,9 +10,7 @@ from signalcam.backends.keras import BACKEND
 from signalcam.backends.keras_engines import compiled
 from signalcam.errors import TargetError
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="torch under Keras is not compiled"
-)
+pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch under Keras is not compiled")
 CLOSE = 2e-6  # of the largest value: a compiler adds up in another order
 
 
@@ -72,9 +70,7 @@ def test_compiled_run_gives_what_the_eager_one_gives(compiling, monkeypatch, sig
 
 
 @pytest.mark.parametrize("method", ["lift-cam", "shapley-cam", "full-grad"])
-def test_other_backward_passes_come_out_alike_from_run_to_run(
-    compiling, monkeypatch, signals, method
-):
+def test_other_backward_passes_come_out_alike_from_run_to_run(compiling, monkeypatch, signals, method):
     model = network()
     model.get_layer("two").activation = keras.activations.tanh
     asked = {"layer": "one", "target": ["predicted", 1], "signed": True, "method": method}
@@ -190,9 +186,7 @@ def test_model_that_cannot_be_traced_stays_eager(compiling, monkeypatch, signals
 
 def test_a_function_of_the_user_is_never_frozen_into_a_compiled_run(compiling, signals):
     model, wanted = network(None), {"class": 0}
-    explainer = sc.Explainer(
-        model, layer="two", target=sc.Output(lambda z: z[:, wanted["class"]]), signed=True
-    )
+    explainer = sc.Explainer(model, layer="two", target=sc.Output(lambda z: z[:, wanted["class"]]), signed=True)
     for wanted["class"] in (0, 0, 0, 1):
         found = explainer(signals)
         plain = sc.explain(model, signals, layer="two", target=wanted["class"], signed=True)

@@ -27,9 +27,7 @@ def hybrid(request):
     keras.utils.set_random_seed(0)
     model = hybrids_keras.NETWORKS[request.param](channels=2)
     x = np.random.default_rng(0).standard_normal((3, 24, 2)).astype("float32")
-    exp = sc.explain(
-        model, x, method=METHODS, target=1, signed=True, layout="batch time channel"
-    )  # fmt: skip
+    exp = sc.explain(model, x, method=METHODS, target=1, signed=True, layout="batch time channel")
     return SimpleNamespace(name=request.param, model=model, x=x, exp=exp)
 
 

@@ -34,7 +34,7 @@ def test_input_of_a_functional_model_is_named(kit, given, form):
 
 
 def test_list_of_unequal_length_goes_into_a_functional_model(kit, given):
-    model, ecgs = functional(), [each[:n] for each, n in zip(given["ecg"], [24, 20, 24, 17], strict=True)]  # fmt: skip
+    model, ecgs = functional(), [each[:n] for each, n in zip(given["ecg"], [24, 20, 24, 17], strict=True)]
     exp = sc.explain(model, {**given, "ecg": ecgs}, of="ecg", layer="conv", target=1, signed=True)
     for i in range(4):
         one = {"ecg": ecgs[i][None], "age": given["age"][i : i + 1]}
@@ -89,7 +89,5 @@ def test_runs_that_come_back_heed_their_own_keywords(kit, x):
     for number in range(7):
         mask = np.random.default_rng(number).random((4, 24)) > 0.3
         found = explainer(x, extra={"mask": mask}).maps.values
-        alone = sc.explain(
-            model, x[:1], layer="conv", target=1, signed=True, extra={"mask": mask[:1]}
-        )
+        alone = sc.explain(model, x[:1], layer="conv", target=1, signed=True, extra={"mask": mask[:1]})
         assert kit.difference(found[:1], alone.maps.values) < SAME

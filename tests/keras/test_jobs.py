@@ -18,13 +18,22 @@ def test_a_keras_file_is_a_whole_network(data):
     keras.utils.set_random_seed(0)
     layers = keras.layers
     model = keras.Sequential(
-        [keras.Input((40, 2)), layers.Conv1D(4, 7, activation="relu", name="conv"), layers.GlobalAveragePooling1D(), layers.Dense(3)]
-    )  # fmt: skip
+        [
+            keras.Input((40, 2)),
+            layers.Conv1D(4, 7, activation="relu", name="conv"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3),
+        ]
+    )
     model.save(data / "model.keras")
     kept = sc.Job(
-        data="windows.npy", model={"weights": "model.keras"}, output="maps.zarr", explain={"layer": "conv"},
-        units={"size": 8, "batch": 4}, folder=data,
-    ).run()  # fmt: skip
+        data="windows.npy",
+        model={"weights": "model.keras"},
+        output="maps.zarr",
+        explain={"layer": "conv"},
+        units={"size": 8, "batch": 4},
+        folder=data,
+    ).run()
     exp = sc.explain(model, np.load(data / "windows.npy"), layer="conv", batch_size=4)
     np.testing.assert_allclose(kept.scores, exp.scores, rtol=1e-5)
     largest = np.abs(exp.layers[0].values).max(axis=-1, keepdims=True)
@@ -33,9 +42,9 @@ def test_a_keras_file_is_a_whole_network(data):
 
 def test_a_keras_file_with_code_in_it_is_refused(data):
     double = keras.layers.Lambda(lambda x: x * 2)
-    model = keras.Sequential([keras.Input((40, 2)), double, keras.layers.Flatten(), keras.layers.Dense(2)])  # fmt: skip
+    model = keras.Sequential([keras.Input((40, 2)), double, keras.layers.Flatten(), keras.layers.Dense(2)])
     model.save(data / "model.keras")
-    job = sc.Job(data="windows.npy", model={"weights": "model.keras"}, output="maps.zarr", folder=data)  # fmt: skip
+    job = sc.Job(data="windows.npy", model={"weights": "model.keras"}, output="maps.zarr", folder=data)
     with pytest.raises(sc.JobError, match="trust = true"):
         job.run()
 

@@ -65,9 +65,7 @@ def weights_of(how, layer, normed):
     """Attention weights of the one block, ``(b, h, q, n)``, and what becomes of them."""
     if how == "own":
         q, k, v = layer.heads(normed)
-        return ops.softmax(8 * q @ ops.transpose(k, (0, 1, 3, 2)), axis=-1), lambda p: layer.mixed(
-            p, v
-        )
+        return ops.softmax(8 * q @ ops.transpose(k, (0, 1, 3, 2)), axis=-1), lambda p: layer.mixed(p, v)
     _, found = layer(normed, normed, return_attention_scores=True)
     v = layer._value_dense(normed)
     if how == "grouped":

@@ -39,7 +39,7 @@ def test_a_data_set_of_tensorflow_is_read_in_order():
     same(sc.data.of(pairs.batch(4)))
     same(sc.data.of(pairs))
     same(sc.data.of(tf.data.Dataset.from_tensor_slices(X).batch(4)), labels=False)
-    dicts = tf.data.Dataset.from_tensor_slices({"ecg": X, "rhythm": Y, "id": [f"w{i}" for i in range(17)]})  # fmt: skip
+    dicts = tf.data.Dataset.from_tensor_slices({"ecg": X, "rhythm": Y, "id": [f"w{i}" for i in range(17)]})
     reader = sc.data.of(dicts.batch(4), inputs="ecg", labels="rhythm", names="id")
     same(reader)
     assert reader.read([16]).names == ("w16",)
@@ -55,4 +55,4 @@ def _network():
     layers = keras.layers
     return keras.Sequential(
         [keras.Input((20, 2)), layers.Conv1D(4, 7, activation="relu"), layers.GlobalAveragePooling1D(), layers.Dense(3)]
-    )  # fmt: skip
+    )

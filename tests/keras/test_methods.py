@@ -31,10 +31,16 @@ def signal(rank=1, batch=3):
 
 def network(rank=1, *middle, last=None):
     """A rectified layer to explain, what is in the middle, and a deep head."""
-    return keras.Sequential([
-        keras.Input((*LENGTHS[rank], 2)), of_rank("Conv", rank)(4, 3, padding="same", activation="relu", name="one"),
-        *middle, layers.Flatten(), layers.Dense(8, activation="relu"), layers.Dense(3, activation=last),
-    ])  # fmt: skip
+    return keras.Sequential(
+        [
+            keras.Input((*LENGTHS[rank], 2)),
+            of_rank("Conv", rank)(4, 3, padding="same", activation="relu", name="one"),
+            *middle,
+            layers.Flatten(),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(3, activation=last),
+        ]
+    )
 
 
 def ask(kind="plain", classes=(0, 1, 2)):
@@ -46,10 +52,7 @@ def felt(model, x, layer, kind):
     backend = backend_of(model)
     pull = backend.pull(model, as_inputs(x), [layer], ask(kind))
     ((one,),) = pull.rows
-    return [
-        backend.numpy(each).astype(np.float64)
-        for each in (one.activation, one.gradient, pull.asked[0].value)
-    ]
+    return [backend.numpy(each).astype(np.float64) for each in (one.activation, one.gradient, pull.asked[0].value)]
 
 
 def total(a, g):
@@ -76,9 +79,7 @@ def behind(model, a, layer="one"):
 def test_shapley_cam_is_grad_cam_for_rectifier_networks(kit, rank):
     pool = of_rank("MaxPooling", rank)(2)
     model = network(rank, pool, of_rank("Conv", rank)(3, 2), layers.ReLU(), last="softmax")
-    curved, plain = (
-        kit.maps(model, signal(rank), "one", method=each) for each in ("shapley-cam", "grad-cam")
-    )
+    curved, plain = (kit.maps(model, signal(rank), "one", method=each) for each in ("shapley-cam", "grad-cam"))
     assert kit.difference(curved, plain) < SINGLE
 
 
@@ -95,9 +96,13 @@ class Quadratic(layers.Layer):
 
 @every_rank
 def test_half_the_curvature_makes_a_quadratic_score_complete(rank):
-    model = keras.Sequential([
-        keras.Input((*LENGTHS[rank], 2)), of_rank("Conv", rank)(4, 3, name="one"), Quadratic(),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((*LENGTHS[rank], 2)),
+            of_rank("Conv", rank)(4, 3, name="one"),
+            Quadratic(),
+        ]
+    )
     a, g, score = felt(model, signal(rank), "one", "curved")
     np.testing.assert_allclose(total(a, g), score - 1, rtol=SCORE, atol=SCORE)
 
@@ -139,16 +144,34 @@ def test_missing_second_derivative_is_told_in_a_sentence():
     import tensorflow as tf  # noqa: PLC0415 - one engine a process
 
     model = network(2, layers.Lambda(tf.nn.local_response_normalization))
-    with pytest.raises(
-        sc.MethodError, match=r"second derivatives, and TensorFlow has none.*Use grad-cam"
-    ):
+    with pytest.raises(sc.MethodError, match=r"second derivatives, and TensorFlow has none.*Use grad-cam"):
         sc.explain(model, signal(2), layer="one", method="shapley-cam", target=1)
 
 
 # --- lift-cam -------------------------------------------------------------------------------------
 
-SMOOTH = ["relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "softsign", "leaky_relu", "celu",
-          "hard_sigmoid", "hard_silu", "log_sigmoid", "hard_tanh", "tanh_shrink", "sparse_plus", "squareplus", "exponential"]  # fmt: skip
+SMOOTH = [
+    "relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "softsign",
+    "leaky_relu",
+    "celu",
+    "hard_sigmoid",
+    "hard_silu",
+    "log_sigmoid",
+    "hard_tanh",
+    "tanh_shrink",
+    "sparse_plus",
+    "squareplus",
+    "exponential",
+]
 
 
 def assert_complete(model, x, layer="one"):
@@ -161,16 +184,19 @@ def assert_complete(model, x, layer="one"):
 
 @pytest.mark.parametrize("step", SMOOTH)
 def test_rescaled_contributions_add_up_to_what_the_activations_change(step):
-    middle = [layers.Conv1D(3, 3, activation=step), layers.Activation(step), layers.AveragePooling1D(2)]  # fmt: skip
+    middle = [layers.Conv1D(3, 3, activation=step), layers.Activation(step), layers.AveragePooling1D(2)]
     assert_complete(network(1, *middle), signal())
 
 
 LAYERS = {
-    "ReLU": layers.ReLU, "ReLU to 6": lambda: layers.ReLU(max_value=6.0), "ELU": layers.ELU,
+    "ReLU": layers.ReLU,
+    "ReLU to 6": lambda: layers.ReLU(max_value=6.0),
+    "ELU": layers.ELU,
     "ReLU with all": lambda: layers.ReLU(max_value=0.5, negative_slope=0.1, threshold=0.2),
-    "LeakyReLU": layers.LeakyReLU, "PReLU": lambda: layers.PReLU(alpha_initializer="random_normal"),
+    "LeakyReLU": layers.LeakyReLU,
+    "PReLU": lambda: layers.PReLU(alpha_initializer="random_normal"),
     "a function": lambda: layers.Lambda(ops.tanh),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -214,9 +240,15 @@ class Powers(layers.Layer):
 
 
 def test_functions_of_two_inputs_keep_both_gradients():
-    model = keras.Sequential([
-        keras.Input((24, 2)), layers.Conv1D(4, 3, name="one"), Powers(), layers.Flatten(), layers.Dense(3),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((24, 2)),
+            layers.Conv1D(4, 3, name="one"),
+            Powers(),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
     _, g, _ = felt(model, signal(), "one", "rescale")
     assert (np.abs(g).sum((0, 2)) > 0).all()
 
@@ -235,10 +267,16 @@ def test_logits_are_found_beside_the_silent_reference(last):
 
 @every_rank
 def test_lift_cam_takes_what_each_channel_adds_where_the_score_is_a_line(kit, rank):
-    model = keras.Sequential([
-        keras.Input((*LENGTHS[rank], 2)), of_rank("Conv", rank)(4, 3, activation="relu", name="one"),
-        layers.BatchNormalization(), of_rank("AveragePooling", rank)(2), layers.Flatten(), layers.Dense(3),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((*LENGTHS[rank], 2)),
+            of_rank("Conv", rank)(4, 3, activation="relu", name="one"),
+            layers.BatchNormalization(),
+            of_rank("AveragePooling", rank)(2),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
     x = signal(rank)
     a, g, _ = felt(model, x, "one", "plain")
     weights = (a * g).reshape(*a.shape[:2], -1).sum(-1)
@@ -253,7 +291,7 @@ def test_lift_cam_takes_what_each_channel_adds_where_the_score_is_a_line(kit, ra
 def conv(x, kernel):
     """A convolution without padding, ``(b, t, c)``, in plain loops."""
     length = x.shape[1] - len(kernel) + 1
-    return np.stack([sum(x[:, t + k] @ kernel[k] for k in range(len(kernel))) for t in range(length)], 1)  # fmt: skip
+    return np.stack([sum(x[:, t + k] @ kernel[k] for k in range(len(kernel))) for t in range(length)], 1)
 
 
 def conv_back(g, kernel):
@@ -269,10 +307,16 @@ def conv_back(g, kernel):
 def test_guided_gradients_equal_those_by_hand(rectifier):
     inside = "relu" if rectifier == "inside" else None
     step = {"inside": [], "layer": [layers.ReLU()], "activation": [layers.Activation("relu")]}
-    model = keras.Sequential([
-        keras.Input((24, 2)), layers.Conv1D(4, 3, activation=inside), *step[rectifier],
-        layers.Conv1D(5, 3, activation="relu"), layers.GlobalAveragePooling1D(), layers.Dense(3),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((24, 2)),
+            layers.Conv1D(4, 3, activation=inside),
+            *step[rectifier],
+            layers.Conv1D(5, 3, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3),
+        ]
+    )
     x = signal()
     one, bias1, two, bias2, head, _ = (each.astype(np.float64) for each in model.get_weights())
     z1 = conv(x.astype(np.float64), one) + bias1
@@ -295,12 +339,18 @@ LEAKY = {
 
 @pytest.mark.parametrize("kind", LEAKY)
 def test_leaky_rectifiers_keep_their_gradient(kind):
-    model = keras.Sequential([
-        keras.Input((24, 2)), layers.Conv1D(4, 3), LEAKY[kind](), layers.Conv1D(5, 3, activation="relu"),
-        layers.GlobalAveragePooling1D(), layers.Dense(3),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((24, 2)),
+            layers.Conv1D(4, 3),
+            LEAKY[kind](),
+            layers.Conv1D(5, 3, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3),
+        ]
+    )
     x, backend = signal(), backend_of(model)
-    one, bias1, two, bias2, head, *_ = (each for each in model.get_weights() if each.shape != (22, 4))  # fmt: skip
+    one, bias1, two, bias2, head, *_ = (each for each in model.get_weights() if each.shape != (22, 4))
     z1 = conv(x.astype(np.float64), one) + bias1
     z2 = conv(np.where(z1 > 0, z1, 0.1 * z1), two) + bias2
     up = np.repeat(head.T[:, None] / z2.shape[1], z2.shape[1], axis=1)
@@ -311,12 +361,15 @@ def test_leaky_rectifiers_keep_their_gradient(kind):
 
 
 def test_guided_gradients_need_rectifiers():
-    model = keras.Sequential([
-        keras.Input((24, 2)), layers.Conv1D(4, 3, activation="tanh", name="one"), layers.Flatten(), layers.Dense(3),
-    ])  # fmt: skip
-    with pytest.raises(
-        sc.MethodError, match=r"needs rectifiers.*Sequential ran none.*Use grad-cam"
-    ):
+    model = keras.Sequential(
+        [
+            keras.Input((24, 2)),
+            layers.Conv1D(4, 3, activation="tanh", name="one"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    with pytest.raises(sc.MethodError, match=r"needs rectifiers.*Sequential ran none.*Use grad-cam"):
         sc.explain(model, signal(), layer="one", method="guided-grad-cam", target=1)
 
 
@@ -326,7 +379,7 @@ def test_guided_grad_cam_is_the_product_of_both(rank):
     options = {"layer": "one", "target": 1, "signed": True}
     rough = sc.explain(model, x, **options | {"signed": False}).maps.values[:, 0, 0, 0]
     exp = sc.explain(model, x, method="guided-grad-cam", **options)
-    ((_, fine),) = backend_of(model).input_gradients(model, as_inputs(x), ask(classes=(1, 1, 1)), "guided")  # fmt: skip
+    ((_, fine),) = backend_of(model).input_gradients(model, as_inputs(x), ask(classes=(1, 1, 1)), "guided")
     close(exp.maps.values[:, 0, 0, 0], rough * backend_of(model).numpy(fine).sum(-1))
 
 
@@ -366,14 +419,26 @@ def settled(model):
 @pytest.mark.parametrize(
     ("rank", "options"),
     [(1, {}), (2, {}), (3, {}), (1, {"center": False}), (2, {"scale": False}), (1, {"center": False, "scale": False})],
-)  # fmt: skip
+)
 def test_offsets_and_the_input_add_up_to_the_score(rank, options):
     conv = of_rank("Conv", rank)
-    model = settled(keras.Sequential([
-        keras.Input((*LENGTHS[rank], 2)), conv(4, 3, activation="relu", name="one"), layers.BatchNormalization(**options),
-        layers.Activation("relu"), conv(3, 2, padding="same"), layers.BatchNormalization(**options), layers.ReLU(),
-        of_rank("MaxPooling", rank)(2), layers.Dense(4, activation="relu"), layers.Flatten(), layers.Dense(3),
-    ]))  # fmt: skip
+    model = settled(
+        keras.Sequential(
+            [
+                keras.Input((*LENGTHS[rank], 2)),
+                conv(4, 3, activation="relu", name="one"),
+                layers.BatchNormalization(**options),
+                layers.Activation("relu"),
+                conv(3, 2, padding="same"),
+                layers.BatchNormalization(**options),
+                layers.ReLU(),
+                of_rank("MaxPooling", rank)(2),
+                layers.Dense(4, activation="relu"),
+                layers.Flatten(),
+                layers.Dense(3),
+            ]
+        )
+    )
     found, wanted = accounted(model, signal(rank), "one")
     close(found + model.layers[-1].get_weights()[1][1], wanted, SCORE)
 
@@ -385,15 +450,22 @@ FURTHER = {
     "einsum": lambda: layers.EinsumDense("btc,cd->btd", (22, 5), bias_axes="d", activation="relu"),
     "causal": lambda: layers.Conv1D(5, 3, padding="causal", dilation_rate=2, activation="leaky_relu"),
     "PReLU": lambda: layers.Conv1D(5, 3, activation=layers.PReLU(alpha_initializer="random_normal")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", FURTHER)
 def test_every_layer_with_a_bias_and_positions_accounts_for_it(kind):
-    model = settled(keras.Sequential([
-        keras.Input((24, 2)), layers.Conv1D(4, 3, activation="relu", name="one"), FURTHER[kind](), layers.Flatten(),
-        layers.Dense(3, use_bias=False),
-    ]))  # fmt: skip
+    model = settled(
+        keras.Sequential(
+            [
+                keras.Input((24, 2)),
+                layers.Conv1D(4, 3, activation="relu", name="one"),
+                FURTHER[kind](),
+                layers.Flatten(),
+                layers.Dense(3, use_bias=False),
+            ]
+        )
+    )
     found, wanted = accounted(model, signal(), "one")
     close(found, wanted, SCORE)
 
@@ -412,16 +484,23 @@ def test_channels_first_and_shared_layers_account_for_their_offsets():
 @every_rank
 def test_full_grad_map_adds_up_to_the_score(rank):
     model = settled(network(rank, layers.BatchNormalization(), layers.ReLU(), last="softmax"))
-    exp = sc.explain(model, signal(rank), layer="one", method="full-grad", signed=True, target=[0, 1])  # fmt: skip
+    exp = sc.explain(model, signal(rank), layer="one", method="full-grad", signed=True, target=[0, 1])
     found = exp.maps.values[:, :, 0, 0].reshape(3, 2, -1).astype(np.float64).sum(-1)
     np.testing.assert_allclose(found, exp.scores, rtol=SCORE, atol=SCORE)
 
 
 def test_full_grad_puts_each_offset_where_its_gradient_is():
     """One layer of kernel 1, so that its positions are the input's: x dy/dx and b dy/dz, and the head's bias."""
-    model = settled(keras.Sequential([
-        keras.Input((10, 1)), layers.Conv1D(3, 1, activation="relu", name="one"), layers.Flatten(), layers.Dense(2),
-    ]))  # fmt: skip
+    model = settled(
+        keras.Sequential(
+            [
+                keras.Input((10, 1)),
+                layers.Conv1D(3, 1, activation="relu", name="one"),
+                layers.Flatten(),
+                layers.Dense(2),
+            ]
+        )
+    )
     x = np.random.default_rng(3).standard_normal((2, 10, 1)).astype(np.float32)
     kernel, bias, head, last = model.get_weights()
     z = x @ kernel[0] + bias

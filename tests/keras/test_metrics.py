@@ -14,10 +14,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:with imputer:signalcam.CamWarnin
 
 @pytest.fixture
 def model():
-    return keras.Sequential([
-        keras.Input((24, 2)), layers.Conv1D(4, 3, strides=2, padding="same", name="conv"), layers.ReLU(),
-        layers.Flatten(), layers.Dense(3, activation="softmax"),
-    ])  # fmt: skip
+    return keras.Sequential(
+        [
+            keras.Input((24, 2)),
+            layers.Conv1D(4, 3, strides=2, padding="same", name="conv"),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
 
 
 def test_deletion_is_that_of_a_loop_over_the_model(model, x):
@@ -49,15 +54,21 @@ def test_baselines_stand_beside_and_the_model_comes_back(model, x):
 def test_logit_behind_a_softmax_and_accuracy_are_measured(model, x):
     exp = sc.explain(model, x, layer="conv", signed=True, labels=[0, 1, 2, 0])
     scores = sc.metrics.evaluate(exp, model, "deletion", measure="logit", steps=2, baselines=[])
-    np.testing.assert_allclose(scores["score"][:, 0], exp.logits[np.arange(4), exp.classes], atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(scores["score"][:, 0], exp.logits[np.arange(4), exp.classes], atol=1e-5)
     named = sc.metrics.evaluate(exp, model, "deletion", measure="accuracy", steps=2, baselines=[])
     np.testing.assert_array_equal(named["score"][:, 0], exp.classes == [0, 1, 2, 0])
 
 
 def test_images_lose_pixels_of_all_channels(model):
-    model = keras.Sequential([
-        keras.Input((10, 12, 2)), layers.Conv2D(4, 3, name="conv"), layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(3),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((10, 12, 2)),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
     x = np.random.default_rng(0).standard_normal((2, 10, 12, 2)).astype(np.float32)
     exp = sc.explain(model, x, layer="conv", signed=True)
     known = []

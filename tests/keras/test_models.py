@@ -91,9 +91,7 @@ class Block(layers.Layer):
 
 
 def custom_layer(stem, conv, tail):
-    return keras.Sequential(
-        [keras.Input((24, 2)), *stem, Block([conv], name="block"), *tail]
-    ), "block/conv5"
+    return keras.Sequential([keras.Input((24, 2)), *stem, Block([conv], name="block"), *tail]), "block/conv5"
 
 
 def custom_layer_itself(stem, conv, tail):
@@ -123,9 +121,19 @@ def called_by_hand(stem, conv, tail):
 
 
 WAYS = [
-    functional, any_length, sequential, deferred, subclassed, nested, nested_by_the_end_of_its_path, nested_twice,
-    custom_layer, custom_layer_itself, nested_model_itself, called_by_hand,
-]  # fmt: skip
+    functional,
+    any_length,
+    sequential,
+    deferred,
+    subclassed,
+    nested,
+    nested_by_the_end_of_its_path,
+    nested_twice,
+    custom_layer,
+    custom_layer_itself,
+    nested_model_itself,
+    called_by_hand,
+]
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "hires-cam"])
@@ -279,9 +287,7 @@ class Ending(keras.Model):
 
 def _in_the_dense(name):
     def build(chain, dense):
-        return keras.Sequential(
-            [keras.Input((24, 2)), *chain, layers.Dense(dense.units, name, name="dense")]
-        )
+        return keras.Sequential([keras.Input((24, 2)), *chain, layers.Dense(dense.units, name, name="dense")])
 
     return build
 
@@ -334,9 +340,7 @@ def assert_as_if_it_ended_in_logits(kit, x, build, classes, scale):
     model.set_weights(linear.get_weights())
     for target in range(max(classes, 2)):
         one, two = (
-            sc.explain(
-                each, x, layer="conv5", signed=True, target=target, method=["grad-cam", "hires-cam"]
-            )
+            sc.explain(each, x, layer="conv5", signed=True, target=target, method=["grad-cam", "hires-cam"])
             for each in (model, linear)
         )
         assert kit.difference(one.maps.values, two.maps.values) < SAME

@@ -25,9 +25,7 @@ def run(chain, x):
 def small(*middle, classes=3, **options):
     """A convolution, the layers in the middle, and a flatten head in logits."""
     conv = layers.Conv1D(4, 3, padding="same", name="conv", **options)
-    return keras.Sequential(
-        [keras.Input((24, 2)), conv, *middle, layers.Flatten(), layers.Dense(classes)]
-    )
+    return keras.Sequential([keras.Input((24, 2)), conv, *middle, layers.Flatten(), layers.Dense(classes)])
 
 
 def refused(model, x, error=sc.ModelError, **options):
@@ -175,20 +173,28 @@ def test_layers_of_keras_2_are_found_and_placed(x, keras2, build):
 @pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
 def test_other_backward_passes_are_the_same_for_keras_2_and_3(x, keras2):
     def build(own):
-        return own.Sequential([
-            own.Input((24, 2)), own.layers.Conv1D(4, 3, activation="relu", name="one"), own.layers.BatchNormalization(),
-            own.layers.LeakyReLU(0.1), own.layers.Conv1D(5, 3, activation="tanh"), own.layers.PReLU(), own.layers.ReLU(),
-            own.layers.Flatten(), own.layers.Dense(3, activation="softmax"),
-        ])  # fmt: skip
+        return own.Sequential(
+            [
+                own.Input((24, 2)),
+                own.layers.Conv1D(4, 3, activation="relu", name="one"),
+                own.layers.BatchNormalization(),
+                own.layers.LeakyReLU(0.1),
+                own.layers.Conv1D(5, 3, activation="tanh"),
+                own.layers.PReLU(),
+                own.layers.ReLU(),
+                own.layers.Flatten(),
+                own.layers.Dense(3, activation="softmax"),
+            ]
+        )
 
     two, three = build(keras2), build(keras)
     rng = np.random.default_rng(2)
-    drawn = [rng.uniform(0.1, 0.6, each.shape) - (each.ndim > 1) * 0.3 for each in two.get_weights()]  # fmt: skip
+    drawn = [rng.uniform(0.1, 0.6, each.shape) - (each.ndim > 1) * 0.3 for each in two.get_weights()]
     two.set_weights(drawn)
     three.set_weights(drawn)
     options = {"layer": "one", "target": 1, "signed": True}
     for method in ("shapley-cam", "lift-cam", "guided-grad-cam", "full-grad"):
-        found, wanted = (sc.explain(each, x, method=method, **options).maps.values for each in (two, three))  # fmt: skip
+        found, wanted = (sc.explain(each, x, method=method, **options).maps.values for each in (two, three))
         assert np.abs(found - wanted).max() < TOLERANCE * np.abs(wanted).max(), method
 
 
@@ -214,9 +220,7 @@ def test_logits_of_keras_2_are_found(kit, x, keras2, ending, kind):
     linear = keras2.Model(inputs, tail[2](middle))
     model = keras2.Model(inputs, run(endings2(keras2)[ending](kind), middle))
     model.set_weights(linear.get_weights())
-    one, two = (
-        sc.explain(each, x, layer="conv5", signed=True, target=1) for each in (model, linear)
-    )
+    one, two = (sc.explain(each, x, layer="conv5", signed=True, target=1) for each in (model, linear))
     assert kit.difference(one.maps.values, two.maps.values) < SAME
     assert kind in one.provenance["score"]
 
@@ -227,9 +231,7 @@ def test_keras_2_model_of_several_inputs_is_called_as_its_user_would(kit, x, ker
     stem, conv, tail = parts2(keras2)
     join, dense = keras2.layers.Concatenate(), keras2.layers.Dense(3)
     out = dense(join([run([*stem, conv, *tail[:2]], first), second]))
-    wanted = kit.by_hand(
-        lambda x: run([*stem, conv], x), lambda a: dense(join([run(tail[:2], a), about])), x
-    )
+    wanted = kit.by_hand(lambda x: run([*stem, conv], x), lambda a: dense(join([run(tail[:2], a), about])), x)
     for inputs, given in (
         ([first, second], (x, about)),
         ({"ecg": first, "about": second}, {"ecg": x, "about": about}),
@@ -275,9 +277,7 @@ def engine_functions():
 def test_logits_are_found_behind_the_engines_own_function_as_an_activation(kit, x, number):
     linear = small()
     function = engine_functions()[number]
-    model = keras.Sequential(
-        [keras.Input((24, 2)), *linear.layers[:-1], layers.Dense(3, activation=function)]
-    )
+    model = keras.Sequential([keras.Input((24, 2)), *linear.layers[:-1], layers.Dense(3, activation=function)])
     model.set_weights(linear.get_weights())
     assert kit.difference(kit.maps(model, x, "conv"), kit.maps(linear, x, "conv")) < SAME
     assert model.layers[-1].activation is function

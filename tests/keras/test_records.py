@@ -19,12 +19,14 @@ def record():
 @pytest.fixture
 def model():
     keras.utils.set_random_seed(0)
-    return keras.Sequential([
-        keras.Input((None, 2)),
-        layers.Conv1D(4, 5, strides=2, activation="relu", name="first"),
-        layers.Conv1D(6, 5, strides=2, activation="relu", name="second"),
-        layers.Conv1D(3, 1, name="dense"),
-    ])  # fmt: skip
+    return keras.Sequential(
+        [
+            keras.Input((None, 2)),
+            layers.Conv1D(4, 5, strides=2, activation="relu", name="first"),
+            layers.Conv1D(6, 5, strides=2, activation="relu", name="second"),
+            layers.Conv1D(3, 1, name="dense"),
+        ]
+    )
 
 
 @pytest.mark.parametrize("layer", ["first", "second"])
@@ -39,10 +41,15 @@ def test_stitched_map_is_that_of_the_whole_record(kit, model, record, layer):
 
 def test_classifier_of_one_length_keeps_each_window_s_prediction(kit, record):
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([
-        keras.Input((WINDOW, 2)), layers.Conv1D(5, 7, strides=4, padding="same", name="conv"), layers.ReLU(),
-        layers.Flatten(), layers.Dense(4, activation="softmax"),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((WINDOW, 2)),
+            layers.Conv1D(5, 7, strides=4, padding="same", name="conv"),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
     layout = sc.Layout("batch time channel", sampling_rate=100)
     chunks = (record[start : start + 333] for start in range(0, LENGTH, 333))
     found = sc.explain_record(model, chunks, window=2.0, layout=layout, layer="conv", target=2)

@@ -24,9 +24,7 @@ def run(chain, x):
 def small(*middle, classes=3, shape=(24, 2), **options):
     """A convolution, the layers in the middle, and a flatten head in logits."""
     conv = layers.Conv1D(4, 3, padding="same", name="conv", **options)
-    return keras.Sequential(
-        [keras.Input(shape), conv, *middle, layers.Flatten(), layers.Dense(classes)]
-    )
+    return keras.Sequential([keras.Input(shape), conv, *middle, layers.Flatten(), layers.Dense(classes)])
 
 
 # --- precisions and layouts ----------------------------------------------------------------------
@@ -91,9 +89,7 @@ def geometry(spec, length):
             continue
         a = layers.Conv1D(4, size, strides=stride, padding=padding, name=f"conv{number}")(a)
         a = layers.Activation("gelu")(a)
-    return keras.Model(
-        inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(a))
-    ), f"conv{len(spec) - 1}"
+    return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(a))), f"conv{len(spec) - 1}"
 
 
 @pytest.mark.parametrize("length", [None, 100], ids=["any length", "fixed length"])
@@ -196,16 +192,15 @@ HYBRIDS = {
     "LSTM": lambda: [layers.LSTM(5, return_sequences=True, name="mixer"), layers.LSTM(4)],
     "GRU": lambda: [layers.GRU(5, return_sequences=True, name="mixer"), layers.GRU(4)],
     "bidirectional": lambda: [
-        layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="mixer"), layers.LSTM(4),
+        layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="mixer"),
+        layers.LSTM(4),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("layer", ["conv", "mixer"])
 @pytest.mark.parametrize("middle", HYBRIDS.values(), ids=HYBRIDS.keys())
-@pytest.mark.filterwarnings(
-    "ignore::signalcam.CamWarning"
-)  # a recurrent layer sees the whole input
+@pytest.mark.filterwarnings("ignore::signalcam.CamWarning")  # a recurrent layer sees the whole input
 def test_recurrent_network_gets_the_map_by_hand_at_both_kinds_of_layer(kit, x, middle, layer):
     model = small(layers.ReLU(), layers.MaxPooling1D(2), *middle())
     names = [each.name for each in model.layers]
@@ -281,9 +276,7 @@ def test_wrong_number_of_inputs_is_refused_in_a_sentence(x):
 
 
 def test_dense_output_asks_for_a_target_of_its_own(x):
-    model = keras.Sequential(
-        [keras.Input((24, 2)), layers.Conv1D(3, 3, name="conv"), layers.Conv1D(2, 3)]
-    )
+    model = keras.Sequential([keras.Input((24, 2)), layers.Conv1D(3, 3, name="conv"), layers.Conv1D(2, 3)])
     with pytest.raises(sc.TargetError, match="target=Output"):
         sc.explain(model, x, layer="conv")
     target = sc.Output(lambda out: ops.sum(out, axis=(1, 2)))

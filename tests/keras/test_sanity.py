@@ -25,13 +25,15 @@ def test_other_weights_are_lent_layer_by_layer_and_given_back():
         np.testing.assert_array_equal(mine, yours)
     assert len(found["weights"]) == 4
     assert (found["independent"][:, :, 0, 0, 0] < 0.999).any(axis=0).all()
-    conv = found["independent"].sel(weights=[each for each in found["weights"].values if "conv" in each])  # fmt: skip
+    conv = found["independent"].sel(weights=[each for each in found["weights"].values if "conv" in each])
     other = network()
     other.set_weights(before)
     weights = other.get_layer("conv").get_weights()
-    names = [each.path.rpartition("/")[0] for each in model.weights if "moving" not in each.path and "seed" not in each.path]  # fmt: skip
+    names = [
+        each.path.rpartition("/")[0] for each in model.weights if "moving" not in each.path and "seed" not in each.path
+    ]
     rng = np.random.default_rng((0, 4, list(dict.fromkeys(names)).index("conv")))
-    other.get_layer("conv").set_weights([rng.normal(w.mean(), w.std(), w.shape).astype("f4") for w in weights])  # fmt: skip
+    other.get_layer("conv").set_weights([rng.normal(w.mean(), w.std(), w.shape).astype("f4") for w in weights])
     target = sc.PerSample(exp.predicted.values.tolist())
     again = sc.explain(other, x, layer="conv", signed=True, target=target)
     for i in range(3):

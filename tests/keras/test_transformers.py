@@ -35,9 +35,7 @@ def parts():
     patches = layers.Conv2D(12, 4, strides=4, data_format="channels_last")(inputs)
     x = block(ClassToken()(layers.Reshape((24, 12))(patches)), 0)
     outputs = layers.Dense(4)(block(x, 1)[:, 0])
-    return keras.Model(inputs, outputs), np.random.default_rng(0).normal(
-        size=(2, 16, 24, 3)
-    ).astype("float32")
+    return keras.Model(inputs, outputs), np.random.default_rng(0).normal(size=(2, 16, 24, 3)).astype("float32")
 
 
 def test_tokens_fold_to_the_grid_of_the_patches():
@@ -140,9 +138,7 @@ def video():
     ],
     ids=["images", "images, shifted", "volumes, shifted", "video"],
 )
-def test_tokens_on_grids_of_several_axes_lie_where_they_came_from(
-    made, layer, prefix, grid, places
-):
+def test_tokens_on_grids_of_several_axes_lie_where_they_came_from(made, layer, prefix, grid, places):
     model, x = made()
     exp = sc.explain(model, x, layer=layer, method="grad-cam", target=1, signed=True)
     node = model.get_layer(layer)

@@ -14,10 +14,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.Cam
 
 
 def chain():
-    return keras.Sequential([
-        layers.Input((24, 2)), layers.Conv1D(4, 3, activation="relu", name="one"), layers.BatchNormalization(),
-        layers.Conv1D(5, 3, name="two"), layers.ReLU(), layers.Flatten(), layers.Dense(3, activation="softmax"),
-    ])  # fmt: skip
+    return keras.Sequential(
+        [
+            layers.Input((24, 2)),
+            layers.Conv1D(4, 3, activation="relu", name="one"),
+            layers.BatchNormalization(),
+            layers.Conv1D(5, 3, name="two"),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
 
 
 def graph():
@@ -52,11 +59,7 @@ def shared():
 def test_handing_back_gives_what_running_the_whole_model_gives(build, batch_size, monkeypatch):
     keras.utils.set_random_seed(0)
     model = build()
-    x = (
-        np.random.default_rng(0)
-        .standard_normal((3, 24, 4 if build is shared else 2))
-        .astype(np.float32)
-    )
+    x = np.random.default_rng(0).standard_normal((3, 24, 4 if build is shared else 2)).astype(np.float32)
     options = {
         "layer": "two",
         "target": 1,
@@ -90,15 +93,11 @@ def test_ablation_by_hand(build):
         two.set_weights([k, b])
         fall[:, channel] = full - np.asarray(keras.ops.convert_to_numpy(model(x)))[:, 1]
     wanted = np.zeros((3, 24))
-    for channel in range(
-        4
-    ):  # the layer's output, one channel at a time, by way of the mean of four
+    for channel in range(4):  # the layer's output, one channel at a time, by way of the mean of four
         k, b = np.zeros_like(kernel), np.zeros_like(bias)
         k[..., channel], b[channel] = kernel[..., channel], bias[channel]
         two.set_weights([k, b])
         alone = sc.explain(model, x, layer="two", target=1, signed=True, method="mean-activation")
         wanted += fall[:, [channel]] * 4 * alone.native().values[:, 0, 0]
     two.set_weights([kernel, bias])
-    np.testing.assert_allclose(
-        exp.native().values[:, 0, 0], wanted, rtol=0, atol=SINGLE * np.abs(wanted).max()
-    )
+    np.testing.assert_allclose(exp.native().values[:, 0, 0], wanted, rtol=0, atol=SINGLE * np.abs(wanted).max())

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage",
-    "--window-size=1400,1000", "--force-color-profile=srgb",
-)  # fmt: skip
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,1000",
+    "--force-color-profile=srgb",
+)
 
 
 class Page:
@@ -59,24 +64,28 @@ class Page:
     def choose(self, name, number):
         self.doing(
             "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-            "e.dispatchEvent(new Event('change', {bubbles: true}))", name, str(number),
-        )  # fmt: skip
+            "e.dispatchEvent(new Event('change', {bubbles: true}))",
+            name,
+            str(number),
+        )
 
     def filter(self, name, value):
         before = self.js("return document.getElementById('rows').dataset.turn")
         self.js(
             "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-            "e.dispatchEvent(new Event('input', {bubbles: true}))", name, value,
-        )  # fmt: skip
+            "e.dispatchEvent(new Event('input', {bubbles: true}))",
+            name,
+            value,
+        )
         self.until(f"document.getElementById('rows').dataset.turn !== '{before}'")
 
     def key(self, key, target="document.body"):
-        return (
-            f"{target}.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
-        )
+        return f"{target}.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
 
     def rows(self):
-        return self.js("return [...document.querySelectorAll('#rows tr')].map(r => [...r.children].map(c => c.innerText))")  # fmt: skip
+        return self.js(
+            "return [...document.querySelectorAll('#rows tr')].map(r => [...r.children].map(c => c.innerText))"
+        )
 
     def model(self, name, what):
         """Something of a figure's models: what Bokeh draws."""
@@ -85,16 +94,18 @@ class Page:
 
     def heat(self, name="map"):
         """The strips drawn, first row on top, and the middle of each column."""
-        image, shape, x, dw = self.model(f"{name}-heat", "[[...m.data.image[0]], m.data.image[0].shape, m.data.x[0], m.data.dw[0]]")  # fmt: skip
+        image, shape, x, dw = self.model(
+            f"{name}-heat", "[[...m.data.image[0]], m.data.image[0].shape, m.data.x[0], m.data.dw[0]]"
+        )
         values = np.array(image, float).reshape(shape)[::-1]
         return values, x + dw * (np.arange(shape[1]) + 0.5) / shape[1]
 
     def problems(self):
-        return [each["message"] for each in self.driver.get_log("browser") if each["level"] in ("SEVERE", "WARNING")]  # fmt: skip
+        return [each["message"] for each in self.driver.get_log("browser") if each["level"] in ("SEVERE", "WARNING")]
 
     def requests(self):
-        events = [json.loads(each["message"])["message"] for each in self.driver.get_log("performance")]  # fmt: skip
-        asked = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]  # fmt: skip
+        events = [json.loads(each["message"])["message"] for each in self.driver.get_log("performance")]
+        asked = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
         return [each for each in asked if not each.startswith("data:")]  # icons within the page
 
     @contextmanager
@@ -112,13 +123,13 @@ def browser():
     service = pytest.importorskip("selenium.webdriver.chrome.service")
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
-        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")  # fmt: skip
+        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = programs[0]
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=service.Service(programs[1], log_output=os.devnull))  # fmt: skip
+    driver = webdriver.Chrome(options=options, service=service.Service(programs[1], log_output=os.devnull))
     driver.set_script_timeout(20)
     yield driver
     driver.quit()

@@ -17,17 +17,24 @@ def smooth(*shape):
 
 def ecg(samples=3, length=4000, **changes):
     """Recordings of three leads, longer than a figure is wide, explained at two layers."""
-    grids = {"conv1": (Axis(2, length // 8, length, 3.5, 8.0),), "conv2": (Axis(2, length // 100, length, 49.5, 100.0, first=40, last=length - 60),)}  # fmt: skip
-    layers = [LayerMaps(name, smooth(samples, 2, 2, grid[0].cells), grid) for name, grid in grids.items()]  # fmt: skip
+    grids = {
+        "conv1": (Axis(2, length // 8, length, 3.5, 8.0),),
+        "conv2": (Axis(2, length // 100, length, 49.5, 100.0, first=40, last=length - 60),),
+    }
+    layers = [LayerMaps(name, smooth(samples, 2, 2, grid[0].cells), grid) for name, grid in grids.items()]
     rng = np.random.default_rng(1)
     known = {
-        "layers": tuple(layers), "layout": Layout("batch channel time", 500, ["I", "II", "V1"], "mV"),
-        "input": rng.standard_normal((samples, 3, length)).cumsum(axis=2), "scores": np.zeros((samples, 2)),
-        "target_classes": np.tile([0, 2], (samples, 1)), "logits": np.zeros((samples, 3)),
-        "classes": np.arange(samples) % 3, "true_classes": np.arange(samples) % 2,
+        "layers": tuple(layers),
+        "layout": Layout("batch channel time", 500, ["I", "II", "V1"], "mV"),
+        "input": rng.standard_normal((samples, 3, length)).cumsum(axis=2),
+        "scores": np.zeros((samples, 2)),
+        "target_classes": np.tile([0, 2], (samples, 1)),
+        "logits": np.zeros((samples, 3)),
+        "classes": np.arange(samples) % 3,
+        "true_classes": np.arange(samples) % 2,
         "probabilities": np.linspace(0.05, 1, 3 * samples).reshape(3, samples).T,
         "sample_names": tuple(f"rec {i}" for i in range(samples)),
-    }  # fmt: skip
+    }
     return make(**known | changes)
 
 

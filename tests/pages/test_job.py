@@ -13,7 +13,16 @@ from signalcam.report import whole
 
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
-OF = ("all", "predicted: normal", "predicted: noise", "label: normal", "right", "wrong", "group: <b>x</b>", "group: nobody")  # fmt: skip
+OF = (
+    "all",
+    "predicted: normal",
+    "predicted: noise",
+    "label: normal",
+    "right",
+    "wrong",
+    "group: <b>x</b>",
+    "group: nobody",
+)
 COUNTS = np.array([900, 400, 500, 900, 300, 600, 7, 0])
 
 
@@ -25,7 +34,13 @@ class Kept:
     store: str = "maps.zarr"
 
     def __post_init__(self):
-        self.shape, self.dtype, self.size, self.ndim, self.read = self.values.shape, self.values.dtype, self.values.size, self.values.ndim, []  # fmt: skip
+        self.shape, self.dtype, self.size, self.ndim, self.read = (
+            self.values.shape,
+            self.values.dtype,
+            self.values.size,
+            self.values.ndim,
+            [],
+        )
 
     def __len__(self):
         return len(self.values)
@@ -43,7 +58,7 @@ def job(exp, monkeypatch):
         dims = ("of", "target", "method", *(f"p{number}_{i}" for i in range(len(layer.grid))))
         for what in ("mean", "std"):
             sums[f"{what}_{number}"] = (dims, rng.random((len(OF), *layer.values.shape[1:])))
-        sums[f"quantile_{number}"] = (("quantile", *dims), rng.random((1, len(OF), *layer.values.shape[1:])))  # fmt: skip
+        sums[f"quantile_{number}"] = (("quantile", *dims), rng.random((1, len(OF), *layer.values.shape[1:])))
         layers.append(replace(layer, values=Kept(layer.values)))
     table = xr.Dataset(sums, {"of": list(OF), "quantile": [0.5]})
     monkeypatch.setattr(summed, "_table", lambda _store: table)
@@ -59,18 +74,25 @@ def opened(page, monkeypatch, tmp_path):
 
 
 def overview(page):
-    return page.js("return [...document.querySelectorAll('#every-rows tr')].map(r => [...r.children].map(c => c.innerText))")  # fmt: skip
+    return page.js(
+        "return [...document.querySelectorAll('#every-rows tr')].map(r => [...r.children].map(c => c.innerText))"
+    )
 
 
 def test_a_job_opens_with_its_means_counts_and_what_failed(opened):
     assert not opened.js("return document.getElementById('page-means').hidden")
     assert opened.js("return document.querySelector('[role=tab]').innerText") == "All samples"
-    assert opened.text("job-said").startswith("117 of 120 samples are explained; why the others are not")  # fmt: skip
+    assert opened.text("job-said").startswith("117 of 120 samples are explained; why the others are not")
     assert opened.text("job-reasons").split("\n") == ["no number (2)", "<i>torn</i> (1)"]
     assert [row[:2] for row in overview(opened)] == [
-        ["all samples", "900"], ["predicted: noise", "500"], ["predicted: normal", "400"], ["true: normal", "900"],
-        ["right", "300"], ["wrong", "600"], ["group: <b>x</b>", "7"],
-    ]  # fmt: skip
+        ["all samples", "900"],
+        ["predicted: noise", "500"],
+        ["predicted: normal", "400"],
+        ["true: normal", "900"],
+        ["right", "300"],
+        ["wrong", "600"],
+        ["group: <b>x</b>", "7"],
+    ]
     assert not opened.problems()
 
 
@@ -87,8 +109,8 @@ def test_the_means_drawn_are_those_summed_up(opened):
 
 def test_the_name_of_a_group_shows_its_mean(opened):
     opened.doing("document.querySelectorAll('#every-rows button')[5].click()")
-    assert opened.js("return document.getElementById('group').selectedOptions[0].innerText") == "wrong (600)"  # fmt: skip
-    assert opened.js("return [...document.querySelectorAll('#every-rows tr')].findIndex(r => r.ariaCurrent)") == 5  # fmt: skip
+    assert opened.js("return document.getElementById('group').selectedOptions[0].innerText") == "wrong (600)"
+    assert opened.js("return [...document.querySelectorAll('#every-rows tr')].findIndex(r => r.ariaCurrent)") == 5
 
 
 def test_the_small_pictures_are_on_one_scale_and_follow_the_choice(opened):
@@ -101,7 +123,9 @@ def test_the_small_pictures_are_on_one_scale_and_follow_the_choice(opened):
         mean = np.interp(np.arange(400), grid.centres, table.mean_1.sel(of=of).values[0, 1])
         mean[: grid.first], mean[grid.last + 1 :] = 0, 0
         assert float(row[3].split()[1]) == pytest.approx(mean.argmax() / 500, abs=0.004)
-    ink = opened.js("return [...document.querySelectorAll('#every-rows canvas')].map(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.reduce((a, b) => a + b, 0))")  # fmt: skip
+    ink = opened.js(
+        "return [...document.querySelectorAll('#every-rows canvas')].map(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.reduce((a, b) => a + b, 0))"
+    )
     assert len(set(ink)) == len(ink)
 
 
@@ -126,7 +150,9 @@ def test_means_of_pictures_and_volumes_are_shown(page, monkeypatch, tmp_path, sh
     exp, _ = job(picture(shape, dims, axes), monkeypatch)
     opened = page.open(exp, tmp_path)
     assert len(overview(opened)) == 7
-    drawn = opened.js("return [...document.querySelectorAll('#every-rows canvas')].map(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean))")  # fmt: skip
+    drawn = opened.js(
+        "return [...document.querySelectorAll('#every-rows canvas')].map(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean))"
+    )
     assert all(drawn)
     assert not opened.problems()
 

@@ -52,7 +52,7 @@ def test_the_map_drawn_is_the_strongest_of_each_column(opened, exp):
         wanted = exp.maps.values[0, 0, 0, layer]
         assert values.shape[0] == 1
         assert 300 < values.shape[1] < 1400
-        np.testing.assert_allclose(values[0], thinned(wanted, values.shape[1]), atol=ROUNDED * wanted.max())  # fmt: skip
+        np.testing.assert_allclose(values[0], thinned(wanted, values.shape[1]), atol=ROUNDED * wanted.max())
         assert abs(places[0] - 0.002) < 0.004
         assert abs(places[-1] - 7.996) < 0.004
 
@@ -71,7 +71,7 @@ def test_target_and_method_chosen_are_the_ones_drawn(opened, exp):
     opened.choose("method", 1)
     values, _ = opened.heat()
     wanted = exp.maps.values[0, 1, 1, 0]
-    np.testing.assert_allclose(values[0], thinned(wanted, values.shape[1]), atol=ROUNDED * wanted.max())  # fmt: skip
+    np.testing.assert_allclose(values[0], thinned(wanted, values.shape[1]), atol=ROUNDED * wanted.max())
     assert "evidence for noise" in opened.text("meaning")
 
 
@@ -114,11 +114,11 @@ def test_the_wheel_zooms_about_the_mouse_and_a_drag_moves_along(opened):
 
     figure = opened.driver.find_element("id", "figure")
     before = opened.model("map-across", "[m.start, m.end]")
-    ActionChains(opened.driver).scroll_from_origin(ScrollOrigin.from_element(figure), 0, -600).perform()  # fmt: skip
+    ActionChains(opened.driver).scroll_from_origin(ScrollOrigin.from_element(figure), 0, -600).perform()
     opened.until("document.documentElement.dataset.drawn > 2")
     start, end = opened.model("map-across", "[m.start, m.end]")
     assert before[0] < start < end < before[1]
-    ActionChains(opened.driver).move_to_element(figure).click_and_hold().move_by_offset(-80, 0).release().perform()  # fmt: skip
+    ActionChains(opened.driver).move_to_element(figure).click_and_hold().move_by_offset(-80, 0).release().perform()
     opened.until(f"Bokeh.documents[0].get_model_by_name('map-across').start > {start}")
     moved = opened.model("map-across", "[m.start, m.end]")
     assert moved[1] - moved[0] == pytest.approx(end - start)
@@ -143,7 +143,9 @@ def test_pointing_at_the_figure_reads_time_channel_value_and_importance(opened, 
     assert found, said
     number, row = round(float(found[1]) * 500), ["I", "II", "V1"].index(found[2])
     near = exp.input[0, row, max(number - 8, 0) : number + 9]
-    assert near.min() - 0.01 * abs(near.min()) <= float(found[3]) <= float(found[4]) <= near.max() + 0.01 * abs(near.max())  # fmt: skip
+    assert (
+        near.min() - 0.01 * abs(near.min()) <= float(found[3]) <= float(found[4]) <= near.max() + 0.01 * abs(near.max())
+    )
     assert float(found[5]) == pytest.approx(exp.maps.values[0, 0, 0, 0, number], rel=0.1)
 
 
@@ -169,11 +171,13 @@ def test_samples_are_filtered_sorted_and_chosen_from_the_table(page, tmp_path):
     assert len(page.rows()) == (sure >= 0.5).sum()
     page.filter("least", "")
     page.js("document.querySelectorAll('#heads button')[3].click()")
-    page.until("document.querySelectorAll('#heads th')[3].getAttribute('aria-sort') === 'ascending'")  # fmt: skip
+    page.until("document.querySelectorAll('#heads th')[3].getAttribute('aria-sort') === 'ascending'")
     assert [row[0] for row in page.rows()] == [f"rec {i}" for i in np.argsort(sure)]
     page.doing("document.querySelectorAll('#rows tr')[4].click()")
     assert page.text("name") == f"sample rec {np.argsort(sure)[4]}"
-    page.js("const e = document.getElementById('text'); e.value = 'nobody'; e.dispatchEvent(new Event('input', {bubbles: true}))")  # fmt: skip
+    page.js(
+        "const e = document.getElementById('text'); e.value = 'nobody'; e.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
     page.until("document.getElementById('count').innerText === 'no sample passes the filter'")
 
 
@@ -203,7 +207,7 @@ def test_tabs_are_walked_by_keys_and_name_what_they_show(opened):
     opened.js("document.getElementById('tab-samples').focus()")
     opened.js(opened.key("ArrowLeft", "document.activeElement"))
     opened.until("!document.getElementById('page-about').hidden")
-    assert opened.js("return document.getElementById('tab-about').getAttribute('aria-selected')") == "true"  # fmt: skip
+    assert opened.js("return document.getElementById('tab-about').getAttribute('aria-selected')") == "true"
     assert "logit; logits returned by the model" in opened.text("about")
 
 
@@ -213,19 +217,15 @@ def test_everything_that_can_be_used_has_a_name_and_figures_are_described(opened
         "|| e.getAttribute('aria-label') || e.closest('label'))).map(e => e.outerHTML)"
     )
     assert nameless == []
-    assert "rec 0" in opened.js("return document.getElementById('figure').getAttribute('aria-label')")  # fmt: skip
-    assert opened.js("return document.getElementById('figure').getAttribute('aria-describedby')") == "summary"  # fmt: skip
+    assert "rec 0" in opened.js("return document.getElementById('figure').getAttribute('aria-label')")
+    assert opened.js("return document.getElementById('figure').getAttribute('aria-describedby')") == "summary"
 
 
 def test_dark_mode_is_followed_while_the_page_is_open(opened):
     assert opened.model("map-line", "m.line_color.value") == "#111"
     with opened.dark():
-        opened.until(
-            "Bokeh.documents[0].get_model_by_name('map-line').line_color.value === '#f4f6f8'"
-        )
-        assert (
-            opened.js("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
-        )
+        opened.until("Bokeh.documents[0].get_model_by_name('map-line').line_color.value === '#f4f6f8'")
+        assert opened.js("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
         assert opened.model("map-colours", "m.palette[0]") == "#14171c"
     opened.until("Bokeh.documents[0].get_model_by_name('map-line').line_color.value === '#111'")
 
@@ -247,8 +247,8 @@ def test_mean_maps_and_deviations_are_those_of_each_class(opened, exp):
     values, _ = opened.heat("mean")
     maps = exp.maps.values[[0, 2], 0, 0, 0]
     wanted = maps.mean(axis=0)
-    np.testing.assert_allclose(values[0], thinned(wanted, values.shape[1]), atol=ROUNDED * wanted.max())  # fmt: skip
-    low, mean, high = (np.array(each) for each in opened.model("mean-lines", "m.data.ys.map(y => [...y])"))  # fmt: skip
+    np.testing.assert_allclose(values[0], thinned(wanted, values.shape[1]), atol=ROUNDED * wanted.max())
+    low, mean, high = (np.array(each) for each in opened.model("mean-lines", "m.data.ys.map(y => [...y])"))
     np.testing.assert_allclose(mean - low, high - mean, atol=1e-4)
     ends = np.arange(len(mean) + 1) * 4000 // len(mean)
     middle = np.floor((ends[:-1] + ends[1:]) / 2)
@@ -267,7 +267,9 @@ def test_a_map_of_each_channel_has_a_strip_each_and_signs_have_two_colours(page,
     page.open(exp, tmp_path)
     drawn, _ = page.heat()
     np.testing.assert_allclose(drawn, exp.maps.values[0, 0, 0, 0], atol=ROUNDED * 4)
-    assert page.model("map-colours", "[m.low, m.high]") == pytest.approx([-np.abs(values[0, 0, 0]).max(), np.abs(values[0, 0, 0]).max()], rel=0.2)  # fmt: skip
+    assert page.model("map-colours", "[m.low, m.high]") == pytest.approx(
+        [-np.abs(values[0, 0, 0]).max(), np.abs(values[0, 0, 0]).max()], rel=0.2
+    )
     assert "against / for" in page.text("meaning")
     assert re.search(r"strongest on (I|II|V1) at", page.text("summary"))
 
@@ -275,12 +277,12 @@ def test_a_map_of_each_channel_has_a_strip_each_and_signs_have_two_colours(page,
 def test_samples_of_unequal_length_end_where_they_end(page, tmp_path):
     shapes = np.array([[3, 400], [3, 240], [3, 400]])
     exp = ecg(length=400)
-    exp = ecg(length=400, layers=tuple(each.shortened(shapes) for each in exp.layers), shapes=shapes)  # fmt: skip
+    exp = ecg(length=400, layers=tuple(each.shortened(shapes) for each in exp.layers), shapes=shapes)
     page.open(exp, tmp_path)
     assert page.js("return document.getElementById('tab-means').hidden")
     page.doing(page.key("n"))
     drawn, places = page.heat()
-    np.testing.assert_allclose(drawn[0], exp.maps.values[1, 0, 0, 0, :240], atol=ROUNDED * drawn.max())  # fmt: skip
+    np.testing.assert_allclose(drawn[0], exp.maps.values[1, 0, 0, 0, :240], atol=ROUNDED * drawn.max())
     assert places[-1] == pytest.approx(239 / 500)
 
 
@@ -312,8 +314,10 @@ def test_scores_that_a_result_carries_stand_beside_each_sample_and_sort_the_tabl
     exp.metrics["value"][0, 3] = np.nan
     value = exp.metrics["value"].values
     page.open(exp, tmp_path)
-    assert page.js(f"return {HEAD.format(4)}.innerText").split() == ["deletion", "lower", "is", "better"]  # fmt: skip
-    assert [row[4:] for row in page.rows()] == [[*map(told, value[:, i, 0, 0, 0])] if i != 3 else ["-", told(value[1, 3, 0, 0, 0])] for i in range(5)]  # fmt: skip
+    assert page.js(f"return {HEAD.format(4)}.innerText").split() == ["deletion", "lower", "is", "better"]
+    assert [row[4:] for row in page.rows()] == [
+        [*map(told, value[:, i, 0, 0, 0])] if i != 3 else ["-", told(value[1, 3, 0, 0, 0])] for i in range(5)
+    ]
     assert page.text("trusted") == (
         f"This map scored: deletion {told(value[0, 0, 0, 0, 0])} (lower is better) · insertion {told(value[1, 0, 0, 0, 0])} (higher is better)."
     )
@@ -339,16 +343,21 @@ def test_means_and_curves_stand_beside_those_of_the_baselines(page, tmp_path):
         if target:
             page.choose("mean-target", 1)
         mean = exp.metrics["mean"].values[:, target, :, 0]
-        every = [[name, *(f"{told(each)} ({told(each)} to {told(each)})" for each in mean[:, i])] for i, name in enumerate(exp.metrics["method"].values)]  # fmt: skip
+        every = [
+            [name, *(f"{told(each)} ({told(each)} to {told(each)})" for each in mean[:, i])]
+            for i, name in enumerate(exp.metrics["method"].values)
+        ]
         assert page.js(rows) == every
         drawn = page.model("curve-lines", "m.data.ys.map(y => [...y])")
         wanted = exp.metrics["curve_score"].values[0, :, target, :, 0].mean(axis=0)
         np.testing.assert_allclose(drawn, wanted, rtol=1e-3)
     assert page.model("curve-lines", "m.data.dashes") == ["solid", "solid", "dashed", "dotted"]
-    page.js("const e = document.getElementById('curve'); e.value = 1; e.dispatchEvent(new Event('change'))")  # fmt: skip
+    page.js("const e = document.getElementById('curve'); e.value = 1; e.dispatchEvent(new Event('change'))")
     assert "$least$ first" in page.text("curve-summary")
     with page.dark():
-        page.until("Bokeh.documents.map(d => d.get_model_by_name('curve-lines')).find(Boolean).data.colours[2] === '#a3acb8'")  # fmt: skip
+        page.until(
+            "Bokeh.documents.map(d => d.get_model_by_name('curve-lines')).find(Boolean).data.colours[2] === '#a3acb8'"
+        )
     assert page.problems() == []
 
 
@@ -359,7 +368,7 @@ def test_scores_of_a_single_picture_are_shown_without_mean_maps(page, tmp_path):
     page.js("document.getElementById('tab-means').click()")
     page.until("document.getElementById('trust').checkVisibility()")
     shown = "return document.getElementById('{}').checkVisibility()"
-    assert [page.js(shown.format(name)) for name in ("averaged", "group", "mean-method")] == [False] * 3  # fmt: skip
+    assert [page.js(shown.format(name)) for name in ("averaged", "group", "mean-method")] == [False] * 3
 
 
 def test_long_records_have_a_clock(page, tmp_path):
@@ -374,10 +383,10 @@ def test_pictures_lie_as_they_are_under_their_heat(page, tmp_path):
     exp = picture((3, 3, 24, 40), "batch channel height width", (2, 3))
     page.open(exp, tmp_path)
     heat = page.model("map-heat", "[...m.data.image[0]]")
-    np.testing.assert_allclose(np.reshape(heat, (24, 40)), exp.maps.values[0, 0, 0, 0], atol=ROUNDED * np.max(heat))  # fmt: skip
-    pixels = np.array(page.model("map-lines", "[...m.data.image[0]]"), "uint32").view("u1").reshape(24, 40, 4)  # fmt: skip
+    np.testing.assert_allclose(np.reshape(heat, (24, 40)), exp.maps.values[0, 0, 0, 0], atol=ROUNDED * np.max(heat))
+    pixels = np.array(page.model("map-lines", "[...m.data.image[0]]"), "uint32").view("u1").reshape(24, 40, 4)
     x = exp.input[0]
-    np.testing.assert_allclose(np.moveaxis(pixels[..., :3], -1, 0), 255 * (x - x.min()) / np.ptp(x), atol=0.51)  # fmt: skip
+    np.testing.assert_allclose(np.moveaxis(pixels[..., :3], -1, 0), 255 * (x - x.min()) / np.ptp(x), atol=0.51)
     assert page.model("map-up", "m.start > m.end")  # the first row on top
     page.doing("document.getElementById('tab-means').click()")
     page.choose("shows", "deviation")
@@ -385,17 +394,19 @@ def test_pictures_lie_as_they_are_under_their_heat(page, tmp_path):
     cells = np.ix_(range(1, 24, 4), range(1, 40, 4))
     assert page.model("mean-colours", "m.high") == pytest.approx(drawn.max())
     assert "deviates over these samples" in page.text("mean-meaning")
-    assert drawn[cells].max() == pytest.approx(exp.layers[0].values[:, 0, 0].std(axis=0).max(), rel=0.5)  # fmt: skip
+    assert drawn[cells].max() == pytest.approx(exp.layers[0].values[:, 0, 0].std(axis=0).max(), rel=0.5)
 
 
 def test_slices_of_a_volume_are_chosen_by_a_slider(page, tmp_path):
-    exp = picture((3, 16, 24, 40), "batch depth height width", (1, 2, 3), spacing={"depth": 1.5}, axis_units={"depth": "mm"})  # fmt: skip
+    exp = picture(
+        (3, 16, 24, 40), "batch depth height width", (1, 2, 3), spacing={"depth": 1.5}, axis_units={"depth": "mm"}
+    )
     page.open(exp, tmp_path)
     for at in (int(page.js("return document.getElementById('slice').value")), 5):
         if at == 5:
-            page.doing("const e = document.getElementById('slice'); e.value = 5; e.dispatchEvent(new Event('input'))")  # fmt: skip
+            page.doing("const e = document.getElementById('slice'); e.value = 5; e.dispatchEvent(new Event('input'))")
         heat = np.reshape(page.model("map-heat", "[...m.data.image[0]]"), (24, 40))
-        np.testing.assert_allclose(heat, exp.maps.values[0, 0, 0, 0, at], atol=ROUNDED * exp.maps.values.max())  # fmt: skip
+        np.testing.assert_allclose(heat, exp.maps.values[0, 0, 0, 0, at], atol=ROUNDED * exp.maps.values.max())
     assert page.text("slice-at") == "7.5 mm"
 
 
@@ -404,22 +415,28 @@ def test_a_spectrogram_stands_upright_with_round_frequencies(page, tmp_path):
     exp = picture((3, 1, 24, 40), "batch _ frequency time", (2, 3), coordinates=places)
     page.open(exp, tmp_path)
     assert page.model("map-up", "m.start < m.end")
-    labels = dict(
-        page.model("map-y", "m.ticker.ticks.map(at => [m.major_label_overrides.get(at), at])")
-    )
+    labels = dict(page.model("map-y", "m.ticker.ticks.map(at => [m.major_label_overrides.get(at), at])"))
     assert {"100", "1000"} <= set(labels)
-    assert labels["100"] == pytest.approx(
-        np.interp(100, places["frequency"], np.arange(24)), abs=1e-6
-    )
+    assert labels["100"] == pytest.approx(np.interp(100, places["frequency"], np.arange(24)), abs=1e-6)
 
 
 def test_names_are_data_wherever_they_land(page, tmp_path):
-    layout = Layout(["batch", "channel", EVIL], channel_names=[EVIL, f"{EVIL} 2"], units=EVIL, spacing={EVIL: 0.1}, axis_units={EVIL: EVIL})  # fmt: skip
+    layout = Layout(
+        ["batch", "channel", EVIL],
+        channel_names=[EVIL, f"{EVIL} 2"],
+        units=EVIL,
+        spacing={EVIL: 0.1},
+        axis_units={EVIL: EVIL},
+    )
     exp = make(
-        layout=layout, class_names=(EVIL, f"{EVIL} 1", f"{EVIL} 2"), sample_names=(EVIL, f"{EVIL} b", "c"),
-        targets=(EVIL, f"{EVIL} t"), methods=(EVIL, f"{EVIL} m"), provenance={EVIL: EVIL, "model": EVIL, "score": EVIL},
+        layout=layout,
+        class_names=(EVIL, f"{EVIL} 1", f"{EVIL} 2"),
+        sample_names=(EVIL, f"{EVIL} b", "c"),
+        targets=(EVIL, f"{EVIL} t"),
+        methods=(EVIL, f"{EVIL} m"),
+        provenance={EVIL: EVIL, "model": EVIL, "score": EVIL},
         layers=tuple(type(each)(f"{EVIL}{i}", each.values, each.grid) for i, each in enumerate(make().layers)),
-    )  # fmt: skip
+    )
     exp = scored(exp, (EVIL, f"{EVIL} 2"), (EVIL, f"{EVIL} 2"))
     page.open(exp, tmp_path)
     for name in ("target", "method", "layer", "predicted", "group"):
@@ -432,13 +449,13 @@ def test_names_are_data_wherever_they_land(page, tmp_path):
     assert page.js("return document.title").startswith(EVIL)
     labels = page.model("map-y", "[...m.major_label_overrides.values()].map(v => [v.type, v.text])")
     assert ["PlainText", EVIL] in labels  # in which $$ begins no formula
-    assert page.model("map-x", "[m.axis_label.type, m.axis_label.text]") == ["PlainText", f"{EVIL} ({EVIL})"]  # fmt: skip
+    assert page.model("map-x", "[m.axis_label.type, m.axis_label.text]") == ["PlainText", f"{EVIL} ({EVIL})"]
     page.doing("document.getElementById('tab-means').click()")
     assert page.text("trust").count(EVIL) >= 6
     assert page.model("curve-y", "m.axis_label.type") == "PlainText"
     page.js("document.getElementById('tab-about').click()")
     assert EVIL in page.text("about")
-    assert page.js("return [window.pwned ?? null, document.querySelectorAll('main img').length]") == [None, 0]  # fmt: skip
+    assert page.js("return [window.pwned ?? null, document.querySelectorAll('main img').length]") == [None, 0]
     assert page.problems() == []
 
 
@@ -462,7 +479,9 @@ def test_a_page_shows_in_a_frame_as_notebooks_do(page, tmp_path, exp):
     display = pytest.importorskip("IPython.display", reason="IPython is not installed")
     frame = exp.show(height=600)
     assert isinstance(frame, display.IFrame)
-    (tmp_path / "notebook.html").write_text(f"<!doctype html><meta charset=utf-8>{frame._repr_html_()}", encoding="utf-8")  # fmt: skip
+    (tmp_path / "notebook.html").write_text(
+        f"<!doctype html><meta charset=utf-8>{frame._repr_html_()}", encoding="utf-8"
+    )
     page.driver.get((tmp_path / "notebook.html").as_uri())
     page.driver.switch_to.frame(0)
     page.until("document.documentElement.dataset.ready")
@@ -475,7 +494,7 @@ def test_the_thumbnail_is_static_and_its_picture_opens(page, tmp_path, exp):
     text = exp._repr_html_() + volume._repr_html_()
     assert "<script" not in text
     assert len(text) < 100_000
-    (tmp_path / "small.html").write_text(f"<!doctype html><meta charset=utf-8>{text}", encoding="utf-8")  # fmt: skip
+    (tmp_path / "small.html").write_text(f"<!doctype html><meta charset=utf-8>{text}", encoding="utf-8")
     page.driver.get((tmp_path / "small.html").as_uri())
     assert page.js("return document.images[0].naturalWidth") == 40
     assert base64.b64decode(re.search(r"base64,([^\"]+)", text)[1]).startswith(b"\x89PNG")
@@ -507,9 +526,7 @@ def test_the_command_writes_a_saved_result_and_refuses_what_is_none(tmp_path, ex
     from signalcam.cli import app  # noqa: PLC0415 - the same
 
     exp.save(tmp_path / "maps.zarr")
-    done = CliRunner().invoke(
-        app, ["report", str(tmp_path / "maps.zarr"), "--to", str(tmp_path / "out.html")]
-    )
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "maps.zarr"), "--to", str(tmp_path / "out.html")])
     assert done.exit_code == 0, done.output
     exp.to_html(tmp_path / "same.html")
     texts = [
@@ -532,18 +549,14 @@ def test_tokens_with_names_are_read_as_text_under_their_heat(page, tmp_path):
     exp = make(input=np.zeros((3, 5)), layers=(LayerMaps("encoder", values, grid),), layout=layout)
     page.open(exp, tmp_path)
     assert page.js("return document.getElementById('words').textContent") == f"playing {EVIL} end"
-    shown = page.js(
-        "return [...document.querySelectorAll('#words span')].map(e => e.style.background)"
-    )
+    shown = page.js("return [...document.querySelectorAll('#words span')].map(e => e.style.background)")
     assert [re.search(r"--(towards|against)\) (\d+)%", each).groups() for each in shown] == [
         ("towards", "25"),
         ("against", "50"),
         ("towards", "100"),
         ("towards", "0"),
     ]
-    colour = page.js(
-        "return getComputedStyle(document.querySelectorAll('#words span')[2]).backgroundColor"
-    )
+    colour = page.js("return getComputedStyle(document.querySelectorAll('#words span')[2]).backgroundColor")
     assert colour in ("rgb(214, 96, 77)", "color(srgb 0.839216 0.376471 0.301961)")
     page.doing(page.key("n"))
     assert page.text("words") == "a"
@@ -554,19 +567,23 @@ def test_tokens_are_drawn_by_number_and_regressions_by_target(page, tmp_path):
     from signalcam.native import LayerMaps  # noqa: PLC0415 - the same
 
     grid = (Axis(1, 12, 12, 0.0, 1.0),)
-    layers = (
-        LayerMaps("encoder", np.random.default_rng(4).random((3, 2, 2, 12)).astype("f4"), grid),
-    )
+    layers = (LayerMaps("encoder", np.random.default_rng(4).random((3, 2, 2, 12)).astype("f4"), grid),)
     exp = make(
-        input=np.arange(36).reshape(3, 12), layers=layers, layout=Layout("batch token"), classes=None, probabilities=None,
-        logits=None, true_classes=None, target_classes=np.full((3, 2), -1), class_names=None, targets=("age", "weight"),
-    )  # fmt: skip
+        input=np.arange(36).reshape(3, 12),
+        layers=layers,
+        layout=Layout("batch token"),
+        classes=None,
+        probabilities=None,
+        logits=None,
+        true_classes=None,
+        target_classes=np.full((3, 2), -1),
+        class_names=None,
+        targets=("age", "weight"),
+    )
     page.open(exp, tmp_path)
     assert "evidence for the target age" in page.text("meaning")
     assert page.text("verdict") == ""
-    assert page.js("return [...document.querySelectorAll('#heads th')].map(e => e.innerText)") == [
-        "sample"
-    ]
+    assert page.js("return [...document.querySelectorAll('#heads th')].map(e => e.innerText)") == ["sample"]
     drawn, places = page.heat()
     np.testing.assert_allclose(drawn[0], exp.maps.values[0, 0, 0, 0], atol=ROUNDED)
     assert places.tolist() == list(range(12))

@@ -29,7 +29,17 @@ from signalcam.report.server import serving
 from signalcam.report.tiles import Tiles
 
 TILE = {"sample": 1, "target": 1, "method": 0, "layer": 0, "from": 1.0, "to": 7.5, "columns": 300}
-ROWS = {"offset": 0, "limit": 50, "sort": "number", "descending": "", "text": "", "predicted": "", "outcome": "", "least": "", "most": ""}  # fmt: skip
+ROWS = {
+    "offset": 0,
+    "limit": 50,
+    "sort": "number",
+    "descending": "",
+    "text": "",
+    "predicted": "",
+    "outcome": "",
+    "least": "",
+    "most": "",
+}
 
 
 class Visitor:
@@ -123,12 +133,22 @@ def test_a_tile_is_that_of_the_result(visitor):
 @pytest.mark.parametrize(
     ("asked", "numbers"),
     [
-        ({}, [0, 1, 2]), ({"descending": "1"}, [2, 1, 0]), ({"offset": 1, "limit": 1}, [1]), ({"text": "REC 2"}, [2]),
-        ({"predicted": 1}, [1]), ({"outcome": "right"}, [0, 1]), ({"outcome": "wrong"}, [2]), ({"least": 0.5}, [1, 2]),
-        ({"most": 0.6}, [0, 1]), ({"sort": "label"}, [0, 2, 1]), ({"sort": "label", "descending": "1"}, [1, 0, 2]),
-        ({"sort": "confidence", "descending": "1"}, [2, 1, 0]), ({"sort": "name", "least": 2}, []), ({"limit": 0}, []),
+        ({}, [0, 1, 2]),
+        ({"descending": "1"}, [2, 1, 0]),
+        ({"offset": 1, "limit": 1}, [1]),
+        ({"text": "REC 2"}, [2]),
+        ({"predicted": 1}, [1]),
+        ({"outcome": "right"}, [0, 1]),
+        ({"outcome": "wrong"}, [2]),
+        ({"least": 0.5}, [1, 2]),
+        ({"most": 0.6}, [0, 1]),
+        ({"sort": "label"}, [0, 2, 1]),
+        ({"sort": "label", "descending": "1"}, [1, 0, 2]),
+        ({"sort": "confidence", "descending": "1"}, [2, 1, 0]),
+        ({"sort": "name", "least": 2}, []),
+        ({"limit": 0}, []),
     ],
-)  # fmt: skip
+)
 def test_rows_are_filtered_sorted_and_counted(visitor, asked, numbers):
     found = visitor.asked("samples", ROWS, **asked)
     assert [row["number"] for row in found["rows"]] == numbers
@@ -139,7 +159,7 @@ def test_a_row_says_what_is_known_of_a_sample(visitor):
     (row,) = visitor.asked("samples", ROWS, offset=2)["rows"]
     assert row["confidence"] == pytest.approx(1)
     del row["confidence"]
-    assert row == {"number": 2, "name": "rec 2", "predicted": 2, "label": 0, "asked": [0, 2], "score": [0, 0]}  # fmt: skip
+    assert row == {"number": 2, "name": "rec 2", "predicted": 2, "label": 0, "asked": [0, 2], "score": [0, 0]}
 
 
 def test_rows_are_sorted_by_what_a_metric_gave_of_the_map_chosen(tmp_path):
@@ -152,8 +172,8 @@ def test_rows_are_sorted_by_what_a_metric_gave_of_the_map_chosen(tmp_path):
         visitor = Visitor(server)
         for descending, sign in (("", 1), ("1", -1)):
             rows = visitor.asked("samples", ROWS, **asked, descending=descending)["rows"]
-            assert [row["number"] for row in rows] == np.argsort(sign * value[1, :, 1, 0, 1]).tolist()  # fmt: skip
-        np.testing.assert_allclose(np.array(rows[0]["trusted"], float), value[:, rows[0]["number"], :, :2], rtol=1e-3)  # fmt: skip
+            assert [row["number"] for row in rows] == np.argsort(sign * value[1, :, 1, 0, 1]).tolist()
+        np.testing.assert_allclose(np.array(rows[0]["trusted"], float), value[:, rows[0]["number"], :, :2], rtol=1e-3)
         assert rows[2]["trusted"][1][0][0] == [None, None]
         refused = visitor.ask("samples", ROWS, **asked | {"metric": 2})
         assert (refused.status, b"metric is '2'" in refused.body) == (400, True)
@@ -199,7 +219,7 @@ def test_slices_of_images_and_volumes_are_those_of_the_result(tmp_path):
 # --- whom it answers ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cookie", ["", "signalcam-1=abc", "broken=\x01; ;=", "{name}=wrong", "{name}=é"])  # fmt: skip
+@pytest.mark.parametrize("cookie", ["", "signalcam-1=abc", "broken=\x01; ;=", "{name}=wrong", "{name}=é"])
 @pytest.mark.parametrize("path", ["/", "/0/", "/0/tile?sample=0", "/?token=wrong", "/?token="])
 def test_nothing_is_said_without_the_token(visitor, cookie, path):
     given = cookie.format(name=visitor.server.cookie).encode("latin-1").decode("latin-1")
@@ -208,9 +228,14 @@ def test_nothing_is_said_without_the_token(visitor, cookie, path):
     assert b"Net" not in answer.body
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "10.0.0.1", "[", "localhost@evil.example", ""])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "10.0.0.1", "[", "localhost@evil.example", ""],
+)
 def test_a_name_made_to_point_here_is_refused(visitor, host):
-    text = f"GET /0/ HTTP/1.1\r\nHost: {host.format(port=visitor.server.server_port)}\r\nCookie: {visitor.cookie}\r\n\r\n"
+    text = (
+        f"GET /0/ HTTP/1.1\r\nHost: {host.format(port=visitor.server.server_port)}\r\nCookie: {visitor.cookie}\r\n\r\n"
+    )
     assert raw(visitor.server, text.encode()).startswith(b"HTTP/1.1 421 ")
 
 
@@ -226,14 +251,14 @@ def test_a_forwarded_port_of_this_machine_is_answered(visitor, host):
     assert visitor.get("/0/", host=host, Origin=f"http://{host}").status == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1", "https://{host}", "x"])  # fmt: skip
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1", "https://{host}", "x"])
 def test_a_page_of_another_origin_is_refused(visitor, origin):
     answer = visitor.get("/0/tile?" + urlencode(TILE), Origin=origin.format(host=visitor.host))
     assert answer.status == 403
     assert answer.getheader("Access-Control-Allow-Origin") is None
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "FOO"])  # fmt: skip
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "FOO"])
 def test_only_get_is_answered(visitor, method):
     answer = visitor.get("/0/", method=method)
     assert answer.status == 405
@@ -241,9 +266,24 @@ def test_only_get_is_answered(visitor, method):
 
 
 PATHS = [
-    "/../../etc/passwd", "/0/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/0/zarr.json", "/maps.zarr", "//etc/passwd",
-    "/0/tile/", "/0/tile/..", "/x/tile", "/-1/tile", "/0/tile%00", "/9999999999/", "/%D9%A0/", "http://evil.example/0/", "\\etc", "/0/page.js", "http://[/0/",
-]  # fmt: skip
+    "/../../etc/passwd",
+    "/0/../../etc/passwd",
+    "/%2e%2e/%2e%2e/etc/passwd",
+    "/0/zarr.json",
+    "/maps.zarr",
+    "//etc/passwd",
+    "/0/tile/",
+    "/0/tile/..",
+    "/x/tile",
+    "/-1/tile",
+    "/0/tile%00",
+    "/9999999999/",
+    "/%D9%A0/",
+    "http://evil.example/0/",
+    "\\etc",
+    "/0/page.js",
+    "http://[/0/",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -259,9 +299,12 @@ def test_no_path_reaches_a_file(visitor, path):
         ("from", ["nan", "inf", "-inf", "", "a", "1e999", "0x10", "1,5"]),
         ("to", ["nan", "inf"]),
         ("columns", ["0", "-1", "8193", "nan", "1.5", "1e3", "", "99999999999999999999", "\u0661"]),
-        ("sample", ["3", "-1", "inf", "", "0; drop"]), ("target", ["2", "-1"]), ("method", ["2", "x"]), ("layer", ["2", "-5"]),
+        ("sample", ["3", "-1", "inf", "", "0; drop"]),
+        ("target", ["2", "-1"]),
+        ("method", ["2", "x"]),
+        ("layer", ["2", "-5"]),
     ],
-)  # fmt: skip
+)
 def test_a_tile_that_cannot_be_is_refused_in_one_sentence(visitor, name, values):
     for value in values:
         answer = visitor.ask("tile", TILE, **{name: value})
@@ -272,10 +315,19 @@ def test_a_tile_that_cannot_be_is_refused_in_one_sentence(visitor, name, values)
 @pytest.mark.parametrize(
     "asked",
     [
-        {"limit": 1001}, {"limit": -1}, {"offset": -1}, {"offset": 4}, {"sort": "path"}, {"sort": ""}, {"outcome": "x"},
-        {"least": "nan"}, {"most": "inf"}, {"predicted": "-1"}, {"text": "x" * 201},
+        {"limit": 1001},
+        {"limit": -1},
+        {"offset": -1},
+        {"offset": 4},
+        {"sort": "path"},
+        {"sort": ""},
+        {"outcome": "x"},
+        {"least": "nan"},
+        {"most": "inf"},
+        {"predicted": "-1"},
+        {"text": "x" * 201},
     ],
-)  # fmt: skip
+)
 def test_rows_that_cannot_be_are_refused(visitor, asked):
     answer = visitor.ask("samples", ROWS, **asked)
     assert answer.status == 400
@@ -303,7 +355,7 @@ def test_every_answer_forbids_keeping_guessing_and_framing(visitor):
         assert answer.getheader("Referrer-Policy") == "no-referrer"
         assert "frame-ancestors 'none'" in answer.getheader("Content-Security-Policy")
         assert "Python" not in answer.getheader("Server")
-    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', visitor.get("/0/").body.decode())[1]  # fmt: skip
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', visitor.get("/0/").body.decode())[1]
     assert "default-src 'none'" in policy
     assert "connect-src 'self'" in policy
     assert "unsafe-eval" not in policy
@@ -316,7 +368,16 @@ def test_a_body_is_not_taken_for_the_next_request(visitor):
         assert raw(visitor.server, (outer + inner).encode()).count(b"HTTP/1.1 ") == 1
 
 
-@pytest.mark.parametrize("text", [b"\x00\xff\xfe\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\x00\xff\xfe\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+    ],
+)
 def test_what_is_no_request_is_refused_and_the_next_one_answered(visitor, text):
     assert re.match(rb"HTTP/1.1 (4|5)\d\d ", raw(visitor.server, text)[:20])
     assert visitor.get("/0/").status == 200
@@ -371,7 +432,7 @@ def test_a_result_taken_away_is_said_and_one_that_comes_back_is_shown(tmp_path):
 def test_what_is_not_copied_yet_is_blank_and_shown_on_reload(tmp_path):
     whole, place = tmp_path / "whole.zarr", tmp_path / "maps.zarr"
     ecg().save(whole)
-    shutil.copytree(whole, place, ignore=lambda folder, _: ["c"] if folder.endswith("input") else [])  # fmt: skip
+    shutil.copytree(whole, place, ignore=lambda folder, _: ["c"] if folder.endswith("input") else [])
     with serving(place) as server:
         visitor = Visitor(server)
         before = visitor.asked("tile", TILE)
@@ -418,7 +479,7 @@ def test_results_that_cannot_be_shown_are_refused_before_anything_listens(tmp_pa
         pass
     with pytest.raises(StoreError, match="there is nothing"), serving(tmp_path / "nothing"):
         pass
-    picture((2, 1, 4, 8, 8, 8), "batch _ time depth height width", (2, 3, 4, 5)).save(tmp_path / "four")  # fmt: skip
+    picture((2, 1, 4, 8, 8, 8), "batch _ time depth height width", (2, 3, 4, 5)).save(tmp_path / "four")
     with pytest.raises(LayoutError, match="1 to 3"), serving(tmp_path / "four"):
         pass
 
@@ -427,7 +488,7 @@ def test_other_machines_must_be_allowed(store):
     with pytest.raises(InputError, match="--allow-remote"), serving(store, "0.0.0.0"):  # noqa: S104 - refused
         pass
     for host in ("no such host", "192.0.2.1"):
-        with pytest.raises(InputError, match="cannot listen"), serving(store, host, allow_remote=True):  # fmt: skip
+        with pytest.raises(InputError, match="cannot listen"), serving(store, host, allow_remote=True):
             pass
 
 
@@ -468,9 +529,12 @@ def test_no_thread_and_no_connection_is_left(store):
 def command(*given):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     return subprocess.Popen(  # noqa: S603 - our own command
-        [*SIGNALCAM, "view", *map(str, given)], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
-    )  # fmt: skip
+        [*SIGNALCAM, "view", *map(str, given)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
 
 
 @contextmanager
@@ -514,10 +578,12 @@ def test_what_cannot_be_viewed_is_said_in_one_sentence_with_exit_code_2(store, t
     alien.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         runs = {
-            "newer SignalCAM": command(newer, "--no-open"), "no readable result": command(alien, "--no-open"),
-            "there is nothing": command(tmp_path / "none", "--no-open"), "--allow-remote": command(store, "--host", "192.0.2.1"),
+            "newer SignalCAM": command(newer, "--no-open"),
+            "no readable result": command(alien, "--no-open"),
+            "there is nothing": command(tmp_path / "none", "--no-open"),
+            "--allow-remote": command(store, "--host", "192.0.2.1"),
             "in use": command(store, "--no-open", "--port", taken.getsockname()[1]),
-        }  # fmt: skip
+        }
         for expected, process in runs.items():
             out, err = process.communicate(timeout=60)
             assert (process.returncode, out) == (2, ""), err

@@ -22,12 +22,21 @@ def signals(length=1000, channels=2, cells=60, start=7.5, jump=16.25, **changes)
     """Two samples with two maps each, one of which has a row a channel."""
     time = Axis(2, cells, length, start, jump, jump, probed=True, **changes)
     grids = {"conv": (time,), "leads": (Axis(1, channels, channels, 0.0, 1.0), time)}
-    layers = [LayerMaps(name, numbers(2, 1, 1, *[a.cells for a in grid]), grid) for name, grid in grids.items()]  # fmt: skip
+    layers = [LayerMaps(name, numbers(2, 1, 1, *[a.cells for a in grid]), grid) for name, grid in grids.items()]
     return make(
-        layers=tuple(layers), targets=("N",), methods=("grad-cam",), layout=Layout("batch channel time", 10.0),
-        input=numbers(2, channels, length), scores=numbers(2, 1), target_classes=np.zeros((2, 1), int),
-        logits=None, probabilities=None, classes=None, true_classes=None, sample_names=(0, 1),
-    )  # fmt: skip
+        layers=tuple(layers),
+        targets=("N",),
+        methods=("grad-cam",),
+        layout=Layout("batch channel time", 10.0),
+        input=numbers(2, channels, length),
+        scores=numbers(2, 1),
+        target_classes=np.zeros((2, 1), int),
+        logits=None,
+        probabilities=None,
+        classes=None,
+        true_classes=None,
+        sample_names=(0, 1),
+    )
 
 
 def slow(exp, sample, layer, start, stop, columns, unit=1):
@@ -80,12 +89,13 @@ def test_every_column_holds_what_a_loop_over_its_samples_finds(
 
 @settings(deadline=None, max_examples=30)
 @given(
-    length=st.integers(3000, 9000), columns=st.integers(1, 40), jump=st.floats(0.5, 200),
-    stretch=st.tuples(st.floats(0, 1), st.floats(0, 1)), layer=st.integers(0, 1),
-)  # fmt: skip
-def test_overview_shows_what_a_loop_finds_in_columns_of_whole_bins(
-    length, columns, jump, stretch, layer
-):
+    length=st.integers(3000, 9000),
+    columns=st.integers(1, 40),
+    jump=st.floats(0.5, 200),
+    stretch=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    layer=st.integers(0, 1),
+)
+def test_overview_shows_what_a_loop_finds_in_columns_of_whole_bins(length, columns, jump, stretch, layer):
     exp = signals(length, cells=40, jump=jump)
     begin, end = sorted(round(each * (length - 1)) for each in stretch)
     shown = begin, end + 1
@@ -128,8 +138,10 @@ def test_sample_of_unequal_length_ends_where_it_ends():
     exp.input[1, :, 330:] = np.nan
     exp = make(
         **{name: getattr(exp, name) for name in ("targets", "methods", "layout", "input", "scores")},
-        layers=(layer,), shapes=shapes, sample_names=(0, 1),
-    )  # fmt: skip
+        layers=(layer,),
+        shapes=shapes,
+        sample_names=(0, 1),
+    )
     alone = exp.isel(sample=[1])
     tile = Tiles(exp).tile(1, columns=50)
     assert tile.x[-1] < 33
@@ -175,8 +187,9 @@ def test_map_that_does_not_follow_the_long_axis_is_the_same_all_along():
 def test_images_have_no_long_axis():
     image = make(
         grids={"conv": (Axis(2, 3, 6, 0.5, 2.0), Axis(3, 4, 8, 0.5, 2.0))},
-        input=np.zeros((3, 1, 6, 8), np.float32), layout=Layout("batch _ height width"),
-    )  # fmt: skip
+        input=np.zeros((3, 1, 6, 8), np.float32),
+        layout=Layout("batch _ height width"),
+    )
     with pytest.raises(LayoutError, match="height, width"):
         Tiles(image)
 
@@ -269,7 +282,7 @@ def test_tiles_of_a_store_left_on_disk_are_those_of_the_result(tmp_path):
 
 def test_one_sample_of_many_lies_in_few_chunks(tmp_path):
     many = signals(500)
-    exp = make(**{**vars(many), "input": numbers(4000, 2, 500), "sample_names": tuple(range(4000))})  # fmt: skip
+    exp = make(**{**vars(many), "input": numbers(4000, 2, 500), "sample_names": tuple(range(4000))})
     exp.save(tmp_path / "maps.zarr")
     chunks = keeping.opened(tmp_path / "maps.zarr").input.source.chunks
     assert chunks[1:] == (2, 500)

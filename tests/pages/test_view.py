@@ -59,7 +59,7 @@ def test_a_store_is_shown_zoomed_and_walked_through(served):
     page.filter("outcome", "wrong")
     assert [row[0] for row in page.rows()] == ["rec 2"]
     assert page.problems() == []
-    assert {address.split("/")[2] for address in page.requests()} == {page.driver.current_url.split("/")[2]}  # fmt: skip
+    assert {address.split("/")[2] for address in page.requests()} == {page.driver.current_url.split("/")[2]}
 
 
 def test_the_link_works_from_a_page_of_another_site(page, tmp_path):
@@ -82,12 +82,19 @@ def long():
     layer = LayerMaps("conv", heat, (Axis(2, cells, length, 7.5, 16.0, probed=True),))
     bare = dict.fromkeys(["logits", "probabilities", "classes", "true_classes", "class_names"])
     return make(
-        **bare, layers=(layer,), targets=("AF",), methods=("grad-cam",), layout=Layout("batch channel time", 250),
-        input=record, scores=np.full((1, 1), np.nan), target_classes=np.full((1, 1), -1), sample_names=("day",),
-    )  # fmt: skip
+        **bare,
+        layers=(layer,),
+        targets=("AF",),
+        methods=("grad-cam",),
+        layout=Layout("batch channel time", 250),
+        input=record,
+        scores=np.full((1, 1), np.nan),
+        target_classes=np.full((1, 1), -1),
+        sample_names=("day",),
+    )
 
 
-def test_a_long_record_is_read_while_the_page_is_up_and_nothing_of_it_is_missed(served, monkeypatch):  # fmt: skip
+def test_a_long_record_is_read_while_the_page_is_up_and_nothing_of_it_is_missed(served, monkeypatch):
     monkeypatch.setattr(answers, "_PATIENCE", 0.0)
     exp = long()
     page = served(exp)
@@ -95,7 +102,7 @@ def test_a_long_record_is_read_while_the_page_is_up_and_nothing_of_it_is_missed(
     assert "The heat is strongest at time 3:33:2" in page.text("summary")
     assert page.js("return document.getElementById('table').hidden")
     assert_shown(page, exp, 0)
-    page.doing("Bokeh.documents[0].get_model_by_name('map-across').setv({start: 12790, end: 12810})")  # fmt: skip
+    page.doing("Bokeh.documents[0].get_model_by_name('map-across').setv({start: 12790, end: 12810})")
     assert_shown(page, exp, 0)
     assert page.heat()[0].max() == pytest.approx(1, abs=0.05)
     assert page.problems() == []

@@ -15,8 +15,10 @@ import signalcam as sc
 from signalcam.metrics.interpolation import interpolated
 
 for name, wanted in {
-    "torchvision": (), "torchvision.transforms": ("Compose", "Normalize", "ToTensor"), "torchvision.transforms.functional": ("resize",),
-}.items():  # fmt: skip
+    "torchvision": (),
+    "torchvision.transforms": ("Compose", "Normalize", "ToTensor"),
+    "torchvision.transforms.functional": ("resize",),
+}.items():
     # grad-cam imports these names at once, and uses none of them for what is compared here
     sys.modules[name] = ModuleType(name)
     vars(sys.modules[name]).update(dict.fromkeys(wanted))
@@ -40,8 +42,11 @@ pytestmark = [
 def network():
     torch.manual_seed(0)
     return torch.nn.Sequential(
-        torch.nn.Conv1d(1, 6, 5, padding=2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(6 * LENGTH, 3),
-    ).eval()  # fmt: skip
+        torch.nn.Conv1d(1, 6, 5, padding=2),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(6 * LENGTH, 3),
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +66,14 @@ def truth():
 
 def by_quantus(metric, network, exp, a, **more):
     return metric(
-        model=network, x_batch=exp.input.copy(), y_batch=exp.classes.copy(), a_batch=a.copy(), channel_first=True, device="cpu", **more,
-    )  # fmt: skip
+        model=network,
+        x_batch=exp.input.copy(),
+        y_batch=exp.classes.copy(),
+        a_batch=a.copy(),
+        channel_first=True,
+        device="cpu",
+        **more,
+    )
 
 
 def maps(exp):
@@ -70,7 +81,7 @@ def maps(exp):
 
 
 def ours(exp, network, metric, **options):
-    found = sc.metrics.evaluate(exp, network, metric, window=1, steps=STEPS, baselines=[], **options)  # fmt: skip
+    found = sc.metrics.evaluate(exp, network, metric, window=1, steps=STEPS, baselines=[], **options)
     return found["value"].values[0, :, 0, 0, 0]
 
 
@@ -84,13 +95,18 @@ def test_gini_and_entropy_equal_quantus(network, exp):
     spread = by_quantus(quantus.Complexity(**options), network, exp, a)
     # theirs adds 1e-7 to every value before it sorts
     np.testing.assert_allclose(ours(exp, network, "gini"), sparse, atol=5e-6)
-    np.testing.assert_allclose(ours(exp, network, "entropy"), np.divide(spread, np.log(LENGTH)), atol=SAME)  # fmt: skip
+    np.testing.assert_allclose(ours(exp, network, "entropy"), np.divide(spread, np.log(LENGTH)), atol=SAME)
 
 
-@pytest.mark.parametrize(("name", "peer", "options"), [
-    ("pointing-game", quantus.PointingGame, {}), ("mass-accuracy", quantus.RelevanceMassAccuracy, {}),
-    ("rank-accuracy", quantus.RelevanceRankAccuracy, {}), ("top-k", quantus.TopKIntersection, {"k": 8}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "peer", "options"),
+    [
+        ("pointing-game", quantus.PointingGame, {}),
+        ("mass-accuracy", quantus.RelevanceMassAccuracy, {}),
+        ("rank-accuracy", quantus.RelevanceRankAccuracy, {}),
+        ("top-k", quantus.TopKIntersection, {"k": 8}),
+    ],
+)
 def test_localisation_equals_quantus(network, exp, truth, name, peer, options):
     positive = np.maximum(maps(exp), 0)[:, None]
     metric = peer(abs=False, normalise=False, **options, **QUIET)
@@ -106,9 +122,7 @@ def test_deletion_curve_equals_pixel_flipping_of_quantus(network, exp):
     theirs = by_quantus(metric, network, exp, maps(exp)[:, None], softmax=True)
     found = sc.metrics.evaluate(exp, network, "deletion", window=1, steps=STEPS, baselines=[])
     curve = found["curve_score"].values[0, :, 0, 0, 0]
-    np.testing.assert_allclose(
-        curve[:, 1:], theirs, atol=SAME
-    )  # theirs begins after the first step
+    np.testing.assert_allclose(curve[:, 1:], theirs, atol=SAME)  # theirs begins after the first step
 
 
 class Handed:
@@ -146,7 +160,7 @@ def test_drop_and_increase_equal_torchcam(network, exp):
     metric.update(torch.as_tensor(exp.input))
     theirs = metric.summary()
     plain = sc.explain(network, exp.input, layer="1", method="hires-cam")
-    assert ours(plain, network, "average-drop").mean() == pytest.approx(theirs["avg_drop"], abs=SAME)  # fmt: skip
+    assert ours(plain, network, "average-drop").mean() == pytest.approx(theirs["avg_drop"], abs=SAME)
     assert ours(plain, network, "increase-in-confidence").mean() == theirs["conf_increase"]
 
 
@@ -155,7 +169,7 @@ def test_linear_interpolation_equals_the_imputer_of_grad_cam_without_noise(shape
     rng = np.random.default_rng(1)
     x, known = rng.standard_normal(shape).astype(np.float32), rng.random(shape[1:]) > 0.7
     known[:, 0] = True
-    theirs = NoisyLinearImputer(noise=0)(torch.as_tensor(x), torch.as_tensor(known.astype(np.float32)))  # fmt: skip
+    theirs = NoisyLinearImputer(noise=0)(torch.as_tensor(x), torch.as_tensor(known.astype(np.float32)))
     np.testing.assert_allclose(interpolated(x, known), theirs.numpy(), atol=1e-5)
 
 
@@ -166,7 +180,9 @@ def test_road_of_quantus_fails_on_a_signal_of_several_channels(network, exp):
     wide = torch.nn.Sequential(torch.nn.Conv1d(3, 1, 1), network)
     x, a = np.repeat(exp.input, 3, axis=1), maps(exp)[:, None]
     with pytest.raises(IndexError):
-        quantus.ROAD(percentages=[10, 50], **QUIET)(model=wide, x_batch=x, y_batch=exp.classes, a_batch=a, channel_first=True, device="cpu")  # fmt: skip
+        quantus.ROAD(percentages=[10, 50], **QUIET)(
+            model=wide, x_batch=x, y_batch=exp.classes, a_batch=a, channel_first=True, device="cpu"
+        )
 
 
 def test_pointing_game_of_quantus_counts_an_empty_truth_as_found(network, exp, truth):
@@ -179,9 +195,15 @@ def test_pointing_game_of_quantus_counts_an_empty_truth_as_found(network, exp, t
 
 def test_black_of_quantus_is_the_least_value_of_a_sample_and_not_zero(network, exp):
     found = [
-        by_quantus(quantus.PixelFlipping(features_in_step=LENGTH, perturb_baseline=each, abs=False, normalise=False, **QUIET), network, exp, maps(exp)[:, None], softmax=True)
+        by_quantus(
+            quantus.PixelFlipping(features_in_step=LENGTH, perturb_baseline=each, abs=False, normalise=False, **QUIET),
+            network,
+            exp,
+            maps(exp)[:, None],
+            softmax=True,
+        )
         for each in ("black", 0.0)
-    ]  # fmt: skip
+    ]
     least = np.broadcast_to(exp.input.min(axis=(1, 2), keepdims=True), exp.input.shape).copy()
     with torch.no_grad():
         wanted = softmax(network(torch.as_tensor(least))).numpy()[np.arange(5), exp.classes]

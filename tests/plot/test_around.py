@@ -13,14 +13,14 @@ EVENTS = [[1.0, 2.0], [1.5]]
 
 @pytest.fixture
 def exp(make):
-    return make((2, 2, 400), "batch channel time", [2], sampling_rate=100, channel_names=["I", "II"], units="mV")  # fmt: skip
+    return make((2, 2, 400), "batch channel time", [2], sampling_rate=100, channel_names=["I", "II"], units="mV")
 
 
 def test_the_mean_signal_stands_above_the_mean_map(exp):
     around = exp.around(EVENTS)
     above, below = around.plot(target="AF", channels=["II"]).axes
     table = around.table.sel(target="AF").squeeze()
-    np.testing.assert_array_equal(above.lines[0].get_ydata(), table["signal_mean"].sel(channel="II"))  # fmt: skip
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), table["signal_mean"].sel(channel="II"))
     np.testing.assert_array_equal(below.lines[0].get_ydata(), table["mean"])
     low, high = (table["mean"] - table["std"]).values, (table["mean"] + table["std"]).values
     band = below.collections[0].get_paths()[0].vertices[:, 1]
@@ -29,10 +29,7 @@ def test_the_mean_signal_stands_above_the_mean_map(exp):
     assert below.get_xlabel() == "time from the event (s)"
     assert below.get_xlim() == (-0.2, 0.4)
     assert below.get_ylim()[0] == 0
-    assert (
-        above.get_title(loc="left")
-        == "grad-cam at conv for AF\nmean ± standard deviation of 3 events"
-    )
+    assert above.get_title(loc="left") == "grad-cam at conv for AF\nmean ± standard deviation of 3 events"
 
 
 def test_several_channels_are_told_apart(exp):

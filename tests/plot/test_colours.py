@@ -12,18 +12,22 @@ from signalcam.plot.view import DARK_TO_LIGHT, DIVERGING, LIGHT_TO_DARK
 # IEEE TVCG 15(6), doi:10.1109/TVCG.2009.113: the matrices of severity 1, for linear RGB.
 MACHADO = {
     "protanopia": [
-        [0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998],
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
     ],
     "deuteranopia": [
-        [0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881],
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
     ],
     "tritanopia": [
-        [1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900],
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
     ],
-}  # fmt: skip
-TOLD_APART = (
-    20  # CIE76: 2.3 is just noticeable side by side; far enough to be told apart across a figure
-)
+}
+TOLD_APART = 20  # CIE76: 2.3 is just noticeable side by side; far enough to be told apart across a figure
 LIGHTNESS = 15  # L*: grey shades that are told apart across a figure
 
 
@@ -35,9 +39,11 @@ def linear(rgb):
 
 def lab(light):
     """From linear sRGB to CIE L*a*b*, white point D65."""
-    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])  # fmt: skip
+    to_xyz = np.array(
+        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    )
     x, y, z = np.moveaxis(np.asarray(light) @ to_xyz.T / to_xyz.sum(axis=1), -1, 0)
-    fx, fy, fz = (np.where(v > (6 / 29) ** 3, np.cbrt(v), v / (3 * (6 / 29) ** 2) + 4 / 29) for v in (x, y, z))  # fmt: skip
+    fx, fy, fz = (np.where(v > (6 / 29) ** 3, np.cbrt(v), v / (3 * (6 / 29) ** 2) + 4 / 29) for v in (x, y, z))
     return np.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
 
 
@@ -50,7 +56,12 @@ def seen_with(deficiency, light):
 
 
 def test_the_conversion_to_lab_gives_known_values():
-    known = {(1, 1, 1): (100, 0, 0), (0, 0, 0): (0, 0, 0), (1, 0, 0): (53.24, 80.09, 67.20), (0, 0, 1): (32.30, 79.19, -107.86)}  # fmt: skip
+    known = {
+        (1, 1, 1): (100, 0, 0),
+        (0, 0, 0): (0, 0, 0),
+        (1, 0, 0): (53.24, 80.09, 67.20),
+        (0, 0, 1): (32.30, 79.19, -107.86),
+    }
     for rgb, expected in known.items():
         np.testing.assert_allclose(lab(linear(rgb)), expected, atol=0.02)
 

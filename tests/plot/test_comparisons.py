@@ -15,7 +15,7 @@ from signalcam.plot.curves import CurveDisplay
 @pytest.fixture
 def several(make):
     """Two methods whose maps differ a hundredfold, at two layers."""
-    exp = make((4, 2, 300), "batch channel time", [2], sampling_rate=100, channel_names=["II", "V1"], units="mV")  # fmt: skip
+    exp = make((4, 2, 300), "batch channel time", [2], sampling_rate=100, channel_names=["II", "V1"], units="mV")
     one = exp.layers[0]
     both = np.concatenate([one.values, one.values[..., ::-1] * 100], axis=2)
     layers = tuple(replace(one, name=name, values=both) for name in ("conv1", "conv2"))
@@ -36,7 +36,7 @@ def test_methods_have_their_own_scales_and_the_figure_says_so(several):
     for ax, each in zip(figure.axes, maps, strict=False):
         np.testing.assert_allclose(ax.images[0].get_array()[0], each / each.max(), rtol=1e-6)
         assert ax.images[0].get_clim() == (0, 1)
-    assert titles(figure) == [f"grad-cam · largest {maps[0].max():.3g}", f"eigen-cam · largest {maps[1].max():.3g}"]  # fmt: skip
+    assert titles(figure) == [f"grad-cam · largest {maps[0].max():.3g}", f"eigen-cam · largest {maps[1].max():.3g}"]
     assert bars(figure) == ["evidence for normal\nas a share of each method's largest"]
 
 
@@ -77,7 +77,7 @@ def test_one_signed_map_makes_all_panels_diverging(several):
 
 
 def test_options_reach_every_panel(several):
-    figure = several.plot.compare("method", channels=["V1"], style="line", line_kws={"color": "navy"})  # fmt: skip
+    figure = several.plot.compare("method", channels=["V1"], style="line", line_kws={"color": "navy"})
     assert [ax.lines[0].get_color() for ax in figure.axes[:2]] == ["navy", "navy"]
     assert len(figure.axes[0].collections) == 1
 
@@ -106,7 +106,7 @@ def test_a_comparison_is_drawn_in_the_figure_given(several):
         ({"norm": "robust"}, "no norm 'robust'"),
         ({"ax": None}, "several axes, so it takes no ax="),
     ],
-)  # fmt: skip
+)
 def test_a_comparison_that_cannot_be_meant_is_told(several, options, said):
     with pytest.raises(sc.CamError, match=said):
         several.plot.compare(**options)
@@ -122,8 +122,8 @@ def test_nothing_to_compare_is_told(several):
 
 @pytest.fixture
 def grouped(make):
-    exp = make((6, 2, 50), "batch channel time", [2], sampling_rate=10, channel_names=["II", "V1"], units="mV")  # fmt: skip
-    return replace(exp, true_classes=np.array([0, 0, 0, 1, 1, 1]), classes=np.array([0, 0, 1, 1, 1, 0]))  # fmt: skip
+    exp = make((6, 2, 50), "batch channel time", [2], sampling_rate=10, channel_names=["II", "V1"], units="mV")
+    return replace(exp, true_classes=np.array([0, 0, 0, 1, 1, 1]), classes=np.array([0, 0, 1, 1, 1, 0]))
 
 
 def edges(band):
@@ -138,7 +138,9 @@ def test_a_summary_is_the_mean_and_one_deviation_over_the_mean_signal(grouped):
     maps = grouped.maps.values[:, 1, 0, 0]
     (line,), (band,), (behind,) = display.line_, display.band_, display.background_
     np.testing.assert_allclose(line.get_ydata(), maps.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(edges(band), [maps.mean(axis=0) - maps.std(axis=0), maps.mean(axis=0) + maps.std(axis=0)], rtol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(
+        edges(band), [maps.mean(axis=0) - maps.std(axis=0), maps.mean(axis=0) + maps.std(axis=0)], rtol=1e-5
+    )
     np.testing.assert_allclose(behind.get_ydata(), grouped.input[:, 0].mean(axis=0))
     assert behind.axes.get_ylabel() == "mean of II (mV)"
     assert display.ax_.get_ylabel() == "evidence for AF (logit)"
@@ -166,13 +168,13 @@ def test_a_summary_of_quantiles_is_the_median_and_two_bands(grouped):
         ("predicted", {"normal (n = 3)": [0, 1, 5], "AF (n = 3)": [2, 3, 4]}),
         ("outcome", {"right (n = 4)": [0, 1, 3, 4], "wrong (n = 2)": [2, 5]}),
     ],
-)  # fmt: skip
+)
 def test_a_summary_has_a_curve_for_each_group(grouped, by, groups):
     ax = grouped.plot.summary(by=by, channel="V1")
     lines = {line.get_label(): line for line in ax.lines}
     assert list(lines) == list(groups)
     for label, rows in groups.items():
-        np.testing.assert_allclose(lines[label].get_ydata(), grouped.maps.values[rows, 0, 0, 0].mean(axis=0), rtol=1e-6)  # fmt: skip
+        np.testing.assert_allclose(lines[label].get_ydata(), grouped.maps.values[rows, 0, 0, 0].mean(axis=0), rtol=1e-6)
     assert len({line.get_color() for line in lines.values()}) == 2
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(groups)
 
@@ -180,18 +182,18 @@ def test_a_summary_has_a_curve_for_each_group(grouped, by, groups):
 def test_samples_of_unequal_length_are_averaged_where_they_are(grouped):
     grouped.layers[0].values[0, :, :, 30:] = np.nan
     line = grouped.plot.summary().lines[0]
-    np.testing.assert_allclose(line.get_ydata()[30:], grouped.maps.values[1:, 0, 0, 0, 30:].mean(axis=0), rtol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(line.get_ydata()[30:], grouped.maps.values[1:, 0, 0, 0, 30:].mean(axis=0), rtol=1e-6)
 
 
 def test_a_group_of_one_has_no_band(grouped):
-    display = CurveDisplay.from_explanation(replace(grouped, true_classes=np.array([0, 0, 0, 0, 0, 1])), "class").plot()  # fmt: skip
+    display = CurveDisplay.from_explanation(replace(grouped, true_classes=np.array([0, 0, 0, 0, 0, 1])), "class").plot()
     assert (len(display.line_), len(display.band_)) == (2, 1)
 
 
 def test_a_summary_of_maps_with_channels_is_of_one_channel(make):
     exp = make((3, 2, 50), "batch channel time", [1, 2], channel_names=["II", "V1"])
     ax = exp.plot.summary(channel="V1")
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), exp.maps.values[:, 0, 0, 0, 1].mean(axis=0), rtol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), exp.maps.values[:, 0, 0, 0, 1].mean(axis=0), rtol=1e-6)
     assert ", on V1" in ax.get_title(loc="left")
 
 
@@ -209,7 +211,7 @@ def test_where_each_sample_has_its_own_question_the_target_is_named(grouped):
         ("outcome", {"true_classes": None}, "no labels were given"),
         ("predicted", {"classes": None}, "holds no classes"),
     ],
-)  # fmt: skip
+)
 def test_a_grouping_that_is_not_there_is_told(grouped, by, changes, said):
     with pytest.raises(sc.CamError, match=said):
         replace(grouped, **changes).plot.summary(by=by)
@@ -228,10 +230,13 @@ def test_a_summary_of_pictures_or_of_nothing_is_refused(make, grouped):
 
 @pytest.fixture
 def scores(rng):
-    share = xr.DataArray(np.linspace(0, 1, 5), dims="step", attrs={"long_name": "share removed", "units": "%"})  # fmt: skip
+    share = xr.DataArray(np.linspace(0, 1, 5), dims="step", attrs={"long_name": "share removed", "units": "%"})
     return xr.DataArray(
-        rng.random((6, 2, 5)), {"method": ["grad-cam", "random"], "share": share}, ("sample", "method", "step"), "probability",
-    )  # fmt: skip
+        rng.random((6, 2, 5)),
+        {"method": ["grad-cam", "random"], "share": share},
+        ("sample", "method", "step"),
+        "probability",
+    )
 
 
 def test_a_curve_is_the_mean_over_samples_with_a_band_and_a_dashed_baseline(scores):
@@ -255,7 +260,11 @@ def test_a_dataset_of_one_variable_and_other_orders_of_axes_are_read(grouped, sc
 
 
 def test_what_an_evaluation_of_maps_returns_is_read(grouped, scores):
-    one = scores.drop_vars("share").assign_coords(step=np.arange(5)).expand_dims(curve=["deletion"], target=["AF"], layer=["conv"])  # fmt: skip
+    one = (
+        scores.drop_vars("share")
+        .assign_coords(step=np.arange(5))
+        .expand_dims(curve=["deletion"], target=["AF"], layer=["conv"])
+    )
     removed = (("layer", "step"), np.linspace(0, 0.8, 5)[None])
     found = xr.Dataset({"curve_score": one, "removed": removed, "mean": 0.5})
     ax = grouped.plot.curve(found)
@@ -303,13 +312,13 @@ def test_scores_that_are_no_curve_are_told(grouped, scores):
 @pytest.mark.parametrize("kwarg", ["line_kws", "band_kws", "background_kws"])
 def test_arguments_reach_the_curves(grouped, kwarg):
     display = CurveDisplay.from_explanation(grouped).plot(**{kwarg: {"alpha": 0.11}})
-    artists = {"line_kws": display.line_, "band_kws": display.band_, "background_kws": display.background_}  # fmt: skip
+    artists = {"line_kws": display.line_, "band_kws": display.band_, "background_kws": display.background_}
     assert artists[kwarg][0].get_alpha() == 0.11
 
 
 @pytest.mark.parametrize("draw", ["signal", "ecg", "compare", "summary"])
 def test_names_are_written_as_they_are_and_never_read_as_formulas(grouped, draw):
-    names = {"class_names": ("a $_{ b$", "$\\x$"), "layout": replace(grouped.layout, channel_names=["II", "V1"])}  # fmt: skip
+    names = {"class_names": ("a $_{ b$", "$\\x$"), "layout": replace(grouped.layout, channel_names=["II", "V1"])}
     options = {"by": "class"} if draw == "summary" else {}
     drawn = getattr(replace(grouped, **names).plot, draw)(**options)
     (drawn if hasattr(drawn, "savefig") else drawn.figure).draw_without_rendering()

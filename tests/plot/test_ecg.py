@@ -16,13 +16,18 @@ MM = 25.4
 @pytest.fixture
 def twelve(make):
     """Ten seconds of twelve leads, the map over time and channel."""
-    exp = make((1, 12, 1000), "batch channel time", [1, 2], sampling_rate=100, channel_names=LEADS, units="mV")  # fmt: skip
+    exp = make((1, 12, 1000), "batch channel time", [1, 2], sampling_rate=100, channel_names=LEADS, units="mV")
     exp.input[:] *= 0.2
     return exp
 
 
 def few(make, names, **layout):
-    return make((1, len(names), 400), "batch channel time", [2], **{"sampling_rate": 100, "channel_names": names, "units": "mV"} | layout)  # fmt: skip
+    return make(
+        (1, len(names), 400),
+        "batch channel time",
+        [2],
+        **{"sampling_rate": 100, "channel_names": names, "units": "mV"} | layout,
+    )
 
 
 def on_page(ax, x, y):
@@ -35,7 +40,7 @@ def test_a_millimetre_of_paper_is_one_of_the_page(twelve, layout, speed, gain):
     display = EcgDisplay.from_explanation(twelve).plot(layout=layout, speed=speed, gain=gain)
     display.figure_.draw_without_rendering()
     line, lead = display.line_[0], twelve.input[0, 0] - np.median(twelve.input[0, 0])
-    first, last = (on_page(display.ax_, x, y) for x, y in (line.get_xydata()[0], line.get_xydata()[-1]))  # fmt: skip
+    first, last = (on_page(display.ax_, x, y) for x, y in (line.get_xydata()[0], line.get_xydata()[-1]))
     length = len(line.get_xdata())
     assert last[0] - first[0] == pytest.approx((length - 1) / 100 * speed)
     assert last[1] - first[1] == pytest.approx((lead[length - 1] - lead[0]) * gain)
@@ -51,9 +56,7 @@ def test_the_grid_has_a_line_each_millimetre_and_a_strong_one_each_fifth(twelve)
 
 
 @pytest.mark.parametrize(("speed", "gain"), [(25, 10), (50, 20)])
-def test_a_mark_before_each_row_is_one_millivolt_high_and_a_fifth_of_a_second_wide(
-    make, speed, gain
-):
+def test_a_mark_before_each_row_is_one_millivolt_high_and_a_fifth_of_a_second_wide(make, speed, gain):
     display = EcgDisplay.from_explanation(few(make, ["II", "V1"])).plot(speed=speed, gain=gain)
     marks = [line.get_xydata() for line in display.ax_.lines if line.get_xdata()[-1] < 0]
     assert len(marks) == 2
@@ -75,13 +78,15 @@ def test_columns_follow_the_clinic_and_lead_two_runs_below(twelve):
             assert np.median(line.get_ydata()) < np.median(display.line_[lead - 1].get_ydata())
     rhythm = twelve.input[0, 1] - np.median(twelve.input[0, 1])
     line = display.line_[12]
-    np.testing.assert_allclose(line.get_ydata() - line.get_ydata()[0], (rhythm - rhythm[0]) * 10, atol=1e-9)  # fmt: skip
+    np.testing.assert_allclose(line.get_ydata() - line.get_ydata()[0], (rhythm - rhythm[0]) * 10, atol=1e-9)
 
 
 def test_each_lead_has_its_own_heat_for_its_own_time(twelve):
     display = EcgDisplay.from_explanation(twelve).plot(layout="3x4+1")
     image, maps = np.asarray(display.strip_.get_array()), twelve.maps.values[0, 0, 0, 0]
-    np.testing.assert_array_equal(image[0], np.concatenate([maps[3 * column, column * 250 : (column + 1) * 250] for column in range(4)]))  # fmt: skip
+    np.testing.assert_array_equal(
+        image[0], np.concatenate([maps[3 * column, column * 250 : (column + 1) * 250] for column in range(4)])
+    )
     np.testing.assert_array_equal(image[-1], maps[1])
     assert display.bar_.ax.get_ylabel().endswith("one scale for all leads")
 
@@ -131,7 +136,7 @@ def test_where_there_is_no_heat_the_paper_is_bare(make):
 
 
 def test_a_signed_map_is_bare_in_the_middle_of_its_scale(make):
-    exp = make((1, 1, 400), "batch channel time", [2], signed=True, sampling_rate=100, channel_names=["II"], units="mV")  # fmt: skip
+    exp = make((1, 1, 400), "batch channel time", [2], signed=True, sampling_rate=100, channel_names=["II"], units="mV")
     strip = EcgDisplay.from_explanation(exp).plot().strip_
     assert strip.get_cmap()(0.5)[3] < 0.01
     assert strip.get_cmap()(0.0)[3] == strip.get_cmap()(1.0)[3] > 0.5
@@ -143,7 +148,10 @@ def test_high_traces_get_the_paper_they_need(make):
     exp.input[:] *= 5
     display = EcgDisplay.from_explanation(exp).plot()
     low, high = display.ax_.get_ylim()
-    assert all(low <= line.get_ydata().min() and line.get_ydata().max() <= high for line in (display.line_[0], display.line_[-1]))  # fmt: skip
+    assert all(
+        low <= line.get_ydata().min() and line.get_ydata().max() <= high
+        for line in (display.line_[0], display.line_[-1])
+    )
 
 
 def test_axes_of_the_users_keep_the_proportions(make):
@@ -177,7 +185,7 @@ def test_a_stretch_keeps_the_time_of_the_record(make):
         ({"channel_names": ["II", "vx"]}, r"vx: no such lead.*channels=\[...\]"),
         ({"channel_names": ["II", "MLII"]}, "several channels are lead II"),
     ],
-)  # fmt: skip
+)
 def test_what_paper_needs_and_is_missing_is_told(make, layout, said):
     with pytest.raises(sc.LayoutError, match=said):
         few(make, ["II", "V1"], **layout).plot.ecg()
@@ -190,7 +198,7 @@ def test_channels_that_are_no_leads_can_be_left_out(make):
 
 def test_an_uneven_clock_has_no_speed(make):
     times = np.concatenate([np.arange(200), 100 + np.arange(200, 400)]) / 100
-    exp = make((1, 1, 400), "batch channel time", [2], coordinates={"time": times}, channel_names=["II"], units="mV")  # fmt: skip
+    exp = make((1, 1, 400), "batch channel time", [2], coordinates={"time": times}, channel_names=["II"], units="mV")
     with pytest.raises(sc.LayoutError, match="no steady sampling rate"):
         exp.plot.ecg()
 
@@ -206,12 +214,12 @@ def test_an_unknown_layout_a_wrong_speed_and_a_long_record_are_told(make):
         exp.plot.ecg(layout="6x2")
     with pytest.raises(sc.LayoutError, match="speed is 0"):
         exp.plot.ecg(speed=0)
-    long = make((1, 1, 8000), "batch channel time", [2], sampling_rate=100, channel_names=["II"], units="mV")  # fmt: skip
+    long = make((1, 1, 8000), "batch channel time", [2], sampling_rate=100, channel_names=["II"], units="mV")
     with pytest.raises(sc.LayoutError, match=r"2\.0 m of paper.*exp\.between"):
         long.plot.ecg()
 
 
 def test_a_map_without_time_has_no_paper(make):
-    exp = make((1, 1, 20, 30), "batch channel height width", [2, 3], channel_names=["II"], units="mV")  # fmt: skip
+    exp = make((1, 1, 20, 30), "batch channel height width", [2, 3], channel_names=["II"], units="mV")
     with pytest.raises(sc.LayoutError, match="along time"):
         exp.plot.ecg()

@@ -16,9 +16,7 @@ LEADS = ["I", "II", "V1"]
 
 @pytest.fixture
 def signal(make):
-    return make(
-        (2, 3, 400), "batch channel time", [2], sampling_rate=100, channel_names=LEADS, units="mV"
-    )
+    return make((2, 3, 400), "batch channel time", [2], sampling_rate=100, channel_names=LEADS, units="mV")
 
 
 def strip(ax):
@@ -174,9 +172,12 @@ def test_channels_that_differ_do_not_run_into_each_other():
 
     torch.manual_seed(1)
     network = torch.nn.Sequential(
-        torch.nn.Conv1d(2, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(),
+        torch.nn.Conv1d(2, 4, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool1d(1),
+        torch.nn.Flatten(),
         torch.nn.Linear(4, 3),
-    )  # fmt: skip
+    )
     x = torch.randn(1, 2, 300)
     x[:, 1] = 0  # so that its own share is nothing
     exp = sc.explain(
@@ -203,16 +204,19 @@ MEL = 700 * (10 ** (np.linspace(20, 2600, 40) / 2595) - 1)  # 40 bands, as wide 
 
 def test_an_even_axis_is_drawn_at_its_places(make):
     exp = make(
-        (1, 1, 20, 30), "batch _ frequency time", [2, 3],
-        coordinates={"frequency": np.arange(20) * 50.0}, sampling_rate=10,
-    )  # fmt: skip
+        (1, 1, 20, 30),
+        "batch _ frequency time",
+        [2, 3],
+        coordinates={"frequency": np.arange(20) * 50.0},
+        sampling_rate=10,
+    )
     ax = exp.plot()
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("frequency (Hz)", "time (s)")
     assert ax.images[0].get_extent() == pytest.approx([-0.05, 2.95, -25, 975])
 
 
 def test_a_falling_axis_is_turned_upright(make):
-    exp = make((1, 1, 20, 30), "batch _ frequency time", [2, 3], coordinates={"frequency": np.arange(20)[::-1] * 50.0})  # fmt: skip
+    exp = make((1, 1, 20, 30), "batch _ frequency time", [2, 3], coordinates={"frequency": np.arange(20)[::-1] * 50.0})
     ax = exp.plot()
     assert ax.get_ylim() == (-25, 975)
     assert ax.images[0].get_extent()[2:] == [975, -25]
@@ -222,7 +226,7 @@ def test_bands_of_unequal_width_are_drawn_alike_with_ticks_where_they_are(make):
     exp = make((1, 1, 40, 30), "batch _ frequency time", [2, 3], coordinates={"frequency": MEL})
     ax = exp.plot()
     assert ax.images[0].get_extent()[2:] == [-0.5, 39.5]
-    ticks = {float(label.get_text()): at for label, at in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)}  # fmt: skip
+    ticks = {float(label.get_text()): at for label, at in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)}
     assert {100, 500, 1000, 2000, 5000} <= set(ticks)
     np.testing.assert_allclose(np.interp(list(ticks.values()), np.arange(40), MEL), list(ticks))
 
@@ -238,9 +242,12 @@ def test_an_uneven_clock_is_drawn_sample_by_sample(make):
 
 def test_slices_of_a_volume_have_the_shape_of_the_body(make):
     exp = make(
-        (1, 1, 6, 8, 10), "batch channel depth height width", [2, 3, 4],
-        spacing={"depth": 3.0, "height": 0.5, "width": 0.5}, axis_units={"depth": "mm"},
-    )  # fmt: skip
+        (1, 1, 6, 8, 10),
+        "batch channel depth height width",
+        [2, 3, 4],
+        spacing={"depth": 3.0, "height": 0.5, "width": 0.5},
+        axis_units={"depth": "mm"},
+    )
     ax = exp.plot()
     left, right, bottom, top = ax.images[2].get_extent()
     assert (right - left, bottom - top) == pytest.approx((5, 18))

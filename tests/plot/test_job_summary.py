@@ -29,9 +29,12 @@ LAYOUTS = {
     "signal": {"dims": "batch channel time", "sampling_rate": 20, "channel_names": ["II", "V1"]},
     "spectrogram": {"dims": "batch channel frequency time", "sampling_rate": 10, "spacing": {"frequency": 50.0}},
     "image": {"dims": "batch channel height width"},
-    "volume": {"dims": "batch channel superior anterior left", "spacing": {"superior": 3.0, "anterior": 1.0, "left": 1.0}},
+    "volume": {
+        "dims": "batch channel superior anterior left",
+        "spacing": {"superior": 3.0, "anterior": 1.0, "left": 1.0},
+    },
     "video": {"dims": "batch channel time height width", "sampling_rate": 5},
-}  # fmt: skip
+}
 SHAPES = {
     "signal": (2, 60),
     "spectrogram": (1, 16, 40),
@@ -60,10 +63,17 @@ def stores(tmp_path_factory):
         np.save(folder / f"{kind}.npy", np.array(["a", "b"])[rng.integers(0, 2, 30)])
         sc.Job(
             data={"path": f"{kind}.npz", "inputs": "x", "labels": "y", "groups": f"{kind}.npy"},
-            model={"build": "summed_networks:build", "arguments": {"rank": len(shape) - 1, "channels": shape[0]}, "class_names": ("N", "AF", "other")},
+            model={
+                "build": "summed_networks:build",
+                "arguments": {"rank": len(shape) - 1, "channels": shape[0]},
+                "class_names": ("N", "AF", "other"),
+            },
             explain={"method": ["grad-cam", "hires-cam"], "target": ["predicted", "AF"]},
-            layout=LAYOUTS[kind], units={"size": 8, "batch": 8}, output=str(folder / f"{kind}.zarr"), folder=folder,
-        ).run()  # fmt: skip
+            layout=LAYOUTS[kind],
+            units={"size": 8, "batch": 8},
+            output=str(folder / f"{kind}.zarr"),
+            folder=folder,
+        ).run()
         made[kind] = folder / f"{kind}.zarr"
         return made[kind]
 
@@ -100,9 +110,7 @@ def test_the_mean_and_its_deviation_are_those_of_the_maps(stores, unread, monkey
     assert display.ax_.get_ylabel() == "evidence for AF (scaled: max)"
     assert display.ax_.get_xlabel() == "time (s)"
     monkeypatch.undo()
-    maps = np.delete(
-        exp.normalized().native().sel({"target": "AF", "method": "hires-cam"}).values, BAD, 0
-    )
+    maps = np.delete(exp.normalized().native().sel({"target": "AF", "method": "hires-cam"}).values, BAD, 0)
     grid, places = exp.layers[0].grid[0], np.arange(60)
     mean = np.interp(places, grid.centres, maps.mean(axis=0))
     spread = np.interp(places, grid.centres, maps.std(axis=0))
@@ -113,7 +121,7 @@ def test_the_mean_and_its_deviation_are_those_of_the_maps(stores, unread, monkey
 def test_the_quantiles_of_a_job_are_drawn(stores, unread):
     exp, means = sc.load(stores("signal")), summary(stores("signal"))
     ax = exp.plot.summary(target="AF", spread="quantiles")
-    assert "median, bands: quantiles 0.25 to 0.75, 0.05 to 0.95 over 29 samples" in ax.get_title(loc="left")  # fmt: skip
+    assert "median, bands: quantiles 0.25 to 0.75, 0.05 to 0.95 over 29 samples" in ax.get_title(loc="left")
     own = means.quantile_0.sel(of="all", target="AF").isel(method=0)
     grid, places = exp.layers[0].grid[0], np.arange(60)
     found = [ax.lines[0].get_ydata(), *edges(ax.collections[0]), *edges(ax.collections[1])]
@@ -162,8 +170,12 @@ def test_there_is_a_curve_for_each_group(stores, unread, by):
     ax = sc.load(store).plot.summary(by=by)
     means, kind = summary(store), {"class": "label", "outcome": "right"}.get(by, by)
     said = dict(zip(means["of"].values.tolist(), means["count"].values.tolist(), strict=True))
-    wanted = {of.partition(": ")[2] or of: n for of, n in said.items() if of.startswith(kind) or (kind == "right" and of == "wrong")}  # fmt: skip
-    assert [line.get_label() for line in ax.lines] == [f"{name} (n = {n})" for name, n in wanted.items() if n]  # fmt: skip
+    wanted = {
+        of.partition(": ")[2] or of: n
+        for of, n in said.items()
+        if of.startswith(kind) or (kind == "right" and of == "wrong")
+    }
+    assert [line.get_label() for line in ax.lines] == [f"{name} (n = {n})" for name, n in wanted.items() if n]
     assert "over 29 samples" in ax.get_title(loc="left")
 
 
@@ -196,12 +208,12 @@ def test_pictures_have_mean_and_deviation_side_by_side(stores, unread, monkeypat
     exp = sc.load(stores(kind))
     display = MeansDisplay.from_summed(summed(exp), "right", target="AF").plot()
     panels = [each.axes for each in display.heat_]
-    names = display.figure_.axes[0].get_title(loc="left"), display.figure_.axes[1].get_title(loc="left")  # fmt: skip
+    names = display.figure_.axes[0].get_title(loc="left"), display.figure_.axes[1].get_title(loc="left")
     assert names[0].startswith("right (n = ")
     assert names[1] == "standard deviation"
     assert "over 29 samples" in display.figure_.get_suptitle()
     assert len(panels) == 2 * len(display.names)
-    assert [bar.ax.get_ylabel() for bar in display.bar_] == ["evidence for AF (scaled: max)", "standard deviation"]  # fmt: skip
+    assert [bar.ax.get_ylabel() for bar in display.bar_] == ["evidence for AF (scaled: max)", "standard deviation"]
     if kind == "spectrogram":
         assert display.figure_.axes[0].get_ylabel() == "frequency (Hz)"
     monkeypatch.undo()
@@ -209,11 +221,14 @@ def test_pictures_have_mean_and_deviation_side_by_side(stores, unread, monkeypat
     wanted = exp.normalized().native().sel({"target": "AF", "method": "grad-cam"})[right]
     drawn = display.means[0].heat
     assert drawn.max() == pytest.approx(float(wanted.mean("sample").max()), abs=2e-3)
-    assert display.deviations[0].heat.max() == pytest.approx(float(wanted.std("sample").max()), abs=2e-3)  # fmt: skip
+    assert display.deviations[0].heat.max() == pytest.approx(float(wanted.std("sample").max()), abs=2e-3)
 
 
-@pytest.mark.parametrize(("kind", "places"), [("volume", ["superior 15", "anterior 9", "left 11"]), ("video", ["time 0 s", "time 0.8 s", "time 1.6 s"])])  # fmt: skip
-def test_volumes_are_cut_through_the_middle_and_videos_have_three_frames(stores, unread, kind, places):  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "places"),
+    [("volume", ["superior 15", "anterior 9", "left 11"]), ("video", ["time 0 s", "time 0.8 s", "time 1.6 s"])],
+)
+def test_volumes_are_cut_through_the_middle_and_videos_have_three_frames(stores, unread, kind, places):
     display = MeansDisplay.from_summed(summed(sc.load(stores(kind))), "label").plot()
     assert len(display.heat_) == 2 * 3 * len(display.names)
     assert [each.get_text() for each in display.ax_.get_xticklabels()] == places

@@ -23,8 +23,14 @@ DPI = 50
 def exp(make):
     """Three leads with a bump each, and evidence on the bump: shapes that depend on no random numbers."""
     exp = make(
-        (3, 3, 300), "batch channel time", [1, 2], signed=True, sampling_rate=100, channel_names=["I", "II", "V1"], units="mV",
-    )  # fmt: skip
+        (3, 3, 300),
+        "batch channel time",
+        [1, 2],
+        signed=True,
+        sampling_rate=100,
+        channel_names=["I", "II", "V1"],
+        units="mV",
+    )
     time = np.arange(300) / 100
     for sample in range(3):
         for lead in range(3):
@@ -37,7 +43,12 @@ def exp(make):
 def scores():
     share = np.linspace(0, 1, 11)
     curves = np.stack([[np.exp(-(2 + sample) * share), 1 - share] for sample in range(3)])
-    return xr.DataArray(curves, {"method": ["grad-cam", "random"], "share removed": share}, ("sample", "method", "share removed"), "probability")  # fmt: skip
+    return xr.DataArray(
+        curves,
+        {"method": ["grad-cam", "random"], "share removed": share},
+        ("sample", "method", "share removed"),
+        "probability",
+    )
 
 
 FIGURES = {

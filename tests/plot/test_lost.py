@@ -18,7 +18,15 @@ SAID = "10.2 % of the map is no number and is grey"
 @pytest.fixture(params=[False, True], ids=["unsigned", "signed"])
 def broken(make, request):
     """The last 40 of 400 samples are no number."""
-    exp = make((1, 2, 400), "batch channel time", [2], signed=request.param, sampling_rate=100, channel_names=["I", "II"], units="mV")  # fmt: skip
+    exp = make(
+        (1, 2, 400),
+        "batch channel time",
+        [2],
+        signed=request.param,
+        sampling_rate=100,
+        channel_names=["I", "II"],
+        units="mV",
+    )
     exp.layers[0].values[..., 360:380] = np.nan
     exp.layers[0].values[..., 380:] = np.inf
     return exp

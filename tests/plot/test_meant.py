@@ -9,7 +9,7 @@ import signalcam as sc
 
 @pytest.fixture
 def exp(make):
-    return make((2, 2, 400), "batch channel time", [2], sampling_rate=100, channel_names=["I", "II"], units="mV")  # fmt: skip
+    return make((2, 2, 400), "batch channel time", [2], sampling_rate=100, channel_names=["I", "II"], units="mV")
 
 
 @pytest.fixture
@@ -60,9 +60,7 @@ def test_a_sample_may_be_counted_from_the_end_by_any_whole_number(exp):
 def test_axes_and_figures_are_not_confused(exp):
     axes, page = Figure().add_subplot(), Figure()
     for draw in (exp.plot, exp.plot.ecg, exp.plot.summary):
-        with pytest.raises(
-            sc.LayoutError, match=r"ax= is of type Figure; give axes .* as ax=, or a fig"
-        ):
+        with pytest.raises(sc.LayoutError, match=r"ax= is of type Figure; give axes .* as ax=, or a fig"):
             draw(ax=page)
     for draw in (exp.plot, exp.plot.summary, lambda **where: exp.plot.compare("target", **where)):
         with pytest.raises(sc.LayoutError, match=r"fig= is of type Axes; give"):

@@ -76,11 +76,11 @@ def test_channels_that_are_no_colours_are_averaged_and_it_is_said(make):
     np.testing.assert_allclose(base(ax), x[0].mean(axis=0), rtol=1e-5)
     assert title(ax).endswith("grey, the mean of 4 channels, as given")
     names = {"channel_names": ["T1", "T2", "FLAIR"]}
-    assert base(make((1, 3, 20, 30), "batch channel height width", [2, 3], **names).plot.image()).ndim == 2  # fmt: skip
+    assert base(make((1, 3, 20, 30), "batch channel height width", [2, 3], **names).plot.image()).ndim == 2
 
 
 def test_keywords_reach_the_pictures(photo):
-    ax = photo.plot.image(opacity=0.5, image_kws={"interpolation": "bilinear"}, heat_kws={"gid": "heat"})  # fmt: skip
+    ax = photo.plot.image(opacity=0.5, image_kws={"interpolation": "bilinear"}, heat_kws={"gid": "heat"})
     assert ax.images[0].get_interpolation() == "bilinear"
     assert ax.images[1].get_gid() == "heat"
     assert np.max(ax.images[1].get_alpha()) == pytest.approx(0.5)
@@ -88,7 +88,7 @@ def test_keywords_reach_the_pictures(photo):
 
 @pytest.mark.parametrize("figure", ["image", "spectrogram", "volume"])
 def test_axes_given_are_drawn_on(make, figure):
-    dims = {"image": "height width", "spectrogram": "time frequency", "volume": "depth height width"}[figure]  # fmt: skip
+    dims = {"image": "height width", "spectrogram": "time frequency", "volume": "depth height width"}[figure]
     axes = list(range(2, 2 + len(dims.split())))
     exp = make((1, 1, *[6] * len(axes)), f"batch channel {dims}", axes)
     ax = Figure().add_subplot()
@@ -116,7 +116,7 @@ def test_a_lower_end_asked_for_is_where_heat_begins(make):
     exp = make((1, 1, 10, 10), "batch channel height width", [2, 3])
     heat = exp.maps.values[0, 0, 0, 0]
     ax = exp.plot.image(vmin=0.5, vmax=1.0)
-    np.testing.assert_allclose(ax.images[1].get_alpha(), 0.85 * np.clip((heat - 0.5) / 0.5, 0, 1), atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(ax.images[1].get_alpha(), 0.85 * np.clip((heat - 0.5) / 0.5, 0, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -128,7 +128,7 @@ def test_blending_by_table_is_blending(make, signed):
     alpha = 0.85 * np.abs(view.heat) / np.abs(view.heat).max()
     low = -np.abs(view.heat).max() if signed else 0
     share = (view.heat - low) / (view.heat.max() - low if not signed else -2 * low)
-    expected = (1 - alpha[..., None]) * under + 255 * alpha[..., None] * heat.colours(share)[..., :3]  # fmt: skip
+    expected = (1 - alpha[..., None]) * under + 255 * alpha[..., None] * heat.colours(share)[..., :3]
     mixed = blended(under, heat.levels(view.heat), heat.table())
     np.testing.assert_allclose(mixed, expected, atol=5)  # of 255: colours come in 256 steps
 
@@ -137,7 +137,7 @@ def test_blending_a_grey_picture_gives_colours(make):
     view = View.of(make((1, 1, 5, 6), "batch channel height width", [2, 3]), 0, None, None, None)
     heat = Heat.of(view)
     grey = np.full((5, 6, 1), 80, np.uint8)
-    one, three = (blended(each, heat.levels(view.heat), heat.table()) for each in (grey, grey.repeat(3, axis=2)))  # fmt: skip
+    one, three = (blended(each, heat.levels(view.heat), heat.table()) for each in (grey, grey.repeat(3, axis=2)))
     np.testing.assert_array_equal(one, three)
 
 
@@ -154,11 +154,11 @@ def test_a_display_keeps_its_artists_and_draws_again_elsewhere(photo):
 
 @pytest.mark.parametrize(
     "dims", ["height width", "frequency time", "depth height width", "time height width", "left $b$ anterior"]
-)  # fmt: skip
+)
 def test_names_are_written_as_they_are_and_never_read_as_formulas(make, dims):
     axes = list(range(2, 2 + len(dims.split())))
     dim = next(each for each in dims.split() if each != "time")
-    exp = make((1, 1, *[6] * len(axes)), f"batch channel {dims}", axes, axis_units={dim: "$\\u$"}, spacing={dim: 2.0})  # fmt: skip
+    exp = make((1, 1, *[6] * len(axes)), f"batch channel {dims}", axes, axis_units={dim: "$\\u$"}, spacing={dim: 2.0})
     ax = replace(exp, class_names=("a $_{ b$", "$\\x$"), sample_names=("$s",)).plot()
     assert "a $_{ b$" in title(ax)
     ax.figure.savefig("/dev/null", format="png")  # where a formula that is none raises
@@ -169,9 +169,7 @@ def test_names_are_written_as_they_are_and_never_read_as_formulas(make, dims):
 
 @pytest.fixture
 def heard(make):
-    return make(
-        (1, 1, 33, 40), "batch _ frequency time", [2, 3], sampling_rate=100, spacing={"frequency": 125.0}
-    )  # fmt: skip
+    return make((1, 1, 33, 40), "batch _ frequency time", [2, 3], sampling_rate=100, spacing={"frequency": 125.0})
 
 
 def test_power_is_shown_in_decibels_below_the_loudest(heard):
@@ -181,7 +179,7 @@ def test_power_is_shown_in_decibels_below_the_loudest(heard):
     np.testing.assert_allclose(base(exp.plot()), expected, atol=1e-9)
     assert "taken as power, from 80 dB below the loudest" in title(exp.plot())
     twice = base(exp.plot.spectrogram(loudness="amplitude"))
-    np.testing.assert_allclose(twice, np.maximum(20 * np.log10(power[0, 0] / power.max()), -80), atol=1e-9)  # fmt: skip
+    np.testing.assert_allclose(twice, np.maximum(20 * np.log10(power[0, 0] / power.max()), -80), atol=1e-9)
 
 
 @pytest.mark.parametrize("units", ["dB", None])
@@ -200,7 +198,7 @@ def test_what_is_in_decibels_or_negative_stays_as_it_is(make, units):
 def test_a_logarithmic_axis_shows_each_octave_alike_at_its_hertz(heard):
     ax = heard.plot.spectrogram(frequency="log")
     rows = len(base(ax))
-    ticks = {float(label.get_text()): at for label, at in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)}  # fmt: skip
+    ticks = {float(label.get_text()): at for label, at in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)}
     assert ticks[1000] - ticks[500] == pytest.approx(ticks[2000] - ticks[1000], rel=0.01)
     heat = heard.maps.values[0, 0, 0, 0]
     shown = np.asarray(ax.images[1].get_array())
@@ -210,9 +208,7 @@ def test_a_logarithmic_axis_shows_each_octave_alike_at_its_hertz(heard):
 
 
 def test_falling_frequencies_are_logarithmic_too(make):
-    exp = make(
-        (1, 1, 33, 40), "batch _ frequency time", [2, 3], coordinates={"frequency": np.arange(33)[::-1] * 125.0}
-    )  # fmt: skip
+    exp = make((1, 1, 33, 40), "batch _ frequency time", [2, 3], coordinates={"frequency": np.arange(33)[::-1] * 125.0})
     shown = np.asarray(exp.plot.spectrogram(frequency="log").images[1].get_array())
     np.testing.assert_array_equal(shown[[0, -1]], exp.maps.values[0, 0, 0, 0][[31, 0]])
 
@@ -243,9 +239,12 @@ def test_a_spectrogram_needs_time_and_a_logarithm_something_above_zero(make):
 
 def test_slices_go_through_the_place_asked_for_in_its_units(make):
     exp = make(
-        (1, 1, 6, 8, 10), "batch channel depth height width", [2, 3, 4],
-        spacing={"depth": 3.0, "height": 0.5, "width": 0.5}, axis_units={"depth": "mm"},
-    )  # fmt: skip
+        (1, 1, 6, 8, 10),
+        "batch channel depth height width",
+        [2, 3, 4],
+        spacing={"depth": 3.0, "height": 0.5, "width": 0.5},
+        axis_units={"depth": "mm"},
+    )
     ax = exp.plot.volume(at=(9.4, 2, 4.5))
     heat = exp.maps.values[0, 0, 0, 0]
     for image, expected in zip(ax.images[1::2], (heat[3], heat[:, 4], heat[:, :, 9]), strict=True):
@@ -261,7 +260,7 @@ def test_all_slices_share_one_scale(body):
 
 
 def test_voxels_without_a_spacing_are_cubes_and_it_is_said(make):
-    exp = make((1, 1, 6, 8, 10), "batch channel depth height width", [2, 3, 4], spacing={"depth": 3.0})  # fmt: skip
+    exp = make((1, 1, 6, 8, 10), "batch channel depth height width", [2, 3, 4], spacing={"depth": 3.0})
     ax = exp.plot.volume()
     left, right, bottom, top = ax.images[2].get_extent()
     assert (right - left, bottom - top) == pytest.approx((10, 6))
@@ -277,7 +276,7 @@ def test_a_montage_shows_evenly_spaced_slices_with_their_places(body):
     extents = [image.get_extent() for image in ax.images[::2]]
     for i, one in enumerate(extents):
         for other in extents[:i]:
-            apart = one[0] >= other[1] or other[0] >= one[1] or one[3] >= other[2] or other[3] >= one[2]  # fmt: skip
+            apart = one[0] >= other[1] or other[0] >= one[1] or one[3] >= other[2] or other[3] >= one[2]
             assert apart
 
 
@@ -288,7 +287,7 @@ def test_no_more_slices_are_shown_than_there_are(body):
 def test_a_video_is_a_montage_of_frames_each_with_its_own_heat(make):
     exp = make((1, 3, 5, 8, 10), "batch channel time height width", [2, 3, 4], sampling_rate=4)
     ax = exp.plot()
-    assert [text.get_text().strip() for text in ax.texts] == [f"time {t:g} s" for t in np.arange(5) / 4]  # fmt: skip
+    assert [text.get_text().strip() for text in ax.texts] == [f"time {t:g} s" for t in np.arange(5) / 4]
     for image, heat in zip(ax.images[1::2], exp.maps.values[0, 0, 0, 0], strict=True):
         np.testing.assert_array_equal(image.get_array(), heat)
 
@@ -361,5 +360,5 @@ def test_a_flat_map_is_no_volume(make):
 def test_an_empty_map_of_a_volume_is_cut_in_the_middle(body):
     body.layers[0].values[:] = 0
     ax = body.plot.volume()
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["depth 3", "height 4", "width 5"]  # fmt: skip
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["depth 3", "height 4", "width 5"]
     ax.figure.savefig("/dev/null", format="png")

@@ -19,12 +19,12 @@ STYLES = ["strip", "line", "area"]
 @pytest.fixture
 def each_its_own(make):
     """A map over time and channel."""
-    return make((1, 3, 400), "batch channel time", [1, 2], sampling_rate=100, channel_names=LEADS, units="mV")  # fmt: skip
+    return make((1, 3, 400), "batch channel time", [1, 2], sampling_rate=100, channel_names=LEADS, units="mV")
 
 
 @pytest.fixture
 def signal(make):
-    return make((2, 3, 400), "batch channel time", [2], sampling_rate=100, channel_names=LEADS, units="mV")  # fmt: skip
+    return make((2, 3, 400), "batch channel time", [2], sampling_rate=100, channel_names=LEADS, units="mV")
 
 
 def colour_bar(ax):
@@ -64,14 +64,12 @@ def test_a_stroke_has_the_level_of_its_samples_and_leaves_none_out(signal):
     assert isinstance(display.strip_, LineCollection)
     strokes, values = display.strip_.get_segments(), display.strip_.get_array()
     heat, top = signal.maps.values[0, 0, 0, 0], signal.maps.values[0, 0, 0, 0].max()
-    first = [(stroke, value) for stroke, value in zip(strokes, values, strict=True) if stroke[0, 1] > 1.5]  # fmt: skip
-    seen = np.concatenate([stroke[:-1] if i < len(first) - 1 else stroke for i, (stroke, _) in enumerate(first)])  # fmt: skip
+    first = [(stroke, value) for stroke, value in zip(strokes, values, strict=True) if stroke[0, 1] > 1.5]
+    seen = np.concatenate([stroke[:-1] if i < len(first) - 1 else stroke for i, (stroke, _) in enumerate(first)])
     np.testing.assert_array_equal(seen, np.column_stack(display.line_[0].get_data()))
     for stroke, value in first:
         here = heat[np.round(stroke[:-1, 0] * 100).astype(int)]
-        assert (
-            np.abs(here - value).max(initial=0) <= top / 32 / 2 + 1e-6
-        )  # half of one of 32 levels
+        assert np.abs(here - value).max(initial=0) <= top / 32 / 2 + 1e-6  # half of one of 32 levels
     assert len(np.unique(values)) >= 16
 
 
@@ -88,7 +86,7 @@ def test_an_area_is_coloured_below_the_line_alone(make):
     exp.input[..., 25:] = 1.0
     exp.layers[0].values[:] = 1.0
     ax = Figure(figsize=(2, 2), dpi=100).add_axes((0, 0, 1, 1))
-    exp.plot.signal(ax=ax, style="area", colorbar=False, strip_kws={"cmap": "viridis"}, line_kws={"visible": False})  # fmt: skip
+    exp.plot.signal(ax=ax, style="area", colorbar=False, strip_kws={"cmap": "viridis"}, line_kws={"visible": False})
     picture = drawn(ax.figure)
     yellow = (picture[..., 2] < 100) & (picture[..., 0] > 200)
     assert yellow[100, 150]
@@ -106,9 +104,7 @@ def test_channels_have_their_own_scale_if_asked_and_the_bar_says_so(each_its_own
     ax = each_its_own.plot(norm="own")
     maps = each_its_own.maps.values[0, 0, 0, 0]
     np.testing.assert_allclose(ax.images[0].get_array(), maps / maps.max(axis=1, keepdims=True))
-    assert (
-        colour_bar(ax).get_ylabel() == "evidence for normal\nas a share of each channel's largest"
-    )
+    assert colour_bar(ax).get_ylabel() == "evidence for normal\nas a share of each channel's largest"
 
 
 def test_an_own_scale_keeps_the_sign_and_zeros(make):
@@ -122,7 +118,7 @@ def test_an_own_scale_keeps_the_sign_and_zeros(make):
 
 def test_a_heat_map_is_the_map_alone_with_its_channels(each_its_own):
     ax = each_its_own.plot.heatmap(channels=["V1", "I"])
-    np.testing.assert_array_equal(ax.images[0].get_array(), each_its_own.maps.values[0, 0, 0, 0, [2, 0]])  # fmt: skip
+    np.testing.assert_array_equal(ax.images[0].get_array(), each_its_own.maps.values[0, 0, 0, 0, [2, 0]])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["V1", "I"]
     assert not ax.lines  # nothing covers the heat
     assert ax.get_xlabel() == "time (s)"
@@ -218,7 +214,7 @@ def test_ten_minutes_and_less_are_in_seconds(make):
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0, "0:00:00"), (59.96, "0:01:00"), (3661.5, "1:01:01.5"), (90_000, "25:00:00"), (-2, "-0:00:02")],
-)  # fmt: skip
+)
 def test_a_clock_says(seconds, said):
     assert clock(seconds) == said
 
@@ -263,9 +259,7 @@ def test_figures_change_no_setting(each_its_own):
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 @pytest.mark.parametrize("style", [*STYLES, "heat"])
 def test_a_vector_file_of_twelve_by_five_thousand_is_small(make, kind, style, tmp_path):
-    exp = make(
-        (1, 12, 5000), "batch channel time", [1, 2], sampling_rate=500
-    )  # a map of noise is the worst there is
+    exp = make((1, 12, 5000), "batch channel time", [1, 2], sampling_rate=500)  # a map of noise is the worst there is
     exp.input[:] = np.sin(np.arange(5000) / 30) ** 15 + 0.02 * exp.input
     exp.plot.signal(style=style).figure.savefig(tmp_path / "figure", format=kind, dpi=150)
     assert (tmp_path / "figure").stat().st_size < 1_000_000
@@ -290,5 +284,5 @@ def test_units_beside_the_scale_are_never_read_as_a_formula(make):
 
 def test_short_names_of_line_options_are_taken(signal):
     for draw in (signal.plot.signal, signal.plot.ecg):
-        line = next(each for each in draw(0, line_kws={"lw": 2, "c": "blue"}).lines if len(each.get_xdata()) > 100)  # fmt: skip
+        line = next(each for each in draw(0, line_kws={"lw": 2, "c": "blue"}).lines if len(each.get_xdata()) > 100)
         assert (line.get_linewidth(), line.get_color()) == (2, "blue")

@@ -51,9 +51,7 @@ def test_dollars_and_tags_are_words_like_others(text):
 
 
 @pytest.mark.parametrize("size", [(9, 3), (3, 2), (1.5, 1)])
-@pytest.mark.parametrize(
-    "names", [NAMES, [f"word{i}" for i in range(150)], ["W" * 200], ["שלום", "עולם"] * 20]
-)
+@pytest.mark.parametrize("names", [NAMES, [f"word{i}" for i in range(150)], ["W" * 200], ["שלום", "עולם"] * 20])
 def test_nothing_leaves_the_axes_given(text, names, size):
     fig = Figure(size)
     ax = text(names).plot(ax=fig.add_axes((0, 0, 1, 0.8)), colorbar=False)
@@ -105,7 +103,13 @@ def test_a_signed_text_is_diverging_about_zero(text):
 def test_letters_have_the_contrast_that_small_text_needs(text):
     strips, texts = written(text([f"w{i}" for i in range(60)], signed=True).plot())
     for background, each in zip(strips.get_facecolor(), texts, strict=True):
-        light = [np.where(np.asarray(c[:3]) <= 0.04045, np.asarray(c[:3]) / 12.92, ((np.asarray(c[:3]) + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722] for c in (background, mpl.colors.to_rgba(each.get_color()))]  # fmt: skip
+        light = [
+            np.where(
+                np.asarray(c[:3]) <= 0.04045, np.asarray(c[:3]) / 12.92, ((np.asarray(c[:3]) + 0.055) / 1.055) ** 2.4
+            )
+            @ [0.2126, 0.7152, 0.0722]
+            for c in (background, mpl.colors.to_rgba(each.get_color()))
+        ]
         assert (max(light) + 0.05) / (min(light) + 0.05) >= 4.5
 
 
@@ -184,7 +188,7 @@ def test_pieces_of_words_are_readable(names, texts, glued):
 
 def test_every_byte_comes_back_as_it_was():
     """What GPT-2's own table makes of UTF-8, written down again as its authors describe it."""
-    printed = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]  # fmt: skip
+    printed = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     table, more = {}, 0
     for byte in range(256):
         table[byte] = chr(byte) if byte in printed else chr(256 + more)

@@ -19,7 +19,7 @@ FRAMES, HIGH, WIDE = 10, 40, 60
 @pytest.fixture
 def moving(make):
     """A dark grey video in which heat moves from left to right."""
-    exp = make((1, 3, FRAMES, HIGH, WIDE), "batch channel time height width", [2, 3, 4], sampling_rate=8)  # fmt: skip
+    exp = make((1, 3, FRAMES, HIGH, WIDE), "batch channel time height width", [2, 3, 4], sampling_rate=8)
     when, down, across = np.indices((FRAMES, HIGH, WIDE))
     exp.layers[0].values[:] = np.exp(-((down - 20) ** 2 + (across - centre(when)) ** 2) / 20)
     x = np.full(exp.input.shape, 0.2)
@@ -79,7 +79,7 @@ def test_frames_last_as_long_as_the_layout_says_or_as_asked_for(moving, tmp_path
 
 
 def test_frames_at_places_in_time_have_their_rate(make, tmp_path):
-    exp = make((1, 1, 5, 8, 9), "batch _ time height width", [2, 3, 4], coordinates={"time": 3 + np.arange(5) / 4})  # fmt: skip
+    exp = make((1, 1, 5, 8, 9), "batch _ time height width", [2, 3, 4], coordinates={"time": 3 + np.arange(5) / 4})
     exp.save_video(tmp_path / "cam.webp")
     assert decoded(tmp_path / "cam.webp")[1] == [250] * 5
 
@@ -108,9 +108,7 @@ def test_all_frames_have_one_scale(make, tmp_path):
 
 
 def test_frames_keep_their_true_proportions(make, tmp_path):
-    exp = make(
-        (1, 1, 2, 10, 20), "batch _ time height width", [2, 3, 4], spacing={"height": 2.0, "width": 0.5}
-    )  # fmt: skip
+    exp = make((1, 1, 2, 10, 20), "batch _ time height width", [2, 3, 4], spacing={"height": 2.0, "width": 0.5})
     exp.save_video(tmp_path / "cam.webp", captions=False)
     high, wide, _ = decoded(tmp_path / "cam.webp")[0][0].shape
     assert high / wide == 2
@@ -229,7 +227,7 @@ def test_a_rate_that_a_file_cannot_hold_is_told(make, tmp_path):
 
 
 def test_frames_at_uneven_times_need_a_rate(make, tmp_path):
-    exp = make((1, 1, 3, 8, 9), "batch _ time height width", [2, 3, 4], coordinates={"time": [0, 1, 5]})  # fmt: skip
+    exp = make((1, 1, 3, 8, 9), "batch _ time height width", [2, 3, 4], coordinates={"time": [0, 1, 5]})
     with pytest.raises(sc.LayoutError, match="Pass fps=10"):
         exp.save_video(tmp_path / "cam.webp")
     exp.save_video(tmp_path / "cam.webp", fps=10)

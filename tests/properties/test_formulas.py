@@ -62,9 +62,7 @@ def run(formula, a, g):
 
 
 def assert_close(found, expected):
-    np.testing.assert_allclose(
-        found, expected, rtol=SUMS, atol=SUMS * (np.abs(expected).max() or 1)
-    )
+    np.testing.assert_allclose(found, expected, rtol=SUMS, atol=SUMS * (np.abs(expected).max() or 1))
 
 
 @each_formula_but(BY_PLACE)
@@ -146,8 +144,7 @@ def test_adding_scores_adds_their_maps(formula, layer):
 def test_volume_flattened_by_hand_gives_the_same_numbers(formula, layer):
     a, g, _ = layer
     by_hand = [
-        np.array([[[row[u] for u in np.ndindex(row.shape)] for row in rows] for rows in each])
-        for each in (a, g)
+        np.array([[[row[u] for u in np.ndindex(row.shape)] for row in rows] for rows in each]) for each in (a, g)
     ]
     assert_close(run(formula, a, g), formula(*by_hand))
 

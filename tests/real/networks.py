@@ -175,9 +175,7 @@ def mfcc(x):
     import librosa
     from scipy.fft import dct
 
-    mel = librosa.feature.melspectrogram(
-        y=x, sr=16000, n_mels=40, hop_length=160, n_fft=480, fmin=20, fmax=4000
-    )
+    mel = librosa.feature.melspectrogram(y=x, sr=16000, n_mels=40, hop_length=160, n_fft=480, fmin=20, fmax=4000)
     mel[mel > 0] = np.log(mel[mel > 0])
     return dct(mel, axis=0, norm="ortho").T.astype("float32")
 

@@ -18,9 +18,7 @@ REAL_DATA = os.environ.get("SIGNALCAM_REAL_DATA")
 pytestmark = [
     pytest.mark.skipif(not REAL_DATA, reason="SIGNALCAM_REAL_DATA names no folder of real data"),
     # other people's packages that only prepare the data
-    pytest.mark.filterwarnings(
-        "ignore::DeprecationWarning:(librosa|wfdb|audioread|numba|pandas|pywt).*"
-    ),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:(librosa|wfdb|audioread|numba|pandas|pywt).*"),
 ]
 if REAL_DATA:
     from . import networks
@@ -42,9 +40,7 @@ def test_heat_follows_a_spoken_word_when_it_is_moved(word):
     inputs = np.stack([networks.mfcc(np.roll(x, round(shift * 16000))) for shift in shifts])
     layout = sc.Layout("batch time coefficient", sampling_rate=100)
     names = networks.KeywordNet.words
-    exp = sc.explain(
-        network, inputs, layer="conv6", layout=layout, class_names=names, labels=[word] * 3
-    )
+    exp = sc.explain(network, inputs, layer="conv6", layout=layout, class_names=names, labels=[word] * 3)
     assert exp.predicted.values.tolist() == [names.index(word)] * 3
     peaks = exp.maps.sum("coefficient").idxmax("time").values.ravel()
     # a cell of the layer is 0.04 s wide
@@ -64,8 +60,15 @@ def test_emotion_network_with_three_outputs_and_a_recurrent_branch_is_explained(
     layers = ["conv2Dblock.5", "conv2Dblock.10", "conv2Dblock.15"]
     names = networks.EmotionNet.emotions
     exp = sc.explain(
-        network, inputs, layer=layers, method=["grad-cam", "hires-cam"], layout=layout, class_names=names, labels=truth, signed=True,
-    )  # fmt: skip
+        network,
+        inputs,
+        layer=layers,
+        method=["grad-cam", "hires-cam"],
+        layout=layout,
+        class_names=names,
+        labels=truth,
+        signed=True,
+    )
     assert exp.predicted.values.tolist() == truth
     assert exp.maps.dims[-2:] == ("frequency", "time")
     with torch.no_grad():
@@ -85,11 +88,16 @@ def test_heat_follows_a_spoken_word_in_the_raw_recording(word):
     raw = np.stack([np.roll(x, round(shift * rate)) for shift in shifts])
     how = sc.Preprocessing(
         lambda batch: np.stack([networks.mfcc(each) for each in batch]), layout="batch time coefficient"
-    )  # fmt: skip
+    )
     exp = sc.explain(
-        network, raw, layer="conv6", preprocess=how, layout=sc.Layout("batch time", sampling_rate=rate),
-        class_names=networks.KeywordNet.words, labels=[word] * 3,
-    )  # fmt: skip
+        network,
+        raw,
+        layer="conv6",
+        preprocess=how,
+        layout=sc.Layout("batch time", sampling_rate=rate),
+        class_names=networks.KeywordNet.words,
+        labels=[word] * 3,
+    )
     assert exp.provenance["preprocess"].startswith("time: from 0 on, a step is 160 ")
     assert exp.maps.shape[-1] == 16000
     peaks = exp.maps.idxmax("time").values.ravel()
@@ -109,31 +117,30 @@ def test_emotion_network_is_explained_on_the_raw_recordings():
     case = FOLDER / "ravdess_emotion"
     network = networks.load(networks.EmotionNet(), case / "emotion_model_2D_torch.pt")
     files, scaler = sorted(case.glob("*.wav")), np.load(case / "scaler.npz")
-    raw = np.stack(
-        [np.resize(np.pad(networks.speech(file)[0], (0, 48000)), 4 * 48000) for file in files]
-    )
+    raw = np.stack([np.resize(np.pad(networks.speech(file)[0], (0, 48000)), 4 * 48000) for file in files])
     hertz = librosa.mel_frequencies(n_mels=128, fmin=0, fmax=24000)
     how = sc.Preprocessing(
         lambda batch: np.stack([networks.mel_128(each, scaler) for each in batch]),
         layout=sc.Layout("batch _ frequency time", coordinates={"frequency": hertz}),
     )
     exp = sc.explain(
-        network, raw, layer="conv2Dblock.10", method="hires-cam", preprocess=how,
-        layout=sc.Layout("batch time", sampling_rate=48000), class_names=networks.EmotionNet.emotions,
-    )  # fmt: skip
+        network,
+        raw,
+        layer="conv2Dblock.10",
+        method="hires-cam",
+        preprocess=how,
+        layout=sc.Layout("batch time", sampling_rate=48000),
+        class_names=networks.EmotionNet.emotions,
+    )
     truth = [int(file.name.split("-")[2]) % 8 for file in files]
     assert exp.predicted.values.tolist() == truth
     # frame 0 is centred on the first sample of the stretch, which begins after half a second
-    np.testing.assert_allclose(exp.at_network_input.maps.time[[0, 1]], [0.5, 0.5 + 256 / 48000], atol=5e-4)  # fmt: skip
+    np.testing.assert_allclose(exp.at_network_input.maps.time[[0, 1]], [0.5, 0.5 + 256 / 48000], atol=5e-4)
     assert (exp.maps.sel(time=slice(0, 0.4)) == 0).all()  # the network never sees it
     assert exp.at_network_input.maps.sel(frequency=slice(300, 3400)).sizes["frequency"] == 59
     own = exp.at_network_input.maps.mean("frequency").squeeze()
-    here = exp.maps.squeeze().sel(
-        time=own.time, method="nearest"
-    )  # the network's head is fixed in time,
-    largest = float(
-        here.max()
-    )  # so speech that is moved gets another answer: both views are compared
+    here = exp.maps.squeeze().sel(time=own.time, method="nearest")  # the network's head is fixed in time,
+    largest = float(here.max())  # so speech that is moved gets another answer: both views are compared
     np.testing.assert_allclose(here.values, own.values, atol=0.02 * largest)
     keep(exp.plot(3), "ravdess_raw")
     keep(exp.at_network_input.plot(3), "ravdess_mel")
@@ -147,9 +154,14 @@ def test_heat_of_single_beats_prefers_the_qrs_complex():
         inputs, truth = networks.beats_300(case, record)
         chosen = np.flatnonzero(truth == "NAVLR".index(kind))[:200]
         exp = sc.explain(
-            network, inputs[chosen], layer="last", layout=sc.Layout("batch time", sampling_rate=360, units="mV"),
-            class_names=list("NAVLR"), labels=truth[chosen].tolist(), target=kind,
-        )  # fmt: skip
+            network,
+            inputs[chosen],
+            layer="last",
+            layout=sc.Layout("batch time", sampling_rate=360, units="mV"),
+            class_names=list("NAVLR"),
+            labels=truth[chosen].tolist(),
+            target=kind,
+        )
         assert (exp.predicted.values == truth[chosen]).mean() >= accuracy
         heat = exp.maps.values[:, 0, 0, 0]
         shares[record] = float((heat[:, 60:139].sum(1) / heat.sum(1)).mean())
@@ -199,9 +211,13 @@ def test_volume_heat_lies_on_the_segmented_region():
         return output[:, 14, region].sum(1)
 
     exp = sc.explain(
-        network, volume[None, None].copy(), layer="12", method=["grad-cam", "hires-cam"], target=hippocampus,
+        network,
+        volume[None, None].copy(),
+        layer="12",
+        method=["grad-cam", "hires-cam"],
+        target=hippocampus,
         layout="batch _ left inferior anterior",
-    )  # fmt: skip
+    )
     near = binary_dilation(region.numpy(), iterations=4)
     heat = exp.maps.values[0, 0, :, 0]
     shares = heat[:, near].sum(1) / heat.sum((1, 2, 3))

@@ -11,18 +11,14 @@ from PIL import Image
 import signalcam as sc
 
 REAL_DATA = os.environ.get("SIGNALCAM_REAL_DATA")
-pytestmark = pytest.mark.skipif(
-    not REAL_DATA, reason="SIGNALCAM_REAL_DATA names no folder of real data"
-)
+pytestmark = pytest.mark.skipif(not REAL_DATA, reason="SIGNALCAM_REAL_DATA names no folder of real data")
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
 def test_a_legacy_face_network_looks_at_the_middle_of_a_happy_face():
     case = Path(REAL_DATA) / "fer_xception"
     model = keras.models.load_model(case / "emotion_model.hdf5", compile=False)
-    face = (
-        Image.open(case / "astronaut.png").convert("L").crop((162, 56, 290, 184)).resize((64, 64))
-    )
+    face = Image.open(case / "astronaut.png").convert("L").crop((162, 56, 290, 184)).resize((64, 64))
     x = ((np.asarray(face, "float32") / 255 - 0.5) * 2)[None, ..., None]
     exp = sc.explain(model, x, layer="add_4", class_names=CLASSES, labels=["happy"])
     assert exp.class_name(int(exp.predicted[0])) == "happy"
@@ -66,7 +62,7 @@ def test_a_legacy_eeg_network_is_explained_exactly_with_its_trained_weights():
     rng = np.random.default_rng(0)  # the recordings are not to be had; this is their scale
     x = rng.normal(scale=0.02, size=(5, 1, 60, 151)).astype("float32")
     layout = sc.Layout("batch _ channel time", sampling_rate=128)
-    exp = sc.explain(model, x, layer="last", method="hires-cam", layout=layout, target=[0, 1, 2, 3], signed=True)  # fmt: skip
+    exp = sc.explain(model, x, layer="last", method="hires-cam", layout=layout, target=[0, 1, 2, 3], signed=True)
     assert exp.provenance["score"] == "logit; logits before softmax"
 
     last = keras.Model(model.inputs, model.get_layer("last").output).predict(x, verbose=0)[:, :, 0]

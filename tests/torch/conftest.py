@@ -87,9 +87,7 @@ def assert_maps(exp, wanted, tolerance=TOLERANCE, target=0, method=0):
 
 
 def pytest_collectstart():
-    torch.manual_seed(
-        0
-    )  # for networks that a module makes when it is imported, whatever came before it
+    torch.manual_seed(0)  # for networks that a module makes when it is imported, whatever came before it
 
 
 @pytest.fixture(autouse=True)

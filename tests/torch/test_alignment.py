@@ -35,31 +35,45 @@ STACKS = {  # cells, start, jump, field for 1000 samples
     "3 conv k15": (lambda: stack(stem(15), nn.ReLU(), conv(15), nn.ReLU(), conv(15)), 958, 21, 1, 43),
     "3 conv k15 s2": (
         lambda: stack(stem(15, stride=2), nn.ReLU(), conv(15, 2), nn.ReLU(), conv(15, 2)),
-        113, 49, 8, 99,
+        113,
+        49,
+        8,
+        99,
     ),
     "2 (conv k9 + maxpool 4)": (
         lambda: stack(stem(9), nn.ReLU(), nn.MaxPool1d(4), conv(9), nn.ReLU(), nn.MaxPool1d(4)),
-        60, 27.5, 16, 56,
+        60,
+        27.5,
+        16,
+        56,
     ),
     "TCN": (tcn, 1030, -15, 1, 31),
     "3 conv k7 s2 p3": (
-        lambda: stack(
-            stem(7, stride=2, padding=3), nn.ReLU(), conv(7, 2, 3), nn.ReLU(), conv(7, 2, 3)
-        ),
-        125, 0, 8, 43,
+        lambda: stack(stem(7, stride=2, padding=3), nn.ReLU(), conv(7, 2, 3), nn.ReLU(), conv(7, 2, 3)),
+        125,
+        0,
+        8,
+        43,
     ),
     "3 conv k7 p3": (
         lambda: stack(stem(7, padding=3), nn.ReLU(), conv(7, 1, 3), nn.ReLU(), conv(7, 1, 3)),
-        1000, 0, 1, 19,
+        1000,
+        0,
+        1,
+        19,
     ),
     "same, even kernel": (lambda: stack(stem(4, padding="same")), 1000, 0.5, 1, 4),
     "causal": (lambda: stack(nn.ConstantPad1d((8, 0), 0.0), stem(5, dilation=2)), 1000, -4, 1, 9),
     "dilated, strided": (lambda: stack(stem(3, stride=3, dilation=5)), 330, 5, 3, 11),
     "average pooling": (lambda: stack(stem(3), nn.AvgPool1d(5)), 199, 3, 5, 7),
     "batch norm, GELU": (
-        lambda: stack(stem(5), nn.BatchNorm1d(4), nn.GELU(), conv(5, 2)), 496, 4, 2, 9,
+        lambda: stack(stem(5), nn.BatchNorm1d(4), nn.GELU(), conv(5, 2)),
+        496,
+        4,
+        2,
+        9,
     ),
-}  # fmt: skip
+}
 
 
 class Pooled(nn.Module):
@@ -289,9 +303,7 @@ def test_measuring_does_not_depend_on_the_values_of_the_input():
 # --- from places to the map ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("rank", "mode"), [(1, "linear"), (2, "bilinear"), (3, "trilinear")], ids=str
-)
+@pytest.mark.parametrize(("rank", "mode"), [(1, "linear"), (2, "bilinear"), (3, "trilinear")], ids=str)
 def test_resizing_equals_that_of_pytorch(kit, rank, mode):
     net, x = kit.network(rank), kit.signal(rank=rank)
     exp = kit.explain(net, x, align="resize", target=1)

@@ -16,17 +16,20 @@ def chain(stride=1):
     """Unpadded, pooled, linear: what a shift of the input moves, it does not change."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv1d(2, 4, 5, stride=stride), nn.ReLU(), nn.Conv1d(4, 5, 3), nn.ReLU(),
-        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(5, 3),
-    ).eval()  # fmt: skip
+        nn.Conv1d(2, 4, 5, stride=stride),
+        nn.ReLU(),
+        nn.Conv1d(4, 5, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(5, 3),
+    ).eval()
 
 
 def picture():
     """The same for images, told apart by where things lie: a linear layer over all positions."""
     torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 12 * 10, 3)
-    )
+    return nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 12 * 10, 3))
 
 
 def signal(length=80, batch=3):
@@ -40,7 +43,7 @@ def image():
 def maps(method, model=None, x=None, **options):
     """Signed maps at the input, ``(sample, *positions)``."""
     options = {"target": 1, "layer": "1", "signed": True} | options
-    exp = sc.explain(chain() if model is None else model, signal() if x is None else x, method=method, **options)  # fmt: skip
+    exp = sc.explain(chain() if model is None else model, signal() if x is None else x, method=method, **options)
     return exp.maps.values[:, 0, 0, 0]
 
 
@@ -49,13 +52,16 @@ def close(found, wanted, tolerance=SINGLE):
 
 
 NOTHING = {
-    "no transform": [], "scale by 1": Scale(1), "no shift": Shift(0), "no noise": Noise(2, 0.0),
+    "no transform": [],
+    "scale by 1": Scale(1),
+    "no shift": Shift(0),
+    "no noise": Noise(2, 0.0),
     "all of them": [Shift(0), Scale(1.0), Noise(1, 0)],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("transforms", NOTHING.values(), ids=NOTHING)
-@pytest.mark.parametrize("method", ["grad-cam", "eigen-cam", "ablation-cam", "guided-grad-cam", sc.PerChannel()])  # fmt: skip
+@pytest.mark.parametrize("method", ["grad-cam", "eigen-cam", "ablation-cam", "guided-grad-cam", sc.PerChannel()])
 def test_transforms_that_change_nothing_give_the_method_itself(method, transforms):
     close(maps(sc.Augment(method, transforms)), maps(method))
 
@@ -121,7 +127,7 @@ def test_copies_are_asked_about_the_class_of_the_clean_sample():
     noisy = x + 2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
     assert (model(noisy).argmax(1) != classes).any()
     found = maps(sc.Augment("hires-cam", far), model, x, target="predicted")
-    close(found, maps(sc.Augment("hires-cam", far), model, x, target=sc.PerSample(classes.tolist())))  # fmt: skip
+    close(found, maps(sc.Augment("hires-cam", far), model, x, target=sc.PerSample(classes.tolist())))
 
 
 def test_noise_repeats_by_its_seed_and_leaves_every_random_state_alone():
@@ -148,7 +154,7 @@ def test_default_makes_sense_for_signals_and_images(x):
 
 def test_methods_around_methods_go_around_each_other():
     close(maps(sc.Augment(sc.Smooth("grad-cam", n=1, noise=0), [])), maps("grad-cam"))
-    close(maps(sc.Smooth(sc.Augment("grad-cam", Shift(2)), n=1, noise=0)), maps(sc.Augment("grad-cam", Shift(2))))  # fmt: skip
+    close(maps(sc.Smooth(sc.Augment("grad-cam", Shift(2)), n=1, noise=0)), maps(sc.Augment("grad-cam", Shift(2))))
 
 
 @pytest.mark.parametrize(

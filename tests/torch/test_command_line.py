@@ -44,7 +44,7 @@ def refused(*words):
 
 def test_layers_are_the_table_of_layers(beats):
     layout = sc.Layout("batch channel time", sampling_rate=100)
-    assert said("layers", MODEL, "beats.npy", *AXES) == f"{sc.layers(load(), beats, layout=layout)}\n"  # fmt: skip
+    assert said("layers", MODEL, "beats.npy", *AXES) == f"{sc.layers(load(), beats, layout=layout)}\n"
 
 
 def test_layers_without_an_example_are_listed_by_name():
@@ -82,7 +82,7 @@ def test_explain_takes_several_of_each(beats):
         "--layer",
         "relu3",
     )
-    said("explain", MODEL, "beats.npy", *asked, "--target", "0", "--target", "1", "--target", "predicted", *classes)  # fmt: skip
+    said("explain", MODEL, "beats.npy", *asked, "--target", "0", "--target", "1", "--target", "predicted", *classes)
     kept = sc.load("maps.zarr")
     assert kept.methods == ("grad-cam", "hires-cam")
     assert kept.layer_names == ("relu2", "relu3")
@@ -101,7 +101,7 @@ def test_a_rate_is_enough_where_the_data_say_what_time_is(beats):
     said("explain", MODEL, "beat.csv", "--sampling-rate", 50)
     kept = sc.load("maps.zarr")
     assert kept.maps.time.values[-1] == 199 / 50
-    np.testing.assert_allclose(kept.maps.values, sc.explain(load(), beats[:1]).maps.values, atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(kept.maps.values, sc.explain(load(), beats[:1]).maps.values, atol=1e-6)
 
 
 def test_samples_that_cannot_be_read_are_told_and_the_others_explained(beats):
@@ -127,7 +127,7 @@ def test_samples_that_cannot_be_read_are_told_and_the_others_explained(beats):
         (("beats.npy", *AXES[:3], "0"), "above 0"),
         (("beats.npy", "--to", "beats.npy"), "nothing was changed"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_explained_is_refused_in_a_sentence(beats, words, sentence):
     assert sentence in refused("explain", MODEL, *words)
 

@@ -25,17 +25,17 @@ def network():
 
 @pytest.fixture(scope="module")
 def found(network, data):
-    options = {"layout": data.layout, "truth": data.truth, "tolerance": 0.01, "labels": data.labels.tolist()}  # fmt: skip
+    options = {"layout": data.layout, "truth": data.truth, "tolerance": 0.01, "labels": data.labels.tolist()}
     return compare(network, data.inputs, METHODS, metrics=["deletion", "mass-accuracy"], **options)
 
 
-def test_scores_are_those_of_evaluate_with_maps_at_the_input_on_the_same_windows(found, network, data):  # fmt: skip
+def test_scores_are_those_of_evaluate_with_maps_at_the_input_on_the_same_windows(found, network, data):
     exp = sc.explain(network, data.inputs, layout=data.layout, method=["grad-cam", "score-cam"])
-    alone = sc.metrics.evaluate(exp, network, "deletion", baselines=["guided-grad-cam", "random-cam", "input-energy"])  # fmt: skip
+    alone = sc.metrics.evaluate(exp, network, "deletion", baselines=["guided-grad-cam", "random-cam", "input-energy"])
     both = found.table["value"].sel(metric="deletion")
     for method in (*METHODS, "random-cam", "input-energy"):
         chosen = {"method": method}
-        np.testing.assert_allclose(both.sel(chosen), alone["value"].sel(metric="deletion").sel(chosen), atol=1e-6)  # fmt: skip
+        np.testing.assert_allclose(both.sel(chosen), alone["value"].sel(metric="deletion").sel(chosen), atol=1e-6)
 
 
 def test_localisation_is_that_of_each_method_alone(found, network, data):
@@ -57,7 +57,7 @@ def test_comparison_prints_a_table_and_a_verdict_and_keeps_the_maps(found):
 def test_figure_has_a_panel_a_metric_and_a_dot_where_each_mean_is(found):
     panels = found.plot().axes
     assert [ax.get_title().splitlines()[0] for ax in panels] == ["mass-accuracy", "deletion"]
-    assert [each.get_text() for each in panels[0].get_yticklabels()] == [*METHODS, "random-cam", "input-energy"]  # fmt: skip
+    assert [each.get_text() for each in panels[0].get_yticklabels()] == [*METHODS, "random-cam", "input-energy"]
     dots = [line.get_xdata()[0] for line in panels[1].lines if line.get_marker() == "o"]
     np.testing.assert_allclose(dots, found.table["mean"].sel(metric="deletion").squeeze())
 
@@ -75,32 +75,48 @@ def test_costs_are_told(found):
 
 
 def test_random_methods_alone_are_not_worth_reading(network, data):
-    drawn = [sc.Method(f"random {seed}", sc.formulas.random_cam(seed).formula, "", "baseline", needs_gradients=False) for seed in (1, 2)]  # fmt: skip
+    drawn = [
+        sc.Method(f"random {seed}", sc.formulas.random_cam(seed).formula, "", "baseline", needs_gradients=False)
+        for seed in (1, 2)
+    ]
     said = compare(network, data.inputs, drawn, metrics="deletion", layout=data.layout).verdict
     assert said.startswith("No method beats random-cam and input-energy on deletion: do not read")
 
 
 def test_layers_and_a_target_that_is_no_class_are_compared(network, data):
     asked = sc.Regression(0)
-    found = compare(network, data.inputs, "grad-cam", layers=["relu2", "relu3"], metrics="deletion", target=asked, measure="logit")  # fmt: skip
+    found = compare(
+        network, data.inputs, "grad-cam", layers=["relu2", "relu3"], metrics="deletion", target=asked, measure="logit"
+    )
     assert found.table["rank"].shape == (1, 1, 3, 2)
     assert "grad-cam at relu2" in repr(found)
 
 
 def test_raw_signals_are_compared_on_what_the_network_is_given(network, data):
-    found = compare(network, 2 * data.inputs, "grad-cam", metrics=["deletion", "iou"], layout=data.layout, preprocess=lambda x: x / 2, truth=data.truth)  # fmt: skip
-    plain = compare(network, data.inputs, "grad-cam", metrics=["deletion", "iou"], layout=data.layout, truth=data.truth)  # fmt: skip
+    found = compare(
+        network,
+        2 * data.inputs,
+        "grad-cam",
+        metrics=["deletion", "iou"],
+        layout=data.layout,
+        preprocess=lambda x: x / 2,
+        truth=data.truth,
+    )
+    plain = compare(network, data.inputs, "grad-cam", metrics=["deletion", "iou"], layout=data.layout, truth=data.truth)
     np.testing.assert_allclose(found.table["mean"], plain.table["mean"], atol=1e-4)
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    ({"metrics": "iou"}, "'iou' compares maps with where the cause lies"),
-    ({"lables": [0]}, "no option 'lables'"),
-    ({"baselines": []}, "an empty list"),
-    ({"methods": "random-cam"}, "methods holds baselines only"),
-    ({"metrics": []}, "an empty list"),
-    ({"methods": sc.PerChannel("grad-cam")}, "maps every channel"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"metrics": "iou"}, "'iou' compares maps with where the cause lies"),
+        ({"lables": [0]}, "no option 'lables'"),
+        ({"baselines": []}, "an empty list"),
+        ({"methods": "random-cam"}, "methods holds baselines only"),
+        ({"metrics": []}, "an empty list"),
+        ({"methods": sc.PerChannel("grad-cam")}, "maps every channel"),
+    ],
+)
 def test_what_cannot_be_compared_is_refused_in_a_sentence(network, data, options, said):
     with pytest.raises(sc.CamError, match=said):
         compare(network, data.inputs, **options)
@@ -131,7 +147,7 @@ def test_saved_maps_are_scored_and_the_scores_kept_beside_them(saved):
     alone = sc.metrics.evaluate(sc.load(saved), load(), ["deletion", "road"])
     np.testing.assert_allclose(scores["value"], alone["value"])
     command(saved, "--model", MODEL, "--metric", "insertion", "--measure", "logit")
-    assert sc.load(saved).metrics["measure"].values.tolist() == ["probability", "probability", "logit"]  # fmt: skip
+    assert sc.load(saved).metrics["measure"].values.tolist() == ["probability", "probability", "logit"]
 
 
 def test_scores_are_only_printed_where_they_shall_not_be_saved(saved):
@@ -139,13 +155,16 @@ def test_scores_are_only_printed_where_they_shall_not_be_saved(saved):
     assert sc.load(saved).metrics is None
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["--model", "nothing_there:load"], "no model came from 'nothing_there:load': ModuleNotFoundError"),
-    (["--model", "signalcam.demo.network"], "names no model. Write module:function"),
-    (["--model", "signalcam:__version__"], "str"),
-    (["--model", MODEL, "--metric", "deletoin"], "there is no metric 'deletoin'"),
-    (["--model", MODEL, "--measure", "sureness"], "sureness"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "nothing_there:load"], "no model came from 'nothing_there:load': ModuleNotFoundError"),
+        (["--model", "signalcam.demo.network"], "names no model. Write module:function"),
+        (["--model", "signalcam:__version__"], "str"),
+        (["--model", MODEL, "--metric", "deletoin"], "there is no metric 'deletoin'"),
+        (["--model", MODEL, "--measure", "sureness"], "sureness"),
+    ],
+)
 def test_bad_input_ends_with_2_and_one_sentence(saved, words, said):
     done = command(saved, *words)
     assert done.exit_code == 2

@@ -17,8 +17,12 @@ REAL_DATA = os.environ.get("SIGNALCAM_REAL_DATA")
 def command(*words, folder):
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", "signalcam.cli", *words],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     return done.returncode, done.stdout, done.stderr
 
 

@@ -50,9 +50,7 @@ def test_every_method_gives_the_maps_of_the_processor(kit, method, rank):
 def test_input_may_be_anywhere(kit, form):
     net, x = kit.network(), kit.signal()
     wanted = kit.explain(net, x, target=1).maps.values
-    given = {"numpy": x, "tensor": torch.as_tensor(x), "on the GPU": torch.as_tensor(x).cuda()}[
-        form
-    ]
+    given = {"numpy": x, "tensor": torch.as_tensor(x), "on the GPU": torch.as_tensor(x).cuda()}[form]
     exp = kit.explain(net.cuda(), given, target=1)
     assert apart(exp.maps.values, wanted) < EXACT
     assert isinstance(exp.input, np.ndarray)
@@ -101,9 +99,7 @@ def test_scores_are_those_of_the_processor(kit):
     found = []
     for place in ("cpu", "cuda"):
         exp = kit.explain(net.to(place), x, target=1)
-        found.append(
-            sc.metrics.evaluate(exp, net, ["deletion", "insertion", "road"], imputer="mean")
-        )
+        found.append(sc.metrics.evaluate(exp, net, ["deletion", "insertion", "road"], imputer="mean"))
     for name in found[0].data_vars:
         if found[0][name].dtype.kind == "f":
             np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-3, atol=1e-3)
@@ -138,7 +134,13 @@ def test_memory_runs_out_in_earnest_and_all_is_explained_all_the_same():
     held = torch.empty(int(free * 0.9), dtype=torch.uint8, device="cuda")
     torch.cuda.set_per_process_memory_fraction(0.95)
     try:
-        wide = nn.Sequential(nn.Conv1d(1, 512, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(512, 3)).cuda().eval()  # fmt: skip
+        wide = (
+            nn.Sequential(
+                nn.Conv1d(1, 512, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(512, 3)
+            )
+            .cuda()
+            .eval()
+        )
         x = np.random.default_rng(0).standard_normal((256, 1, 40_000)).astype(np.float32)
         exp = sc.explain(wide, x, layer="0", target=1, batch_size=256)
     finally:

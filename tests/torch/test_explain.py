@@ -103,9 +103,7 @@ def test_stream_equals_one_explanation_of_everything(kit, net, x, labelled):
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data), batch_size=3)
     parts = list(explainer(net).stream(loader))
     whole = kit.explain(net, x)
-    np.testing.assert_allclose(
-        np.concatenate([part.maps for part in parts]), whole.maps.values, **CLOSE
-    )
+    np.testing.assert_allclose(np.concatenate([part.maps for part in parts]), whole.maps.values, **CLOSE)
     assert [name for part in parts for name in part.sample_names] == list(range(7))
     if labelled:
         np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), labels)
@@ -183,9 +181,7 @@ def test_labels_and_names_must_be_one_a_sample(kit, net, x, what):
 
 
 def test_class_names_must_be_one_a_class(kit, net, x):
-    with pytest.raises(
-        sc.InputError, match=r"3 names but the model tells 4 classes apart.*one name"
-    ):
+    with pytest.raises(sc.InputError, match=r"3 names but the model tells 4 classes apart.*one name"):
         kit.explain(net, x, class_names=NAMES[:3])
 
 
@@ -278,9 +274,7 @@ def test_result_survives_saving(kit, net, x, tmp_path):
         method=["grad-cam", "hires-cam"],
         layer=["conv", "body"],
         target=["predicted", "AF"],
-        layout=sc.Layout(
-            "batch channel time", sampling_rate=100, channel_names=["I", "II"], units="mV"
-        ),
+        layout=sc.Layout("batch channel time", sampling_rate=100, channel_names=["I", "II"], units="mV"),
         class_names=NAMES,
         labels=[0, 1, 2, 3, 0, 1, 2],
         sample_names=[f"patient {i}" for i in range(7)],
@@ -380,9 +374,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("wrong", "error", "message"), REFUSED.values(), ids=REFUSED)
-def test_question_that_does_not_fit_is_refused_and_leaves_the_model_alone(
-    kit, net, wrong, error, message
-):
+def test_question_that_does_not_fit_is_refused_and_leaves_the_model_alone(kit, net, wrong, error, message):
     net.idle = nn.Conv1d(2, 2, 3)
     net.train()
     with pytest.raises(error, match=f"(?s){message}"):
@@ -429,9 +421,7 @@ INPUTS = {
 
 
 @pytest.mark.parametrize(("given", "error", "message"), INPUTS.values(), ids=INPUTS)
-def test_input_that_cannot_be_used_is_refused_and_leaves_the_model_alone(
-    kit, net, given, error, message
-):
+def test_input_that_cannot_be_used_is_refused_and_leaves_the_model_alone(kit, net, given, error, message):
     net.train()
     with pytest.raises(error, match=f"(?s){message}"):
         kit.explain(net, given)
@@ -459,9 +449,7 @@ def test_output_that_is_no_score_is_refused(kit, net, last, message):
 
 @pytest.mark.parametrize("model", [lambda x: x, nn.Conv1d, None, "resnet"], ids=str)
 def test_what_is_no_model_is_refused(model):
-    with pytest.raises(
-        sc.ModelError, match=r"no backend owns.*expected a model of keras, tf_keras, torch"
-    ):
+    with pytest.raises(sc.ModelError, match=r"no backend owns.*expected a model of keras, tf_keras, torch"):
         sc.explain(model, ecg())
 
 

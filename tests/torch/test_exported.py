@@ -189,9 +189,7 @@ def _retired(test):
 
 @_retired
 def test_quantised_linear_layer_names_the_reason_and_what_works(kit, quantised):
-    with pytest.raises(
-        sc.ModelError, match=r"layer 'conv' gave no gradient.*quantised.*eigen-cam, ablation-cam"
-    ):
+    with pytest.raises(sc.ModelError, match=r"layer 'conv' gave no gradient.*quantised.*eigen-cam, ablation-cam"):
         kit.explain(quantised[0], kit.signal())
     with pytest.raises(sc.ModelError, match=r"no layer of Net.*Methods that need none.*eigen-cam"):
         kit.explain(quantised[0], kit.signal(), layer=None)
@@ -210,9 +208,7 @@ def test_last_layer_of_a_quantised_model_is_taken_without_a_gradient(kit, quanti
         exp = kit.explain(quantised[0], kit.signal(), layer=None, method="ablation-cam")
     assert exp.layer_names == ("head.0",)
     assert "explaining layer 'head.0'" in caplog.text
-    assert {each.why for each in sc.layers(quantised[0], kit.signal())} == {
-        "no gradient from the predicted class"
-    }
+    assert {each.why for each in sc.layers(quantised[0], kit.signal())} == {"no gradient from the predicted class"}
 
 
 class Recurrent(nn.Module):

@@ -23,9 +23,12 @@ LEADS = ["I", "II", "V1"]
 def network():
     torch.manual_seed(0)
     return torch.nn.Sequential(
-        torch.nn.Conv1d(3, 4, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(),
+        torch.nn.Conv1d(3, 4, 5),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool1d(1),
+        torch.nn.Flatten(),
         torch.nn.Linear(4, 2),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -94,8 +97,14 @@ def test_a_list_of_dataframes_is_a_batch(network, x):
 
 
 def test_a_series_is_one_channel(rng):
-    network = torch.nn.Sequential(torch.nn.Conv1d(1, 4, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2))  # fmt: skip
-    exp = sc.explain(network, pd.Series(rng.normal(size=90), name="pulse"), method="hires-cam", signed=True)  # fmt: skip
+    network = torch.nn.Sequential(
+        torch.nn.Conv1d(1, 4, 5),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool1d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 2),
+    )
+    exp = sc.explain(network, pd.Series(rng.normal(size=90), name="pulse"), method="hires-cam", signed=True)
     assert exp.layout.channel_names == ("pulse",)
     assert exp.input.shape == (1, 1, 90)
 
@@ -109,8 +118,14 @@ def test_what_the_user_says_goes_before_what_the_object_says(network, x):
 
 
 def test_axes_go_where_a_layout_wants_them(x):
-    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, (5, 3)), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2))  # fmt: skip
-    exp = sc.explain(network, frame(x[0]), layout="batch _ time channel", method="hires-cam", signed=True)  # fmt: skip
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, (5, 3)),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 2),
+    )
+    exp = sc.explain(network, frame(x[0]), layout="batch _ time channel", method="hires-cam", signed=True)
     np.testing.assert_array_equal(exp.input, x[:1].swapaxes(1, 2)[:, None])
     assert exp.layout.channel_names == tuple(LEADS)
 
@@ -147,9 +162,7 @@ def test_a_single_dataarray_and_another_name_for_the_samples_will_do(network, x)
     assert_like_plain(network, labelled(x[0], "channel", "time"), x[:1])
     wide = labelled(x, "patient", "channel", "time")
     assert_like_plain(network, wide, x, layout="batch channel time")
-    with pytest.raises(
-        sc.LayoutError, match=r"axis of the DataArray \(patient, .*holds the samples"
-    ):
+    with pytest.raises(sc.LayoutError, match=r"axis of the DataArray \(patient, .*holds the samples"):
         sc.explain(network, wide)
 
 
@@ -215,13 +228,19 @@ def test_a_record_brings_names_rate_unit_and_its_own_name(network, x):
 
 def test_a_waveform_with_its_rate_goes_in(network, x):
     tensor = torch.as_tensor(x)
-    for given, wanted in (((tensor[0], 16000), x[:1]), ((x, 16000.0), x), ([(each, 16000) for each in x], x)):  # fmt: skip
+    for given, wanted in (((tensor[0], 16000), x[:1]), ((x, 16000.0), x), ([(each, 16000) for each in x], x)):
         exp = assert_like_plain(network, given, wanted)
         assert exp.layout.sampling_rate == 16000
 
 
 def test_a_waveform_of_one_channel_gets_the_axis_the_network_wants(rng):
-    network = torch.nn.Sequential(torch.nn.Conv1d(1, 4, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2))  # fmt: skip
+    network = torch.nn.Sequential(
+        torch.nn.Conv1d(1, 4, 5),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool1d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 2),
+    )
     wave = rng.normal(size=90)
     options = {"method": "hires-cam", "signed": True}
     assert sc.explain(network, (wave, 8000), **options).input.shape == (1, 1, 90)
@@ -240,7 +259,7 @@ def test_a_feature_dict_goes_in(x):
             self.conv, self.head = torch.nn.Conv1d(3, 4, 5), torch.nn.Linear(4, 2)
 
         def forward(self, input_values, attention_mask):
-            return self.head(self.conv(input_values).mean(2) * attention_mask.float().mean(1)[:, None])  # fmt: skip
+            return self.head(self.conv(input_values).mean(2) * attention_mask.float().mean(1)[:, None])
 
     given = BatchFeature({"input_values": x.tolist(), "attention_mask": torch.ones(4, 200).long()})
     exp = sc.explain(Speech(), given, layer="conv", method="hires-cam", signed=True)
@@ -264,8 +283,16 @@ def test_a_loader_may_yield_them(network, x):
 @pytest.mark.parametrize(
     ("given", "layout", "told"),
     [
-        (lambda x: record(x[0]), sc.Layout("batch channel time", 250), "says 250 samples a second, but the object itself says 360"),
-        (lambda x: frame(x[0], index=np.arange(200) / 100), sc.Layout("batch channel time", 250), "object itself says 100"),
+        (
+            lambda x: record(x[0]),
+            sc.Layout("batch channel time", 250),
+            "says 250 samples a second, but the object itself says 360",
+        ),
+        (
+            lambda x: frame(x[0], index=np.arange(200) / 100),
+            sc.Layout("batch channel time", 250),
+            "object itself says 100",
+        ),
         (lambda x: (x, 100), sc.Layout("batch channel time", spacing={"time": 0.1}), "says 10 samples a second"),
         (lambda x: [record(x[0]), record(x[1], fs=500)], None, "360 and 500 samples a second"),
         (lambda x: [record(x[0]), record(x[1], sig_name=["I", "III", "V1"])], None, "different channels"),
@@ -276,7 +303,7 @@ def test_a_loader_may_yield_them(network, x):
         (lambda x: pd.concat([frame(x[0]), frame(x[1])[:50]], keys=["a", "b"]), None, "from 50 to 200 rows"),
         (lambda x: pd.concat({"u": pd.concat({"a": frame(x[0])})}), None, "have 3 levels"),
     ],
-)  # fmt: skip
+)
 def test_objects_that_do_not_fit_are_told(network, x, given, layout, told):
     with pytest.raises(sc.LayoutError, match=told):
         sc.explain(network, given(x), layout=layout)
@@ -286,9 +313,12 @@ def test_objects_that_do_not_fit_are_told(network, x, given, layout, told):
     ("given", "told"),
     [
         (lambda x: frame(x[0]).assign(I="loud"), "DataFrame holds object values"),
-        (lambda x: wfdb.Record(d_signal=np.ones((9, 3), int), fs=10, record_name="7"), "'7' holds no signal in physical"),
+        (
+            lambda x: wfdb.Record(d_signal=np.ones((9, 3), int), fs=10, record_name="7"),
+            "'7' holds no signal in physical",
+        ),
     ],
-)  # fmt: skip
+)
 def test_objects_without_numbers_are_told(network, x, given, told):
     with pytest.raises(sc.InputError, match=told):
         sc.explain(network, given(x))

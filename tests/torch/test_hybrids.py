@@ -12,9 +12,7 @@ import signalcam as sc
 NETWORKS = pytest.mark.parametrize("name", hybrids_torch.NETWORKS)
 DEVICES = [
     "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-    ),
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")),
 ]
 
 
@@ -26,7 +24,7 @@ def states_by_hand(lstm, x, suffix=""):
     """An LSTM's states ``(batch, time, unit)`` from its weights, step by step."""
     of_input, of_state, bias, more = (
         getattr(lstm, f"{each}_l0{suffix}") for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    )  # fmt: skip
+    )
     state = cell = torch.zeros(len(x), lstm.hidden_size)
     states = []
     for step in x.unbind(1):
@@ -160,9 +158,7 @@ class Behind(nn.Module):
 def test_recurrence_runs_in_training_mode_without_dropout(kit, cell, device):
     net, x, seen = Behind(cell).eval(), torch.as_tensor(kit.signal()), set()
     wanted = kit.maps_by_hand(net.conv, net.tail, x, [1] * 4)
-    net.cell.register_forward_pre_hook(
-        lambda cell, _: seen.add((cell.training, cell.dropout, net.training))
-    )
+    net.cell.register_forward_pre_hook(lambda cell, _: seen.add((cell.training, cell.dropout, net.training)))
     kit.assert_maps(
         kit.explain(net.to(device), x, target=1),
         wanted,

@@ -16,9 +16,7 @@ class Both(nn.Module):
     def __init__(self):
         super().__init__()
         self.ecg_net = nn.Sequential(nn.Conv1d(3, 4, 5), nn.ReLU(), nn.Conv1d(4, 4, 3, stride=2))
-        self.skeleton_net = nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 3, padding=1)
-        )
+        self.skeleton_net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 3, padding=1))
         self.head, self.calls = nn.Linear(4 + 5 + 2, 4), []
 
     def forward(self, ecg, skeleton, patient, mask=None, temperature=1.0):
@@ -40,7 +38,7 @@ def net():
 def x():
     rng = np.random.default_rng(0)
     shapes = {"ecg": (3, 60), "skeleton": (2, 12, 9), "patient": (2,)}
-    return {name: rng.standard_normal((5, *shape)).astype(np.float32) for name, shape in shapes.items()}  # fmt: skip
+    return {name: rng.standard_normal((5, *shape)).astype(np.float32) for name, shape in shapes.items()}
 
 
 BOTH = {"ecg": "ecg_net.2", "skeleton": "skeleton_net.2"}
@@ -131,7 +129,7 @@ def test_layers_are_listed_with_their_place_in_the_input_that_is_named(net, x):
         ({"extra": {"temprature": 2.0}}, sc.InputError, r"Both takes no 'temprature'.*Nearest: 'temperature'"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_does_not_fit_the_inputs_is_said_in_a_sentence(net, x, options, error, message):
     with pytest.raises(error, match=message):
         sc.explain(net, x, **options)
@@ -145,9 +143,15 @@ def test_what_does_not_fit_the_inputs_is_said_in_a_sentence(net, x, options, err
 def test_extra_inputs_are_passed_by_keyword_in_every_batch(net, x, batch_size, form):
     mask = np.random.default_rng(1).random((5, 60)) > 0.4
     exp = sc.explain(
-        net, form(x), extra={"mask": mask, "temperature": 2.0}, batch_size=batch_size,
-        of="ecg" if form is dict else 0, layer="ecg_net.2", target=1, signed=True,
-    )  # fmt: skip
+        net,
+        form(x),
+        extra={"mask": mask, "temperature": 2.0},
+        batch_size=batch_size,
+        of="ecg" if form is dict else 0,
+        layer="ecg_net.2",
+        target=1,
+        signed=True,
+    )
     wanted = by_hand(net, x, "ecg_net", "ecg", [1] * 5, mask=torch.as_tensor(mask), temperature=2.0)
     close(exp.native().values[:, 0, 0], wanted)
 
@@ -166,7 +170,7 @@ def test_extra_inputs_go_along_with_every_trial(net, x, method):
 
 def test_extra_may_hold_the_input_that_is_explained(net, x):
     rest = {name: x[name] for name in ("skeleton", "patient")}
-    exp = sc.explain(net, rest, extra={"ecg": x["ecg"]}, of="ecg", layer="ecg_net.2", target=1, signed=True)  # fmt: skip
+    exp = sc.explain(net, rest, extra={"ecg": x["ecg"]}, of="ecg", layer="ecg_net.2", target=1, signed=True)
     close(exp.native().values[:, 0, 0], by_hand(net, x, "ecg_net", "ecg", [1] * 5))
 
 
@@ -181,9 +185,16 @@ LAYOUTS = {
 @pytest.fixture
 def exp(net, x):
     return sc.explain(
-        net, x, of=["ecg", "skeleton"], layer=BOTH, layout=LAYOUTS, method=["grad-cam", "hires-cam"],
-        target=["predicted", 1], signed=True, labels=[0, 1, 2, 3, 0],
-    )  # fmt: skip
+        net,
+        x,
+        of=["ecg", "skeleton"],
+        layer=BOTH,
+        layout=LAYOUTS,
+        method=["grad-cam", "hires-cam"],
+        target=["predicted", 1],
+        signed=True,
+        labels=[0, 1, 2, 3, 0],
+    )
 
 
 def test_modalities_are_those_of_single_calls(net, x, exp):
@@ -191,9 +202,15 @@ def test_modalities_are_those_of_single_calls(net, x, exp):
     assert exp.of == "ecg"
     for name in exp.modalities:
         alone = sc.explain(
-            net, x, of=name, layer=BOTH[name], layout=LAYOUTS[name], method=["grad-cam", "hires-cam"],
-            target=["predicted", 1], signed=True,
-        )  # fmt: skip
+            net,
+            x,
+            of=name,
+            layer=BOTH[name],
+            layout=LAYOUTS[name],
+            method=["grad-cam", "hires-cam"],
+            target=["predicted", 1],
+            signed=True,
+        )
         found = exp.modality(name)
         assert found.maps.dims == alone.maps.dims
         np.testing.assert_allclose(found.maps, alone.maps, **CLOSE)
@@ -228,7 +245,9 @@ def test_layers_by_input_say_which_inputs_are_meant(net, x):
     assert sc.explain(net, x, layer=BOTH, signed=True).modalities == ("ecg", "skeleton")
 
 
-@pytest.mark.parametrize("method", ["score-cam", "guided-grad-cam", sc.PerChannel("grad-cam"), sc.Smooth("grad-cam", n=2), "opti-cam"])  # fmt: skip
+@pytest.mark.parametrize(
+    "method", ["score-cam", "guided-grad-cam", sc.PerChannel("grad-cam"), sc.Smooth("grad-cam", n=2), "opti-cam"]
+)
 def test_methods_that_ask_again_change_the_modality_of_their_layer(net, x, method):
     options = {"method": method, "target": 1, "signed": True}
     both = sc.explain(net, x, of=["ecg", "skeleton"], layer=BOTH, **options)
@@ -304,7 +323,7 @@ def masked():
 METRICS = {
     "evaluate": lambda exp, net, **more: sc.metrics.evaluate(exp, net, "deletion", steps=3, **more)["value"],
     "sanity": lambda exp, net, **more: sc.metrics.sanity(exp, net, ["emprt", "random-logit"], **more)["random_logit"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
@@ -343,7 +362,7 @@ def test_maps_of_one_input_of_several_are_checked_with_all_of_them(net, x):
 def test_methods_are_compared_with_all_that_the_model_was_given(masked):
     net, x, mask = masked
     together = {"x": x, "mask": mask}
-    options = {"methods": ["grad-cam", "hires-cam"], "layers": "conv", "metrics": "deletion", "steps": 3}  # fmt: skip
+    options = {"methods": ["grad-cam", "hires-cam"], "layers": "conv", "metrics": "deletion", "steps": 3}
     score = sc.metrics.compare(net, together, **options).table["score"]
     with torch.no_grad():
         p = net(torch.as_tensor(x), torch.as_tensor(mask)).softmax(1).max(1).values
@@ -359,5 +378,8 @@ def test_masks_made_of_lengths_are_made_again_and_rows_follow_their_samples(mask
     exp = sc.explain(net, samples, extra=extra, **options)
     found = sc.metrics.evaluate(exp, net, "deletion", steps=3, baselines=[], extra=extra)["score"]
     with torch.no_grad():
-        p = [net(torch.as_tensor(each[None]), temperature=one).softmax(1)[0, 1].item() for each, one in zip(samples, heat, strict=True)]  # fmt: skip
+        p = [
+            net(torch.as_tensor(each[None]), temperature=one).softmax(1)[0, 1].item()
+            for each, one in zip(samples, heat, strict=True)
+        ]
     np.testing.assert_allclose(found[:, 0], p, atol=1e-6)

@@ -214,9 +214,12 @@ def test_layer_named_twice_is_explained_once(kit):
 def test_list_says_why_each_layer_is_a_good_or_a_poor_choice():
     x = np.random.default_rng(0).standard_normal((2, 2, 400), dtype=np.float32)
     net = pooled(
-        nn.Conv1d(2, 4, 3, padding=1), nn.Conv1d(4, 4, 9, padding=4), nn.ReLU(),
-        nn.Conv1d(4, 4, 30, stride=4), nn.ReLU(),
-    )  # fmt: skip
+        nn.Conv1d(2, 4, 3, padding=1),
+        nn.Conv1d(4, 4, 9, padding=4),
+        nn.ReLU(),
+        nn.Conv1d(4, 4, 30, stride=4),
+        nn.ReLU(),
+    )
     found = sc.layers(net, x, layout=sc.Layout("batch channel time", sampling_rate=200))
     assert [(each.name, each.why) for each in found] == [
         ("4", "last with positions; sees 0.2 s"),
@@ -229,9 +232,7 @@ def test_list_says_why_each_layer_is_a_good_or_a_poor_choice():
 
 def test_list_says_why_a_layer_shows_little():
     x = np.random.default_rng(0).standard_normal((2, 2, 48), dtype=np.float32)
-    net = pooled(
-        nn.Conv1d(2, 4, 9, padding=4), nn.MaxPool1d(2), nn.Conv1d(4, 4, 19, padding=9), nn.MaxPool1d(16)
-    )  # fmt: skip
+    net = pooled(nn.Conv1d(2, 4, 9, padding=4), nn.MaxPool1d(2), nn.Conv1d(4, 4, 19, padding=9), nn.MaxPool1d(16))
     why = {each.name: each.why for each in sc.layers(net, x)}
     assert why["2"] == "last with positions, but one position sees nearly the whole input"
     assert sc.layers(Cut("lost").eval(), x)[-1].why == "no gradient from the predicted class"
@@ -239,9 +240,7 @@ def test_list_says_why_a_layer_shows_little():
 
 def test_layers_that_show_little_come_behind_those_that_show_more():
     x = np.random.default_rng(0).standard_normal((2, 2, 64), dtype=np.float32)
-    net = pooled(
-        nn.Conv1d(2, 4, 9, padding=4), nn.ReLU(), nn.MaxPool1d(24), nn.Conv1d(4, 4, 1), nn.ReLU()
-    )
+    net = pooled(nn.Conv1d(2, 4, 9, padding=4), nn.ReLU(), nn.MaxPool1d(24), nn.Conv1d(4, 4, 1), nn.ReLU())
     assert [each.name for each in sc.layers(net, x)] == ["4", "1", "0", "3", "2"]
 
 
@@ -285,9 +284,7 @@ def test_group_of_several_resolutions_is_fused_on_request(kit):
 
 
 def test_pattern_that_fits_nothing_names_its_neighbours(kit):
-    with pytest.raises(
-        sc.ModelError, match=r"called 'bodi\.\*'.*Nearest: .*'body\.0'.*List all with"
-    ):
+    with pytest.raises(sc.ModelError, match=r"called 'bodi\.\*'.*Nearest: .*'body\.0'.*List all with"):
         sc.explain(kit.network(), kit.signal(), layer="bodi.*")
 
 
@@ -315,9 +312,7 @@ def test_layer_that_never_ran_says_so(kit):
 
 @pytest.mark.parametrize("how", ["detached", "lost"])
 def test_layer_whose_output_does_not_reach_the_score_says_so(kit, how):
-    with pytest.raises(
-        sc.ModelError, match=r"layer 'side' gave no gradient for target 'predicted'"
-    ):
+    with pytest.raises(sc.ModelError, match=r"layer 'side' gave no gradient for target 'predicted'"):
         sc.explain(Cut(how).eval(), kit.signal(), layer="side")
 
 

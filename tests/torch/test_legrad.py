@@ -55,7 +55,7 @@ class Net(nn.Module):
 
     def __init__(self, how):
         super().__init__()
-        self.patches, self.cls = nn.Conv1d(2, WIDTH, 8, stride=8), nn.Parameter(torch.randn(1, 1, WIDTH))  # fmt: skip
+        self.patches, self.cls = nn.Conv1d(2, WIDTH, 8, stride=8), nn.Parameter(torch.randn(1, 1, WIDTH))
         self.norms = nn.ModuleList([nn.LayerNorm(WIDTH) for _ in range(2)])
         self.blocks = nn.ModuleList([Attention(how) for _ in range(2)])
         self.head = nn.Linear(WIDTH, 4)
@@ -99,9 +99,7 @@ def heat(net, x, layer=None, **options):
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-@pytest.mark.parametrize(
-    "how", ["module", "module without weights", "softmax by name", "fused", "fused, causal"]
-)
+@pytest.mark.parametrize("how", ["module", "module without weights", "softmax by name", "fused", "fused, causal"])
 def test_map_is_that_of_hand_written_attention(how, layer):
     net, x = network(how)
     wanted = net.by_hand(x)
@@ -139,11 +137,15 @@ def of_hugging_face(net, x, block):
 @pytest.mark.parametrize(
     ("name", "layer", "block"),
     [
-        ("vit", "vit.layers.0", 0), ("vit", "vit.layers.2.attention", 2), ("vit norm", None, 2),
-        ("audio", "audio_spectrogram_transformer.layers.0", 0), ("text", "distilbert.transformer.layer.1", 1),
-        ("text", "distilbert.transformer.layer.2.attention", 2), ("patches in time", "model.encoder.layers.0", 0),
+        ("vit", "vit.layers.0", 0),
+        ("vit", "vit.layers.2.attention", 2),
+        ("vit norm", None, 2),
+        ("audio", "audio_spectrogram_transformer.layers.0", 0),
+        ("text", "distilbert.transformer.layer.1", 1),
+        ("text", "distilbert.transformer.layer.2.attention", 2),
+        ("patches in time", "model.encoder.layers.0", 0),
     ],
-)  # fmt: skip
+)
 def test_fused_attention_of_hugging_face_gives_the_map_of_its_own_weights(name, layer, block):
     net, x, _, prefix, grid, axes, _ = made(name)
     assert net.config._attn_implementation == "sdpa"
@@ -165,14 +167,20 @@ def test_grouped_queries_and_masks_leave_the_answer_as_it_was():
             q = self.q(x).unflatten(2, (4, 2)).transpose(1, 2)
             k = self.kv(x).unflatten(2, (2, 2)).transpose(1, 2)
             mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril(3)
-            y = functional.scaled_dot_product_attention(
-                q, k, k + 1, attn_mask=mask, enable_gqa=True, scale=0.7
-            )
+            y = functional.scaled_dot_product_attention(q, k, k + 1, attn_mask=mask, enable_gqa=True, scale=0.7)
             return self.head(y.transpose(1, 2).flatten(2).mean(1))
 
     torch.manual_seed(0)
     net, x = Grouped().eval(), torch.randn(2, 9, 8)
-    exp = sc.explain(net, x, layer="norm", method=[sc.Smooth("le-grad", n=1, noise=0), "le-grad"], target=TARGET, align="resize", signed=True)  # fmt: skip
+    exp = sc.explain(
+        net,
+        x,
+        layer="norm",
+        method=[sc.Smooth("le-grad", n=1, noise=0), "le-grad"],
+        target=TARGET,
+        align="resize",
+        signed=True,
+    )
     np.testing.assert_allclose(exp.scores[:, 0], net(x)[:, TARGET].detach(), rtol=1e-5)
     assert exp.maps.values.any()
 
@@ -189,7 +197,9 @@ def test_exported_and_parallel_models_get_the_map_of_the_module(compiler):
 
 def test_two_targets_and_batches_each_get_their_own():
     net, x = network("fused")
-    both = sc.explain(net, x, layer="norms.1", method=["le-grad", "grad-cam"], target=[0, TARGET], signed=True, batch_size=2)  # fmt: skip
+    both = sc.explain(
+        net, x, layer="norms.1", method=["le-grad", "grad-cam"], target=[0, TARGET], signed=True, batch_size=2
+    )
     assert_close(both.native().values[:, 1, 0], net.by_hand(x)[1])
 
 
@@ -200,7 +210,7 @@ def test_attention_in_windows_is_refused_with_the_way_out():
 
 
 def test_network_without_attention_is_refused_with_the_way_out():
-    net = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))  # fmt: skip
+    net = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))
     with pytest.raises(sc.MethodError, match=r"no softmax attention was seen.*use grad-cam"):
         heat(net, torch.randn(2, 2, 50))
 

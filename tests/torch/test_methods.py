@@ -15,7 +15,11 @@ from signalcam.placing import measured_axes
 from signalcam.smoothing import Noise, SmoothGradCamPlusPlus
 
 SINGLE = 2e-5  # float32, of the largest value: sums in another order
-CONVS = {1: (nn.Conv1d, nn.AdaptiveAvgPool1d), 2: (nn.Conv2d, nn.AdaptiveAvgPool2d), 3: (nn.Conv3d, nn.AdaptiveAvgPool3d)}  # fmt: skip
+CONVS = {
+    1: (nn.Conv1d, nn.AdaptiveAvgPool1d),
+    2: (nn.Conv2d, nn.AdaptiveAvgPool2d),
+    3: (nn.Conv3d, nn.AdaptiveAvgPool3d),
+}
 LENGTHS = {1: (24,), 2: (12, 10), 3: (6, 7, 8)}
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 pytestmark = pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
@@ -25,9 +29,7 @@ def network(rank=1, head="pooled"):
     """A rectified layer with positions, and a head: pooled and linear, flat and linear, or deep."""
     torch.manual_seed(0)
     conv, pool = CONVS[rank]
-    body = nn.Sequential(
-        conv(2, 4, 3, padding=1), nn.ReLU(), conv(4, 5, 3, stride=2, padding=1), nn.ReLU()
-    )
+    body = nn.Sequential(conv(2, 4, 3, padding=1), nn.ReLU(), conv(4, 5, 3, stride=2, padding=1), nn.ReLU())
     cells = 5 * int(np.prod([(each + 1) // 2 for each in LENGTHS[rank]]))
     heads = {
         "pooled": [pool(1), nn.Flatten(), nn.Linear(5, 3)],
@@ -45,7 +47,7 @@ def maps(method, rank=1, head="pooled", model=None, x=None, **options):
     """Signed maps at the layer, ``(sample, *positions)``."""
     x = signal(rank) if x is None else x
     options = {"target": 1, "layer": "0", "signed": True} | options
-    return sc.explain(model or network(rank, head), x, method=method, **options).native().values[:, 0, 0]  # fmt: skip
+    return sc.explain(model or network(rank, head), x, method=method, **options).native().values[:, 0, 0]
 
 
 def close(found, wanted, tolerance=SINGLE):
@@ -120,16 +122,16 @@ def test_cam_takes_the_linear_layers_own_weights(rank):
     close(score, model(x)[:, 1].detach().numpy())
 
 
-@pytest.mark.parametrize(
-    ("head", "reason"), [("flat", "positions count"), ("deep", "positions count")]
-)
+@pytest.mark.parametrize(("head", "reason"), [("flat", "positions count"), ("deep", "positions count")])
 def test_cam_refuses_other_heads(head, reason):
     with pytest.raises(sc.MethodError, match=f"cam needs average pooling.*{reason}.*Use grad-cam"):
         maps("cam", head=head)
 
 
 def test_cam_refuses_a_bent_head_behind_pooling():
-    model = nn.Sequential(network()[0], nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))  # fmt: skip
+    model = nn.Sequential(
+        network()[0], nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3)
+    )
     with pytest.raises(sc.MethodError, match="no straight line"):
         maps("cam", model=model)
 
@@ -220,9 +222,7 @@ def test_group_cam_is_not_negative_and_repeats(rank):
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "method", ["ablation-cam", "recipro-cam", "score-cam", "ss-cam", "is-cam", "group-cam"]
-)
+@pytest.mark.parametrize("method", ["ablation-cam", "recipro-cam", "score-cam", "ss-cam", "is-cam", "group-cam"])
 def test_sample_does_not_see_its_batch(method):
     whole = maps(method, head="deep", target=2)
     alone = maps(method, head="deep", target=2, x=signal()[1:2])
@@ -232,12 +232,20 @@ def test_sample_does_not_see_its_batch(method):
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: trials.score_cam(weighting="mean"), lambda: trials.ss_cam(n=0), lambda: trials.ss_cam(noise=-1),
-        lambda: trials.group_cam(groups=0), lambda: trials.group_cam(blur=0), lambda: smoothing.seg_xres_cam(0),
-        lambda: sc.Smooth(n=0), lambda: sc.Smooth(noise=-1), lambda: sc.Principal("eigen-cam"),
-        lambda: sc.Principal("score-cam"), lambda: sc.PerChannel("full-grad"), lambda: sc.Smooth("grad"),
+        lambda: trials.score_cam(weighting="mean"),
+        lambda: trials.ss_cam(n=0),
+        lambda: trials.ss_cam(noise=-1),
+        lambda: trials.group_cam(groups=0),
+        lambda: trials.group_cam(blur=0),
+        lambda: smoothing.seg_xres_cam(0),
+        lambda: sc.Smooth(n=0),
+        lambda: sc.Smooth(noise=-1),
+        lambda: sc.Principal("eigen-cam"),
+        lambda: sc.Principal("score-cam"),
+        lambda: sc.PerChannel("full-grad"),
+        lambda: sc.Smooth("grad"),
     ],
-)  # fmt: skip
+)
 def test_parameters_that_make_no_sense_are_refused_at_once(wrong):
     with pytest.raises(sc.MethodError):
         wrong()
@@ -286,9 +294,7 @@ def test_smoothed_map_is_the_mean_over_noisy_copies_of_the_clean_class():
     for number in range(3):
         noise = np.random.default_rng((4, number)).standard_normal((2, 24))
         noisy = x + 0.5 * size * torch.as_tensor(noise, dtype=torch.float32)
-        total = total + maps(
-            "hires-cam", model=model, x=noisy, target=sc.PerSample(classes.tolist())
-        )
+        total = total + maps("hires-cam", model=model, x=noisy, target=sc.PerSample(classes.tolist()))
     close(found, total / 3)
 
 
@@ -303,9 +309,7 @@ def test_smooth_grad_cam_plus_plus_equals_its_formula():
     size = (x.amax((1, 2)) - x.amin((1, 2))).reshape(-1, 1, 1)
     first = second = third = 0
     for number in range(8):
-        noise = torch.as_tensor(
-            np.random.default_rng((0, number)).standard_normal((2, 24)), dtype=torch.float32
-        )
+        noise = torch.as_tensor(np.random.default_rng((0, number)).standard_normal((2, 24)), dtype=torch.float32)
         a = activations(model, x + 0.15 * size * noise).requires_grad_()
         (g,) = torch.autograd.grad(model[1:](a)[:, 1].sum(), a)
         g = g.double()
@@ -319,7 +323,7 @@ def test_smooth_grad_cam_plus_plus_equals_its_formula():
 
 @every_rank
 def test_principal_of_hires_cam_is_eigen_grad_cam(rank):
-    found, wanted = maps(sc.Principal("hires-cam"), rank, "deep"), maps("eigen-grad-cam", rank, "deep")  # fmt: skip
+    found, wanted = maps(sc.Principal("hires-cam"), rank, "deep"), maps("eigen-grad-cam", rank, "deep")
     close(found, wanted, 1e-3)
 
 
@@ -329,7 +333,7 @@ def test_principal_of_hires_cam_is_eigen_grad_cam(rank):
 @every_rank
 @pytest.mark.parametrize("head", ["pooled", "flat", "deep"])
 def test_full_grad_adds_up_to_the_score(rank, head):
-    exp = sc.explain(network(rank, head), signal(rank), layer="0", method="full-grad", signed=True, target=[0, 1])  # fmt: skip
+    exp = sc.explain(network(rank, head), signal(rank), layer="0", method="full-grad", signed=True, target=[0, 1])
     total = exp.maps.values[:, :, 0, 0].reshape(3, 2, -1).astype(np.float64).sum(-1)
     np.testing.assert_allclose(total, exp.scores, rtol=1e-4, atol=1e-5)
 
@@ -342,9 +346,7 @@ def test_full_grad_puts_each_offset_where_its_gradient_is():
     x = torch.randn(2, 1, 10)
     z = conv(x).detach().requires_grad_()
     (g,) = torch.autograd.grad(model[1:](z)[:, 1].sum(), z)
-    fine = torch.einsum("bcp,cij,bip->bp", g, conv.weight, x) + torch.einsum(
-        "bcp,c->bp", g, conv.bias
-    )
+    fine = torch.einsum("bcp,cij,bip->bp", g, conv.weight, x) + torch.einsum("bcp,c->bp", g, conv.bias)
     wanted = (fine + model[3].bias[1] / 10).detach().numpy()
     exp = sc.explain(model, x, layer="1", method="full-grad", signed=True, target=1)
     close(exp.maps.values[:, 0, 0, 0], wanted)
@@ -365,9 +367,7 @@ def test_guided_grad_cam_is_the_product_of_both():
     model, x = network(head="deep"), signal()
     rough = sc.explain(model, x, layer="0", target=1).maps.values[:, 0, 0, 0]
     exp = sc.explain(model, x, layer="0", method="guided-grad-cam", target=1, signed=True)
-    channels = sc.explain(
-        model, x, layer="0", method=sc.PerChannel(guided=True), target=1, signed=True
-    )
+    channels = sc.explain(model, x, layer="0", method=sc.PerChannel(guided=True), target=1, signed=True)
     assert channels.maps.dims[-2:] == ("channel", "time")
     close(channels.maps.values[:, 0, 0, 0].sum(1), exp.maps.values[:, 0, 0, 0])
     assert (exp.maps.values[:, 0, 0, 0][rough == 0] == 0).all()
@@ -376,16 +376,12 @@ def test_guided_grad_cam_is_the_product_of_both():
 def test_channels_share_a_map_by_what_each_adds():
     model, x = network(head="deep"), signal()
     layout = sc.Layout("batch channel time", sampling_rate=100, channel_names=["I", "II"])
-    exp = sc.explain(
-        model, x, layer="0", method=["grad-cam", sc.PerChannel()], target=1, layout=layout
-    )
+    exp = sc.explain(model, x, layer="0", method=["grad-cam", sc.PerChannel()], target=1, layout=layout)
     assert exp.methods[1] == "grad-cam x |input gradient x input|"
     free = x.clone().requires_grad_()
     (g,) = torch.autograd.grad(model(free)[:, 1].sum(), free)
     rough = exp.maps.isel(method=0, target=0, layer=0).values
-    np.testing.assert_array_equal(
-        rough[:, 0], rough[:, 1]
-    )  # a layer's map paints every channel alike
+    np.testing.assert_array_equal(rough[:, 0], rough[:, 1])  # a layer's map paints every channel alike
     close(exp.maps.isel(method=1, target=0, layer=0).values, rough * (x * g).abs().numpy())
     assert list(exp.maps.channel.values) == ["I", "II"]
 
@@ -395,7 +391,9 @@ def test_channels_share_a_map_by_what_each_adds():
 
 @every_rank
 def test_layers_are_put_together_at_the_input(rank, tmp_path):
-    exp = sc.explain(network(rank, "deep"), signal(rank), layer=["0.1", "0.3"], target=[1, 2], method=["layer-cam", "grad-cam"])  # fmt: skip
+    exp = sc.explain(
+        network(rank, "deep"), signal(rank), layer=["0.1", "0.3"], target=[1, 2], method=["layer-cam", "grad-cam"]
+    )
     one = exp.fused("mean")
     assert one.layer_names == ("mean(0.1, 0.3)",)
     flat = exp.maps.values.reshape(3, 2, 2, 2, -1)
@@ -408,7 +406,9 @@ def test_layers_are_put_together_at_the_input(rank, tmp_path):
 
 @every_rank
 def test_poly_cam_puts_layers_together_at_the_finest_ones_positions(rank, tmp_path):
-    exp = sc.explain(network(rank, "deep"), signal(rank), layer=["0.3", "0.1"], target=[1, 2], method=["poly-cam", "mean-activation"])  # fmt: skip
+    exp = sc.explain(
+        network(rank, "deep"), signal(rank), layer=["0.3", "0.1"], target=[1, 2], method=["poly-cam", "mean-activation"]
+    )
     one = exp.fused("poly-cam")
     assert one.layer_names == ("poly-cam(0.3, 0.1)",)
     assert one.native().shape == (3, 2, 2, *LENGTHS[rank])
@@ -438,7 +438,7 @@ def test_poly_cam_counts_what_a_mask_shows_and_what_it_takes_away(rank):
     with torch.no_grad():
         whole = model(x)[:, 1].numpy()
         for c in range(a.shape[1]):
-            shown, hidden = (model(x * m[:, None])[:, 1].numpy() for m in (masks[:, c], 1 - masks[:, c]))  # fmt: skip
+            shown, hidden = (model(x * m[:, None])[:, 1].numpy() for m in (masks[:, c], 1 - masks[:, c]))
             weights[:, c] = np.maximum(shown + whole - hidden, 0)
     close(maps("poly-cam", rank, "deep"), np.einsum("bc,bc...->b...", weights, a), 1e-4)
 
@@ -468,7 +468,9 @@ def test_search_climbs_along_the_true_slope(rank):
 
 def test_search_ends_no_lower_than_it_began():
     model, x = network(head="deep"), signal()
-    few, many = (maps(sc.Method("o", None, "none", plan=masking.OptiCam(n), needs_gradients=False), head="deep") for n in (1, 30))  # fmt: skip
+    few, many = (
+        maps(sc.Method("o", None, "none", plan=masking.OptiCam(n), needs_gradients=False), head="deep") for n in (1, 30)
+    )
 
     def masked_score(found):
         grid = sc.explain(model, x, layer="0", target=1).layers[0].grid

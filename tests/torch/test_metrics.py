@@ -81,21 +81,19 @@ def test_numbers_do_not_depend_on_the_batch_size(net, exp):
     ]
     one, other = (
         sc.metrics.evaluate(exp.isel(sample=[0, 1]), net, wanted, steps=3, batch_size=size) for size in (1, 64)
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(one["value"], other["value"], rtol=1e-4, atol=1e-6)
 
 
 def test_every_metric_has_a_value_on_a_network(kit, net):
     exp = sc.explain(net, kit.signal(2), layer="conv", signed=True)
-    scores = sc.metrics.evaluate(
-        exp, net, sc.metrics.names(), steps=3, fine_tuned=net, baselines=[]
-    )
+    scores = sc.metrics.evaluate(exp, net, sc.metrics.names(), steps=3, fine_tuned=net, baselines=[])
     assert list(scores.metric.values) == list(sc.metrics.names())
     assert np.isfinite(scores["value"]).all()
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_others(net, exp):
-    first, again, other = (sc.metrics.evaluate(exp, net, "road", steps=4, seed=seed) for seed in (3, 3, 4))  # fmt: skip
+    first, again, other = (sc.metrics.evaluate(exp, net, "road", steps=4, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first["value"], again["value"])
     assert (first["value"] != other["value"]).any()
 
@@ -119,7 +117,7 @@ def test_memory_that_runs_out_halves_the_rows(net, exp, monkeypatch):
         return forward(self, x)
 
     monkeypatch.setattr(type(net), "forward", small)
-    np.testing.assert_allclose(sc.metrics.evaluate(exp, net, "deletion", steps=4)["value"], whole["value"], atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(sc.metrics.evaluate(exp, net, "deletion", steps=4)["value"], whole["value"], atol=1e-6)
 
 
 def test_logit_is_measured_as_the_network_returns_it(kit, net, exp):
@@ -130,7 +128,7 @@ def test_logit_is_measured_as_the_network_returns_it(kit, net, exp):
 
 
 def test_a_function_is_measured(kit, net, exp):
-    scores = sc.metrics.evaluate(exp, net, "deletion", measure=lambda rows: 2 * rows, steps=2, baselines=[])  # fmt: skip
+    scores = sc.metrics.evaluate(exp, net, "deletion", measure=lambda rows: 2 * rows, steps=2, baselines=[])
     logits = sc.metrics.evaluate(exp, net, "deletion", measure="logit", steps=2, baselines=[])
     np.testing.assert_allclose(scores["value"], 2 * logits["value"], rtol=1e-5)
 
@@ -157,12 +155,22 @@ def test_a_measure_that_is_not_finite_is_refused(net, exp):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 50}, "only 12 windows"), ({"steps": 1}, "steps is 1"), ({"window": 0}, "window is 0"), ({"window": {"space": 3}}, "'space', but the maps have axes time"),
-        ({"seed": -1}, "seed is -1"), ({"metrics": ["road", "road"]}, "two metrics are called 'road'"), ({"metrics": []}, "empty list"), ({"metrics": "roda"}, "no metric 'roda'"),
-        ({"measure": "logits"}, "no score 'logits'"), ({"imputer": "nought"}, "no imputer 'nought'"), ({"batch_size": 0}, "batch_size is 0"),
-        ({"target": [1, 2]}, "2 questions for 1 targets"), ({"inputs": np.zeros((4, 2, 30), np.float32)}, "the maps are of"), ({"metrics": "f-fidelity-plus"}, "fine_tuned="),
+        ({"steps": 50}, "only 12 windows"),
+        ({"steps": 1}, "steps is 1"),
+        ({"window": 0}, "window is 0"),
+        ({"window": {"space": 3}}, "'space', but the maps have axes time"),
+        ({"seed": -1}, "seed is -1"),
+        ({"metrics": ["road", "road"]}, "two metrics are called 'road'"),
+        ({"metrics": []}, "empty list"),
+        ({"metrics": "roda"}, "no metric 'roda'"),
+        ({"measure": "logits"}, "no score 'logits'"),
+        ({"imputer": "nought"}, "no imputer 'nought'"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"target": [1, 2]}, "2 questions for 1 targets"),
+        ({"inputs": np.zeros((4, 2, 30), np.float32)}, "the maps are of"),
+        ({"metrics": "f-fidelity-plus"}, "fine_tuned="),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_is_refused_in_a_sentence(net, exp, options, message):
     with pytest.raises(sc.CamError, match=message):
         sc.metrics.evaluate(exp, net, **options)
@@ -172,15 +180,17 @@ def test_windows_are_as_wide_as_the_layers_stride_or_as_told(net, exp):
     counts = [
         sc.metrics.evaluate(exp, net, "deletion", steps=3, window=window, baselines=[])["removed"].values[0, 1]
         for window in (None, 1, 24 // 5, {"time": 8})
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(counts, [4 / 12, 8 / 24, 2 / 6, 1 / 3])
 
 
 def test_several_targets_methods_and_layers_are_each_scored(kit, net):
-    exp = sc.explain(net, kit.signal(), layer=["body.0", "conv"], method=["grad-cam", "hires-cam"], target=[0, 2], signed=True)  # fmt: skip
+    exp = sc.explain(
+        net, kit.signal(), layer=["body.0", "conv"], method=["grad-cam", "hires-cam"], target=[0, 2], signed=True
+    )
     scores = sc.metrics.evaluate(exp, net, "deletion", steps=3)
     assert scores["value"].shape == (1, 4, 2, 4, 2)
-    alone = sc.metrics.evaluate(exp.sel(target=2, method="hires-cam", layer="conv"), net, "deletion", steps=3)  # fmt: skip
+    alone = sc.metrics.evaluate(exp.sel(target=2, method="hires-cam", layer="conv"), net, "deletion", steps=3)
     same = {"target": "2", "method": "hires-cam", "layer": "conv"}
     np.testing.assert_allclose(scores["value"].sel(same), alone["value"].sel(same), atol=1e-6)
 
@@ -197,20 +207,20 @@ def test_a_question_about_no_class_needs_to_be_asked_again(kit, net):
 def test_a_contrast_keeps_the_class_it_picked(kit, net):
     question = sc.Finer()
     exp = sc.explain(net, kit.signal(), layer="conv", target=question)
-    scores = sc.metrics.evaluate(exp, net, "deletion", target=question, measure="logit", steps=2, baselines=[])  # fmt: skip
+    scores = sc.metrics.evaluate(exp, net, "deletion", target=question, measure="logit", steps=2, baselines=[])
     np.testing.assert_allclose(scores["score"], exp.scores, atol=1e-5)
 
 
 def test_maps_with_a_channel_axis_remove_single_channels(kit, net):
-    exp = sc.explain(net, kit.signal(), layer="conv", layout="batch channel time", method=sc.PerChannel("hires-cam"))  # fmt: skip
-    explainer = sc.Explainer(net, layer="conv", layout="batch channel time", method=sc.PerChannel("hires-cam"))  # fmt: skip
+    exp = sc.explain(net, kit.signal(), layer="conv", layout="batch channel time", method=sc.PerChannel("hires-cam"))
+    explainer = sc.Explainer(net, layer="conv", layout="batch channel time", method=sc.PerChannel("hires-cam"))
     scores = sc.metrics.evaluate(exp, net, ["deletion", "road", "coherency"], explainer=explainer)
     assert np.isfinite(scores["value"].sel(metric=["deletion", "road"])).all()
     assert scores.sizes["step"] == 11
 
 
 def test_samples_of_unequal_length_score_as_alone(kit):
-    net = nn.Sequential(nn.Conv1d(2, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))  # fmt: skip
+    net = nn.Sequential(nn.Conv1d(2, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))
     rng = np.random.default_rng(0)
     x = [rng.standard_normal((2, length)).astype(np.float32) for length in (30, 44, 30)]
     exp = sc.explain(net, x, layer="0")
@@ -219,13 +229,13 @@ def test_samples_of_unequal_length_score_as_alone(kit):
         alone = sc.metrics.evaluate(exp.isel(sample=[sample]), net, "deletion", steps=5)
         ours = whole["value"].isel(sample=[sample])
         distinct = [0, 2]  # ties of a random map may fall otherwise under another number
-        np.testing.assert_allclose(ours[..., distinct, :], alone["value"][..., distinct, :], atol=2e-2)  # fmt: skip
+        np.testing.assert_allclose(ours[..., distinct, :], alone["value"][..., distinct, :], atol=2e-2)
 
 
 def test_maps_of_the_raw_signal_are_scored_where_the_network_sees_them(kit, net):
     exp = sc.explain(net, 5 * kit.signal(), layer="conv", preprocess=lambda x: x / 5)
     scores = sc.metrics.evaluate(exp, net, "deletion", steps=3)
-    same = sc.metrics.evaluate(sc.explain(net, kit.signal(), layer="conv"), net, "deletion", steps=3)  # fmt: skip
+    same = sc.metrics.evaluate(sc.explain(net, kit.signal(), layer="conv"), net, "deletion", steps=3)
     np.testing.assert_allclose(scores["value"], same["value"], atol=1e-5)
 
 
@@ -239,7 +249,10 @@ def test_several_inputs_are_passed_again():
             return self.head(torch.cat([self.conv(ecg).relu().mean(-1), age], 1))
 
     net, rng = Two(), np.random.default_rng(0)
-    inputs = {"ecg": rng.standard_normal((3, 2, 40)).astype(np.float32), "age": rng.standard_normal((3, 1)).astype(np.float32)}  # fmt: skip
+    inputs = {
+        "ecg": rng.standard_normal((3, 2, 40)).astype(np.float32),
+        "age": rng.standard_normal((3, 1)).astype(np.float32),
+    }
     exp = sc.explain(net, inputs, of="ecg")
     with pytest.raises(sc.InputError, match="inputs="):
         sc.metrics.evaluate(exp, net)
@@ -267,11 +280,17 @@ def test_a_drop_that_is_not_defined_is_counted_and_warned_of_as_maps_without_aim
 
 
 def test_a_model_that_knows_silence_as_a_class_is_warned_of():
-    net = nn.Sequential(nn.Conv1d(1, 2, 1, bias=False), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 2))  # fmt: skip
+    net = nn.Sequential(nn.Conv1d(1, 2, 1, bias=False), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 2))
     with torch.no_grad():
         net[0].weight[:] = 0.01
         net[3].bias[:] = torch.tensor([4.0, 0.0])
-    exp = sc.explain(net, np.random.default_rng(0).standard_normal((4, 1, 30)).astype(np.float32), layer="0", signed=True, align="resize")  # fmt: skip
+    exp = sc.explain(
+        net,
+        np.random.default_rng(0).standard_normal((4, 1, 30)).astype(np.float32),
+        layer="0",
+        signed=True,
+        align="resize",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         with pytest.warns(sc.CamWarning, match="as sure of samples with nothing left"):
@@ -283,7 +302,7 @@ def test_road_of_an_image_agrees_with_the_curve_by_hand(kit):
     x = kit.signal(2, 2)
     exp = sc.explain(net, x, layer="conv", signed=True)
     exact = sc.metrics.Linear(noise=0)
-    scores = sc.metrics.evaluate(exp, net, "road-morf", imputer=exact, window=1, steps=4, baselines=[])  # fmt: skip
+    scores = sc.metrics.evaluate(exp, net, "road-morf", imputer=exact, window=1, steps=4, baselines=[])
     from signalcam.metrics.interpolation import interpolated  # noqa: PLC0415 - an inner part
 
     for sample in range(2):
@@ -306,9 +325,7 @@ def test_another_model_or_another_order_is_noticed(kit, net, exp):
     with pytest.warns(sc.CamWarning, match="than when they were explained"):
         sc.metrics.evaluate(exp, other, "deletion", steps=2, baselines=[])
     with pytest.warns(sc.CamWarning, match="in the same order"):
-        sc.metrics.evaluate(
-            exp, net, "deletion", steps=2, baselines=[], inputs=5 * kit.signal()[::-1].copy()
-        )
+        sc.metrics.evaluate(exp, net, "deletion", steps=2, baselines=[], inputs=5 * kit.signal()[::-1].copy())
 
 
 def test_network_in_an_estimator_is_scored_like_itself(kit, net, exp):

@@ -19,9 +19,7 @@ class Causal(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv1d(2 if i == 0 else 8, 8, 3, dilation=2**i) for i in range(7)
-        )
+        self.convs = nn.ModuleList(nn.Conv1d(2 if i == 0 else 8, 8, 3, dilation=2**i) for i in range(7))
         self.out = nn.Identity()
         self.head = nn.Linear(8, 3)
 
@@ -74,7 +72,9 @@ def test_layer_enlarged_inside_the_network_is_placed_to_half_a_step():
     encoder = [nn.Conv1d(2, 8, 3, 2, 1), nn.ReLU()]
     for _ in range(4):
         encoder += [nn.Conv1d(8, 8, 3, 2, 1), nn.ReLU()]
-    net = nn.Sequential(*encoder, nn.Upsample(scale_factor=32), nn.Conv1d(8, 8, 3, padding=1), nn.ReLU(), *HEAD, nn.Linear(8, 3))  # fmt: skip
+    net = nn.Sequential(
+        *encoder, nn.Upsample(scale_factor=32), nn.Conv1d(8, 8, 3, padding=1), nn.ReLU(), *HEAD, nn.Linear(8, 3)
+    )
     axis = sc.explain(net, signal(2, 2, 2000), layer="12").layers[0].grid[0]
     places = np.arange(axis.cells) // 32 * 32  # of the encoder's cells, whose centres are 32 u
     assert np.abs(axis.centres - places)[100:-100].max() <= 32

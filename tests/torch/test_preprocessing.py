@@ -126,15 +126,23 @@ def test_raw_integers_are_nudged_in_integers():
 
 def test_channels_that_are_kept_have_their_own_maps():
     network = torch.nn.Sequential(
-        torch.nn.Conv1d(3, 4, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(),
+        torch.nn.Conv1d(3, 4, 5),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool1d(1),
+        torch.nn.Flatten(),
         torch.nn.Linear(4, 2),
-    )  # fmt: skip
+    )
     raw = np.random.default_rng(0).normal(size=(2, 3, 600)).astype(np.float32)
     layout = sc.Layout("batch channel time", 100, ["x", "y", "z"])
     found = sc.explain(
-        network, raw, layer="1", method=sc.PerChannel("mean-activation"), layout=layout, signed=True,
+        network,
+        raw,
+        layer="1",
+        method=sc.PerChannel("mean-activation"),
+        layout=layout,
+        signed=True,
         preprocess=lambda x: (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True),
-    )  # fmt: skip
+    )
     assert found.dims == ("channel", "time")
     assert found.maps.channel.values.tolist() == ["x", "y", "z"]
 
@@ -170,10 +178,14 @@ def test_a_line_is_looked_for_once_while_streaming():
         (lambda x: spectrogram(x) * np.nan, sc.InputError, "preprocess returned, samples 0, 1 hold NaN"),
         (lambda x: None, sc.InputError, "preprocess returned NoneType"),
         (lambda x: "loud", sc.InputError, "preprocess returned str"),
-        (lambda x: np.stack([x.std(-1)] * 9, 1)[:, :, None].repeat(9, 2), sc.LayoutError, r"along 'time' could not be seen.*Preprocessing\(function, start"),
+        (
+            lambda x: np.stack([x.std(-1)] * 9, 1)[:, :, None].repeat(9, 2),
+            sc.LayoutError,
+            r"along 'time' could not be seen.*Preprocessing\(function, start",
+        ),
         ("mfcc", sc.InputError, "preprocess is str; give a function"),
     ],
-)  # fmt: skip
+)
 def test_a_preprocessing_that_does_not_fit_is_told(preprocess, error, told):
     with pytest.raises(error, match=told):
         explained(preprocess=preprocess)

@@ -14,8 +14,12 @@ LAYOUT = sc.Layout("batch channel time", sampling_rate=20, channel_names=["I", "
 def network():
     torch.manual_seed(0)
     return torch.nn.Sequential(
-        torch.nn.Conv1d(2, 4, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3),
-    ).eval()  # fmt: skip
+        torch.nn.Conv1d(2, 4, 5),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool1d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    ).eval()
 
 
 def test_a_batch_is_explained_with_its_axes_labels_and_names(network):

@@ -65,7 +65,7 @@ def record():
 
 
 def explained(model, record, **options):
-    return sc.explain_record(model, record, **{"window": WINDOW, "target": 1, "signed": True, **options})  # fmt: skip
+    return sc.explain_record(model, record, **{"window": WINDOW, "target": 1, "signed": True, **options})
 
 
 def assert_same(found, wanted, where=slice(None)):
@@ -103,7 +103,7 @@ def test_grad_cam_gives_it_where_scores_add_up(net, record):
 def test_region_and_output_are_asked_of_every_window(net, record):
     ask = sc.Output(lambda output: output[:, 2] - output[:, 0])
     found = explained(net, record, method="hires-cam", layer="second", target=ask)
-    whole = sc.explain(net, record[None], method="hires-cam", layer="second", target=ask, signed=True)  # fmt: skip
+    whole = sc.explain(net, record[None], method="hires-cam", layer="second", target=ask, signed=True)
     assert_same(found.native().values, whole.native().values)
 
 
@@ -126,7 +126,7 @@ def test_record_of_one_window_gives_its_map(classifier, record):
 
 def test_last_window_is_shifted_back_by_whole_jumps(net, record):
     found = explained(net, record[:, :2998], layer="second", method="hires-cam", overlap=0.3)
-    whole = sc.explain(net, record[None, :, :2998], layer="second", method="hires-cam", target=1, signed=True)  # fmt: skip
+    whole = sc.explain(net, record[None, :, :2998], layer="second", method="hires-cam", target=1, signed=True)
     assert found.windows["stop"].values[-1] == 2996  # 2998 less what is no whole jump of 4
     shared = found.native().values.shape[-1]
     assert_same(found.native().values, whole.native().values[..., :shared])
@@ -134,7 +134,7 @@ def test_last_window_is_shifted_back_by_whole_jumps(net, record):
 
 def test_upsampled_layer_is_stitched_at_the_input_s_resolution(record):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv1d(2, 4, 5), nn.Conv1d(4, 3, 3, stride=3), nn.Upsample(scale_factor=1.7)).eval()  # fmt: skip
+    net = nn.Sequential(nn.Conv1d(2, 4, 5), nn.Conv1d(4, 3, 3, stride=3), nn.Upsample(scale_factor=1.7)).eval()
     ask = sc.Output(lambda output: output.sum((1, 2)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sc.CamWarning)
@@ -165,7 +165,7 @@ def test_constant_map_stays_constant(classifier, record):
 
 
 def test_windows_that_do_not_meet_are_bridged(net, record):
-    with pytest.warns(sc.CamWarning, match=r"overlap by 0 samples, but .* sees 13.*0.04 \(9 samples\)"):  # fmt: skip
+    with pytest.warns(sc.CamWarning, match=r"overlap by 0 samples, but .* sees 13.*0.04 \(9 samples\)"):
         found = explained(net, record, layer="second", method="hires-cam", overlap=0)
     whole = sc.explain(net, record[None], layer="second", method="hires-cam", target=1, signed=True)
     assert found.native().shape == whole.native().shape
@@ -176,7 +176,7 @@ def test_window_shorter_than_the_receptive_field_is_told(record):
     torch.manual_seed(0)
     deep = nn.Sequential(
         *[nn.Conv1d(2, 2, 9, padding=4) for _ in range(4)], nn.Conv1d(2, 3, 1), nn.AdaptiveAvgPool1d(1), nn.Flatten()
-    ).eval()  # fmt: skip
+    ).eval()
     with pytest.warns(sc.CamWarning, match="sees 33 samples, but a window has 24"):
         found = explained(deep, record, window=24, layer="3")
     assert found.maps.shape[-1] == LENGTH
@@ -200,7 +200,7 @@ def on_disk(record, folder):
 
 
 def in_zarr(record, folder):
-    array = zarr.create_array(folder / "record.zarr", shape=record.shape, dtype=record.dtype, chunks=(2, 700))  # fmt: skip
+    array = zarr.create_array(folder / "record.zarr", shape=record.shape, dtype=record.dtype, chunks=(2, 700))
     array[...] = record
     return array
 
@@ -265,8 +265,10 @@ def test_channels_may_come_last(record):
 
     torch.manual_seed(0)
     net = Last().eval()
-    found = explained(net, np.ascontiguousarray(record.T), layer="second", layout="batch time channel")  # fmt: skip
-    np.testing.assert_array_equal(found.maps, explained(Local.eval(net), record.T, layer="second", layout="batch time channel").maps)  # fmt: skip
+    found = explained(net, np.ascontiguousarray(record.T), layer="second", layout="batch time channel")
+    np.testing.assert_array_equal(
+        found.maps, explained(Local.eval(net), record.T, layer="second", layout="batch time channel").maps
+    )
     assert found.dims == ("time",)
     assert found.input.shape == (1, LENGTH, 2)
 
@@ -299,7 +301,7 @@ def test_several_samples_are_no_record(classifier, record):
 
 
 def test_map_by_channel_is_that_of_the_whole_record(net, record):
-    how = {"method": sc.PerChannel("layer-cam"), "layer": "relu", "target": 0, "layout": "batch channel time"}  # fmt: skip
+    how = {"method": sc.PerChannel("layer-cam"), "layer": "relu", "target": 0, "layout": "batch channel time"}
     found, whole = explained(net, record, **how), sc.explain(net, record[None], signed=True, **how)
     assert found.maps.dims[-2:] == ("channel", "time")
     assert_same(found.maps.values, whole.maps.values, slice(0, LENGTH - 40))
@@ -333,7 +335,7 @@ def test_progress_counts_windows(classifier, record, capsys):
 def test_windows_and_stretches_are_in_seconds_where_there_is_a_rate(classifier, record):
     layout = sc.Layout("batch channel time", sampling_rate=100, channel_names=["I", "II"])
     names = ["N", "AF", "VT", "other"]
-    found = explained(classifier, record, window=2.0, layout=layout, class_names=names, target="AF", layer="conv")  # fmt: skip
+    found = explained(classifier, record, window=2.0, layout=layout, class_names=names, target="AF", layer="conv")
     table = found.windows
     assert table["start_time"].values.tolist() == list(np.arange(29.0))
     assert table["stop_time"].attrs["units"] == "s"
@@ -373,7 +375,7 @@ def test_windows_predict_their_own_class(classifier, record):
 
 def test_labels_are_one_a_window(classifier, record):
     labels = np.arange(29) % 4
-    found = explained(classifier, record, target=sc.TrueLabel(), labels=labels, layer="conv", batch_size=4)  # fmt: skip
+    found = explained(classifier, record, target=sc.TrueLabel(), labels=labels, layer="conv", batch_size=4)
     assert found.windows["target_class"].values[:, 0].tolist() == labels.tolist()
     per = explained(classifier, record, target=sc.PerSample(labels), layer="conv", batch_size=5)
     np.testing.assert_allclose(per.maps.values, found.maps.values, rtol=1e-4, atol=1e-6)
@@ -408,10 +410,8 @@ def test_result_comes_back_from_disk(classifier, record, kind, tmp_path):
         (slice(None), {"layout": "batch channel width"}, sc.LayoutError, "which axis"),
         (slice(None), {"extra": {"age": np.ones(3)}}, sc.InputError, "extra holds an array"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_meant_is_refused_in_a_sentence(
-    classifier, record, changed, options, error, told
-):
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(classifier, record, changed, options, error, told):
     with pytest.raises(error, match=told):
         explained(classifier, record[:, changed], **{"layer": "conv", **options})
 
@@ -437,9 +437,7 @@ def test_window_that_the_network_does_not_take_is_told(net, record, method):
 
 @pytest.mark.parametrize("method", ["hires-cam", "guided-grad-cam"])
 @pytest.mark.parametrize("kind", ["int16", "uint8", "int32"])
-def test_whole_numbers_of_a_recorder_are_explained_as_float32_and_stay_on_disk(
-    net, record, tmp_path, kind, method
-):
+def test_whole_numbers_of_a_recorder_are_explained_as_float32_and_stay_on_disk(net, record, tmp_path, kind, method):
     counts = np.clip(np.round(record * 40 + 128), 0, 255).astype(kind)
     np.save(tmp_path / "counts.npy", counts)
     on_disk = np.load(tmp_path / "counts.npy", mmap_mode="r")
@@ -526,7 +524,7 @@ def test_windows_of_a_stretch_keep_their_numbers_when_saved(net, tmp_path):
     assert sc.load(tmp_path / "stretch.zarr").windows.identical(stretch.windows)
 
 
-@pytest.mark.parametrize("wrong", [{"window": "2 s"}, {"window": None}, {"overlap": "a"}, {"overlap": None}], ids=str)  # fmt: skip
+@pytest.mark.parametrize("wrong", [{"window": "2 s"}, {"window": None}, {"overlap": "a"}, {"overlap": None}], ids=str)
 def test_windows_and_overlaps_that_are_no_numbers_are_refused(net, wrong):
     record = np.zeros((2, LENGTH), "float32")
     with pytest.raises(sc.InputError, match=f"{next(iter(wrong))} is"):

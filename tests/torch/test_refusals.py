@@ -14,13 +14,38 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.Cam
 AROUND = [sc.Smooth(), sc.PerChannel(), sc.Augment(), sc.Principal()]
 EVERY = [*[each.name for each in sc.methods()], *AROUND]
 READS_GRADIENT = [
-    "cam", "eigen-grad-cam", "grad-cam", "grad-cam++", "grad-cam-elementwise", "group-cam", "guided-grad-cam", "hires-cam",
-    "layer-cam", "lift-cam", "relevance-cam", "seg-xres-cam", "shapley-cam", "smooth-grad-cam++", "xgrad-cam", *AROUND,
-]  # fmt: skip
+    "cam",
+    "eigen-grad-cam",
+    "grad-cam",
+    "grad-cam++",
+    "grad-cam-elementwise",
+    "group-cam",
+    "guided-grad-cam",
+    "hires-cam",
+    "layer-cam",
+    "lift-cam",
+    "relevance-cam",
+    "seg-xres-cam",
+    "shapley-cam",
+    "smooth-grad-cam++",
+    "xgrad-cam",
+    *AROUND,
+]
 AT_INPUT = [
-    "full-grad", "group-cam", "guided-grad-cam", "is-cam", "opti-cam", "poly-cam", "score-cam", "smooth-grad-cam++", "ss-cam",
-    sc.Smooth(), sc.PerChannel(), sc.Augment(), sc.Smooth("eigen-cam"),
-]  # fmt: skip
+    "full-grad",
+    "group-cam",
+    "guided-grad-cam",
+    "is-cam",
+    "opti-cam",
+    "poly-cam",
+    "score-cam",
+    "smooth-grad-cam++",
+    "ss-cam",
+    sc.Smooth(),
+    sc.PerChannel(),
+    sc.Augment(),
+    sc.Smooth("eigen-cam"),
+]
 
 
 class Rounds(nn.Module):
@@ -136,10 +161,15 @@ def test_parameters_out_of_range_and_misspelt_names_are_told_at_once(wrong, mess
 @pytest.mark.parametrize(
     ("wanted", "unit"),
     [
-        ("ablation-cam", "trial"), ("score-cam", "trial"), ("group-cam", "trial"), ("opti-cam", "step"),
-        ("smooth-grad-cam++", "step"), (sc.Smooth(), "step"), (sc.Augment(), "step"),
+        ("ablation-cam", "trial"),
+        ("score-cam", "trial"),
+        ("group-cam", "trial"),
+        ("opti-cam", "step"),
+        ("smooth-grad-cam++", "step"),
+        (sc.Smooth(), "step"),
+        (sc.Augment(), "step"),
     ],
-)  # fmt: skip
+)
 def test_method_that_takes_its_time_shows_how_far_it_is(wanted, unit, capfd):
     maps(wanted)
     assert capfd.readouterr().err == ""
@@ -149,7 +179,7 @@ def test_method_that_takes_its_time_shows_how_far_it_is(wanted, unit, capfd):
     assert unit in shown
 
 
-SEEDED = [trials.ss_cam, smoothing.smooth_grad_cam_plus_plus, random_cam, lambda seed: sc.Smooth(seed=seed)]  # fmt: skip
+SEEDED = [trials.ss_cam, smoothing.smooth_grad_cam_plus_plus, random_cam, lambda seed: sc.Smooth(seed=seed)]
 
 
 @pytest.mark.parametrize("seeded", SEEDED)
@@ -170,7 +200,7 @@ def test_seed_decides_and_nothing_else(seeded):
 
 
 def test_factories_with_their_defaults_are_the_registered_methods():
-    for made, name in ((smoothing.smooth_grad_cam_plus_plus(), "smooth-grad-cam++"), (masking.opti_cam(), "opti-cam")):  # fmt: skip
+    for made, name in ((smoothing.smooth_grad_cam_plus_plus(), "smooth-grad-cam++"), (masking.opti_cam(), "opti-cam")):
         np.testing.assert_array_equal(maps(made), maps(name))
     assert masking.opti_cam(steps=3).passes == "3 forward, 3 backward"
     assert smoothing.smooth_grad_cam_plus_plus(n=3).passes == "4 forward, 3 backward"

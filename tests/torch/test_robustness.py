@@ -611,9 +611,7 @@ def test_module_compiled_in_place_is_explained(kit, compiler, warm, whole):
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 def test_layer_inside_a_compiled_part_is_explained(kit, compiler, warm):
     net, x = kit.network(), kit.signal()
-    wanted = kit.maps_by_hand(
-        net.body[0], lambda a: net.head(net.conv(a.relu())), torch.as_tensor(x), [1] * 4
-    )
+    wanted = kit.maps_by_hand(net.body[0], lambda a: net.head(net.conv(a.relu())), torch.as_tensor(x), [1] * 4)
     net.body = torch.compile(net.body, backend="eager")
     if warm:
         net(torch.as_tensor(x))
@@ -642,9 +640,7 @@ def test_compiled_model_still_runs_compiled_afterwards(kit, compiler):
 def test_scripted_model_names_the_way_out(kit, make):
     net, x = kit.network().body, torch.as_tensor(kit.signal())
     scripted = torch.jit.script(net) if make == "script" else torch.jit.trace(net, x)
-    with pytest.raises(
-        sc.ModelError, match=r"no layer can be seen.*Pass the nn.Module.*torch.export"
-    ):
+    with pytest.raises(sc.ModelError, match=r"no layer can be seen.*Pass the nn.Module.*torch.export"):
         kit.explain(scripted, x)
 
 
@@ -698,9 +694,7 @@ def test_either_run_of_a_layer_can_be_named(kit):
     net, x = Siamese("both").eval(), torch.as_tensor(kit.signal())
     first = kit.maps_by_hand(net.conv, net.after_first, x, [1] * 4)
     a = net.conv(x).detach()
-    second = kit.maps_by_hand(
-        lambda t: net.conv(net.conv(t).tanh()), lambda b: net.after_second(b, a), x, [1] * 4
-    )
+    second = kit.maps_by_hand(lambda t: net.conv(net.conv(t).tanh()), lambda b: net.after_second(b, a), x, [1] * 4)
     kit.assert_maps(kit.explain(net, x, target=1, layer="conv[0]"), first)
     kit.assert_maps(kit.explain(net, x, target=1, layer="conv[1]"), second)
     exp = kit.explain(net, x, target=1, layer=["conv[0]", "conv[1]"])
@@ -726,9 +720,7 @@ def test_tied_weights_do_not_confuse_layers(kit):
 def test_data_parallel_wrapper_is_looked_through(kit, layer):
     net, x = kit.network(), kit.signal()
     wanted = kit.maps_of(net, x, [1] * 4)
-    exp = kit.explain(
-        nn.DataParallel(net), x, target=1, layer=layer
-    )  # moves it to a GPU if there is one
+    exp = kit.explain(nn.DataParallel(net), x, target=1, layer=layer)  # moves it to a GPU if there is one
     kit.assert_maps(exp, wanted, tolerance=1e-3 if torch.cuda.is_available() else 1e-5)
 
 

@@ -26,8 +26,14 @@ def explained(model, data, **options):
 def linear_head():
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv1d(1, 6, 5, 2), nn.ReLU(), nn.Conv1d(6, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(5, 3),
-    ).eval()  # fmt: skip
+        nn.Conv1d(1, 6, 5, 2),
+        nn.ReLU(),
+        nn.Conv1d(6, 5, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(5, 3),
+    ).eval()
 
 
 def test_weights_are_replaced_from_the_last_layer_down_and_put_back(trained):
@@ -51,7 +57,7 @@ def test_a_layer_alone_is_what_a_copy_with_those_weights_gives(trained):
     model, data = trained
     exp = explained(model, data, signed=True)
     found = sc.metrics.sanity(exp, model, "independent", steps=100, seed=3)
-    names = [name for name, each in model.named_modules() if any(True for _ in each.parameters(recurse=False))]  # fmt: skip
+    names = [name for name, each in model.named_modules() if any(True for _ in each.parameters(recurse=False))]
     other = copy.deepcopy(model)
     rng = np.random.default_rng((3, 4, names.index("conv2")))
     with torch.no_grad():
@@ -107,7 +113,7 @@ def test_recurrent_layers_get_their_weights_back():
     class Hybrid(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.lstm, self.head = nn.Conv1d(1, 4, 3), nn.LSTM(4, 5, batch_first=True), nn.Linear(5, 2)  # fmt: skip
+            self.conv, self.lstm, self.head = nn.Conv1d(1, 4, 3), nn.LSTM(4, 5, batch_first=True), nn.Linear(5, 2)
 
         def forward(self, x):
             return self.head(self.lstm(self.conv(x).relu().transpose(1, 2))[0][:, -1])
@@ -142,12 +148,18 @@ def test_rank_correlation_and_histogram_entropy_are_the_textbooks():
 def test_sensitivity_is_the_largest_and_the_mean_relative_change(trained):
     model, data = trained
     exp = explained(model, data, signed=True)
-    scores = sc.metrics.evaluate(exp, model, ["max-sensitivity", "average-sensitivity"], baselines=[], seed=5)  # fmt: skip
+    scores = sc.metrics.evaluate(exp, model, ["max-sensitivity", "average-sensitivity"], baselines=[], seed=5)
     reach = 0.02 * np.ptp(data.inputs, axis=(1, 2))[:, None, None]
     changes = []
     for number in range(10):
         drawn = np.random.default_rng((5, 3, number)).uniform(-1, 1, data.inputs.shape)
-        again = sc.explain(model, (data.inputs + reach * drawn).astype("f4"), layout=data.layout, signed=True, target=sc.PerSample(exp.predicted.values.tolist()))  # fmt: skip
+        again = sc.explain(
+            model,
+            (data.inputs + reach * drawn).astype("f4"),
+            layout=data.layout,
+            signed=True,
+            target=sc.PerSample(exp.predicted.values.tolist()),
+        )
         difference = (again.maps.values - exp.maps.values)[:, 0, 0, 0]
         size = np.linalg.norm(exp.maps.values[:, 0, 0, 0], axis=1)
         changes.append(np.linalg.norm(difference, axis=1) / size)
@@ -168,7 +180,9 @@ def test_maps_on_the_raw_signal_are_checked_as_those_of_the_networks_input(train
 def test_what_cannot_be_explained_again_from_the_result_is_refused(trained):
     model, data = trained
     x, options = data.inputs[:2], {"layout": data.layout, "target": 1}
-    record = sc.explain_record(model, np.concatenate(x, axis=-1), window=x.shape[-1] / (data.layout.sampling_rate or 1), **options)  # fmt: skip
+    record = sc.explain_record(
+        model, np.concatenate(x, axis=-1), window=x.shape[-1] / (data.layout.sampling_rate or 1), **options
+    )
     with pytest.raises(sc.InputError, match="window by window"):
         sc.metrics.sanity(record, model)
     with pytest.raises(sc.InputError, match="unequal length"):

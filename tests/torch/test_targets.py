@@ -46,11 +46,7 @@ def test_the_map_of_a_region_is_that_of_the_logits_added_up_over_it(kit, rank, l
     def inside(z):
         if where == "predicted":
             return (z[:, 1] * (z.argmax(1) == 1)).flatten(1).sum(1)
-        return (
-            z[:, 1].flatten(1).sum(1)
-            if where is None
-            else z[:, 1, where].reshape(len(z), -1).sum(1)
-        )
+        return z[:, 1].flatten(1).sum(1) if where is None else z[:, 1, where].reshape(len(z), -1).sum(1)
 
     wanted = by_hand(model, x, inside)
     model.last = last
@@ -193,9 +189,7 @@ def test_an_output_that_is_not_there_is_told(kit):
 
 def test_true_labels_are_asked_about_and_named(kit):
     model, x, labels = kit.network(), kit.signal(), ["AF", "normal", "other", "noise"]
-    exp = kit.explain(
-        model, x, target=["predicted", sc.TrueLabel()], labels=labels, class_names=NAMES
-    )
+    exp = kit.explain(model, x, target=["predicted", sc.TrueLabel()], labels=labels, class_names=NAMES)
     assert exp.targets == ("predicted", "true label")
     assert exp.target_classes[:, 1].tolist() == [NAMES.index(each) for each in labels]
     kit.assert_maps(exp, kit.maps_of(model, x, exp.target_classes[:, 1]), target=1)

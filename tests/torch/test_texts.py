@@ -13,17 +13,19 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of a library that warns about its own dependencies
     import transformers as hf
 
-WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "the", "film", "was", "good", "bad", "play", "##ing", "dull"]  # fmt: skip
+WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "the", "film", "was", "good", "bad", "play", "##ing", "dull"]
 TEXTS = ["the playing was good", "the film was bad and the film was dull"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    pieces = Tokenizer(models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))  # noqa: S106 - a word  # fmt: skip
+    pieces = Tokenizer(models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))  # noqa: S106 - a word
     pieces.pre_tokenizer = pre_tokenizers.Whitespace()
-    pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])  # fmt: skip
+    pieces.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
     names = ["input_ids", "attention_mask"]
-    return hf.PreTrainedTokenizerFast(tokenizer_object=pieces, pad_token="[PAD]", model_input_names=names)  # noqa: S106 - a word  # fmt: skip
+    return hf.PreTrainedTokenizerFast(tokenizer_object=pieces, pad_token="[PAD]", model_input_names=names)  # noqa: S106 - a word
 
 
 @pytest.fixture(scope="module")

@@ -99,11 +99,14 @@ def test_tokens_lie_where_they_came_from(name):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("vit", "vit.layers.0[0]: 4 x 4 behind 1 without a place"), ("swin late", "swin.encoder.layers.1.blocks.0[0]: 4 x 4"),
+        ("vit", "vit.layers.0[0]: 4 x 4 behind 1 without a place"),
+        ("swin late", "swin.encoder.layers.1.blocks.0[0]: 4 x 4"),
         ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before[0]: 5 x 8 behind 2 without a place"),
-        ("signal", "encoder.layers.0[0]: 10 behind 1 without a place"), ("text", None), ("shifted windows", None),
+        ("signal", "encoder.layers.0[0]: 10 behind 1 without a place"),
+        ("text", None),
+        ("shifted windows", None),
     ],
-)  # fmt: skip
+)
 def test_result_tells_how_its_tokens_were_folded(name, told, tmp_path):
     net, x, layer, *_ = made(name)
     exp = sc.explain(net, x, layer=layer, method="eigen-cam", signed=True)
@@ -141,18 +144,14 @@ def test_ablation_keeps_the_prefix_tokens(name):
     assert_close(exp.native().values[:, 0, 0], wanted)
 
 
-@pytest.mark.parametrize(
-    "name", ["vit", "swin late", "patches in time", "text", "signal", "shifted windows", "video"]
-)
+@pytest.mark.parametrize("name", ["vit", "swin late", "patches in time", "text", "signal", "shifted windows", "video"])
 def test_every_method_draws_on_the_grid(name):
     net, x, layer, _, grid, axes, _ = made(name)
     skip = {"cam", "opti-cam", "smooth-grad-cam++", "full-grad", "guided-grad-cam"}
     names = [each.name for each in sc.methods() if each.name not in skip and each.plan is None]
     assert {"grad-cam++", "shapley-cam", "lift-cam", "eigen-cam", "fem"} <= set(names)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", sc.CamWarning
-        )  # some methods keep nothing of random weights
+        warnings.simplefilter("ignore", sc.CamWarning)  # some methods keep nothing of random weights
         exp = sc.explain(net, x, layer=layer, method=names)
     assert exp.native().shape[3:] == tuple(np.asarray(grid)[np.argsort(axes)])
     assert np.isfinite(exp.maps.values).all()
@@ -161,12 +160,18 @@ def test_every_method_draws_on_the_grid(name):
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
-        ("vit", "vit.layers.2.layernorm_before"), ("swin", "swin.layernorm"),
-        ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before"), ("text", "distilbert.transformer.layer.1"),
-        ("patches in time", "model.encoder.layers.0"), ("no class token", "model.encoder.layers.1"), ("signal", "encoder"),
-        ("shifted windows", "norm"), ("volume merged", "norm"), ("video", "block"),
+        ("vit", "vit.layers.2.layernorm_before"),
+        ("swin", "swin.layernorm"),
+        ("audio", "audio_spectrogram_transformer.layers.1.layernorm_before"),
+        ("text", "distilbert.transformer.layer.1"),
+        ("patches in time", "model.encoder.layers.0"),
+        ("no class token", "model.encoder.layers.1"),
+        ("signal", "encoder"),
+        ("shifted windows", "norm"),
+        ("volume merged", "norm"),
+        ("video", "block"),
     ],
-)  # fmt: skip
+)
 def test_last_tokens_that_the_score_depends_on_are_chosen(name, layer):
     net, x, *_ = made(name)
     assert sc.explain(net, x, method="eigen-cam", signed=True).layers[0].name == layer
@@ -175,9 +180,7 @@ def test_last_tokens_that_the_score_depends_on_are_chosen(name, layer):
 
 def test_layer_behind_the_last_attention_names_the_one_before():
     net, x, *_ = made("vit")
-    with pytest.raises(
-        sc.ModelError, match=r"only the class token.*'vit.layers.2.layernorm_before'"
-    ):
+    with pytest.raises(sc.ModelError, match=r"only the class token.*'vit.layers.2.layernorm_before'"):
         sc.explain(net, x, layer="vit.layers.2")
     exp = sc.explain(net, x, layer="vit.layers.2", method="eigen-cam", signed=True)
     assert exp.native().shape[3:] == (4, 4)
@@ -240,7 +243,7 @@ def test_tokens_of_an_image_whose_grid_nothing_tells_are_not_laid_in_a_row(align
 
 
 def test_tokens_that_each_see_a_whole_column_are_a_row():
-    net = nn.Sequential(nn.Flatten(1, 2), Columns(), nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), Mean())  # fmt: skip
+    net = nn.Sequential(nn.Flatten(1, 2), Columns(), nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), Mean())
     exp = sc.explain(net.eval(), torch.randn(2, 1, 16, 24), layer="2", signed=True)
     assert exp.native().shape[3:] == (24,)
 
@@ -256,23 +259,28 @@ def test_more_tokens_in_front_than_there_are_say_so():
     [
         ("signal", 5, r"has 11 tokens, 10 behind 1 .*tokens=5 says.*Pass tokens=1, or.*grid=\(6,\)"),
         ("signal", 11, "has 11 tokens, and tokens=11 says that 11 stand before.*Pass fewer"),
-        ("vit", 2, "has 17 tokens, 4 x 4 behind 1 .*tokens=2 says"), ("no class token", 1, "all with a place.*1 stand before"),
-        ("swin", 1, "all with a place"), ("text", 1, "all with a place"), ("swin", sc.Tokens(1, (8, 8)), "all with a place"),
+        ("vit", 2, "has 17 tokens, 4 x 4 behind 1 .*tokens=2 says"),
+        ("no class token", 1, "all with a place.*1 stand before"),
+        ("swin", 1, "all with a place"),
+        ("text", 1, "all with a place"),
+        ("swin", sc.Tokens(1, (8, 8)), "all with a place"),
         ("shifted windows", sc.Tokens(0, (8, 4)), "on a grid of .*, and Tokens.* says 8 x 4"),
         ("shifted windows", sc.Tokens(1, (4, 8)), "all with a place"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_tokens_that_contradict_the_layers_are_refused(name, tokens, message):
     net, x, layer, *_ = made(name)
     with pytest.raises(sc.LayoutError, match=message):
         sc.explain(net, x, layer=layer, method="eigen-cam", signed=True, tokens=tokens)
 
 
-@pytest.mark.parametrize(("name", "tokens"), [("signal", sc.Tokens(5, (6,))), ("shifted windows", sc.Tokens(0, (4, 8)))], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "tokens"), [("signal", sc.Tokens(5, (6,))), ("shifted windows", sc.Tokens(0, (4, 8)))], ids=str
+)
 def test_tokens_that_fit_the_layers_are_used(name, tokens):
     net, x, layer, *_ = made(name)
-    exp = sc.explain(net, x, layer=layer, method="eigen-cam", align="resize", signed=True, tokens=tokens)  # fmt: skip
+    exp = sc.explain(net, x, layer=layer, method="eigen-cam", align="resize", signed=True, tokens=tokens)
     grid = tokens.grid if name == "signal" else made(name)[4]
     assert exp.native().shape[3:] == grid
 
@@ -332,8 +340,8 @@ class BeatTransformer(nn.Module):
     def __init__(self):
         super().__init__()
         self.patches = nn.Conv1d(1, 16, 24, stride=12, padding=6)
-        self.cls, self.places = nn.Parameter(torch.zeros(1, 1, 16)), nn.Parameter(torch.zeros(1, 20, 16))  # fmt: skip
-        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, norm_first=True, batch_first=True)  # fmt: skip
+        self.cls, self.places = nn.Parameter(torch.zeros(1, 1, 16)), nn.Parameter(torch.zeros(1, 20, 16))
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, norm_first=True, batch_first=True)
         self.head = nn.Linear(16, 2)
 
     def forward(self, x):
@@ -358,7 +366,7 @@ def test_transformer_of_heartbeats_answers_well(beats):
     assert (train.predict(net, unseen).numpy() == unseen.label).mean() > 0.9
 
 
-@pytest.mark.parametrize(("method", "least"), [("hires-cam", 0.8), ("grad-cam", 0.6), ("le-grad", 0.5)])  # fmt: skip
+@pytest.mark.parametrize(("method", "least"), [("hires-cam", 0.8), ("grad-cam", 0.6), ("le-grad", 0.5)])
 def test_heat_of_tokens_lies_on_the_ventricular_beat(beats, method, least):
     net, unseen = beats
     chosen = np.flatnonzero(unseen.label)

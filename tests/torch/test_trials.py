@@ -62,7 +62,7 @@ def by_hand(model, x, layer, target=1):
         a, total = kept[0], 0
         for number in range(a.shape[1]):
             channel[0] = number
-            total = total + (full - model(x)[:, target]).reshape(-1, *[1] * (a.ndim - 2)) * a[:, number]  # fmt: skip
+            total = total + (full - model(x)[:, target]).reshape(-1, *[1] * (a.ndim - 2)) * a[:, number]
     handle.remove()
     return total.numpy()
 
@@ -88,7 +88,11 @@ class Dense(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.one, self.two, self.three = nn.Conv1d(2, 4, 3, padding=1), nn.Conv1d(6, 4, 3, padding=1), nn.Conv1d(10, 4, 3, padding=1)  # fmt: skip
+        self.one, self.two, self.three = (
+            nn.Conv1d(2, 4, 3, padding=1),
+            nn.Conv1d(6, 4, 3, padding=1),
+            nn.Conv1d(10, 4, 3, padding=1),
+        )
         self.head = nn.Linear(14, 3)
 
     def forward(self, x):
@@ -139,10 +143,17 @@ def network(kind, channels=2):
 
 
 CASES = [
-    (Residual, "stem.0", 2), (Residual, "one", 2), (Residual, "two", 2), (Residual, "stem", 2),
-    (Dense, "one", 2), (Dense, "two", 2), (Dense, "three", 2), (Shared, "out", 3),
-    (Counting, "two", 2), (InPlace, "two", 2),
-]  # fmt: skip
+    (Residual, "stem.0", 2),
+    (Residual, "one", 2),
+    (Residual, "two", 2),
+    (Residual, "stem", 2),
+    (Dense, "one", 2),
+    (Dense, "two", 2),
+    (Dense, "three", 2),
+    (Shared, "out", 3),
+    (Counting, "two", 2),
+    (InPlace, "two", 2),
+]
 
 
 @pytest.mark.parametrize(("kind", "layer", "channels"), CASES)
@@ -150,9 +161,7 @@ CASES = [
 @pytest.mark.filterwarnings("ignore:where layer:signalcam.CamWarning")
 def test_trials_behind_a_layer_equal_whole_runs_by_hand(kind, layer, channels, batch_size):
     model, x = network(kind), torch.randn(3, channels, 40)
-    exp = sc.explain(
-        model, x, layer=layer, method=DROPS, target=1, signed=True, batch_size=batch_size
-    )
+    exp = sc.explain(model, x, layer=layer, method=DROPS, target=1, signed=True, batch_size=batch_size)
     wanted = by_hand(network(kind), x, layer)
     found = exp.native().values[:, 0, 0]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=SINGLE * np.abs(wanted).max())
@@ -237,7 +246,11 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         made = func(*args, **(kwargs or {}))
-        sizes = [each.untyped_storage().nbytes() // each.element_size() for each in tree_leaves(made) if isinstance(each, torch.Tensor)]  # fmt: skip
+        sizes = [
+            each.untyped_storage().nbytes() // each.element_size()
+            for each in tree_leaves(made)
+            if isinstance(each, torch.Tensor)
+        ]
         self.values = max(self.values, *sizes, 0)
         return made
 
@@ -248,9 +261,7 @@ class Largest(TorchDispatchMode):
 def test_memory_is_bounded_by_the_batch_size_and_not_by_the_trials(method, samples):
     """Enough channels and positions that whatever was made for all at once would be far too large."""
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv1d(4, 24, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(24, 3)
-    )
+    model = nn.Sequential(nn.Conv1d(4, 24, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(24, 3))
     x, rows = torch.randn(samples, 4, 96), 2
     options = {"layer": "1", "method": method, "target": 1, "signed": True, "batch_size": rows}
     sc.explain(model, x, **options)  # where the layer looks is measured once
@@ -310,9 +321,7 @@ def test_trials_run_as_the_user_runs_the_model_under_autocast():
     kinds = []
     model.head.register_forward_hook(lambda *seen: kinds.append(seen[2].dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        found = (
-            sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True).native().values
-        )
+        found = sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True).native().values
     assert set(kinds) == {torch.bfloat16}
     assert np.corrcoef(found.ravel(), plain.ravel())[0, 1] > 0.99
 
@@ -354,12 +363,29 @@ def test_curvature_is_nothing_for_a_rectifier_network():
 def smooth_tail(step):
     torch.manual_seed(2)
     return nn.Sequential(
-        nn.Conv1d(2, 4, 3), step, nn.Conv1d(4, 5, 3), step, nn.AvgPool1d(2), nn.Flatten(),
-        nn.Linear(40, 8), step, nn.Linear(8, 3),
-    ).double()  # fmt: skip
+        nn.Conv1d(2, 4, 3),
+        step,
+        nn.Conv1d(4, 5, 3),
+        step,
+        nn.AvgPool1d(2),
+        nn.Flatten(),
+        nn.Linear(40, 8),
+        step,
+        nn.Linear(8, 3),
+    ).double()
 
 
-STEPS = [nn.ReLU(), nn.ReLU(inplace=True), nn.ELU(), nn.GELU(), nn.SiLU(), nn.Tanh(), nn.Sigmoid(), nn.LeakyReLU(0.2, inplace=True), nn.Softplus()]  # fmt: skip
+STEPS = [
+    nn.ReLU(),
+    nn.ReLU(inplace=True),
+    nn.ELU(),
+    nn.GELU(),
+    nn.SiLU(),
+    nn.Tanh(),
+    nn.Sigmoid(),
+    nn.LeakyReLU(0.2, inplace=True),
+    nn.Softplus(),
+]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=repr)
@@ -378,9 +404,7 @@ def test_relevance_is_what_the_layer_by_layer_rule_hands_down():
     """LRP-0 by its own rule, ``R_i = sum_j a_i w_ij R_j / z_j``, layer after layer."""
     torch.manual_seed(3)
     tail = [nn.Linear(12, 6), nn.Linear(6, 5), nn.Linear(5, 3)]
-    model = nn.Sequential(
-        nn.Conv1d(2, 4, 3), nn.Flatten(), tail[0], nn.ReLU(), tail[1], nn.ReLU(), tail[2]
-    ).double()
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.Flatten(), tail[0], nn.ReLU(), tail[1], nn.ReLU(), tail[2]).double()
     x = torch.randn(1, 2, 5, dtype=torch.float64)
     one, _ = felt(model, x, "0", "relevance", (1,))
     found = (one.activation * one.gradient).reshape(-1).numpy()
@@ -396,15 +420,17 @@ def test_relevance_is_what_the_layer_by_layer_rule_hands_down():
 
 @pytest.mark.parametrize("kind", [nn.Sigmoid(), nn.Identity()])
 def test_relevance_refuses_a_single_output(kind):
-    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 1), kind)  # fmt: skip
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 1), kind)
     with pytest.raises(sc.MethodError, match="one logit a class"):
-        backend_of(model).pull(model, as_inputs(torch.randn(2, 2, 9)), ["0"], ask("relevance", (0, 1)))  # fmt: skip
+        backend_of(model).pull(model, as_inputs(torch.randn(2, 2, 9)), ["0"], ask("relevance", (0, 1)))
 
 
 def test_guided_gradients_equal_those_by_hand():
     torch.manual_seed(4)
     one, two, head = nn.Conv1d(2, 4, 3), nn.Conv1d(4, 4, 3), nn.Linear(4, 3)
-    model = nn.Sequential(one, nn.ReLU(), two, nn.ReLU(inplace=True), nn.AdaptiveAvgPool1d(1), nn.Flatten(), head).double()  # fmt: skip
+    model = nn.Sequential(
+        one, nn.ReLU(), two, nn.ReLU(inplace=True), nn.AdaptiveAvgPool1d(1), nn.Flatten(), head
+    ).double()
     x = torch.randn(3, 2, 20, dtype=torch.float64)
     z1 = one(x)
     z2 = two(torch.relu(z1))
@@ -413,25 +439,30 @@ def test_guided_gradients_equal_those_by_hand():
     up = nn.functional.conv_transpose1d(down, two.weight)
     down = torch.where((z1 > 0) & (up > 0), up, 0)
     wanted = nn.functional.conv_transpose1d(down, one.weight).detach()
-    ((score, found),) = backend_of(model).input_gradients(
-        model, as_inputs(x), ask(classes=(0, 1, 2)), "guided"
-    )
+    ((score, found),) = backend_of(model).input_gradients(model, as_inputs(x), ask(classes=(0, 1, 2)), "guided")
     np.testing.assert_allclose(found, wanted, rtol=EXACT, atol=EXACT)
     np.testing.assert_allclose(score, model(x)[range(3), range(3)].detach(), rtol=EXACT)
 
 
 def test_guided_gradients_need_rectifiers():
-    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))  # fmt: skip
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))
     with pytest.raises(sc.MethodError, match="needs rectifiers"):
-        backend_of(model).input_gradients(model, as_inputs(torch.randn(2, 2, 9)), ask(classes=(0, 1)), "guided")  # fmt: skip
+        backend_of(model).input_gradients(model, as_inputs(torch.randn(2, 2, 9)), ask(classes=(0, 1)), "guided")
 
 
 def test_offsets_and_activations_add_up_to_the_score():
     torch.manual_seed(5)
     model = nn.Sequential(
-        nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5, affine=False),
-        nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(40, 3, bias=False),
-    ).double()  # fmt: skip
+        nn.Conv1d(2, 4, 3),
+        nn.BatchNorm1d(4),
+        nn.ReLU(),
+        nn.Conv1d(4, 5, 3),
+        nn.BatchNorm1d(5, affine=False),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        nn.Flatten(),
+        nn.Linear(40, 3, bias=False),
+    ).double()
     x = torch.randn(3, 2, 20, dtype=torch.float64)
     with contextlib.suppress(ValueError):
         model(x)  # moves the statistics
@@ -480,7 +511,5 @@ def test_no_backward_pass_is_made_for_methods_without_gradients(monkeypatch):
 
 
 def test_fixed_questions_keep_the_class_of_the_unchanged_samples():
-    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).fixed(
-        [np.array([[2], [0], [1]])]
-    )
+    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).fixed([np.array([[2], [0], [1]])])
     np.testing.assert_array_equal(asked.repeated_for(slice(1, 3), 2).own[0], [0, 0, 1, 1])

@@ -67,7 +67,7 @@ def assert_as_alone(exp, net, samples, tolerance=SAME, **options):
 
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("align", ["receptive-field", "resize"])
-@pytest.mark.parametrize("method", ["grad-cam", "hires-cam", "eigen-cam", "score-cam", "guided-grad-cam"])  # fmt: skip
+@pytest.mark.parametrize("method", ["grad-cam", "hires-cam", "eigen-cam", "score-cam", "guided-grad-cam"])
 def test_list_equals_each_sample_alone(padding, align, method):
     net, samples = Net(padding).eval(), items()
     options = {"align": align, "method": method, "target": 1}
@@ -86,9 +86,14 @@ def test_samples_of_equal_length_share_a_batch(net):
 def test_everything_said_about_a_sample_stays_with_it(net):
     samples, classes = items(), [0, 1, 2, 3, 1, 2]
     exp = sc.explain(
-        net, samples, **OPTIONS, target=["predicted", sc.PerSample(classes)], labels=classes,
-        sample_names=list("abcdef"), class_names=["N", "AF", "VT", "O"],
-    )  # fmt: skip
+        net,
+        samples,
+        **OPTIONS,
+        target=["predicted", sc.PerSample(classes)],
+        labels=classes,
+        sample_names=list("abcdef"),
+        class_names=["N", "AF", "VT", "O"],
+    )
     assert exp.target_classes[:, 1].tolist() == classes
     assert exp.labels.values.tolist() == classes
     for i, each in enumerate(samples):
@@ -102,7 +107,7 @@ def test_everything_said_about_a_sample_stays_with_it(net):
 
 
 def test_images_of_unequal_size_are_explained():
-    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()  # fmt: skip
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
     rng = np.random.default_rng(0)
     samples = [rng.standard_normal((1, *s)).astype(np.float32) for s in [(9, 12), (14, 8), (9, 12)]]
     exp = sc.explain(net, samples, layer="1", signed=True)
@@ -145,7 +150,7 @@ def test_sample_that_is_too_short_gives_the_models_own_error(net):
 # --- padded and marked -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mark", [{"mask": sc.Mask()}, {"lengths": sc.Lengths()}], ids=["mask", "lengths"])  # fmt: skip
+@pytest.mark.parametrize("mark", [{"mask": sc.Mask()}, {"lengths": sc.Lengths()}], ids=["mask", "lengths"])
 @pytest.mark.parametrize("batch_size", [None, 2])
 def test_padded_samples_equal_each_alone_where_the_network_heeds_the_mark(net, mark, batch_size):
     samples = items([50, 64, 57, 60, 64, 59])
@@ -170,7 +175,7 @@ def test_padded_samples_equal_each_alone_where_the_network_heeds_the_mark(net, m
     ],
     ids=["leaks at the end", "takes no heed", "asks again"],
 )
-def test_padding_that_would_change_something_is_left_out_and_the_result_says_why(net, options, reason):  # fmt: skip
+def test_padding_that_would_change_something_is_left_out_and_the_result_says_why(net, options, reason):
     net, samples = net.eval(), items()
     exp = sc.explain(net, samples, extra={"mask": sc.Mask()}, **OPTIONS, **options)
     said = exp.provenance["unequal lengths"]
@@ -254,9 +259,7 @@ def test_less_than_a_fifth_of_padded_batches_is_padding(spread):
 def test_marks_are_there_for_arrays_too(net):
     x = np.stack(items([40] * 3))
     marked = sc.explain(net, x, extra={"mask": sc.Mask()}, **OPTIONS)
-    np.testing.assert_allclose(
-        marked.maps, sc.explain(net, x, **OPTIONS).maps, rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(marked.maps, sc.explain(net, x, **OPTIONS).maps, rtol=1e-5, atol=1e-6)
 
 
 # --- padded arrays ---------------------------------------------------------------------------------
@@ -295,9 +298,7 @@ def fixed():
 def test_network_of_one_length_runs_as_given_and_padding_gets_no_heat(fixed, value):
     x = padded(items(), value)
     exp = sc.explain(fixed, x, layout=layout(), layer="0", target=1, signed=True)
-    assert (
-        "padded as it came, as the model takes no other length" in exp.provenance["unequal lengths"]
-    )
+    assert "padded as it came, as the model takes no other length" in exp.provenance["unequal lengths"]
     whole = sc.explain(fixed, np.nan_to_num(x), layer="0", target=1, signed=True).maps.values
     for i, n in enumerate(LENGTHS):
         found = exp.maps.values[i, 0, 0, 0]
@@ -309,7 +310,7 @@ def test_network_of_one_length_runs_as_given_and_padding_gets_no_heat(fixed, val
 def test_mask_of_the_users_own_keeps_the_array_as_it_came(net):
     samples = items([64, 60, 64])
     own = np.arange(70) < np.array([[64], [60], [64]])
-    exp = sc.explain(net, padded(samples), extra={"mask": own}, layout=layout([64, 60, 64]), **OPTIONS)  # fmt: skip
+    exp = sc.explain(net, padded(samples), extra={"mask": own}, layout=layout([64, 60, 64]), **OPTIONS)
     assert "padded as it came, as 'mask' is padded beside it" in exp.provenance["unequal lengths"]
     assert np.isnan(exp.maps.values[1, ..., 60:]).all()
 
@@ -319,7 +320,15 @@ def test_heat_on_padding_alone_is_warned_of():
     net[3].weight.data[:, : 280 // 4 - 10] = 0
     net[3].weight.data.reshape(4, 4, 70)[:, :, :60] = 0
     with pytest.warns(sc.CamWarning, match=r"all the heat of 2 of 2 samples lay on their padding"):
-        sc.explain(net, np.ones((2, 2, 70), np.float32), layout=layout([60, 50]), layer="0", method="hires-cam", signed=True, align="resize")  # fmt: skip
+        sc.explain(
+            net,
+            np.ones((2, 2, 70), np.float32),
+            layout=layout([60, 50]),
+            layer="0",
+            method="hires-cam",
+            signed=True,
+            align="resize",
+        )
 
 
 @pytest.mark.parametrize(
@@ -382,7 +391,13 @@ def test_sample_that_is_not_finite_is_named_by_its_number(net):
 
 @pytest.fixture
 def exp(net):
-    return sc.explain(net, items(), **OPTIONS, method=["grad-cam", "hires-cam"], layout=sc.Layout("batch channel time", sampling_rate=10))  # fmt: skip
+    return sc.explain(
+        net,
+        items(),
+        **OPTIONS,
+        method=["grad-cam", "hires-cam"],
+        layout=sc.Layout("batch channel time", sampling_rate=10),
+    )
 
 
 def test_native_maps_are_kept_where_all_lengths_share_their_places(exp):
@@ -459,9 +474,7 @@ def test_figures_draw_the_sample_and_no_padding(exp):
 @pytest.mark.parametrize("rank", [2, 3])
 def test_pictures_and_volumes_are_drawn_at_their_own_size(rank):
     pytest.importorskip("matplotlib")
-    conv, pool = (
-        (nn.Conv2d, nn.AdaptiveAvgPool2d) if rank == 2 else (nn.Conv3d, nn.AdaptiveAvgPool3d)
-    )
+    conv, pool = (nn.Conv2d, nn.AdaptiveAvgPool2d) if rank == 2 else (nn.Conv3d, nn.AdaptiveAvgPool3d)
     net = nn.Sequential(conv(1, 4, 3), nn.ReLU(), pool(1), nn.Flatten(), nn.Linear(4, 3)).eval()
     sizes, rng = [(12, 10, 9)[:rank], (6, 7, 8)[:rank]], np.random.default_rng(0)
     samples = [rng.standard_normal((1, *size)).astype(np.float32) for size in sizes]
@@ -509,12 +522,12 @@ class Two(nn.Module):
 def test_unequal_modalities_beside_fixed_inputs_equal_each_sample_alone():
     net, ecg, audio = Two().eval(), items(), items([200, 300, 200, 300, 240, 200], 1)
     patient = np.random.default_rng(1).standard_normal((6, 2)).astype(np.float32)
-    options = {"layer": {"ecg": "conv2", "audio": "audio"}, "signed": True, "target": sc.PerSample([0, 1, 2, 3, 0, 1])}  # fmt: skip
+    options = {"layer": {"ecg": "conv2", "audio": "audio"}, "signed": True, "target": sc.PerSample([0, 1, 2, 3, 0, 1])}
     given = {"ecg": ecg, "audio": audio, "patient": patient}
     exp = sc.explain(net, given, **options)
     for i in range(6):
         one = {"ecg": ecg[i][None], "audio": audio[i][None], "patient": patient[i : i + 1]}
-        alone = sc.explain(net, one, **{**options, "target": sc.PerSample([options["target"].classes[i]])})  # fmt: skip
+        alone = sc.explain(net, one, **{**options, "target": sc.PerSample([options["target"].classes[i]])})
         part = exp.isel(sample=i)
         for name in ("ecg", "audio"):
             found, wanted = part.modality(name).maps.values, alone.modality(name).maps.values

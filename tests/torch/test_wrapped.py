@@ -22,9 +22,14 @@ import signalcam as sc
 def estimator(kit, **options):
     options = {"module__head": kit.network().head, "module__conv": kit.network().conv, **options}
     return NeuralNetClassifier(
-        kit.Net, module__body=kit.network().body, criterion=nn.CrossEntropyLoss, max_epochs=1, verbose=0,
-        train_split=None, **options,
-    )  # fmt: skip
+        kit.Net,
+        module__body=kit.network().body,
+        criterion=nn.CrossEntropyLoss,
+        max_epochs=1,
+        verbose=0,
+        train_split=None,
+        **options,
+    )
 
 
 def fitted(kit, **options):
@@ -122,9 +127,7 @@ def test_network_without_positions_says_what_is_missing(kit):
     net = nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3))
     net(torch.as_tensor(kit.signal()))
     for method in ("grad-cam", "eigen-cam"):
-        with pytest.raises(
-            sc.ModelError, match=r"no layer of Sequential has positions.*expected a convolution"
-        ):
+        with pytest.raises(sc.ModelError, match=r"no layer of Sequential has positions.*expected a convolution"):
             sc.explain(net, kit.signal(), method=method)
 
 
@@ -135,9 +138,7 @@ def test_object_without_a_network_is_refused_as_before(kit):
 
 def test_distributed_wrapper_is_looked_through(kit, tmp_path):
     net, x = kit.network(), kit.signal()
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
-    )
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
         wrapped = nn.parallel.DistributedDataParallel(net)
         assert_same(kit, kit.explain(wrapped, x, target=1), net, x)

@@ -23,10 +23,7 @@ def numbers(*shape):
 
 def make(grids=GRIDS, **changes):
     """Three ECGs of two leads and 40 samples, explained by two methods at two layers."""
-    layers = [
-        LayerMaps(name, numbers(3, 2, 2, *[axis.cells for axis in grid]), grid)
-        for name, grid in grids.items()
-    ]
+    layers = [LayerMaps(name, numbers(3, 2, 2, *[axis.cells for axis in grid]), grid) for name, grid in grids.items()]
     known = {
         "layers": tuple(layers),
         "targets": TARGETS,
@@ -62,11 +59,16 @@ def scored(exp, metrics=("deletion", "insertion"), curves=("most first", "$least
             "removed": (("layer", "step"), np.tile(np.linspace(0, 1, 4), (cells[2], 1))),
         },
         {
-            "metric": list(metrics), "better": ("metric", ["lower", "higher"]), "curve": list(curves),
-            "sample": list(exp.sample_names), "target": list(exp.targets), "method": methods, "layer": list(exp.layer_names),
+            "metric": list(metrics),
+            "better": ("metric", ["lower", "higher"]),
+            "curve": list(curves),
+            "sample": list(exp.sample_names),
+            "target": list(exp.targets),
+            "method": methods,
+            "layer": list(exp.layer_names),
         },
         {"measure": "probability"},
-    )  # fmt: skip
+    )
     return exp.with_scores(scores)
 
 

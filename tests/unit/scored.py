@@ -27,7 +27,7 @@ def study(x, maps, function, *, width=1, steps=4, seed=0, measure="probability",
     axes = tuple(range(2, x.ndim))
     question = Question((PerSample(()),), measure, None, (np.zeros(len(x), int),), kind=None)
     units = Units(x.shape[2:], (width,) * len(axes))
-    return Study(Function(x, function), question, maps, Axes.of(axes, names), units, steps, seed, **more)  # fmt: skip
+    return Study(Function(x, function), question, maps, Axes.of(axes, names), units, steps, seed, **more)
 
 
 def total(weights):

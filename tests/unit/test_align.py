@@ -65,10 +65,7 @@ def test_resampling_one_axis_is_linear_interpolation_with_held_ends(rng, start, 
 )
 def test_resampling_several_axes_weighs_all_corners(rng, cells, lines):
     maps = rng.standard_normal((2, *cells))
-    grid = [
-        axis(count, length, start, jump)
-        for count, (start, jump, length) in zip(cells, lines, strict=True)
-    ]
+    grid = [axis(count, length, start, jump) for count, (start, jump, length) in zip(cells, lines, strict=True)]
     found = resample(maps, grid)
     for each, cube in zip(found, maps, strict=True):
         np.testing.assert_allclose(each, oracles.resample(cube, lines), atol=DOUBLE)

@@ -46,7 +46,7 @@ def test_the_signal_is_cut_as_the_maps_are():
     exp = make()
     found = exp.around(EVENTS, 0.2, 0.5).table
     places = [(0, 10.3), (0, 25), (2, 15)]
-    cut = [[np.interp(at + SPAN, np.arange(40), line) for line in exp.input[row]] for row, at in places]  # fmt: skip
+    cut = [[np.interp(at + SPAN, np.arange(40), line) for line in exp.input[row]] for row, at in places]
     assert found["signal_mean"].dims == ("channel", "around")
     np.testing.assert_allclose(found["signal_mean"], np.mean(cut, axis=0), atol=1e-6)
     np.testing.assert_allclose(found["signal_std"], np.std(cut, axis=0), atol=1e-6)
@@ -75,15 +75,13 @@ def test_many_samples_are_put_together_from_blocks(monkeypatch):
 
 
 def test_axes_beside_time_are_at_the_inputs_resolution():
-    grids = {"all": (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0)), "time": (Axis(2, 10, 40, 1.5, 4.0),)}  # fmt: skip
+    grids = {"all": (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0)), "time": (Axis(2, 10, 40, 1.5, 4.0),)}
     exp = make(grids)
     found = exp.around(EVENTS, 0.2, 0.5).table
     assert found["mean"].dims == ("target", "method", "layer", "channel", "around")
-    np.testing.assert_allclose(found["mean"].sel(layer="time", channel="II"), direct(exp, 1).mean(axis=0), atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(found["mean"].sel(layer="time", channel="II"), direct(exp, 1).mean(axis=0), atol=1e-6)
     one = replace(exp, layers=(replace(exp.layers[1], values=exp.layers[0].values[:, :, :, 1]),))
-    np.testing.assert_allclose(
-        found["mean"].sel(layer="all", channel="II"), direct(one, 0).mean(axis=0), atol=1e-6
-    )
+    np.testing.assert_allclose(found["mean"].sel(layer="all", channel="II"), direct(one, 0).mean(axis=0), atol=1e-6)
 
 
 def test_samples_of_unequal_length_are_cut_to_their_own_end():

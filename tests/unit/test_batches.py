@@ -54,9 +54,7 @@ def test_array_is_explained_itself():
     assert samples_in(given) == 4
 
 
-@pytest.mark.parametrize(
-    "tree", [(SIGNALS[:, 0], SIGNALS), {"age": SIGNALS[:, 0, :1], "ecg": SIGNALS}]
-)
+@pytest.mark.parametrize("tree", [(SIGNALS[:, 0], SIGNALS), {"age": SIGNALS[:, 0, :1], "ecg": SIGNALS}])
 def test_array_with_most_axes_is_the_one_explained(tree):
     assert as_inputs(tree).explained is SIGNALS
 
@@ -192,9 +190,7 @@ def test_complex_numbers_raise(xp):
         as_inputs(xp.ones((2, 3), dtype=xp.complex64))
 
 
-@pytest.mark.parametrize(
-    "given", [np.zeros((0, 2, 3)), np.zeros((4, 0)), [], (SIGNALS, SIGNALS[:0])]
-)
+@pytest.mark.parametrize("given", [np.zeros((0, 2, 3)), np.zeros((4, 0)), [], (SIGNALS, SIGNALS[:0])])
 def test_empty_batch_raises(given):
     with pytest.raises(InputError, match=r"holds no values\. Pass at least one sample"):
         as_inputs(given)

@@ -19,13 +19,22 @@ def scores(*metrics, methods=(*METHODS, "random-cam"), samples=SAMPLES, **attrs)
     """What ``evaluate`` returns, with values counted up; means are wrong, to be told from new ones."""
     shape = (len(metrics), len(samples), len(TARGETS), len(methods), len(LAYERS))
     value = np.arange(np.prod(shape), dtype=float).reshape(shape)
-    summary = dict.fromkeys(("mean", "low", "high"), (("metric", *DEEP), np.full_like(value[:, 0], 0.125)))  # fmt: skip
+    summary = dict.fromkeys(("mean", "low", "high"), (("metric", *DEEP), np.full_like(value[:, 0], 0.125)))
     coords = {
-        "metric": list(metrics), "better": ("metric", ["lower"] * len(metrics)), "paper": ("metric", [""] * len(metrics)),
-        "sample": list(samples), "target": list(TARGETS), "method": list(methods), "layer": list(LAYERS),
-    }  # fmt: skip
+        "metric": list(metrics),
+        "better": ("metric", ["lower"] * len(metrics)),
+        "paper": ("metric", [""] * len(metrics)),
+        "sample": list(samples),
+        "target": list(TARGETS),
+        "method": list(methods),
+        "layer": list(LAYERS),
+    }
     count = {"count": (("metric", *DEEP), np.full_like(value[:, 0], len(samples), int))}
-    return xr.Dataset({"value": (("metric", "sample", *DEEP), value), **summary, **count}, coords, {"measure": "logit", "seed": 0, **attrs})  # fmt: skip
+    return xr.Dataset(
+        {"value": (("metric", "sample", *DEEP), value), **summary, **count},
+        coords,
+        {"measure": "logit", "seed": 0, **attrs},
+    )
 
 
 def test_result_carries_scores_and_tells_them(exp):
@@ -36,7 +45,7 @@ def test_result_carries_scores_and_tells_them(exp):
 
 
 def test_part_of_a_result_has_its_part_of_the_scores_and_the_baselines(exp):
-    part = exp.with_scores(scores("deletion")).sel(method="hires-cam", layer="conv2", sample=["cy", "ann"])  # fmt: skip
+    part = exp.with_scores(scores("deletion")).sel(method="hires-cam", layer="conv2", sample=["cy", "ann"])
     assert part.metrics["method"].values.tolist() == ["hires-cam", "random-cam"]
     assert part.metrics["sample"].values.tolist() == ["cy", "ann"]
     by_hand = scores("deletion")["value"].values[0, [2, 0]][:, :, [1, 2]][..., [1]]
@@ -58,7 +67,7 @@ def test_all_samples_in_their_order_keep_the_means_as_they_came(exp):
 def test_localisation_is_carried_in_the_same_form_beside_other_scores(exp):
     found = localisation(exp, [[(0.5, 1.0)]] * 3)
     both = exp.with_scores(scores("deletion")).with_scores(found).metrics
-    np.testing.assert_array_equal(both["value"].sel(metric="iou").sel({"method": list(METHODS)}), found["iou"])  # fmt: skip
+    np.testing.assert_array_equal(both["value"].sel(metric="iou").sel({"method": list(METHODS)}), found["iou"])
     assert np.isnan(both["value"].sel(metric="iou").sel({"method": "random-cam"})).all()
     assert (both["count"].sel(metric="iou").sel({"method": "random-cam"}) == 0).all()
     assert float(both["better"].sel(metric="onset-error") == "nearer to 0")

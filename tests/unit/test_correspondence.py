@@ -38,10 +38,16 @@ PREPARED = {
     "differences": (lambda x: np.diff(x, axis=-1), 600, 1, 0.5, 1),
     "means of 100": (lambda x: x.reshape(len(x), -1, 100).mean(-1), 1000, 1, 49.5, 100),
     "every third": (lambda x: x[:, ::3], 900, 1, 0, 3),
-    "interpolated": (lambda x: np.stack([np.interp(np.arange(1500) / 2.5, np.arange(600), each) for each in x]), 600, 1, 0, 0.4),
+    "interpolated": (
+        lambda x: np.stack([np.interp(np.arange(1500) / 2.5, np.arange(600), each) for each in x]),
+        600,
+        1,
+        0,
+        0.4,
+    ),
     "log spectrogram": (log_spectrogram, 4000, 2, 31.5, 20),
     "cepstra": (cepstra, 4000, 3, 0, 20),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PREPARED)

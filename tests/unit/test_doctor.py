@@ -112,7 +112,7 @@ def with_engines(environment, *engines):
 def without(monkeypatch, *gone):
     """An environment that lacks what the one that runs the tests may have."""
     installed = doctor._installed
-    monkeypatch.setattr(doctor, "_installed", lambda name, brought: None if name in gone else installed(name, brought))  # fmt: skip
+    monkeypatch.setattr(doctor, "_installed", lambda name, brought: None if name in gone else installed(name, brought))
 
 
 def test_engine_named_by_the_environment_is_told(environment, monkeypatch):
@@ -139,13 +139,13 @@ def test_a_broken_file_of_keras_is_passed_over(environment, monkeypatch, tmp_pat
 def test_an_engine_that_is_missing_is_told_with_the_ways_out(environment, monkeypatch):
     with_engines(environment, "jax")
     without(monkeypatch, "tensorflow", "torch")
-    assert "which is not installed. Do one of: set KERAS_BACKEND=jax; pip install 'signalcam[tensorflow]'" in told()  # fmt: skip
+    assert "which is not installed. Do one of: set KERAS_BACKEND=jax; pip install 'signalcam[tensorflow]'" in told()
 
 
 def test_an_unknown_engine_is_told(environment, monkeypatch):
     with_engines(environment)
     monkeypatch.setenv("KERAS_BACKEND", "openvino")
-    assert "Keras runs on openvino (KERAS_BACKEND says so), which SignalCAM does not know." in told()  # fmt: skip
+    assert "Keras runs on openvino (KERAS_BACKEND says so), which SignalCAM does not know." in told()
 
 
 def test_without_keras_nothing_is_said_of_its_engine(monkeypatch):

@@ -23,8 +23,11 @@ def test_maps_have_named_axes_at_the_inputs_resolution(exp):
     assert exp.maps.shape == (3, 2, 2, 2, 40)
     assert exp.maps.dtype == np.float32
     assert {axis: tuple(exp.maps[axis].values) for axis in AXES} == {
-        "sample": SAMPLES, "target": TARGETS, "method": METHODS, "layer": ("conv1", "conv2"),
-    }  # fmt: skip
+        "sample": SAMPLES,
+        "target": TARGETS,
+        "method": METHODS,
+        "layer": ("conv1", "conv2"),
+    }
 
 
 def test_maps_lie_where_their_layer_looked(exp):
@@ -98,9 +101,7 @@ def test_map_that_walks_over_channels_has_their_names():
     assert exp.maps.channel.values.tolist() == ["I", "II"]
 
 
-SOUND = Layout(
-    "batch frequency time", coordinates={"frequency": [100, 200, 400, 800, 1600]}, spacing={"time": 0.1}
-)  # fmt: skip
+SOUND = Layout("batch frequency time", coordinates={"frequency": [100, 200, 400, 800, 1600]}, spacing={"time": 0.1})
 
 
 @pytest.fixture
@@ -114,9 +115,7 @@ def test_maps_are_chosen_from_and_averaged_by_the_places_of_an_axis(sound):
     assert band.frequency.values.tolist() == [200, 400, 800]
     np.testing.assert_allclose(band.time, [0.2, 0.3, 0.4, 0.5, 0.6])
     assert sound.maps.frequency.attrs == {"units": "Hz"}
-    np.testing.assert_allclose(
-        sound.maps.mean("frequency"), sound.maps.values.mean(axis=4), atol=SINGLE
-    )
+    np.testing.assert_allclose(sound.maps.mean("frequency"), sound.maps.values.mean(axis=4), atol=SINGLE)
 
 
 def test_native_maps_lie_between_the_places_of_an_axis(sound):
@@ -239,7 +238,7 @@ def test_mean_and_spread_are_those_of_the_maps(exp, dim):
 def test_samples_are_taken_with_everything_that_is_theirs(exp):
     part = exp.isel(sample=[2, 0])
     assert part.sample_names == ("cy", "ann")
-    for name in ("input", "scores", "target_classes", "logits", "probabilities", "classes", "true_classes"):  # fmt: skip
+    for name in ("input", "scores", "target_classes", "logits", "probabilities", "classes", "true_classes"):
         np.testing.assert_array_equal(getattr(part, name), getattr(exp, name)[[2, 0]])
     np.testing.assert_array_equal(part.layers[1].values, exp.layers[1].values[[2, 0]])
 
@@ -247,10 +246,14 @@ def test_samples_are_taken_with_everything_that_is_theirs(exp):
 @pytest.mark.parametrize(
     ("chosen", "left"),
     [
-        (1, ("bob",)), (-1, ("cy",)), (slice(1, None), ("bob", "cy")), ([True, False, True], ("ann", "cy")),
-        (np.array([1, 1]), ("bob", "bob")), ([], ()),
+        (1, ("bob",)),
+        (-1, ("cy",)),
+        (slice(1, None), ("bob", "cy")),
+        ([True, False, True], ("ann", "cy")),
+        (np.array([1, 1]), ("bob", "bob")),
+        ([], ()),
     ],
-)  # fmt: skip
+)
 def test_samples_are_chosen_as_in_numpy_and_a_number_keeps_its_axis(exp, chosen, left):
     part = exp.isel(sample=chosen)
     assert part.sample_names == left

@@ -61,9 +61,7 @@ def test_formula_equals_its_oracle(rng, each, cells, xp, channels):
     found = each.formula(flatten_positions(xp.asarray(a)), flatten_positions(xp.asarray(g)))
     assert found.dtype == xp.float64
     expected = oracles.of(each.name)(a, g).reshape(len(a), -1)
-    atol = EXACT * max(
-        1, np.abs(expected).max()
-    )  # grad-cam++ and xgrad-cam divide by small numbers
+    atol = EXACT * max(1, np.abs(expected).max())  # grad-cam++ and xgrad-cam divide by small numbers
     np.testing.assert_allclose(np.asarray(found), expected, rtol=EXACT, atol=atol)
 
 
@@ -149,9 +147,7 @@ def test_positions_are_flattened_in_order(cells, xp):
 
 
 @each_library
-@pytest.mark.parametrize(
-    ("given", "kept"), [("float64", "float64"), ("float32", "float32"), ("int16", "float32")]
-)
+@pytest.mark.parametrize(("given", "kept"), [("float64", "float64"), ("float32", "float32"), ("int16", "float32")])
 def test_flattening_gives_single_precision_at_least(xp, given, kept):
     wide = flatten_positions(xp.ones((1, 2, 3), dtype=getattr(xp, given)))
     assert wide.dtype == getattr(xp, kept)
@@ -275,9 +271,7 @@ def test_layer_cam_is_elementwise_grad_cam_without_negative_activations(rng, cel
 def test_layer_cam_is_hires_cam_and_what_it_subtracted(rng, cells):
     a, g = (each.reshape(3, 4, -1) for each in layer(rng, cells))
     subtracted = hires_cam(a, np.maximum(-g, 0))
-    np.testing.assert_allclose(
-        layer_cam(a, g) - hires_cam(a, g), subtracted, rtol=EXACT, atol=EXACT
-    )
+    np.testing.assert_allclose(layer_cam(a, g) - hires_cam(a, g), subtracted, rtol=EXACT, atol=EXACT)
 
 
 @each_rank
@@ -405,9 +399,7 @@ def test_kpca_cam_of_activations_that_all_saturate_is_blank_and_not_noise():
 def test_kpca_cam_of_many_positions_is_close_to_the_exact_one(rng, monkeypatch, kernel):
     """Smooth patterns over an image, as a layer holds, from a quarter of the positions."""
     rows, columns = np.mgrid[:28, :32] / 30
-    patterns = [
-        np.exp(-20 * ((rows - u) ** 2 + (columns - v) ** 2)) for u, v in rng.uniform(0, 1, (6, 2))
-    ]
+    patterns = [np.exp(-20 * ((rows - u) ** 2 + (columns - v) ** 2)) for u, v in rng.uniform(0, 1, (6, 2))]
     a = np.stack(patterns).reshape(1, 6, -1)
     method = kpca_cam(kernel=kernel)
     exact = method.formula(a, a)[0]
@@ -431,9 +423,10 @@ def test_marks_of_many_positions_lie_evenly_along_every_axis(cells):
     ("wrong", "message"),
     [
         ({"kernel": "linaer"}, r"no kernel 'linaer'. Nearest: 'linear'.*sigmoid, linear, rbf"),
-        ({"gamma": 0.0}, "gamma is 0.0; give a number above 0"), ({"gamma": math.nan}, "gamma is nan"),
+        ({"gamma": 0.0}, "gamma is 0.0; give a number above 0"),
+        ({"gamma": math.nan}, "gamma is nan"),
     ],
-)  # fmt: skip
+)
 def test_kpca_cam_refuses_kernels_that_make_no_sense(wrong, message):
     with pytest.raises(sc.MethodError, match=message):
         kpca_cam(**wrong)
@@ -546,13 +539,24 @@ def test_method_is_summed_up_in_one_sentence(each):
 @pytest.mark.parametrize(
     ("spelling", "name"),
     [
-        ("Grad-CAM", "grad-cam"), ("grad_cam", "grad-cam"), ("GradCAM", "grad-cam"), ("grad cam", "grad-cam"),
-        ("HiResCAM", "hires-cam"), ("hires-cam", "hires-cam"), ("HiRes-CAM", "hires-cam"),
-        ("Grad-CAM++", "grad-cam++"), ("GradCAMpp", "grad-cam++"), ("grad_cam_plus_plus", "grad-cam++"),
-        ("LayerCAM", "layer-cam"), ("XGrad-CAM", "xgrad-cam"), ("EigenCAM", "eigen-cam"), ("FEM", "fem"),
-        ("EigenGradCAM", "eigen-grad-cam"), ("GradCAMElementWise", "grad-cam-elementwise"),
+        ("Grad-CAM", "grad-cam"),
+        ("grad_cam", "grad-cam"),
+        ("GradCAM", "grad-cam"),
+        ("grad cam", "grad-cam"),
+        ("HiResCAM", "hires-cam"),
+        ("hires-cam", "hires-cam"),
+        ("HiRes-CAM", "hires-cam"),
+        ("Grad-CAM++", "grad-cam++"),
+        ("GradCAMpp", "grad-cam++"),
+        ("grad_cam_plus_plus", "grad-cam++"),
+        ("LayerCAM", "layer-cam"),
+        ("XGrad-CAM", "xgrad-cam"),
+        ("EigenCAM", "eigen-cam"),
+        ("FEM", "fem"),
+        ("EigenGradCAM", "eigen-grad-cam"),
+        ("GradCAMElementWise", "grad-cam-elementwise"),
     ],
-)  # fmt: skip
+)
 def test_method_is_found_in_any_of_its_papers_spellings(spelling, name):
     assert formulas.find(spelling).name == name
 

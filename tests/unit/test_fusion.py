@@ -19,14 +19,13 @@ def by_hand(how, layers):
     for n, p in np.ndindex(found.shape):
         rows = [each[n] for each in layers]
         shares = [row[p] / row.max() if row.max() > 0 else 0.0 for row in rows]
-        spread = [
-            (row[p] - row.min()) / (row.max() - row.min()) if row.max() > row.min() else 0.0
-            for row in rows
-        ]
+        spread = [(row[p] - row.min()) / (row.max() - row.min()) if row.max() > row.min() else 0.0 for row in rows]
         found[n, p] = {
-            "mean": sum(shares) / len(shares), "max": max(shares), "product": math.prod(spread),
+            "mean": sum(shares) / len(shares),
+            "max": max(shares),
+            "product": math.prod(spread),
             "layer-cam": max(math.tanh(2 * each) for each in shares),
-        }[how]  # fmt: skip
+        }[how]
     return found
 
 
@@ -51,18 +50,20 @@ def test_fusing_needs_two_layers_and_a_known_way(rng):
 GRIDS = {
     "signal": [(Axis(2, 40, 50, 4.0, 1.0),), (Axis(2, 18, 50, 6.0, 2.0),), (Axis(2, 5, 50, 9.0, 8.0),)],
     "image": [
-        (evenly(2, 12, 24), evenly(3, 10, 20)), (Axis(2, 6, 24, 1.0, 4.0), Axis(3, 5, 20, 2.0, 4.0)),
+        (evenly(2, 12, 24), evenly(3, 10, 20)),
+        (Axis(2, 6, 24, 1.0, 4.0), Axis(3, 5, 20, 2.0, 4.0)),
         (evenly(2, 3, 24), evenly(3, 2, 20)),
     ],
     "volume": [
-        tuple(evenly(axis, n, 12) for axis, n in enumerate((6, 5, 4), 2)), tuple(evenly(axis, 2, 12) for axis in (2, 3, 4)),
+        tuple(evenly(axis, n, 12) for axis, n in enumerate((6, 5, 4), 2)),
+        tuple(evenly(axis, 2, 12) for axis in (2, 3, 4)),
     ],
-}  # fmt: skip
+}
 each_grid = pytest.mark.parametrize("grids", GRIDS.values(), ids=GRIDS)
 
 
 def maps_on(rng, grids, samples=3):
-    return [np.maximum(rng.standard_normal((samples, *[axis.cells for axis in grid])), 0) for grid in grids]  # fmt: skip
+    return [np.maximum(rng.standard_normal((samples, *[axis.cells for axis in grid])), 0) for grid in grids]
 
 
 @each_grid

@@ -52,9 +52,15 @@ def test_every_public_name_exists():
 
 
 BUILT_IN = {
-    "ModelError": LookupError, "MethodError": ValueError, "TargetError": ValueError, "LayoutError": ValueError,
-    "InputError": ValueError, "JobError": ValueError, "StoreError": OSError, "MissingExtra": ImportError,
-}  # fmt: skip
+    "ModelError": LookupError,
+    "MethodError": ValueError,
+    "TargetError": ValueError,
+    "LayoutError": ValueError,
+    "InputError": ValueError,
+    "JobError": ValueError,
+    "StoreError": OSError,
+    "MissingExtra": ImportError,
+}
 
 
 @pytest.mark.parametrize(("name", "built_in"), BUILT_IN.items())
@@ -65,7 +71,7 @@ def test_error_is_one_of_ours_and_the_built_in_a_reader_expects(name, built_in):
 
 
 def test_every_error_is_listed_above():
-    ours = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, sc.CamError)}  # fmt: skip
+    ours = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, sc.CamError)}
     assert ours == {"CamError", *BUILT_IN}
 
 
@@ -83,13 +89,9 @@ def test_a_job_without_its_extra_says_what_to_install(monkeypatch):
 
 def test_missing_extra_says_what_to_install():
     message = str(sc.MissingExtra("Explanation.plot", "plot"))
-    assert (
-        message == "Explanation.plot needs an optional dependency: pip install 'signalcam[plot]'."
-    )
+    assert message == "Explanation.plot needs an optional dependency: pip install 'signalcam[plot]'."
 
 
 def test_model_of_no_framework_is_refused():
-    with pytest.raises(
-        sc.ModelError, match="no backend owns 'object': expected a model of keras, tf_keras, torch"
-    ):
+    with pytest.raises(sc.ModelError, match="no backend owns 'object': expected a model of keras, tf_keras, torch"):
         sc.explain(object(), [[1.0]])

@@ -45,7 +45,7 @@ def test_values_are_those_of_a_loop(name, x, known):
 
 
 def test_a_number_is_put_everywhere(x, known):
-    np.testing.assert_array_equal(as_imputer(2).fill(x, known, drawn()), by_loop(x, known, lambda *_: 2.0))  # fmt: skip
+    np.testing.assert_array_equal(as_imputer(2).fill(x, known, drawn()), by_loop(x, known, lambda *_: 2.0))
 
 
 def test_blur_is_a_convolution_with_the_mirrored_signal(x, known):
@@ -83,7 +83,7 @@ def runs(row):
 @pytest.mark.parametrize(
     ("name", "change"),
     [("swap", lambda part: part[::-1]), ("segment-mean", lambda part: np.full(len(part), part.mean()))],
-)  # fmt: skip
+)
 def test_stretches_are_changed_one_by_one(name, change, x, known):
     wanted = x.copy()
     for row, mask in enumerate(known):
@@ -143,7 +143,9 @@ def test_what_is_known_is_kept_and_precision_too(name, x, known):
 def test_linear_without_noise_adds_none(x, known):
     known[:, 0] = True
     found = Linear(noise=0).fill(x, known, drawn())
-    wanted = [[np.interp(range(30), np.flatnonzero(k), line[k]) for line in row] for row, k in zip(x, known, strict=True)]  # fmt: skip
+    wanted = [
+        [np.interp(range(30), np.flatnonzero(k), line[k]) for line in row] for row, k in zip(x, known, strict=True)
+    ]
     np.testing.assert_allclose(found, wanted, atol=1e-12)
 
 

@@ -71,7 +71,9 @@ def test_known_values_stay_as_they_are(shape, rng):
 def test_where_nothing_is_known_each_channel_is_its_mean(shape, rng):
     x = rng.standard_normal((2, *shape))
     filled = interpolated(x, np.zeros(shape, bool))
-    np.testing.assert_allclose(filled.reshape(2, -1), x.reshape(2, -1).mean(1)[:, None] + np.zeros(x[0].size), atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        filled.reshape(2, -1), x.reshape(2, -1).mean(1)[:, None] + np.zeros(x[0].size), atol=1e-12
+    )
 
 
 def test_what_is_given_is_not_written_to(rng):

@@ -12,14 +12,12 @@ ECG = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"],
 @pytest.mark.parametrize(
     "dims",
     ["batch channel time", "batch, channel, time", ("batch", "channel", "time"), ["batch", "channel", "time"]],
-)  # fmt: skip
+)
 def test_axes_may_be_written_as_words_or_as_a_sequence(dims):
     assert Layout(dims).dims == ("batch", "channel", "time")
 
 
-@pytest.mark.parametrize(
-    "dims", ["", "channel time", "time batch", "batch time time", "batch channel batch"]
-)
+@pytest.mark.parametrize("dims", ["", "channel time", "time batch", "batch time time", "batch channel batch"])
 def test_axes_that_repeat_or_do_not_begin_with_batch_raise(dims):
     with pytest.raises(LayoutError, match="must name each axis once, batch first"):
         Layout(dims)
@@ -205,7 +203,7 @@ def test_entries_that_are_unevenly_spaced_have_no_line():
         ({"sampling_rate": 100, "coordinates": {"time": [0, 0.1]}}, "100 a second, but"),
         ({"sampling_rate": 100, "spacing": {"time": 0.01}, "axis_units": {"time": "ms"}}, "0.01 ms apart"),
     ],
-)  # fmt: skip
+)
 def test_places_that_do_not_fit_raise(wrong, told):
     with pytest.raises(LayoutError, match=told):
         Layout("batch frequency time", **wrong)
@@ -217,9 +215,7 @@ def test_numbers_for_channels_ask_for_names():
 
 
 def test_wrong_number_of_coordinates_raises():
-    with pytest.raises(
-        LayoutError, match="4 coordinates for axis 'frequency', which has 5 entries"
-    ):
+    with pytest.raises(LayoutError, match="4 coordinates for axis 'frequency', which has 5 entries"):
         check_layout(SPECTROGRAM, (1, 5, 9))
     check_layout(SPECTROGRAM, (1, 4, 9))
 

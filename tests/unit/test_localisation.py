@@ -18,11 +18,22 @@ def explained(maps, shapes=None, **layout):
     count = len(maps)
     sizes = None if shapes is None else np.stack([shapes[:, 1:], shapes[:, 1:]], axis=2)
     return Explanation(
-        layers=(LayerMaps("conv", maps[:, None, None], grid, sizes),), targets=("predicted",), methods=("grad-cam",),
-        layout=Layout(f"batch channel {names}", **layout), input=np.zeros((count, 2, *maps.shape[1:]), np.float32),
-        scores=np.zeros((count, 1)), target_classes=np.zeros((count, 1), int), logits=None, probabilities=None,
-        classes=None, true_classes=None, class_names=None, sample_names=tuple(range(count)), provenance={}, shapes=shapes,
-    )  # fmt: skip
+        layers=(LayerMaps("conv", maps[:, None, None], grid, sizes),),
+        targets=("predicted",),
+        methods=("grad-cam",),
+        layout=Layout(f"batch channel {names}", **layout),
+        input=np.zeros((count, 2, *maps.shape[1:]), np.float32),
+        scores=np.zeros((count, 1)),
+        target_classes=np.zeros((count, 1), int),
+        logits=None,
+        probabilities=None,
+        classes=None,
+        true_classes=None,
+        class_names=None,
+        sample_names=tuple(range(count)),
+        provenance={},
+        shapes=shapes,
+    )
 
 
 def one(name, map_, truth, **options):
@@ -81,9 +92,7 @@ def test_ties_score_as_the_mean_over_random_orders(seed):
 def test_auroc_is_the_share_of_pairs_in_order(seed):
     rng = np.random.default_rng(seed)
     map_, truth = rng.integers(-3, 4, (4, 5)), rng.permutation([1] * 6 + [0] * 14).reshape(4, 5)
-    pairs = [
-        1.0 if a > b else 0.5 if a == b else 0.0 for a in map_[truth == 1] for b in map_[truth == 0]
-    ]
+    pairs = [1.0 if a > b else 0.5 if a == b else 0.0 for a in map_[truth == 1] for b in map_[truth == 0]]
     assert one("auroc", map_, truth) == pytest.approx(np.mean(pairs))
 
 
@@ -150,7 +159,9 @@ def test_maps_that_are_not_finite_are_refused():
         localisation(explained([[0, np.inf, 1, 2]]), [[(1, 2)]])
 
 
-@pytest.mark.parametrize("wrong", [{"level": 2}, {"top": -0.1}, {"tolerance": -1}, {"level": "a"}, {"top": np.nan}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong", [{"level": 2}, {"top": -0.1}, {"tolerance": -1}, {"level": "a"}, {"top": np.nan}], ids=str
+)
 def test_shares_and_tolerances_that_mean_nothing_are_refused(wrong):
     with pytest.raises(InputError, match=f"{next(iter(wrong))} is"):
         localisation(explained([MAP]), np.array([TRUTH], bool), **wrong)

@@ -72,7 +72,5 @@ def test_scale_of_a_map_that_is_not_finite_is_zero(kind):
 
 
 def test_unknown_normalisation_raises_and_lists_what_is_known():
-    with pytest.raises(
-        MethodError, match=r"no normalisation 'l2'; choose one of max, minmax, symm"
-    ):
+    with pytest.raises(MethodError, match=r"no normalisation 'l2'; choose one of max, minmax, symm"):
         affine(MAPS, "l2")

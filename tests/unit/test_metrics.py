@@ -16,8 +16,15 @@ from unit.scored import FIRST, LAST, squashed, study, total
 
 SAMPLES, LENGTH = 5, 12
 CURVES = [
-    "deletion", "insertion", "road", "road-morf", "road-lerf", "area-between-curves", "deletion-normalised", "insertion-normalised",
-]  # fmt: skip
+    "deletion",
+    "insertion",
+    "road",
+    "road-morf",
+    "road-lerf",
+    "area-between-curves",
+    "deletion-normalised",
+    "insertion-normalised",
+]
 
 
 @pytest.fixture
@@ -70,9 +77,14 @@ def test_ties_fall_by_chance_and_the_same_again():
 
 @pytest.mark.parametrize(
     ("dims", "map_axes"),
-    [(("batch", "channel", "time"), (2,)), (("batch", "time", "channel"), (1,)), (("batch", "channel", "time"), (1, 2)),
-     (("batch", "_", "time", "channel"), (2, 3)), (("batch", "height", "width", "channel"), (1, 2))],
-)  # fmt: skip
+    [
+        (("batch", "channel", "time"), (2,)),
+        (("batch", "time", "channel"), (1,)),
+        (("batch", "channel", "time"), (1, 2)),
+        (("batch", "_", "time", "channel"), (2, 3)),
+        (("batch", "height", "width", "channel"), (1, 2)),
+    ],
+)
 def test_layout_is_undone_and_masks_follow_it(dims, map_axes, rng):
     x = rng.standard_normal((3, 4, 5, 2)[: len(dims)])
     axes = Axes.of(map_axes, dims)
@@ -122,11 +134,11 @@ def zeros(sample, known):
 def lines(sample, known):
     if not known.any():
         return sample.mean(1, keepdims=True) + np.zeros_like(sample)
-    return np.stack([np.interp(range(len(known)), np.flatnonzero(known), line[known]) for line in sample])  # fmt: skip
+    return np.stack([np.interp(range(len(known)), np.flatnonzero(known), line[known]) for line in sample])
 
 
 def by_trapezoids(curve, shares):
-    return sum((b - a) * (f + g) / 2 for a, b, f, g in zip(shares, shares[1:], curve, curve[1:], strict=False))  # fmt: skip
+    return sum((b - a) * (f + g) / 2 for a, b, f, g in zip(shares, shares[1:], curve, curve[1:], strict=False))
 
 
 @pytest.mark.parametrize("steps", [3, 5, 12])
@@ -173,7 +185,7 @@ def test_a_model_that_never_changes_its_mind_scores_what_it_says(name, x, maps):
 
 @pytest.mark.parametrize("name", ["road", "area-between-curves"])
 def test_a_model_that_never_changes_its_mind_tells_no_maps_apart(name, x, maps):
-    np.testing.assert_allclose(values(name, study(x, maps, lambda x: np.full(len(x), 0.3))), 0, atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(values(name, study(x, maps, lambda x: np.full(len(x), 0.3))), 0, atol=1e-12)
 
 
 def test_no_order_deletes_faster_than_that_of_a_linear_models_parts(rng):
@@ -188,7 +200,7 @@ def test_no_order_deletes_faster_than_that_of_a_linear_models_parts(rng):
 def test_turning_a_map_over_swaps_the_two_orders(x, maps, weights):
     one, other = (study(x, each, squashed(weights)) for each in (maps, -maps))
     np.testing.assert_allclose(one.curve(FIRST, "zero"), other.curve(LAST, "zero"), atol=1e-12)
-    np.testing.assert_allclose(values("road", one, imputer="zero"), -values("road", other, imputer="zero"))  # fmt: skip
+    np.testing.assert_allclose(values("road", one, imputer="zero"), -values("road", other, imputer="zero"))
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -202,17 +214,23 @@ def test_normalised_curve_runs_from_one_to_nothing(x, maps, weights):
     of = study(x, maps, function)
     curve = of.curve(FIRST, "zero")
     scaled = (curve - curve[:, -1:]) / (curve[:, :1] - curve[:, -1:])
-    np.testing.assert_allclose(values("deletion-normalised", of), [by_trapezoids(each, of.fractions) for each in scaled])  # fmt: skip
+    np.testing.assert_allclose(
+        values("deletion-normalised", of), [by_trapezoids(each, of.fractions) for each in scaled]
+    )
     assert np.isnan(values("deletion-normalised", study(x, maps, lambda x: np.ones(len(x))))).all()
 
 
 @pytest.mark.parametrize("name", CURVES)
 def test_a_volume_scores_as_the_signal_it_is_flattened_to(name, rng):
-    x, maps, weights = rng.standard_normal((2, 1, 3, 4, 2)), rng.standard_normal((2, 3, 4, 2)), rng.standard_normal((1, 24))  # fmt: skip
+    x, maps, weights = (
+        rng.standard_normal((2, 1, 3, 4, 2)),
+        rng.standard_normal((2, 3, 4, 2)),
+        rng.standard_normal((1, 24)),
+    )
     function = squashed(weights)
     volume = study(x, maps, lambda x: function(x.reshape(len(x), 1, 24)))
     signal = study(x.reshape(2, 1, 24), maps.reshape(2, 24), function)
-    np.testing.assert_allclose(values(name, volume, imputer="mean"), values(name, signal, imputer="mean"))  # fmt: skip
+    np.testing.assert_allclose(values(name, volume, imputer="mean"), values(name, signal, imputer="mean"))
 
 
 def test_a_curve_that_two_metrics_read_is_run_once(x, maps, weights):
@@ -250,9 +268,9 @@ def seen_through(x, maps, function):
 
 def test_drop_increase_and_gain_are_those_of_a_loop(x, maps, weights):
     of, (p, o) = study(x, maps, squashed(weights)), seen_through(x, maps, squashed(weights))
-    np.testing.assert_allclose(values("average-drop", of), [max(0, a - b) / a for a, b in zip(p, o, strict=True)])  # fmt: skip
-    np.testing.assert_allclose(values("increase-in-confidence", of), [float(b > a) for a, b in zip(p, o, strict=True)])  # fmt: skip
-    np.testing.assert_allclose(values("average-gain", of), [max(0, b - a) / (1 - a) for a, b in zip(p, o, strict=True)])  # fmt: skip
+    np.testing.assert_allclose(values("average-drop", of), [max(0, a - b) / a for a, b in zip(p, o, strict=True)])
+    np.testing.assert_allclose(values("increase-in-confidence", of), [float(b > a) for a, b in zip(p, o, strict=True)])
+    np.testing.assert_allclose(values("average-gain", of), [max(0, b - a) / (1 - a) for a, b in zip(p, o, strict=True)])
 
 
 def test_a_map_that_hides_almost_nothing_drops_almost_nothing(weights, x):
@@ -268,15 +286,13 @@ def test_adcc_is_a_harmonic_mean(x, maps, weights):
     again = np.random.default_rng(3).standard_normal(maps.shape)
     of = study(x, maps, squashed(weights), explain=lambda _: again)
     wanted = []
-    for m, a, drop, cx in zip(maps, again, values("average-drop", of), values("complexity", of), strict=True):  # fmt: skip
+    for m, a, drop, cx in zip(maps, again, values("average-drop", of), values("complexity", of), strict=True):
         ch = (1 + np.corrcoef(m, a)[0, 1]) / 2
         wanted.append(3 / (1 / ch + 1 / (1 - cx) + 1 / (1 - drop)))
     np.testing.assert_allclose(values("adcc", of), wanted)
 
 
-def test_coherency_is_one_where_the_map_comes_back_and_nothing_where_it_is_turned_over(
-    x, maps, weights
-):
+def test_coherency_is_one_where_the_map_comes_back_and_nothing_where_it_is_turned_over(x, maps, weights):
     for sign, wanted in ((1, 1), (-1, 0)):
         of = study(x, maps, squashed(weights), explain=lambda _, sign=sign: sign * maps * 5 + 1)
         np.testing.assert_allclose(values("coherency", of), wanted, atol=1e-9)
@@ -285,7 +301,7 @@ def test_coherency_is_one_where_the_map_comes_back_and_nothing_where_it_is_turne
 def test_a_constant_map_has_no_drop(x, maps, weights):
     maps[2] = 0.7
     of = study(x, maps, squashed(weights), explain=lambda _: maps)
-    for name in ("average-drop", "average-gain", "increase-in-confidence", "complexity", "coherency", "adcc"):  # fmt: skip
+    for name in ("average-drop", "average-gain", "increase-in-confidence", "complexity", "coherency", "adcc"):
         assert np.isnan(values(name, of)).tolist() == [False, False, True, False, False], name
 
 
@@ -345,8 +361,7 @@ def test_mufidelity_is_spearmans_correlation(x, maps, weights):
     pick = of.subsets(0.2 * LENGTH, 200, 1)
     lost = of.score[:, None] - of.removed(200, pick, "zero")
     wanted = [
-        stats.spearmanr([np.round(maps)[i][each].sum() for each in pick(i)], lost[i]).statistic
-        for i in range(SAMPLES)
+        stats.spearmanr([np.round(maps)[i][each].sum() for each in pick(i)], lost[i]).statistic for i in range(SAMPLES)
     ]
     np.testing.assert_allclose(values("mufidelity", of), wanted)
 
@@ -362,13 +377,17 @@ def test_random_sets_have_the_size_asked_for_and_are_each_samples_own(x, maps, w
 def test_sure_removal_of_the_top_set_is_deletion_without_its_start(x, maps, weights):
     of = study(x, maps, squashed(weights), steps=4)
     curve = of.curve(FIRST, "zero")
-    np.testing.assert_allclose(values("r-fidelity-plus", of, alpha=1.0, trials=2), (curve[:, :1] - curve[:, 1:]).mean(1))  # fmt: skip
+    np.testing.assert_allclose(
+        values("r-fidelity-plus", of, alpha=1.0, trials=2), (curve[:, :1] - curve[:, 1:]).mean(1)
+    )
 
 
 def test_sure_removal_of_the_rest_is_the_other_order(x, maps, weights):
     of = study(x, maps, squashed(weights), steps=4)
     curve = of.curve(LAST, "zero")  # keeping the top 3, 6, 9 takes the last 9, 6, 3 away
-    np.testing.assert_allclose(values("r-fidelity-minus", of, alpha=1.0, trials=2), (curve[:, :1] - curve[:, 1:-1]).mean(1))  # fmt: skip
+    np.testing.assert_allclose(
+        values("r-fidelity-minus", of, alpha=1.0, trials=2), (curve[:, :1] - curve[:, 1:-1]).mean(1)
+    )
 
 
 def test_removal_at_random_takes_its_share(x):
@@ -413,7 +432,7 @@ def test_interpret_time_follows_the_authors_steps(rng):
     maps, function = rng.standard_normal((3, 80)), squashed(weights)
     maps[:, :10] = 0
     of = study(x, maps, function)
-    tops, bottoms = (values(f"interpret-time-{each}", of, imputer="zero") for each in ("top", "bottom"))  # fmt: skip
+    tops, bottoms = (values(f"interpret-time-{each}", of, imputer="zero") for each in ("top", "bottom"))
     for sample, own in enumerate(maps):
         score, order = function(x[sample][None])[0], np.argsort(-own, kind="stable")
         positive, zero = int((own > 0).sum()), int((own == 0).sum())
@@ -429,8 +448,8 @@ def test_interpret_time_follows_the_authors_steps(rng):
                     curves[name].append((share, (score - function(changed[None])[0]) / score))
         curves["top"].append((1.0, curves["top"][-1][1]))
         bottom = [(share, max(0, lost)) for share, lost in curves["bottom"]]
-        assert tops[sample] == pytest.approx(by_trapezoids(*[[p[i] for p in curves["top"]] for i in (1, 0)]))  # fmt: skip
-        assert bottoms[sample] == pytest.approx(by_trapezoids(*[[p[i] for p in bottom] for i in (1, 0)]))  # fmt: skip
+        assert tops[sample] == pytest.approx(by_trapezoids(*[[p[i] for p in curves["top"]] for i in (1, 0)]))
+        assert bottoms[sample] == pytest.approx(by_trapezoids(*[[p[i] for p in bottom] for i in (1, 0)]))
     f1 = values("interpret-time-f1", of, imputer="zero")
     np.testing.assert_allclose(f1, tops * (1 - bottoms) / (tops + 1 - bottoms))
 
@@ -494,7 +513,7 @@ def test_interval_is_that_of_a_resampling_loop(rng):
     for column in range(2):
         own = values[np.isfinite(values[:, column]), column]
         means = [rng.choice(own, len(own)).mean() for _ in range(4000)]
-        np.testing.assert_allclose([low[column], high[column]], np.quantile(means, [0.025, 0.975]), atol=0.05)  # fmt: skip
+        np.testing.assert_allclose([low[column], high[column]], np.quantile(means, [0.025, 0.975]), atol=0.05)
 
 
 def test_many_samples_have_the_interval_of_resampling(rng, monkeypatch):
@@ -517,16 +536,16 @@ def test_parts_are_put_in_the_order_of_the_samples():
     def part(rows):
         rows = np.asarray(rows, float)
         cell = rows[None, :, None, None, None]
-        return Found(cell, {"c": rows[:, None]}, {"i": rows[:, None]}, rows[:, None], np.zeros((1, 1)))  # fmt: skip
+        return Found(cell, {"c": rows[:, None]}, {"i": rows[:, None]}, rows[:, None], np.zeros((1, 1)))
 
     whole = joined([part([1, 3]), part([0, 2])], np.array([1, 3, 0, 2]))
-    for each in (whole.values[0, :, 0, 0, 0], whole.curves["c"][:, 0], whole.confidence["i"][:, 0], whole.score[:, 0]):  # fmt: skip
+    for each in (whole.values[0, :, 0, 0, 0], whole.curves["c"][:, 0], whole.confidence["i"][:, 0], whole.score[:, 0]):
         np.testing.assert_array_equal(each, [0, 1, 2, 3])
 
 
 def test_a_model_sure_of_nothing_is_warned_of():
     sure = np.tile([0.8, 0.8, 0.99], (6, 1))
-    with pytest.warns(sc.CamWarning, match="'zero' the model is as sure of samples with nothing left"):  # fmt: skip
+    with pytest.warns(sc.CamWarning, match="'zero' the model is as sure of samples with nothing left"):
         warn_of_confidence({"zero": sure})
 
 

@@ -210,12 +210,8 @@ def complaints(parts, methods=METHODS):
 
 @pytest.mark.parametrize("reason", FLAWED)
 def test_map_that_says_nothing_is_warned_of_with_the_reason(reason):
-    grad_cam, hires_cam = complaints(
-        [part(*[FLAWED[reason][0], [FLAWED[reason][1]]], signed=False)]
-    )
-    assert grad_cam.startswith(
-        "grad-cam at layer 'conv' for target 'noise' is, for 2 of 2 samples,"
-    )
+    grad_cam, hires_cam = complaints([part(*[FLAWED[reason][0], [FLAWED[reason][1]]], signed=False)])
+    assert grad_cam.startswith("grad-cam at layer 'conv' for target 'noise' is, for 2 of 2 samples,")
     assert hires_cam.startswith("hires-cam at layer 'conv'")
     assert reason in grad_cam
     assert reason in hires_cam

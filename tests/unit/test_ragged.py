@@ -110,7 +110,7 @@ def test_padded_batches_hold_every_sample_once_and_little_padding(axes, rng):
 def piece(rows, length, jump=2.0, start=0.5):
     cells = int(length // jump)
     grid = (Axis(2, cells, length, start, jump, 3.0, probed=True),)
-    return Piece(np.array(rows), LayerMaps("conv", numbers(len(rows), 1, 1, cells), grid), (len(rows), 2, length))  # fmt: skip
+    return Piece(np.array(rows), LayerMaps("conv", numbers(len(rows), 1, 1, cells), grid), (len(rows), 2, length))
 
 
 def test_maps_in_the_same_places_stay_at_the_layers_resolution():

@@ -54,7 +54,7 @@ def test_maps_without_channels_ask_for_those_that_have_them():
         ({"true_classes": None}, "label", TargetError, "no labels were given"),
         ({"classes": None}, "predicted", TargetError, "output holds no classes"),
     ],
-)  # fmt: skip
+)
 def test_rankings_that_cannot_be_had_are_told(changes, by, error, told):
     exp = make(GRID, input=np.zeros((3, 3, 40), np.float32), layout=LAYOUT, **changes)
     with pytest.raises(error, match=told) as raised:

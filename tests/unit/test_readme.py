@@ -26,9 +26,7 @@ def test_every_registered_method_has_one_row_in_the_page_on_methods_and_no_other
 def test_command_line_lists_every_registered_method():
     shown = CliRunner().invoke(app, ["methods"]).output
     for method in sc.methods():
-        assert re.search(
-            rf"^{re.escape(method.name)} +{re.escape(method.summary)}$", shown, re.MULTILINE
-        )
+        assert re.search(rf"^{re.escape(method.name)} +{re.escape(method.summary)}$", shown, re.MULTILINE)
         assert f"{method.family}; {method.passes}; {method.paper}" in shown
 
 

@@ -24,18 +24,11 @@ def test_a_result_prints_as_a_sentence(exp):
         "along time (40). The model was right about 2 of 3."
     )
     one = make(classes=None).isel(sample=0, method=0, layer=1, target=1)
-    assert (
-        str(one)
-        == "Net on 1 sample: grad-cam at layer conv2, for the target noise, along time (40)."
-    )
+    assert str(one) == "Net on 1 sample: grad-cam at layer conv2, for the target noise, along time (40)."
 
 
 def test_many_names_are_counted():
-    layers = tuple(
-        LayerMaps(f"conv{i}", each.values, each.grid)
-        for i in range(9)
-        for each in make().layers[:1]
-    )
+    layers = tuple(LayerMaps(f"conv{i}", each.values, each.grid) for i in range(9) for each in make().layers[:1])
     assert "at layers conv0, conv1, conv2, conv3 and 5 more, for" in str(make(layers=layers))
 
 
@@ -49,8 +42,7 @@ def test_the_thumbnail_is_small_and_well_formed_and_holds_no_script(exp):
     points = [tuple(map(float, each.split(","))) for each in lines[0].get("points").split()]
     assert np.argmax([-y for _, y in points]) == exp.input[0, 0].argmax()  # up is up
     opacities = [
-        (float(each.get("x")), float(each.get("fill-opacity")))
-        for each in svg.iter("{http://www.w3.org/2000/svg}rect")
+        (float(each.get("x")), float(each.get("fill-opacity"))) for each in svg.iter("{http://www.w3.org/2000/svg}rect")
     ]
     strongest = max(opacities, key=lambda each: each[1])[0]
     assert round(strongest / 12) == np.abs(exp.maps.values[0, 0, 0, 0]).argmax()
@@ -74,11 +66,7 @@ def test_names_in_the_thumbnail_are_data():
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 @pytest.mark.parametrize("dims", ["batch channel time", "batch height width"])
 def test_a_thumbnail_is_drawn_also_where_nothing_is_to_be_seen(value, dims):
-    grid = (
-        (Axis(2, 10, 40, 1.5, 4.0),)
-        if "time" in dims
-        else (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0))
-    )
+    grid = (Axis(2, 10, 40, 1.5, 4.0),) if "time" in dims else (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0))
     maps = np.full((3, 2, 2, *[axis.cells for axis in grid]), value, np.float32)
     exp = make(
         input=np.full((3, 2, 40), value),
@@ -124,14 +112,11 @@ def test_more_than_a_page_should_hold_is_refused_with_the_way_out(tmp_path, draw
 
 def test_the_size_is_known_before_anything_is_packed():
     layers = tuple(
-        LayerMaps(each.name, each.values, (Axis(2, each.grid[0].cells, 4000, 0.0, 400.0),))
-        for each in make().layers
+        LayerMaps(each.name, each.values, (Axis(2, each.grid[0].cells, 4000, 0.0, 400.0),)) for each in make().layers
     )
     exp = make(input=np.zeros((3, 2, 4000)), layers=layers)
     for each in (exp, exp.isel(sample=0)):
-        assert packing.size(each, len(contents.groups(each))) == pytest.approx(
-            len(packing.packed(each)[1]), rel=0.05
-        )
+        assert packing.size(each, len(contents.groups(each))) == pytest.approx(len(packing.packed(each)[1]), rel=0.05)
 
 
 def test_nothing_to_show_is_refused(exp, drawing):
@@ -161,8 +146,13 @@ def test_a_sample_that_could_not_be_explained_has_no_class_and_is_neither_right_
     assert "right about 1 of 2" in str(exp)
     assert contents.samples(exp)["predicted"] == [0, 1, None]
     assert [name for name, _ in contents.groups(exp)] == [
-        "all samples", "predicted: normal", "predicted: ventricular", "true: normal", "right", "wrong",
-    ]  # fmt: skip
+        "all samples",
+        "predicted: normal",
+        "predicted: ventricular",
+        "true: normal",
+        "right",
+        "wrong",
+    ]
     assert [Table(exp).rows(Wanted(outcome=each))["count"] for each in ("right", "wrong", "")] == [
         1,
         1,

@@ -138,9 +138,7 @@ def test_slope_of_p_is_that_of_log_p_times_p():
 
 def test_log_odds_do_not_change_when_all_logits_move_together():
     moved = np.asarray(SOME) + np.array([[5.0], [-7.0]])
-    np.testing.assert_allclose(
-        log_odds(from_logits(moved), LAST), log_odds(from_logits(SOME), LAST), rtol=DOUBLE
-    )
+    np.testing.assert_allclose(log_odds(from_logits(moved), LAST), log_odds(from_logits(SOME), LAST), rtol=DOUBLE)
 
 
 def test_classes_that_do_not_exclude_each_other_have_their_logits_as_log_odds():
@@ -300,7 +298,7 @@ def test_provenance_of_an_output_without_classes_is_the_targets_own_function():
         (from_probabilities(SOME), "probability", "probability; probabilities only"),
         (from_probabilities(SOME), "logit", "log-odds; the logits before the model's last step could not be found"),
     ],
-)  # fmt: skip
+)
 def test_provenance_says_what_was_differentiated(said, score, words):
     assert provenance(score, said) == words
 
@@ -321,15 +319,30 @@ ROWS, OTHER = np.asarray(SOME), np.zeros((2, 64))
 @pytest.mark.parametrize(
     "raw",
     [
-        ROWS, (ROWS, OTHER), [ROWS], {"features": OTHER, "logits": ROWS}, {"a": ROWS, "b": OTHER}, Answer(OTHER, ROWS),
-        {"aux": None, "main": {"hidden": None, "scores": ROWS}}, (None, (ROWS, OTHER)), {"logits": None, "rest": ROWS},
+        ROWS,
+        (ROWS, OTHER),
+        [ROWS],
+        {"features": OTHER, "logits": ROWS},
+        {"a": ROWS, "b": OTHER},
+        Answer(OTHER, ROWS),
+        {"aux": None, "main": {"hidden": None, "scores": ROWS}},
+        (None, (ROWS, OTHER)),
+        {"logits": None, "rest": ROWS},
         (b"raw", "text", ROWS),
     ],
     ids=[
-        "array", "tuple", "list", "dict by name", "dict by order", "dataclass", "nested dict", "nested tuple",
-        "empty entry", "with text",
+        "array",
+        "tuple",
+        "list",
+        "dict by name",
+        "dict by order",
+        "dataclass",
+        "nested dict",
+        "nested tuple",
+        "empty entry",
+        "with text",
     ],
-)  # fmt: skip
+)
 def test_scores_are_found_in_what_the_model_returned(raw):
     assert main_output(raw) is ROWS
 
@@ -389,9 +402,7 @@ def test_function_that_returns_other_scores_than_it_was_given_raises():
 
 
 @pytest.mark.parametrize("score", [logit, log_odds, probability, log_prob_clamped])
-@pytest.mark.parametrize(
-    ("last_step", "columns"), [("", 1), ("", 3), ("sigmoid", 1), ("sigmoid", 3), ("softmax", 3)]
-)
+@pytest.mark.parametrize(("last_step", "columns"), [("", 1), ("", 3), ("sigmoid", 1), ("sigmoid", 3), ("softmax", 3)])
 @pytest.mark.parametrize("known", [True, False])
 def test_score_speaks_the_array_standard(score, last_step, columns, known):
     z = np.asarray(SOME)[:, :columns]

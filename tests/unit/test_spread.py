@@ -15,7 +15,7 @@ GRIDS = {
     "volume, channels last": ((2, 3, 4), 5, {0: evenly(1, 2, 5), 1: evenly(2, 3, 3), 2: evenly(3, 4, 6)}),
     "an axis without a place": ((1, 6), 4, {1: evenly(3, 6, 12)}),
     "fewer samples than positions": ((9,), 3, {0: Axis(2, 9, 4, 0.0, 0.4)}),
-}  # fmt: skip
+}
 every_grid = pytest.mark.parametrize(("cells", "ndim", "grid"), GRIDS.values(), ids=GRIDS)
 
 

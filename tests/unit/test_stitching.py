@@ -11,9 +11,7 @@ from signalcam.windows import Tape, chunks, count
 LAYER = Axis(2, 23, 100, 4.0, 4.0, 9.0, probed=True)  # unpadded: 9 samples, every 4
 
 
-@pytest.mark.parametrize(
-    ("jump", "unit"), [(4.0, 4), (0.5, 1), (2.5, 5), (4.000001, 4), (15.97, 0), (np.pi, 0)]
-)
+@pytest.mark.parametrize(("jump", "unit"), [(4.0, 4), (0.5, 1), (2.5, 5), (4.000001, 4), (15.97, 0), (np.pi, 0)])
 def test_cells_lie_the_same_way_again_after_whole_jumps(jump, unit):
     assert unit_of(Axis(2, 20, 100, 0.0, jump, 9.0, probed=True)) == unit
 

@@ -45,12 +45,17 @@ BARE = dict.fromkeys(["logits", "probabilities", "classes", "true_classes", "cla
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, BARE, IMAGES, {"sample_names": (0, 1, 2)}, {"input": np.zeros((3, 2, 40), np.float64)},
-        {"input": np.ones((3, 2, 40), np.int16)}, {"logits": np.full((3, 3), np.nan, np.float32)},
+        {},
+        BARE,
+        IMAGES,
+        {"sample_names": (0, 1, 2)},
+        {"input": np.zeros((3, 2, 40), np.float64)},
+        {"input": np.ones((3, 2, 40), np.int16)},
+        {"logits": np.full((3, 3), np.nan, np.float32)},
         {"probabilities": np.zeros((3, 3), np.float32)},
     ],
     ids=["signals", "no classes", "images", "numbers for names", "double", "integers", "nan", "zeros"],
-)  # fmt: skip
+)
 def test_result_read_is_equal_to_the_one_saved(tmp_path, changes):
     exp = make(**changes)
     exp.save(tmp_path / "run")
@@ -64,7 +69,7 @@ def test_labelled_arrays_are_identical_after_reading(exp, saved):
 def test_places_of_the_axes_are_kept(tmp_path):
     layout = Layout(
         "batch frequency time", 10, coordinates={"frequency": [0.1, 1 / 3]}, axis_units={"frequency": "kHz"}
-    )  # fmt: skip
+    )
     grid = {"conv": (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0))}
     exp = make(grid, layout=layout, input=np.zeros((3, 2, 40), np.float32))
     exp.save(tmp_path / "a")
@@ -81,9 +86,7 @@ def test_path_may_be_a_string_and_lie_in_folders_yet_to_be_made(exp, tmp_path):
 
 def test_names_of_numpy_types_are_saved_as_plain_ones(tmp_path):
     names = tuple(np.array([7, 8, 9]))
-    make(sample_names=names, provenance={"seed": np.int64(3), "path": Path("a")}).save(
-        tmp_path / "r"
-    )
+    make(sample_names=names, provenance={"seed": np.int64(3), "path": Path("a")}).save(tmp_path / "r")
     again = load(tmp_path / "r")
     assert again.sample_names == (7, 8, 9)
     assert again.provenance == {"seed": 3, "path": "a"}
@@ -136,9 +139,7 @@ def crash_after(monkeypatch, owner, name, calls, error):
     monkeypatch.setattr(owner, name, crash)
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("disk full"), RuntimeError("crash"), KeyboardInterrupt()]
-)
+@pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("crash"), KeyboardInterrupt()])
 def test_crash_while_writing_leaves_the_old_result_and_no_litter(exp, saved, monkeypatch, error):
     before = files(saved.parent)
     crash_after(monkeypatch, zarr.Group, "create_array", 3, error)
@@ -228,9 +229,7 @@ everything_foreign = pytest.mark.parametrize(
 def test_what_is_not_ours_is_never_overwritten(exp, tmp_path, put):
     put(tmp_path / "run")
     before = files(tmp_path)
-    with pytest.raises(
-        StoreError, match=r"no readable result .*Give another path; nothing was chang"
-    ):
+    with pytest.raises(StoreError, match=r"no readable result .*Give another path; nothing was chang"):
         exp.save(tmp_path / "run")
     assert files(tmp_path) == before
 
@@ -250,9 +249,7 @@ def test_link_to_nowhere_is_no_result(exp, tmp_path):
         exp.save(tmp_path / "run")
 
 
-@pytest.mark.parametrize(
-    "name", ["file/run", "n" * 300, "null\0byte"], ids=["in a file", "long", "nul"]
-)
+@pytest.mark.parametrize("name", ["file/run", "n" * 300, "null\0byte"], ids=["in a file", "long", "nul"])
 def test_place_that_cannot_be_written_to_raises(exp, tmp_path, name):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StoreError, match=r"cannot save to .*Choose a folder that can be written"):
@@ -336,11 +333,19 @@ def spoil_the_grid(saved):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lose_an_array, lose_a_chunk, cut_a_chunk, flip_a_bit, swap_two_arrays, lose_an_entry, lose_all_entries,
-        lose_the_sums, spoil_the_layout, spoil_the_grid,
+        lose_an_array,
+        lose_a_chunk,
+        cut_a_chunk,
+        flip_a_bit,
+        swap_two_arrays,
+        lose_an_entry,
+        lose_all_entries,
+        lose_the_sums,
+        spoil_the_layout,
+        spoil_the_grid,
     ],
     ids=lambda spoil: spoil.__name__,
-)  # fmt: skip
+)
 def test_damaged_result_raises(saved, spoil):
     spoil(saved)
     with pytest.raises(StoreError, match=r"run\.zarr is damaged.*Save it again, or restore it"):
@@ -421,9 +426,13 @@ def test_scores_are_checked_also_where_maps_are_left_on_disk(saved):
 @pytest.mark.parametrize(
     ("shape", "chunks"),
     [
-        ((1, 2, 10**7), (1, 1, 2**18)), ((10**5, 2, 1000), (131, 2, 1000)), ((9, 3), (9, 3)), ((0, 4), (1, 4)), ((), ()),
+        ((1, 2, 10**7), (1, 1, 2**18)),
+        ((10**5, 2, 1000), (131, 2, 1000)),
+        ((9, 3), (9, 3)),
+        ((0, 4), (1, 4)),
+        ((), ()),
         ((1, 10**7, 2), (1, 2**17, 2)),
     ],
-)  # fmt: skip
+)
 def test_chunks_hold_few_samples_each_as_whole_as_fits(shape, chunks):
     assert store._chunks(shape) == chunks

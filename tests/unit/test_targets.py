@@ -114,9 +114,7 @@ def test_list_of_classes_of_the_wrong_length_raises():
 
 
 def test_unknown_class_name_suggests_near_ones():
-    with pytest.raises(
-        TargetError, match=r"'ventriculer'.*Nearest: 'ventricular'.*Classes: normal"
-    ):
+    with pytest.raises(TargetError, match=r"'ventriculer'.*Nearest: 'ventricular'.*Classes: normal"):
         class_index("ventriculer", NAMES)
 
 
@@ -125,9 +123,7 @@ def test_class_name_without_names_says_how_to_give_them():
         class_index("noise", None)
 
 
-@pytest.mark.parametrize(
-    "wanted", [1.0, None, True, np.bool_(1), b"noise", [0, 1], np.array([0, 1])]
-)
+@pytest.mark.parametrize("wanted", [1.0, None, True, np.bool_(1), b"noise", [0, 1], np.array([0, 1])])
 def test_what_is_no_class_is_no_target(wanted):
     with pytest.raises(TargetError, match="a target cannot be"):
         as_target(wanted, NAMES)
@@ -162,11 +158,17 @@ def test_target_is_taken_as_it_is(target):
 @pytest.mark.parametrize(
     ("target", "names", "label"),
     [
-        (Predicted(), NAMES, "predicted"), (Class(1), NAMES, "ventricular"), (Class("noise"), NAMES, "noise"),
-        (Class(1), None, "1"), (Class(7), NAMES, "7"), (Class(-1), NAMES, "-1"), (PerSample([1]), NAMES, "per-sample"),
-        (Output(len), None, "len"), (Output(lambda out: out), None, "output"),
+        (Predicted(), NAMES, "predicted"),
+        (Class(1), NAMES, "ventricular"),
+        (Class("noise"), NAMES, "noise"),
+        (Class(1), None, "1"),
+        (Class(7), NAMES, "7"),
+        (Class(-1), NAMES, "-1"),
+        (PerSample([1]), NAMES, "per-sample"),
+        (Output(len), None, "len"),
+        (Output(lambda out: out), None, "output"),
     ],
-)  # fmt: skip
+)
 def test_target_has_a_name_in_the_result(target, names, label):
     assert target.label(names) == label
 
@@ -304,7 +306,7 @@ def test_true_label_without_labels_says_how_to_give_them():
     "target",
     [Contrast("predicted", foil=Predicted(2)), Finer(nearest=1), Counterfactual(Contrast(PerSample([0, 1]), foil=2))],
     ids=["contrast", "finer", "counterfactual"],
-)  # fmt: skip
+)
 def test_what_was_picked_stays_when_the_input_changes(target):
     asking = question([target], slice(None), "logit", NAMES)
     (first,) = asking.ask(reading(THREE))
@@ -363,11 +365,14 @@ DENSE = np.arange(2 * 3 * 5, dtype=float).reshape(2, 3, 5) % 7
 @pytest.mark.parametrize(
     ("where", "chosen"),
     [
-        (None, slice(None)), (2, [2]), (slice(1, 3), [1, 2]), (np.array([True, False, False, False, True]), [0, 4]),
+        (None, slice(None)),
+        (2, [2]),
+        (slice(1, 3), [1, 2]),
+        (np.array([True, False, False, False, True]), [0, 4]),
         (slice(-2, None), [3, 4]),
     ],
     ids=["all", "point", "interval", "mask", "from the end"],
-)  # fmt: skip
+)
 def test_a_region_adds_up_the_class_over_it(where, chosen):
     asked = ask(Region("noise", where=where), DENSE)
     np.testing.assert_allclose(asked.value, DENSE[:, 2][:, chosen].sum(1))
@@ -413,10 +418,12 @@ def test_one_channel_of_a_dense_output_tells_two_classes_apart():
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        (slice(7, 9), "lies outside the output"), (9, "lies outside the output"), (np.ones(4, bool), r"shape \(4,\)"),
+        (slice(7, 9), "lies outside the output"),
+        (9, "lies outside the output"),
+        (np.ones(4, bool), r"shape \(4,\)"),
         ([np.ones(4, bool)] * 2, r"shape \(4,\)"),
     ],
-)  # fmt: skip
+)
 def test_a_region_outside_the_output_raises(where, words):
     with pytest.raises(TargetError, match=words):
         ask(Region(0, where=where), DENSE)
@@ -489,10 +496,12 @@ def test_logits_are_found_by_their_name():
 @pytest.mark.parametrize(
     ("raw", "output", "words"),
     [
-        (SEVERAL, "extras", "Nearest: 'extra'"), (SEVERAL, 5, "It holds 'features', 'extra'"), (THREE, "extra", "one array"),
+        (SEVERAL, "extras", "Nearest: 'extra'"),
+        (SEVERAL, 5, "It holds 'features', 'extra'"),
+        (THREE, "extra", "one array"),
         ({"a": None}, "a", "is NoneType, not an array"),
     ],
-)  # fmt: skip
+)
 def test_an_output_that_is_not_there_raises(raw, output, words):
     with pytest.raises(TargetError, match=words):
         question([Class(0)], slice(None), "logit", None, output).main(raw)
@@ -505,9 +514,7 @@ def test_a_type_in_place_of_a_target_is_told():
 
 def test_runs_are_alike_only_where_the_question_is():
     def key(*targets, **options):
-        return question(
-            targets, slice(None), **{"score": "logit", "names": None, **options}
-        ).repeated
+        return question(targets, slice(None), **{"score": "logit", "names": None, **options}).repeated
 
     assert key(Contrast(0, foil=1)) == key(Contrast(0, foil=1))
     assert key(Contrast(PerSample([0]), foil=1)) == key(Contrast(PerSample([2]), foil=1))

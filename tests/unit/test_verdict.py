@@ -21,13 +21,23 @@ def table(levels, better=("lower",), samples=40, layers=("conv",), targets=("pre
     value = level + NOISE[:samples].reshape(1, -1, 1, 1, 1) + rng.normal(0, 0.01, shape)
     names = ["deletion", "road", "onset-error"][: len(levels)]
     coords = {
-        "metric": names, "better": ("metric", list(better)), "sample": range(samples), "target": list(targets),
-        "method": list(METHODS), "layer": list(layers),
-    }  # fmt: skip
+        "metric": names,
+        "better": ("metric", list(better)),
+        "sample": range(samples),
+        "target": list(targets),
+        "method": list(METHODS),
+        "layer": list(layers),
+    }
     average = value.mean(axis=1)
     low, high = interval(np.moveaxis(value, 1, 0), 0)
     every = {"mean": average, "low": low, "high": high, "count": np.full(average.shape, samples)}
-    scores = xr.Dataset({"value": (("metric", "sample", *DEEP), value), **{name: (("metric", *DEEP), each) for name, each in every.items()}}, coords)  # fmt: skip
+    scores = xr.Dataset(
+        {
+            "value": (("metric", "sample", *DEEP), value),
+            **{name: (("metric", *DEEP), each) for name, each in every.items()},
+        },
+        coords,
+    )
     methods = [find(each) for each in METHODS]
     return judged(scores, methods, METHODS[2:])
 
@@ -41,9 +51,7 @@ def test_gain_is_the_mean_difference_on_the_same_samples_and_positive_where_bett
         np.testing.assert_allclose(one["gain"].item(), differences.mean())
         assert one["gain_low"].item() < differences.mean() < one["gain_high"].item()
         # what samples differ by falls out: the interval is far narrower than that of either mean
-        assert (
-            (one["gain_high"] - one["gain_low"]).item() < 0.01 < (one["high"] - one["low"]).item()
-        )
+        assert (one["gain_high"] - one["gain_low"]).item() < 0.01 < (one["high"] - one["low"]).item()
 
 
 def test_ranks_count_those_that_are_better_and_errors_rank_by_size():
@@ -59,7 +67,7 @@ def test_baseline_counts_at_the_layer_where_it_does_best():
     again = judged(found[["value", "mean", "low", "high", "count"]], METHODS, ["random-cam"])
     value = found["value"].squeeze()
     for layer in ("a", "b"):
-        wanted = value.sel({"method": "random-cam", "layer": "b"}) - value.sel({"method": "grad-cam", "layer": layer})  # fmt: skip
+        wanted = value.sel({"method": "random-cam", "layer": "b"}) - value.sel({"method": "grad-cam", "layer": layer})
         here = again["gain"].sel({"method": "grad-cam", "layer": layer}).item()
         np.testing.assert_allclose(here, wanted.mean())
 
@@ -78,15 +86,13 @@ def test_verdict_names_methods_that_beat_every_baseline():
 
 def test_verdict_warns_where_no_method_beats_a_baseline():
     said = verdict(table([[0.4, 0.45, 0.5, 0.2]]))
-    assert said.startswith(
-        "No method beats random-cam and input-energy on deletion: do not read these maps."
-    )
+    assert said.startswith("No method beats random-cam and input-energy on deletion: do not read these maps.")
     assert "worse than input-energy. No method beats input-energy." in said
 
 
 def test_verdict_of_mixed_results_says_where_they_fail():
     said = verdict(table([[0.2, 0.45, 0.5, 0.4], [0.1, 0.1, 0.1, 0.4]], ("lower", "higher")))
-    assert said.startswith("No method beats random-cam and input-energy on every metric (no method does on road)")  # fmt: skip
+    assert said.startswith("No method beats random-cam and input-energy on every metric (no method does on road)")
 
 
 def test_equal_maps_do_not_beat_a_baseline():
@@ -97,9 +103,14 @@ def test_few_samples_give_no_verdict():
     assert verdict(table([[0.2, 0.3, 0.5, 0.4]], samples=9)).endswith("No verdict.")
 
 
-@pytest.mark.parametrize(("layers", "targets", "name"), [
-    (("conv",), ("predicted",), "grad-cam"), (("a", "b"), ("predicted",), "grad-cam at a"), (("a",), ("0", "1"), "grad-cam for 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layers", "targets", "name"),
+    [
+        (("conv",), ("predicted",), "grad-cam"),
+        (("a", "b"), ("predicted",), "grad-cam at a"),
+        (("a",), ("0", "1"), "grad-cam for 0"),
+    ],
+)
 def test_table_names_what_tells_rows_apart(layers, targets, name):
     text = as_text(table([[0.2, 0.3, 0.5, 0.4]], layers=layers, targets=targets))
     rows = [line.split("  ")[0] for line in text.splitlines()]

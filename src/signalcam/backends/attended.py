@@ -43,9 +43,7 @@ class Attended:
         """Note that a layer has run."""
         self.calls.setdefault(id(layer), []).append((before, len(self.cells), tuple(cells)))
 
-    def felt(
-        self, name: str, layer: object, kept: Sequence[Array], arrived: Sequence[Array | None]
-    ) -> Felt:
+    def felt(self, name: str, layer: object, kept: Sequence[Array], arrived: Sequence[Array | None]) -> Felt:
         """What arrived at the attention that is meant by a layer: heads and queries second, keys behind.
 
         Args:
@@ -58,9 +56,7 @@ class Attended:
         calls = self.calls.get(id(layer), [])
         meant = self._meant(*calls[number]) if number < len(calls) else []
         if not meant:
-            raise MethodError(
-                of_no_attention(name.removesuffix("[0]"), self.model, any_seen=bool(self.cells))
-            )
+            raise MethodError(of_no_attention(name.removesuffix("[0]"), self.model, any_seen=bool(self.cells)))
         weights = [kept[i] for i in meant]
         if all(arrived[i] is None for i in meant):
             return Felt(name, self._joined(weights), None)

@@ -71,9 +71,7 @@ class KerasBackend:
     @property
     def engine(self) -> Engine:
         """The engine Keras runs on."""
-        engine: Engine = import_module(
-            f"signalcam.backends.keras_engines.{keras.backend.backend()}"
-        )
+        engine: Engine = import_module(f"signalcam.backends.keras_engines.{keras.backend.backend()}")
         return engine
 
     def owns(self, model: object) -> bool:
@@ -132,17 +130,12 @@ class KerasBackend:
         run = compiled.pull(self.engine, task, layers, known)
         chosen = [_chosen(known, name, run.calls, run.kept) for name in layers]
         felt = (
-            [
-                _felt(known, name, each, run.calls, run.kept, row)
-                for name, each in zip(layers, chosen, strict=True)
-            ]
+            [_felt(known, name, each, run.calls, run.kept, row) for name, each in zip(layers, chosen, strict=True)]
             for row in run.rows
         )
         return Pull(run.reading, run.asked, felt)
 
-    def _attended(
-        self, model: Any, known: Walk, prepared: Inputs, layers: Sequence[str], question: Question
-    ) -> Pull:
+    def _attended(self, model: Any, known: Walk, prepared: Inputs, layers: Sequence[str], question: Question) -> Pull:
         """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
         meant = [(_called(name), known.find(name)) for name in layers]
         nodes = list(dict.fromkeys(node for _, node in meant))
@@ -166,9 +159,7 @@ class KerasBackend:
         """Turn every array into one of the engine's, in Keras' own precision."""
         return to_engine(inputs)
 
-    def push(
-        self, model: Any, inputs: Inputs, question: Question, edit: Edit | None = None
-    ) -> list[Array]:
+    def push(self, model: Any, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
         """Run the model without recording, and score each target."""
         known, prepared = walk(model), to_engine(inputs)
         whole = edit is not None and edit.prefix is None
@@ -264,9 +255,7 @@ class KerasBackend:
         """The weights of each layer that has its own."""
         return own_weights(model)
 
-    def reweighted(
-        self, model: Any, weights: Mapping[str, Sequence[np.ndarray]]
-    ) -> AbstractContextManager[None]:
+    def reweighted(self, model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
         """Lend the model other weights while the block is open."""
         return reweighted(model, weights)
 
@@ -279,9 +268,7 @@ class KerasBackend:
         return any(word in f"{type(error).__name__} {error}" for word in _FULL)
 
 
-def _bare_run(
-    model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any
-) -> tuple[Any, Sequence[Step]]:
+def _bare_run(model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any) -> tuple[Any, Sequence[Step]]:
     """Run the model with nothing tapped: what it returned, and its last steps."""
     with shadowing(shadows, known), last_steps() as steps:
         raw = call(model, tree)
@@ -345,14 +332,10 @@ def _called(name: str) -> str:
     return name if _number(name) is not None else f"{name}[0]"
 
 
-def _chosen(
-    known: Walk, name: str, calls: Sequence[tuple[Any, int]], kept: Sequence[Array]
-) -> list[int]:
+def _chosen(known: Walk, name: str, calls: Sequence[tuple[Any, int]], kept: Sequence[Array]) -> list[int]:
     """Which of the tapped outputs the user may have meant."""
     node, wanted = known.find(name), _number(name)
-    places = [
-        i for i, (each, number) in enumerate(calls) if each is node and wanted in (None, number)
-    ]
+    places = [i for i, (each, number) in enumerate(calls) if each is node and wanted in (None, number)]
     if not places:
         message = f"layer {name!r} never ran for this input, or not so often. Choose one that runs: signalcam.layers(model, example)."
         raise ModelError(message)
@@ -373,9 +356,7 @@ def _felt(
 ) -> Felt:
     node = known.find(name)
     if len(places) > 1:
-        places = [
-            i for i in places if row[i] is not None and bool(np.any(plain(row[i])))
-        ] or places[:1]
+        places = [i for i in places if row[i] is not None and bool(np.any(plain(row[i])))] or places[:1]
     if len(places) > 1:
         bare = name.partition("[")[0]
         options = " or ".join(repr(f"{bare}[{calls[i][1]}]") for i in places)

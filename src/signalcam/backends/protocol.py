@@ -66,7 +66,7 @@ def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, .
         yield path, tree
 
 
-def map_leaves(function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path: tuple[Any, ...] = ()) -> Any:  # fmt: skip
+def map_leaves(function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path: tuple[Any, ...] = ()) -> Any:
     """Apply a function to the path and value of every leaf."""
     if isinstance(tree, dict):
         return {key: map_leaves(function, entry, (*path, key)) for key, entry in tree.items()}
@@ -261,9 +261,7 @@ class Backend(Protocol):
         """Return the name of a layer given by name or as an object."""
         ...
 
-    def pull(
-        self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
-    ) -> Pull:
+    def pull(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
         """Run the model once and differentiate each score with respect to the layers.
 
         Args:
@@ -279,9 +277,7 @@ class Backend(Protocol):
         """Put every array where the model is, in its precision."""
         ...
 
-    def push(
-        self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None
-    ) -> list[Array]:
+    def push(self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
         """Run the model without recording and score each target ``(b,)``.
 
         Args:
@@ -314,9 +310,7 @@ class Backend(Protocol):
         """The weights of each layer that has its own, by name, in the order the layers were made."""
         ...
 
-    def reweighted(
-        self, model: object, weights: Mapping[str, Sequence[np.ndarray]]
-    ) -> AbstractContextManager[None]:
+    def reweighted(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
         """Lend the model other weights for some layers while the block is open."""
         ...
 

@@ -14,9 +14,7 @@ _EXPORTED = (
 )
 
 
-WITHOUT_GRADIENT = (
-    "Methods that need none take it: eigen-cam, ablation-cam, recipro-cam, score-cam."
-)
+WITHOUT_GRADIENT = "Methods that need none take it: eigen-cam, ablation-cam, recipro-cam, score-cam."
 _ONNX = (
     "an ONNX model, which has neither gradients nor layers to look into: expected the network it was "
     "exported from. Pass that, or convert it to an nn.Module first, as onnx2torch does"
@@ -63,11 +61,7 @@ def of_one_derivative(engine: str, error: Exception) -> str:
 
 def of_no_attention(layer: str, model: str, *, any_seen: bool) -> str:
     """Why the weights of attention cannot be had for a layer."""
-    seen = (
-        "attends to as many keys as it has tokens (windows of them do not count)"
-        if any_seen
-        else "was seen"
-    )
+    seen = "attends to as many keys as it has tokens (windows of them do not count)" if any_seen else "was seen"
     return f"le-grad reads attention weights, and at layer {layer!r} of {model} no softmax attention {seen}. Choose a block of tokens with attention in or behind it, or use grad-cam or hires-cam."
 
 

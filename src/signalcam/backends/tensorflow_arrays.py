@@ -7,8 +7,14 @@ import tensorflow as tf
 
 float32, float64, inf = tf.float32, tf.float64, np.inf
 exp, log, log1p, where, reshape, matmul, zeros_like = (
-    tf.exp, tf.math.log, tf.math.log1p, tf.where, tf.reshape, tf.matmul, tf.zeros_like,
-)  # fmt: skip
+    tf.exp,
+    tf.math.log,
+    tf.math.log1p,
+    tf.where,
+    tf.reshape,
+    tf.matmul,
+    tf.zeros_like,
+)
 abs, tanh, expm1 = tf.abs, tf.tanh, tf.math.expm1
 stack, sqrt, ones_like, isfinite = tf.stack, tf.sqrt, tf.ones_like, tf.math.is_finite
 linalg, matrix_transpose = tf.linalg, tf.linalg.matrix_transpose

@@ -86,11 +86,7 @@ class TorchBackend:
         """List the layers whose output has positions; by their class alone where there is no input."""
         module = unwrapped(model)
         if inputs is None:
-            named = [
-                (name, each)
-                for name, each in module.named_modules()
-                if isinstance(each, CONVOLUTIONS)
-            ]
+            named = [(name, each) for name, each in module.named_modules() if isinstance(each, CONVOLUTIONS)]
             return [Layer(name, type(each).__name__) for name, each in named]
         given = prepare(module, inputs)
         walk = Walk(int(given.explained.shape[0]))
@@ -122,16 +118,12 @@ class TorchBackend:
             raise ModelError(message)
         return names[0]
 
-    def pull(
-        self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
-    ) -> Pull:
+    def pull(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
         """Run the model once, recorded from the layers on, and differentiate each score."""
         module, twice = unwrapped(model), question.kind == "rescale"
         if question.kind == "attention":
             return _attended(module, inputs, layers, question)
-        caught: dict[nn.Module, list[Call | None]] = {
-            module_called(module, name): [] for name in layers
-        }
+        caught: dict[nn.Module, list[Call | None]] = {module_called(module, name): [] for name in layers}
         with borrowed(module), _as_user():
             prepared = prepare(module, inputs)
             count = int(prepared.explained.shape[0])
@@ -142,9 +134,7 @@ class TorchBackend:
                 if question.kind == "curved":  # fused attention cannot be differentiated twice
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
                 steps = stack.enter_context(LastSteps())
-                taps = [
-                    tap(each, calls, count if twice else None) for each, calls in caught.items()
-                ]
+                taps = [tap(each, calls, count if twice else None) for each, calls in caught.items()]
                 stack.enter_context(hooked(taps))
                 raw = run(module, given)
             calls = [chosen(name, caught[module_called(module, name)]) for name in layers]
@@ -158,9 +148,7 @@ class TorchBackend:
         """Put every array where the model is, in its floating-point type."""
         return prepare(unwrapped(model), inputs)
 
-    def push(
-        self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None
-    ) -> list[Tensor]:
+    def push(self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Tensor]:
         """Run the model without recording, and score each target."""
         module = unwrapped(model)
         with borrowed(module), _as_user(), ExitStack() as stack:
@@ -178,7 +166,7 @@ class TorchBackend:
         with borrowed(module), _as_user():
             given = prepare(module, inputs)
             rows = int(given.explained.shape[0])
-            return remembered(module, module_called(module, ran), ran, rows, lambda: run(module, given))  # fmt: skip
+            return remembered(module, module_called(module, ran), ran, rows, lambda: run(module, given))
 
     def input_gradients(
         self, model: object, inputs: Inputs, question: Question, rule: Rule | None
@@ -242,9 +230,7 @@ class TorchBackend:
         """The parameters of each submodule that has its own."""
         return own_weights(unwrapped(model))
 
-    def reweighted(
-        self, model: object, weights: Mapping[str, Sequence[np.ndarray]]
-    ) -> AbstractContextManager[None]:
+    def reweighted(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
         """Lend the module other parameters while the block is open."""
         return reweighted(unwrapped(model), weights)
 
@@ -257,9 +243,7 @@ class TorchBackend:
 
     def ran_out_of_memory(self, error: Exception) -> bool:
         """Whether the error is the allocator's, on whichever device."""
-        return isinstance(
-            error, torch.OutOfMemoryError | MemoryError
-        ) or "can't allocate memory" in str(error)
+        return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
@@ -311,23 +295,19 @@ def _as_user() -> Iterator[None]:
 
 def _rows(
     asked: Sequence[Asked], layers: Sequence[str], calls: Sequence[Sequence[Call]], kind: GradientKind | None
-) -> Iterator[list[Felt]]:  # fmt: skip
+) -> Iterator[list[Felt]]:
     """Differentiate one score after the other, and sort what arrives by layer, channels second."""
     flat = [call for each in calls for call in each]
     used: dict[str, Call] = {}
     unread = kind is None and all(len(called) == 1 for called in calls)
     for each in asked:
         keep = each is not asked[-1]
-        arrived = iter(
-            [None] * len(flat) if unread else gradients(each.value, flat, kind, keep=keep)
-        )
+        arrived = iter([None] * len(flat) if unread else gradients(each.value, flat, kind, keep=keep))
         own = [[next(arrived) for _ in called] for called in calls]
         yield [_felt_at(*one, used) for one in zip(layers, calls, own, strict=True)]
 
 
-def _felt_at(
-    name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: dict[str, Call]
-) -> Felt:
+def _felt_at(name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: dict[str, Call]) -> Felt:
     """The call of a layer that the score depends on; the same one for every score."""
     call, gradient = the_one(name, calls, arrived, used.get(name))
     used[name] = call

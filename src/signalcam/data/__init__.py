@@ -7,4 +7,4 @@ from signalcam.data.opening import open  # noqa: A004 - a public name, called as
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.records import Record, Windows
 
-__all__ = ["Batch", "Format", "Reader", "Record", "Windows", "batches", "formats", "of", "open", "register"]  # fmt: skip
+__all__ = ["Batch", "Format", "Reader", "Record", "Windows", "batches", "formats", "of", "open", "register"]

@@ -58,7 +58,7 @@ class Arrays:
         """Read samples, those that follow one another at once; see ``Reader``."""
         arrays = self.load(self.path)
         wanted = checked(numbers, len(self))
-        rows = [_rows(arrays[name], wanted) if name else {} for name in (self.inputs, self.labels, self.names)]  # fmt: skip
+        rows = [_rows(arrays[name], wanted) if name else {} for name in (self.inputs, self.labels, self.names)]
 
         def entry(number: int) -> Entry:
             row, label, name = (each.get(number) for each in rows)
@@ -123,8 +123,8 @@ def opened(
         message = f"array {inputs!r} is a single number; expected one row a sample."
         raise InputError(message)
     count = arrays[inputs].shape[0]
-    rest = {name: each for name, each in arrays.items() if name != inputs and each.shape[:1] == (count,)}  # fmt: skip
-    labels, names = (_chosen(name, rest, usual) for name, usual in zip(asked[1:], (_LABELS, _NAMES), strict=True))  # fmt: skip
+    rest = {name: each for name, each in arrays.items() if name != inputs and each.shape[:1] == (count,)}
+    labels, names = (_chosen(name, rest, usual) for name, usual in zip(asked[1:], (_LABELS, _NAMES), strict=True))
     return Arrays(path, load, inputs, labels, names, about)
 
 
@@ -150,7 +150,7 @@ def _record(array: Any, said: bool | Layout) -> Record:  # noqa: FBT001 - as `op
         message = f"an array of shape {array.shape} is no single record with such axes; expected (time,) or (channel, time). Name others, as in layout='batch time channel'."
         raise LayoutError(message)
     before = (slice(None),) * (layout.dims.index("time") - 1)
-    return Record(tuple(array.shape), layout, lambda start, stop: np.asarray(array[(*before, slice(start, stop))]))  # fmt: skip
+    return Record(tuple(array.shape), layout, lambda start, stop: np.asarray(array[(*before, slice(start, stop))]))
 
 
 def said_by(array: Any, dims: Sequence[str | None]) -> Layout | None:
@@ -161,6 +161,8 @@ def said_by(array: Any, dims: Sequence[str | None]) -> Layout | None:
     rate, units = about.get("sampling_rate"), about.get("units")
     channels = about.get("channel_names")
     return Layout(
-        ("batch", *map(str, dims[1:])), None if rate is None else float(plain(rate)),
-        None if channels is None else tuple(str(plain(each)) for each in channels), None if units is None else str(plain(units)),
-    )  # fmt: skip
+        ("batch", *map(str, dims[1:])),
+        None if rate is None else float(plain(rate)),
+        None if channels is None else tuple(str(plain(each)) for each in channels),
+        None if units is None else str(plain(units)),
+    )

@@ -33,11 +33,9 @@ def header(path: str) -> Header:
     def column(before: int, width: int) -> list[str]:
         """One entry of each channel; ``before`` counts the bytes of a channel in earlier columns."""
         start = before * count
-        return [
-            rest[start + width * i : start + width * (i + 1)].strip(" \0") for i in range(count)
-        ]
+        return [rest[start + width * i : start + width * (i + 1)].strip(" \0") for i in range(count)]
 
-    units = [unit for name, unit in zip(column(0, 16), column(96, 8), strict=True) if not name.endswith("Annotations")]  # fmt: skip
+    units = [unit for name, unit in zip(column(0, 16), column(96, 8), strict=True) if not name.endswith("Annotations")]
     block = sum(map(int, column(216, 8))) * _WIDTH[path[-4:].lower()]
     size = int(fixed[184:192]) + int(fixed[236:244]) * block
     return Header(tuple("V" if each in _SCALED else each for each in units), max(size, 0))

@@ -37,5 +37,5 @@ def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
             frames = np.stack([frame(each) for each in islice(film, start + 1, stop + 1)])
         return frames.transpose(3, 0, 1, 2) / np.float32(_WHITE)
 
-    layout = Layout("batch channel time height width", float(about["fps"]), ("red", "green", "blue"))  # fmt: skip
+    layout = Layout("batch channel time height width", float(about["fps"]), ("red", "green", "blue"))
     return Record((3, int(count), *wanted), layout, read)

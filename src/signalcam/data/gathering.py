@@ -15,9 +15,7 @@ NotFinite: TypeAlias = Literal["report", "keep"]
 Entry: TypeAlias = tuple[Any, Any, Any]  # a sample, its label, its name
 
 
-def gathered(
-    numbers: Sequence[int], read: Callable[[int], Entry], layout: Layout | None = None
-) -> Batch:
+def gathered(numbers: Sequence[int], read: Callable[[int], Entry], layout: Layout | None = None) -> Batch:
     """Read samples one by one.
 
     Args:
@@ -102,9 +100,7 @@ def checked(numbers: Sequence[int], count: int) -> list[int]:
         return plain_ones
     wrong = [each for each in numbers if not is_count(each, 0) or each >= count]
     if wrong:
-        message = (
-            f"sample {wrong[0]!r} is none of this reader's: it has {count}, numbered from 0 on."
-        )
+        message = f"sample {wrong[0]!r} is none of this reader's: it has {count}, numbered from 0 on."
         raise InputError(message)
     return [int(each) for each in numbers]
 

@@ -14,7 +14,9 @@ from signalcam.data.stamps import Stamp, edition
 from signalcam.layout import Layout
 
 
-def open_hdf5(path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False) -> Arrays | Record:  # fmt: skip
+def open_hdf5(
+    path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False
+) -> Arrays | Record:
     """Open an HDF5 file.
 
     Args:
@@ -86,4 +88,4 @@ def _described(path: str, name: str, each: Any) -> Dataset:
     if "MATLAB_class" not in each.attrs:
         return Dataset(path, name, each.shape, dims, dict(each.attrs))
     shape = each.shape[::-1]
-    return Dataset(path, name, shape[:1] if shape[1:] == (1,) else shape, (), dict(each.attrs), turned=True)  # fmt: skip
+    return Dataset(path, name, shape[:1] if shape[1:] == (1,) else shape, (), dict(each.attrs), turned=True)

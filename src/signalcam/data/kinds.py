@@ -54,16 +54,16 @@ class Format:
         for each in options:
             if each not in self.options:
                 known = ", ".join(self.options) or "none"
-                message = f"{each!r} is no option of {self.name} files, which have {known}.{nearest(each, self.options)}"
+                message = (
+                    f"{each!r} is no option of {self.name} files, which have {known}.{nearest(each, self.options)}"
+                )
                 raise InputError(message)
 
 
 _formats: dict[str, Format] = {}
 
 
-def register(
-    name: str, suffixes: str | Iterable[str], opener: Callable[..., Any], *, many: bool = False
-) -> None:
+def register(name: str, suffixes: str | Iterable[str], opener: Callable[..., Any], *, many: bool = False) -> None:
     """Teach ``open`` another kind of file, or another way to read one.
 
     Args:

@@ -46,7 +46,7 @@ class Samples:
         whole = isinstance(self.given, np.ndarray)
         shown = [self.given] if whole else [self._sample(each)[0] for each in few]
         bytes_ = [np.ascontiguousarray(each).tobytes() for each in shown]
-        told = [self.layout, *(map(repr, each) if each is not None else () for each in (self.labels, self.names))]  # fmt: skip
+        told = [self.layout, *(map(repr, each) if each is not None else () for each in (self.labels, self.names))]
         return digest([len(self), *bytes_, *told, *([self.keys] if self.keys != Keys() else [])])
 
     def read(self, numbers: Sequence[int]) -> Batch:

@@ -37,9 +37,7 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
     layout = _layout(raw, picked)
     factors: Any = 1.0
     if reader:
-        factors, known = units.in_one(
-            [_units_of(path, len(raw.ch_names))[each] for each in picked], "V"
-        )
+        factors, known = units.in_one([_units_of(path, len(raw.ch_names))[each] for each in picked], "V")
         layout = replace(layout, units=units.told(known))
 
     def events(name: str) -> list[tuple[int, str]]:

@@ -37,6 +37,6 @@ def open_nifti(path: str) -> Record:
     def read(start: int, stop: int) -> np.ndarray:
         if not timed:
             return np.asarray(image.dataobj, dtype=np.float32)[None]
-        return np.moveaxis(np.asarray(image.dataobj[..., start:stop], dtype=np.float32), -1, 0)[None]  # fmt: skip
+        return np.moveaxis(np.asarray(image.dataobj[..., start:stop], dtype=np.float32), -1, 0)[None]
 
     return Record((1, *shape[3:], *shape[:3]), layout, read)

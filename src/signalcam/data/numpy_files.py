@@ -15,7 +15,9 @@ from signalcam.data.stamps import Stamp, edition
 from signalcam.layout import Layout
 
 
-def open_numpy(path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False) -> Arrays | Record:  # fmt: skip
+def open_numpy(
+    path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False
+) -> Arrays | Record:
     """Open a ``.npy`` or ``.npz`` file.
 
     Args:

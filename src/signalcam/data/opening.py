@@ -24,13 +24,14 @@ _COLUMNS = ("path", "label", "name", "begin", "end")  # of a manifest
 
 
 def open(  # noqa: A001 - a public name, called as sc.data.open
-    path: Where | Sequence[Where], *,
+    path: Where | Sequence[Where],
+    *,
     format: str | None = None,  # noqa: A002 - the word users know
     windows: Windows | float | None = None,
     layout: Layout | str | Sequence[str] | None = None,
     nan: NotFinite = "report",
     **options: Any,
-) -> Reader:  # fmt: skip
+) -> Reader:
     """Open files to be read sample by sample when needed.
 
     Args:
@@ -151,9 +152,7 @@ def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item
         return (_listed(given), True) if _is_manifest(given) else ([_item(given)], False)
     found = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 - patterns may be absolute
     if not found:
-        message = (
-            f"nothing lies at {str(given)!r}. Check the path; patterns look like 'folder/**/*.wav'."
-        )
+        message = f"nothing lies at {str(given)!r}. Check the path; patterns look like 'folder/**/*.wav'."
         raise InputError(message)
     return [_item(Path(each)) for each in found], False
 
@@ -179,23 +178,29 @@ def _item(path: Path) -> Item:
 def _stem(path: Path) -> str:
     """The name of a file without what says of which kind it is."""
     kind = format_of(path)
-    suffix = next((each for each in kind.suffixes if path.name.lower().endswith(each)), "") if kind else ""  # fmt: skip
+    suffix = next((each for each in kind.suffixes if path.name.lower().endswith(each)), "") if kind else ""
     return path.name[: -len(suffix or path.suffix) or None]
 
 
 def _in_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - as `open` has it
     """All files of one kind, named by where they lie, labelled by the folder they are in."""
     wanted = find(format) if format else None
-    found = [each for each in _inside(folder) if wanted is None or any(each.name.lower().endswith(suffix) for suffix in wanted.suffixes)]  # fmt: skip
+    found = [
+        each
+        for each in _inside(folder)
+        if wanted is None or any(each.name.lower().endswith(suffix) for suffix in wanted.suffixes)
+    ]
     if not found:
         message = f"folder {str(folder)!r} holds no {format or 'file that can be read'}. {known()}"
         raise InputError(message)
     places = [each.relative_to(folder) for each in found]
-    labelled = len({each.parts[0] for each in places if len(each.parts) > 1}) > 1 and all(len(each.parts) > 1 for each in places)  # fmt: skip
+    labelled = len({each.parts[0] for each in places if len(each.parts) > 1}) > 1 and all(
+        len(each.parts) > 1 for each in places
+    )
     return [
         Item(str(each), place.with_name(_stem(place)).as_posix(), place.parts[0] if labelled else None)
         for each, place in zip(found, places, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _inside(folder: Path) -> Iterator[Path]:
@@ -254,9 +259,7 @@ def _line(manifest: Path, number: int, row: Mapping[str, str]) -> Item:
         raise InputError(message)
     own = _item(manifest.parent / file)
     begin, end = (_seconds(manifest, number, row, name) for name in ("begin", "end"))
-    return replace(
-        own, name=row.get("name") or own.name, label=_label(row.get("label")), begin=begin, end=end
-    )
+    return replace(own, name=row.get("name") or own.name, label=_label(row.get("label")), begin=begin, end=end)
 
 
 def _label(text: str | None) -> int | str | None:

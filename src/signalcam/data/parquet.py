@@ -40,7 +40,7 @@ class Table:
     @property
     def layout(self) -> Layout | None:
         """Channels by the names of their columns, where there are several."""
-        return Layout("batch channel time", channel_names=self.inputs) if len(self.inputs) > 1 else None  # fmt: skip
+        return Layout("batch channel time", channel_names=self.inputs) if len(self.inputs) > 1 else None
 
     @property
     def fingerprint(self) -> str:
@@ -58,7 +58,7 @@ class Table:
         table = _group(self.path, edition(self.path), group, (*self.inputs, *rest))
         row = number - int(groups.ends[group - 1] if group else 0)
         cells = [_numbers(table.column(name)[row], name) for name in self.inputs]
-        label, name = (table.column(each)[row].as_py() if each else None for each in (self.labels, self.names))  # fmt: skip
+        label, name = (table.column(each)[row].as_py() if each else None for each in (self.labels, self.names))
         return cells[0] if len(cells) == 1 else _stacked(cells), label, name
 
 
@@ -71,7 +71,9 @@ class _Groups:
     read: Callable[[int, Sequence[str]], Any]
 
 
-def open_parquet(path: str, *, inputs: str | Sequence[str] | None = None, labels: Names = None, names: Names = None) -> Table:  # fmt: skip
+def open_parquet(
+    path: str, *, inputs: str | Sequence[str] | None = None, labels: Names = None, names: Names = None
+) -> Table:
     """Open a Parquet or Arrow file.
 
     Args:
@@ -86,7 +88,9 @@ def open_parquet(path: str, *, inputs: str | Sequence[str] | None = None, labels
         if name is not None and name not in columns:
             message = f"it has no column {name!r}. It holds {', '.join(map(repr, columns))}."
             raise InputError(message)
-    usual = [next((each for each in those if each in columns), None) for those in (("label", "labels", "y"), ("name", "id"))]  # fmt: skip
+    usual = [
+        next((each for each in those if each in columns), None) for those in (("label", "labels", "y"), ("name", "id"))
+    ]
     return Table(path, asked, labels or usual[0], names or usual[1])
 
 
@@ -95,7 +99,11 @@ def _lists(path: str) -> tuple[str, ...]:
     groups = _groups(path, edition(path))
     arrow = needed("pyarrow", "Parquet and Arrow files")
     kinds = groups.read(0, groups.columns).schema if len(groups.ends) else ()
-    found = tuple(each.name for each in kinds if arrow.types.is_nested(each.type) or isinstance(each.type, arrow.BaseExtensionType))  # fmt: skip
+    found = tuple(
+        each.name
+        for each in kinds
+        if arrow.types.is_nested(each.type) or isinstance(each.type, arrow.BaseExtensionType)
+    )
     if len(found) != 1:
         message = f"which of the columns {', '.join(map(repr, found or groups.columns))} holds the samples is not known. Say so with inputs='...'."
         raise InputError(message)
@@ -109,10 +117,14 @@ def _groups(path: str, _edition: tuple[Stamp, ...]) -> _Groups:
         file = needed("pyarrow.ipc", "Arrow files").open_file(arrow.memory_map(path))
         batches = [file.get_batch(each) for each in range(file.num_record_batches)]
         ends = np.cumsum([each.num_rows for each in batches])
-        return _Groups(ends, file.schema.names, lambda group, names: batches[group].select(list(names)))  # fmt: skip
+        return _Groups(ends, file.schema.names, lambda group, names: batches[group].select(list(names)))
     stored = needed("pyarrow.parquet", "Parquet files").ParquetFile(path)
     sizes = [stored.metadata.row_group(each).num_rows for each in range(stored.num_row_groups)]
-    return _Groups(np.cumsum(sizes), stored.schema_arrow.names, lambda group, names: stored.read_row_group(group, columns=list(names)))  # fmt: skip
+    return _Groups(
+        np.cumsum(sizes),
+        stored.schema_arrow.names,
+        lambda group, names: stored.read_row_group(group, columns=list(names)),
+    )
 
 
 @lru_cache(maxsize=2)

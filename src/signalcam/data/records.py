@@ -110,9 +110,7 @@ class Item:
         begin = windows.samples(self.begin, rate) if self.begin else 0
         end = length if self.end is None else windows.samples(self.end, rate)
         if not 0 <= begin < end <= length:
-            message = (
-                f"the part from {self.begin or 0:g} to {self.end} is none of its {length} samples."
-            )
+            message = f"the part from {self.begin or 0:g} to {self.end} is none of its {length} samples."
             raise InputError(message)
         return begin, end
 
@@ -236,7 +234,7 @@ class RecordFile:
         bounds = self.item.bounds(length, rate, windows or Windows(1))
         if windows is None:
             return Plan(bounds[:1], bounds[1] - bounds[0], bounds)
-        return _around(record, windows, bounds, rate) if windows.around else _along(windows, bounds, rate)  # fmt: skip
+        return _around(record, windows, bounds, rate) if windows.around else _along(windows, bounds, rate)
 
 
 def _tried(find: Callable[[], Found]) -> Found | None:
@@ -269,7 +267,11 @@ def _around(record: Record, windows: Windows, bounds: Span, rate: float | None) 
         message = "files of this kind have no events to cut windows around. Leave around out."
         raise InputError(message)
     length = windows.samples(windows.length, rate)
-    found = [(place - length // 2, label) for place, label in record.events(str(windows.around)) if bounds[0] <= place < bounds[1]]  # fmt: skip
+    found = [
+        (place - length // 2, label)
+        for place, label in record.events(str(windows.around))
+        if bounds[0] <= place < bounds[1]
+    ]
     if windows.remainder == "drop":
         found = [each for each in found if bounds[0] <= each[0] and each[0] + length <= bounds[1]]
     return Plan([start for start, _ in found], length, bounds, [label for _, label in found])
@@ -293,5 +295,5 @@ def merged(own: Layout | None, said: Layout | None) -> Layout | None:
     if own.dims != said.dims:
         message = f"its axes are {' '.join(own.dims)!r}, but the layout says {' '.join(said.dims)!r}. Name them as they are read; explain(..., layout=...) reorders them."
         raise InputError(message)
-    rest = {each.name: getattr(said, each.name) for each in fields(Layout) if getattr(own, each.name) is None}  # fmt: skip
+    rest = {each.name: getattr(said, each.name) for each in fields(Layout) if getattr(own, each.name) is None}
     return replace(own, **rest)

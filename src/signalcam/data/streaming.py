@@ -42,7 +42,7 @@ class Keys:
         if isinstance(item, Mapping):
             return tuple(self._part(item, each) for each in ("inputs", "labels", "names"))
         if isinstance(item, tuple) and len(item) == 2:
-            inputs, _, name = self.split(item[0]) if isinstance(item[0], Mapping) else (item[0], None, None)  # fmt: skip
+            inputs, _, name = self.split(item[0]) if isinstance(item[0], Mapping) else (item[0], None, None)
             return inputs, item[1], name
         if isinstance(item, tuple) and len(item) != 1:
             message = f"it is a tuple of {len(item)}; expected x, (x, y), or a dict with inputs='...' saying which is the input."
@@ -67,7 +67,7 @@ def as_array(given: Any) -> np.ndarray:
     """
     array = np.array(_numpy(given))
     if array.dtype.kind in "OSU":
-        message = f"it is {type(given).__name__} of {array.dtype} values; expected an array of numbers."  # fmt: skip
+        message = f"it is {type(given).__name__} of {array.dtype} values; expected an array of numbers."
         raise InputError(message)
     return array
 
@@ -105,7 +105,7 @@ def entries_of(item: Any, keys: Keys) -> list[Entry]:
     rows = _rows(inputs)
     told = [(None,) * len(rows) if each is None else each for each in (labels, names)]
     if wrong := [each for each in told if len(each) != len(rows)]:
-        message = f"a batch has {len(wrong[0])} labels or names for {len(rows)} samples; expected one each."  # fmt: skip
+        message = f"a batch has {len(wrong[0])} labels or names for {len(rows)} samples; expected one each."
         raise InputError(message)
     return [
         (row, None if label is None else class_of(label), plain(_numpy(name)))
@@ -121,7 +121,9 @@ def is_pair(item: Sequence[Any]) -> bool:
 def _rows(inputs: Any) -> Sequence[np.ndarray]:
     """The samples of the inputs of a batch: an array, or a list of samples of any lengths."""
     if isinstance(inputs, tuple):
-        message = f"it has {len(inputs)} inputs, but a reader's samples have one. Stream it: Explainer(...).stream(batches)."
+        message = (
+            f"it has {len(inputs)} inputs, but a reader's samples have one. Stream it: Explainer(...).stream(batches)."
+        )
         raise InputError(message)
     rows = [as_array(each) for each in inputs] if isinstance(inputs, list) else as_array(inputs)
     if np.ndim(rows[0] if len(rows) else rows) == 0:
@@ -146,7 +148,7 @@ def begun(given: Any) -> Iterator[Any]:
     except (InputError, MissingExtra, MemoryError):
         raise
     except Exception as error:
-        message = f"{type(given).__name__} cannot be gone through: {reason(error)}. Pass what yields batches, or a function that returns it."  # fmt: skip
+        message = f"{type(given).__name__} cannot be gone through: {reason(error)}. Pass what yields batches, or a function that returns it."
         raise InputError(message) from error
 
 
@@ -178,12 +180,12 @@ def behind(loader: Any) -> Any:
     """The data set of a loader that takes its samples as they are and in order, else the loader itself."""
     in_order = type(getattr(loader, "sampler", None)).__name__ == "SequentialSampler"
     inner = getattr(loader, "dataset", None)
-    whole = getattr(loader, "batch_size", None) is not None and not getattr(loader, "drop_last", False)  # fmt: skip
+    whole = getattr(loader, "batch_size", None) is not None and not getattr(loader, "drop_last", False)
     return inner if whole and in_order and _is_collated(loader) and is_by_number(inner) else loader
 
 
 def _require_order(loader: Any) -> None:
-    samplers = [getattr(each, "sampler", None) for each in (loader, getattr(loader, "batch_sampler", None))]  # fmt: skip
+    samplers = [getattr(each, "sampler", None) for each in (loader, getattr(loader, "batch_sampler", None))]
     kinds = {kind.__name__ for each in samplers for kind in type(each).__mro__}
     drawn = any(getattr(each, "shuffle", None) is True for each in (loader, *samplers))
     if drawn or kinds & _SHUFFLING or not getattr(loader, "in_order", True):
@@ -336,7 +338,7 @@ class Stream:
             each.step()
             if each.broken:
                 raise InputError(f"{each.over}")
-        first, second = (digest((entry[0].tobytes(), entry[1:]) for entry in each.kept) for each in (one, two))  # fmt: skip
+        first, second = (digest((entry[0].tobytes(), entry[1:]) for entry in each.kept) for each in (one, two))
         if first != second:
             message = f"{type(self.given).__name__} gives other samples each time it is gone through. Make it without shuffling and random changes, or seed these where it begins."
             raise InputError(message)
@@ -353,6 +355,8 @@ class Stream:
             whole.step()
             whole.forget(0)
         if whole.broken:
-            message = f"{whole.over}, so the samples cannot be counted. Repair it, or say how many there are with length=...."
+            message = (
+                f"{whole.over}, so the samples cannot be counted. Repair it, or say how many there are with length=...."
+            )
             raise InputError(message)
         return whole.end

@@ -15,7 +15,14 @@ from signalcam.layout import Layout
 _CLOCKS = ("time", "t", "seconds", "time_s", "time (s)", "timestamp")
 
 
-def open_csv(path: str, *, channels: Sequence[str] | None = None, time: str | None = None, delimiter: str | None = None, header: bool | None = None) -> Record:  # fmt: skip
+def open_csv(
+    path: str,
+    *,
+    channels: Sequence[str] | None = None,
+    time: str | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+) -> Record:
     """Open a CSV or TSV file, whose first line names its columns.
 
     Args:
@@ -40,14 +47,14 @@ def open_csv(path: str, *, channels: Sequence[str] | None = None, time: str | No
             raise InputError(message)
     values = frame[[columns[name] for name in names]].to_numpy().T
     rate = _rate(frame[columns[clock]].to_numpy()) if clock else None
-    return Record(values.shape, Layout("batch channel time", rate, names), lambda start, stop: values[:, start:stop])  # fmt: skip
+    return Record(values.shape, Layout("batch channel time", rate, names), lambda start, stop: values[:, start:stop])
 
 
 def _table(path: str, delimiter: str, header: bool | None, channels: Sequence[str] | None) -> Any:  # noqa: FBT001 - as `open_csv` got it
     """All cells of a file, the first line of which is no signal."""
     pandas = needed("pandas", "CSV files")
     # read as it is: pandas would take the first column for an index where there are fewer names than cells
-    first = pandas.read_csv(path, sep=delimiter, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0]  # fmt: skip
+    first = pandas.read_csv(path, sep=delimiter, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0]
     if header is None and all(map(_is_number, first)):
         message = f"its first line, {', '.join(first[:4])}, holds numbers where the names of the columns are expected. Write these above it, or open with header=False (header=True, if it holds names)."
         raise InputError(message)

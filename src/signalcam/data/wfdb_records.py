@@ -43,4 +43,4 @@ def wfdb_files(path: str) -> list[str]:
     """The files that a header refers to."""
     header: Any = needed("wfdb", "WFDB records").rdheader(path[: -len(".hea")])
     own = [each.name for each in Path(path).parent.glob(f"{Path(path).stem}.*")]
-    return sorted({str(Path(path).with_name(each)) for each in [*(getattr(header, "file_name", None) or ()), *own]})  # fmt: skip
+    return sorted({str(Path(path).with_name(each)) for each in [*(getattr(header, "file_name", None) or ()), *own]})

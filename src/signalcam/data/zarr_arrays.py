@@ -12,7 +12,9 @@ from signalcam.data.stamps import Stamp, edition
 from signalcam.layout import Layout
 
 
-def open_zarr(path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False) -> Arrays | Record:  # fmt: skip
+def open_zarr(
+    path: str, *, inputs: Names = None, labels: Names = None, names: Names = None, single: bool | Layout = False
+) -> Arrays | Record:
     """Open a Zarr array, or a group of them.
 
     Args:

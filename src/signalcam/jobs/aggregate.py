@@ -58,7 +58,9 @@ def members(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.ndar
     return found
 
 
-def part(about: Mapping[str, Any], rows: Mapping[str, np.ndarray], own: events.Pair | None = None) -> dict[str, np.ndarray]:  # fmt: skip
+def part(
+    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], own: events.Pair | None = None
+) -> dict[str, np.ndarray]:
     """What one unit adds: the count of each group, and mean, squared deviations and histogram of its maps.
 
     Args:
@@ -107,7 +109,7 @@ def _merge(one: Sums, two: Sums) -> Sums:
         kind, _, about = name.partition("_")
         if kind == "mean":
             own = (counter(about, one), name, f"squares_{about}")
-            _, *both = merged((one[own[0]], one[own[1]], one[own[2]]), (two[own[0]], two[own[1]], two[own[2]]))  # fmt: skip
+            _, *both = merged((one[own[0]], one[own[1]], one[own[2]]), (two[own[0]], two[own[1]], two[own[2]]))
             found |= zip(own[1:], both, strict=True)
     return found
 
@@ -136,13 +138,13 @@ def added(archive: Archive, units: range, done: Container[int]) -> Sums:
 
 def _read(archive: Archive, units: range, done: Container[int]) -> Iterator[Sums]:
     kept = archive.by_unit
-    blank = {name: np.full(each.shape[1:], each.blank, _wide(each.dtype)) for name, each in kept.items()}  # fmt: skip
+    blank = {name: np.full(each.shape[1:], each.blank, _wide(each.dtype)) for name, each in kept.items()}
     for start in range(units.start, units.stop, _AT_ONCE):
         some = range(start, min(start + _AT_ONCE, units.stop))
         known = [each in done for each in some]
-        read = {name: archive.read(f"unit/{name}", slice(some.start, some.stop)) for name in kept if any(known)}  # fmt: skip
+        read = {name: archive.read(f"unit/{name}", slice(some.start, some.stop)) for name in kept if any(known)}
         for number, is_done in enumerate(known):
-            yield {name: each[number].astype(_wide(each.dtype)) for name, each in read.items()} if is_done else blank  # fmt: skip
+            yield {name: each[number].astype(_wide(each.dtype)) for name, each in read.items()} if is_done else blank
 
 
 def _wide(dtype: Any) -> Any:
@@ -196,8 +198,8 @@ def summed(archive: Archive) -> xr.Dataset:
         dims = archive.by_unit[f"mean_{i}"].dims[1:]
         found = _quantiles(sums[f"histogram_{i}"], wanted, least)
         variables[f"quantile_{i}"] = (("quantile", *dims), found)
-    coords: dict[str, Any] = {name: (name, *each) for name, each in archive.labels().items() if name != "class"}  # fmt: skip
-    of = [name if kind in ("all", "right") else f"{kind}: {name}" for kind, name in archive.about["groups"]]  # fmt: skip
+    coords: dict[str, Any] = {name: (name, *each) for name, each in archive.labels().items() if name != "class"}
+    of = [name if kind in ("all", "right") else f"{kind}: {name}" for kind, name in archive.about["groups"]]
     return xr.Dataset(variables, {**coords, "of": of, "quantile": list(wanted)})
 
 

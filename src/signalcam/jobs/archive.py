@@ -70,7 +70,9 @@ class Archive:
             message = f"{place} exists and is no whole store of a job. Give another output, or move it away; nothing was changed."
             raise StoreError(message)
         if version > FORMAT:
-            message = f"{place} was made by a newer SignalCAM (format {version}; this one knows {FORMAT}). Upgrade signalcam."
+            message = (
+                f"{place} was made by a newer SignalCAM (format {version}; this one knows {FORMAT}). Upgrade signalcam."
+            )
             raise StoreError(message)
         return cls(place, about)
 
@@ -195,7 +197,7 @@ class Archive:
         layout = Layout(**facts["layout"])
         for number, layer in enumerate(facts["layers"]):
             for name, axis in zip(self.dims(number), layer["grid"], strict=True):
-                dim, centres = layout.dims[axis["input_axis"]], axis["start"] + axis["jump"] * np.arange(axis["cells"])  # fmt: skip
+                dim, centres = layout.dims[axis["input_axis"]], axis["start"] + axis["jump"] * np.arange(axis["cells"])
                 unit = layout.unit(dim)
                 places = np.asarray(layout.coordinate(dim, centres), float)
                 found[name] = (places, {"units": unit} if unit else {})
@@ -237,11 +239,10 @@ class Archive:
         """The rows of a unit before anything is known."""
         count = len(self.rows(unit))
         return {
-            name: np.full((count, *each.shape[1:]), each.blank, each.dtype)
-            for name, each in self.by_sample.items()
+            name: np.full((count, *each.shape[1:]), each.blank, each.dtype) for name, each in self.by_sample.items()
         }
 
-    def commit(self, unit: int, rows: Mapping[str, np.ndarray], sums: Mapping[str, np.ndarray], failed: int) -> None:  # fmt: skip
+    def commit(self, unit: int, rows: Mapping[str, np.ndarray], sums: Mapping[str, np.ndarray], failed: int) -> None:
         """Write all that a unit gave and, when the disk has it, that it is done.
 
         Raises:
@@ -255,19 +256,15 @@ class Archive:
             parts = [(self.array(name), own, values) for name, values in rows.items()]
             parts += [(self.array(f"unit/{name}"), unit, values) for name, values in sums.items()]
             _store(parts)
-            written = [
-                self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))
-            ]
-            on_disk(
-                [each for each in written if each.exists()]
-            )  # Zarr keeps no file of what is all blank
+            written = [self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))]
+            on_disk([each for each in written if each.exists()])  # Zarr keeps no file of what is all blank
             self.array("unit/status")[unit] = QUARANTINED if failed == QUARANTINED else failed + 1
             on_disk([self.file("unit/status", unit)])
 
     def file(self, name: str, row: int) -> Path:
         """Where a unit's, or a block's, part of an array is."""
         array = self.array(name)
-        return self.place / name / str(array.metadata.encode_chunk_key((row, *[0] * (array.ndim - 1))))  # fmt: skip
+        return self.place / name / str(array.metadata.encode_chunk_key((row, *[0] * (array.ndim - 1))))
 
     def _remove(self, unit: int, names: Iterable[str]) -> None:
         """Take away what a run that was cut off left of a unit: it may be torn."""
@@ -298,9 +295,7 @@ class Archive:
         for unit, file in self.committed().items():
             with suppress(FileNotFoundError):  # put into its block since
                 raw = file.read_bytes()
-                if len(raw) == _STATUS and any(
-                    raw
-                ):  # else a power cut left it empty, short or full of zeros
+                if len(raw) == _STATUS and any(raw):  # else a power cut left it empty, short or full of zeros
                     found[unit] = int.from_bytes(raw, "little")
         # after the units: one that is put together now is in either
         for block in filter(self.is_rolled, range(self.blocks)):
@@ -359,7 +354,7 @@ class Archive:
         for name, each in self.by_block.items():
             _array(group, name, each, (1, *each.shape[1:]))
         status = Kept(("block", "within"), (self.blocks, self.block), np.uint32, 0)
-        _array(group, "status", status, (1, self.block), compressors=None, chunk_key_encoding=_NESTED)  # fmt: skip
+        _array(group, "status", status, (1, self.block), compressors=None, chunk_key_encoding=_NESTED)
 
 
 _FLAT = {"name": "default", "separator": "."}  # all chunks of an array in its one folder
@@ -369,16 +364,22 @@ _NESTED = {"name": "default", "separator": "/"}
 def _array(group: Any, name: str, kept: Kept, chunks: Sequence[int], **more: Any) -> None:
     kind = str if kept.dtype is _TEXT else kept.dtype
     group.create_array(
-        name, shape=kept.shape, dtype=kind, chunks=tuple(chunks), fill_value=kept.blank, dimension_names=kept.dims,
-        config={"write_empty_chunks": True}, **{"chunk_key_encoding": _FLAT} | more,
-    )  # fmt: skip
+        name,
+        shape=kept.shape,
+        dtype=kind,
+        chunks=tuple(chunks),
+        fill_value=kept.blank,
+        dimension_names=kept.dims,
+        config={"write_empty_chunks": True},
+        **{"chunk_key_encoding": _FLAT} | more,
+    )
 
 
 def _store(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
     """Write parts of arrays, one while others wait for the disk; each is an array, a place, and values."""
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(each.async_array.setitem(where, values) for each, where, values in parts))  # fmt: skip
+        await asyncio.gather(*(each.async_array.setitem(where, values) for each, where, values in parts))
 
     with ThreadPoolExecutor(1) as pool:  # a thread may hold one loop only, and a notebook's has one
         pool.submit(asyncio.run, all_of_them()).result()
@@ -388,7 +389,7 @@ def _together(size: int, batch: int, maps: Kept) -> int:
     """How many maps of a unit are packed into one: whole batches, as many as stay small to read for one of them."""
     wide = np.dtype(maps.dtype).itemsize * int(np.prod(maps.shape[1:]))
     batches = size // batch
-    fits = [each for each in range(1, batches + 1) if batches % each == 0 and each * batch * wide <= _PACKED]  # fmt: skip
+    fits = [each for each in range(1, batches + 1) if batches % each == 0 and each * batch * wide <= _PACKED]
     return batch * max(fits, default=1)
 
 
@@ -396,7 +397,9 @@ def label(group: Any, labels: Mapping[str, tuple[np.ndarray, Mapping[str, str]]]
     """Write what the entries of axes are called, as ``xarray`` looks for it."""
     for name, (values, attributes) in labels.items():
         kind = str if values.dtype == _TEXT else values.dtype
-        array = group.create_array(name, shape=values.shape, dtype=kind, dimension_names=(name,), attributes=dict(attributes))  # fmt: skip
+        array = group.create_array(
+            name, shape=values.shape, dtype=kind, dimension_names=(name,), attributes=dict(attributes)
+        )
         array[:] = values
 
 

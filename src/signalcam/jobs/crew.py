@@ -180,9 +180,7 @@ class Crew:
         soonest = min(left, default=float("inf"))
         return None if soonest == float("inf") else max(soonest, 0.0)
 
-    def _lost(
-        self, archive: Archive, member: Member, todo: deque[int], why: str
-    ) -> Iterator[tuple[int, int]]:
+    def _lost(self, archive: Archive, member: Member, todo: deque[int], why: str) -> Iterator[tuple[int, int]]:
         """What becomes of the units of a worker that died: done all the same, tried again, or given up.
 
         One was explained while another was written, so where it had two either may be at fault: each is tried
@@ -222,7 +220,7 @@ def _require_same(archive: Archive, ready: dict[str, str]) -> None:
     if ready["weights"] != known["weights"]:
         message = f"{archive.place} was begun with other weights than model.build gives now. Give the same, or another output; if they are drawn at random, seed them or give model.weights."
         raise StoreError(message)
-    other = [f"{name} {known.get(name)}, here {ready[name]}" for name in ready if ready[name] != known.get(name)]  # fmt: skip
+    other = [f"{name} {known.get(name)}, here {ready[name]}" for name in ready if ready[name] != known.get(name)]
     if other:
         message = f"{archive.place} was begun with {'; '.join(other)}: its numbers might differ. Install that, or give another output."
         raise StoreError(message)

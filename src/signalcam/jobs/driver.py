@@ -105,8 +105,8 @@ def sum_up(archive: Archive) -> None:
             shutil.rmtree(left)
         group = zarr.create_group(new, zarr_format=3)
         for name, each in found.data_vars.items():
-            group.create_array(str(name), data=each.values, dimension_names=tuple(map(str, each.dims)))  # fmt: skip
-        label(group, {str(name): (texts(each.values), each.attrs) for name, each in found.coords.items()})  # fmt: skip
+            group.create_array(str(name), data=each.values, dimension_names=tuple(map(str, each.dims)))
+        label(group, {str(name): (texts(each.values), each.attrs) for name, each in found.coords.items()})
         consolidate(new)
         on_disk([each for each in new.rglob("*") if each.is_file()])
         shutil.rmtree(place, ignore_errors=True)

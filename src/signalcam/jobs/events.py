@@ -97,13 +97,15 @@ def _arrays(file: Path, _samples: int) -> Pair:
 def _columns(file: Path, samples: int) -> Pair:
     table = needed("pyarrow.parquet", "Parquet files").read_table(file)
     arrow, compute = needed("pyarrow", "Parquet files"), needed("pyarrow.compute", "Parquet files")
-    lists = [each.name for each in table.schema if arrow.types.is_list(each.type) or arrow.types.is_large_list(each.type)]  # fmt: skip
+    lists = [
+        each.name for each in table.schema if arrow.types.is_list(each.type) or arrow.types.is_large_list(each.type)
+    ]
     if len(lists) != 1 or table.num_rows != samples:
         message = f"it has {table.num_rows} rows and {len(lists)} columns of lists, and should have {samples} and one"
         raise ValueError(message)
     column = table.column(lists[0])
     counts = compute.list_value_length(column).fill_null(0).to_numpy()
-    return np.repeat(np.arange(samples), counts), compute.list_flatten(column).to_numpy().astype(np.float64)  # fmt: skip
+    return np.repeat(np.arange(samples), counts), compute.list_flatten(column).to_numpy().astype(np.float64)
 
 
 # --- in the store ------------------------------------------------------------------------------------
@@ -145,11 +147,11 @@ def _along(about: Mapping[str, Any], layer: int) -> tuple[int, Axis]:
     return 3 + where, grid[where]
 
 
-def by_unit(about: Mapping[str, Any], by_sample: Mapping[str, Kept]) -> dict[str, tuple[dict[str, int], Any]]:  # fmt: skip
+def by_unit(about: Mapping[str, Any], by_sample: Mapping[str, Kept]) -> dict[str, tuple[dict[str, int], Any]]:
     """The arrays that each unit adds to."""
     if about["job"]["aggregates"]["events"] is None:
         return {}
-    known: dict[str, tuple[dict[str, int], Any]] = {name: ({}, np.int64) for name in ("count_around", "count_outside")}  # fmt: skip
+    known: dict[str, tuple[dict[str, int], Any]] = {name: ({}, np.int64) for name in ("count_around", "count_outside")}
     for number in range(len(about["facts"]["layers"])):
         maps, (where, _) = by_sample[f"maps_{number}"], _along(about, number)
         sizes = list(zip(maps.dims, maps.shape, strict=True))
@@ -167,7 +169,9 @@ def labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, st
     return {"around": (_stretch(about).coordinate, {"units": unit} if unit else {})}
 
 
-def part(about: Mapping[str, Any], rows: Mapping[str, np.ndarray], belongs: np.ndarray, own: Pair | None) -> dict[str, np.ndarray]:  # fmt: skip
+def part(
+    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], belongs: np.ndarray, own: Pair | None
+) -> dict[str, np.ndarray]:
     """What one unit adds: how many events each group has, inside and outside, and its maps around the former."""
     if own is None:
         return {}

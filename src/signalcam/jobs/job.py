@@ -99,7 +99,9 @@ class Job(Section):
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         if self.output.dtype == "uint8" and self.explain.signed:
-            message = "output.dtype is 'uint8', which holds no negative evidence; choose float16, or explain.signed = false"
+            message = (
+                "output.dtype is 'uint8', which holds no negative evidence; choose float16, or explain.signed = false"
+            )
             raise ValueError(message)
         if self.data.groups is None and "group" in (self.aggregates.by or ()):
             message = "aggregates.by names 'group', but data.groups says nothing; name an array with one group a sample"
@@ -124,9 +126,7 @@ class Job(Section):
             message = f"{place} cannot be read ({error.strerror}). Make an example with: signalcam run --init."
             raise JobError(message) from error
         except ValueError as error:
-            message = (
-                f"{place} is no TOML: {error}. Compare it with: signalcam run --init other.toml."
-            )
+            message = f"{place} is no TOML: {error}. Compare it with: signalcam run --init other.toml."
             raise JobError(message) from error
         for change in changes:
             _change(sections, change)
@@ -148,7 +148,9 @@ class Job(Section):
 
     def digest(self, fingerprint: str) -> str:
         """A hash of everything that changes numbers; where and by how many it is done does not."""
-        told = self.model_dump(mode="json", exclude={"output": {"path"}, "engine": set(Engine.model_fields) - {"threads"}})  # fmt: skip
+        told = self.model_dump(
+            mode="json", exclude={"output": {"path"}, "engine": set(Engine.model_fields) - {"threads"}}
+        )
         told["data"]["path"] = fingerprint
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -93,7 +93,9 @@ def _whole(weights: Path, *, trusted: bool) -> Any:
         try:
             return torch.export.load(weights)
         except Exception as error:  # of many kinds
-            message = f"{weights} is damaged, or no exported program ({_told(error)}). Save it again with torch.export.save."
+            message = (
+                f"{weights} is damaged, or no exported program ({_told(error)}). Save it again with torch.export.save."
+            )
             raise JobError(message) from error
     message = f"{weights} holds weights, but nothing says which network they are of. Give model.build = 'module:function', too."
     raise JobError(message)
@@ -109,7 +111,7 @@ def _fill(model: Any, weights: Path, *, trusted: bool) -> None:
     if not hasattr(model, "load_state_dict"):
         message = f"weights in {weights.suffix} are read into PyTorch networks, and {type(model).__name__} is none. Save it whole, as .keras, and leave model.build out."
         raise JobError(message)
-    tensors = _safe(weights) if weights.suffix == ".safetensors" else _state(weights, trusted=trusted)  # fmt: skip
+    tensors = _safe(weights) if weights.suffix == ".safetensors" else _state(weights, trusted=trusted)
     try:
         model.load_state_dict(tensors)
     except (RuntimeError, TypeError, AttributeError) as error:

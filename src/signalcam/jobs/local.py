@@ -33,9 +33,11 @@ class Process:
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 - this very program
                 [sys.executable, "-m", "signalcam.jobs.serving", str(theirs.fileno())],
-                stdin=subprocess.PIPE, pass_fds=[theirs.fileno()], start_new_session=True,
+                stdin=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
                 env={**os.environ, **threads(self.job), **self.more, **logs.environment(), "PYTHONPATH": path},
-            )  # fmt: skip
+            )
         logs.started(self.process)
         self.wire = Connection(ours.detach())
         self._send((self.job.model_dump(), self.job.folder))
@@ -86,7 +88,7 @@ class Processes:
         """Start a process."""
         return Process(self.job, self.more)
 
-    def heard(self, hands: Sequence[Process], seconds: float | None) -> list[tuple[Process, Answer]]:  # fmt: skip
+    def heard(self, hands: Sequence[Process], seconds: float | None) -> list[tuple[Process, Answer]]:
         """Wait for the next answers."""
         of = {each.wire: each for each in hands}
         ready = [of[wire] for wire in wait(list(of), seconds) if isinstance(wire, Connection)]

@@ -62,7 +62,9 @@ def locked(place: Path, *, shared: bool = False) -> Iterator[Hold]:
         place.parent.mkdir(parents=True, exist_ok=True)
         file = _held(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     if file is None:
-        message = f"another run is at work on {place}. Wait until it is done, or stop it; see: signalcam status {place}."
+        message = (
+            f"another run is at work on {place}. Wait until it is done, or stop it; see: signalcam status {place}."
+        )
         raise StoreError(message)
     hold = Hold(path, file)
     try:

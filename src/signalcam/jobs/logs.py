@@ -134,7 +134,7 @@ class _Keeper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         more = {name: each for name, each in vars(record).items() if name not in _OWN}
-        self.told.append((record.levelno, record.getMessage(), {"pid": record.process, **more}))  # fmt: skip
+        self.told.append((record.levelno, record.getMessage(), {"pid": record.process, **more}))
 
 
 @contextmanager
@@ -174,9 +174,7 @@ def _heard(lines: logging.Handler) -> Iterator[None]:
 
 def environment() -> dict[str, str]:
     """What a process has to be told to write its warnings to the same file."""
-    files = [
-        each.path for each in logging.getLogger("signalcam").handlers if isinstance(each, Lines)
-    ]
+    files = [each.path for each in logging.getLogger("signalcam").handlers if isinstance(each, Lines)]
     return {_VARIABLE: str(files[-1])} if files else {}
 
 
@@ -211,7 +209,7 @@ def whole(place: Path) -> Iterator[None]:
         say("interrupted", **_far(place), seconds=_since(began))
         raise
     except BaseException as error:
-        say("stopped", reason=f"{type(error).__name__}: {error}", **_far(place), seconds=_since(began))  # fmt: skip
+        say("stopped", reason=f"{type(error).__name__}: {error}", **_far(place), seconds=_since(began))
         raise
     say("done", **_far(place), seconds=_since(began))
 
@@ -231,7 +229,7 @@ def _far(place: Path) -> dict[str, Any]:
     return {name: known[name] for name in ("samples", "done", "failed", "quarantined")}
 
 
-def told(archive: Archive, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:  # fmt: skip
+def told(archive: Archive, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Tell of each unit, and of the samples that failed in it, as they are handed on.
 
     Args:
@@ -251,7 +249,7 @@ def told(archive: Archive, units: Sequence[int], results: Iterator[tuple[int, in
             "seconds": _since(began),
         }
         if failed == QUARANTINED:
-            say("quarantined", "a unit was given up; the next run tries it again", logging.WARNING, **about)  # fmt: skip
+            say("quarantined", "a unit was given up; the next run tries it again", logging.WARNING, **about)
         else:
             say("unit done", **about, failed=failed)
             left = _failures(archive, rows, left) if failed else left

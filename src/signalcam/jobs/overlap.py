@@ -77,9 +77,7 @@ def overlapped(
             wait(writes)  # also when something else went wrong
 
 
-def _next(
-    writes: deque[Future[Done]], coming: Future[Read | None]
-) -> Generator[Done, None, Read | None]:
+def _next(writes: deque[Future[Done]], coming: Future[Read | None]) -> Generator[Done, None, Read | None]:
     yield from _written(writes, before=coming)
     return coming.result()
 

@@ -42,9 +42,7 @@ class Status:
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.quarantined} quarantined"] if self.quarantined else []
         parts += [f"{self.per_second:.4g} a second"] if self.per_second else []
-        parts += (
-            [f"{_clock(self.seconds_left)} to go"] if self.seconds_left and self.running else []
-        )
+        parts += [f"{_clock(self.seconds_left)} to go"] if self.seconds_left and self.running else []
         return "; ".join([*parts, "running" if self.running else "not running"])
 
 
@@ -97,7 +95,7 @@ def _pace(archive: Archive, given_up: set[int]) -> float:
 
 def commits(archive: Archive, given_up: set[int]) -> Iterator[tuple[float, int, range]]:
     """When units, or the last of a block, were committed, the first of them and all."""
-    known = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]  # fmt: skip
+    known = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]
     known += [(archive.status_of(each), archive.units_of(each)) for each in range(archive.blocks)]
     for file, units in known:
         with suppress(FileNotFoundError):  # put into its block since, or not yet
@@ -123,7 +121,7 @@ def bar(archive: Archive, *, shown: bool) -> Iterator[Callable[[int, int], None]
 
     before = status(archive.place)
     counts = {"failed": before.failed, "quarantined": 0}
-    with tqdm(total=before.samples, initial=before.done, unit="sample", disable=None if shown else True) as line:  # fmt: skip
+    with tqdm(total=before.samples, initial=before.done, unit="sample", disable=None if shown else True) as line:
 
         def done(unit: int, failed: int) -> None:
             samples = len(archive.rows(unit))

@@ -37,7 +37,9 @@ class Rank:
             message = f"engine.name is 'rank', but nothing says which rank this is. {_UNTOLD}."
             raise JobError(message)
         if not 0 <= found.number < found.count:
-            message = f"this is said to be rank {found.number} of {found.count}, counted from 0, which cannot be. {_UNTOLD}."
+            message = (
+                f"this is said to be rank {found.number} of {found.count}, counted from 0, which cannot be. {_UNTOLD}."
+            )
             raise JobError(message)
         return found
 
@@ -72,7 +74,7 @@ def _of_array(environ: Mapping[str, str]) -> Rank:
     """Which task of a Slurm array this is, in order."""
     if "SLURM_ARRAY_TASK_ID" not in environ:
         return Rank()
-    first, step = _number(environ, "SLURM_ARRAY_TASK_MIN", 0), _number(environ, "SLURM_ARRAY_TASK_STEP", 1)  # fmt: skip
+    first, step = _number(environ, "SLURM_ARRAY_TASK_MIN", 0), _number(environ, "SLURM_ARRAY_TASK_STEP", 1)
     number, rest = divmod(_number(environ, "SLURM_ARRAY_TASK_ID") - first, max(step, 1))
     count = _number(environ, "SLURM_ARRAY_TASK_COUNT")
     if rest or number >= count:

@@ -67,9 +67,7 @@ class Actors:
         import ray  # noqa: PLC0415 - an extra
 
         asked = self.job.engine
-        kind = ray.remote(
-            num_cpus=asked.cpus, num_gpus=asked.gpus, max_restarts=0, max_task_retries=0
-        )(_kind())
+        kind = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_restarts=0, max_task_retries=0)(_kind())
         return Actor(kind.remote(self.job.model_dump(), self.job.folder, threads(self.job)))
 
     def heard(self, hands: Sequence[Actor], seconds: float | None) -> list[tuple[Actor, Answer]]:
@@ -147,7 +145,7 @@ def _init(asked: Engine) -> None:
         here = {"address": "local", "num_cpus": cpus, "object_store_memory": _STORE}
     try:
         with _environment(_QUIET), _silence():
-            ray.init(**here, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)  # fmt: skip
+            ray.init(**here, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         ray.shutdown()
@@ -174,7 +172,7 @@ def _refused(address: str | None, reason: str) -> str:
 
 def _require_room(asked: Engine, nodes: Sequence[Mapping[str, float]]) -> None:
     """Refuse what no node could ever hold; Ray itself would wait for such a node for ever."""
-    if not any(asked.cpus <= each.get("CPU", 0) and asked.gpus <= each.get("GPU", 0) for each in nodes):  # fmt: skip
+    if not any(asked.cpus <= each.get("CPU", 0) and asked.gpus <= each.get("GPU", 0) for each in nodes):
         there = ", ".join(f"{each.get('CPU', 0):g} and {each.get('GPU', 0):g}" for each in nodes)
         message = f"no node of Ray has engine.cpus = {asked.cpus:g} and engine.gpus = {asked.gpus:g}: they have {there}. Ask for less, or add a node."
         raise JobError(message)

@@ -142,7 +142,9 @@ def load(path: str | os.PathLike[str], job: Job | None = None) -> Explanation:
     return exp.with_scores(scores.dataset(archive.about, exp, archive.read("metrics", slice(None))))
 
 
-def rebuilt(about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any) -> Explanation:  # fmt: skip
+def rebuilt(
+    about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any
+) -> Explanation:
     """The explanation of what was stored.
 
     Args:
@@ -172,7 +174,7 @@ def rebuilt(about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence
         class_names=None if facts["class_names"] is None else tuple(facts["class_names"]),
         sample_names=names,
         provenance={**facts["provenance"], "weights": about["identity"]["weights"], "job": about["digest"]},
-    )  # fmt: skip
+    )
 
 
 def _failed(archive: Archive) -> tuple[str, ...]:
@@ -235,9 +237,7 @@ def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
 
     def read(rows: np.ndarray) -> np.ndarray:
         batch = of_shape(reader.read(rows.tolist()), shape[1:])
-        values = np.full(
-            (len(rows), *shape[1:]), np.nan if np.dtype(dtype).kind == "f" else 0, dtype
-        )
+        values = np.full((len(rows), *shape[1:]), np.nan if np.dtype(dtype).kind == "f" else 0, dtype)
         known = dict(zip(batch.numbers, batch.inputs, strict=True))
         for place, row in enumerate(rows.tolist()):
             if row in known:

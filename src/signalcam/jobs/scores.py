@@ -111,7 +111,7 @@ def dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarray) -> x
 
     known, asked = about["facts"]["metrics"], about["job"]["metrics"]
     beside = [each for each in known["methods"] if each not in exp.methods]
-    told = {**exp.provenance, "measure": asked["measure"], "seed": asked["seed"], "baselines": ", ".join(beside)}  # fmt: skip
+    told = {**exp.provenance, "measure": asked["measure"], "seed": asked["seed"], "baselines": ", ".join(beside)}
     whole = np.moveaxis(values.astype(np.float64), 1, 0)
     found = Found(whole, {}, {}, _measured(exp, asked["measure"]), np.empty((0, 0)))
     metrics = [find(each) for each in known["names"]]
@@ -156,23 +156,28 @@ class Scorer:
         except Exception as error:
             message = f"metrics: a first sample cannot be scored ({error})"
             raise JobError(message) from error
-        return {name: found[axis].values.tolist() for name, axis in (("names", "metric"), ("methods", "method"))}  # fmt: skip
+        return {name: found[axis].values.tolist() for name, axis in (("names", "metric"), ("methods", "method"))}
 
     def fill(
-        self, about: Mapping[str, Any], rows: Mapping[str, np.ndarray], explained: Sequence[tuple[np.ndarray, Explanation]], *, stop: bool
-    ) -> None:  # fmt: skip
+        self,
+        about: Mapping[str, Any],
+        rows: Mapping[str, np.ndarray],
+        explained: Sequence[tuple[np.ndarray, Explanation]],
+        *,
+        stop: bool,
+    ) -> None:
         """Score the samples of a batch, of which the maps are in the rows of their unit; what cannot be scored stays NaN.
 
         Raises:
             JobError: Something cannot be scored, and the job says to stop then.
         """
-        kept = [(here, np.isfinite(rows["peak_0"][here]).all(axis=(1, 2)), exp.input) for here, exp in explained]  # fmt: skip
+        kept = [(here, np.isfinite(rows["peak_0"][here]).all(axis=(1, 2)), exp.input) for here, exp in explained]
         some = [(here[good], inputs[good]) for here, good, inputs in kept if good.any()]
         if some:
             here, inputs = (np.concatenate(each) for each in zip(*some, strict=True))
             self._fill(rows, here, _whole(about, rows, here, inputs), stop=stop)
 
-    def _fill(self, rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, *, stop: bool) -> None:  # fmt: skip
+    def _fill(self, rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, *, stop: bool) -> None:
         try:
             values = self._scored(exp)["value"].transpose("sample", "metric", *_CELL).values
         except Exception as error:  # as where a sample cannot be explained
@@ -194,19 +199,29 @@ class Scorer:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", CamWarning)
             found = evaluate(
-                exp, self.model, list(asked.names), measure=asked.measure, seed=asked.seed, imputer=asked.imputer, steps=asked.steps,
-                window=asked.window, baselines=list(asked.baselines), batch_size=self.batch,
+                exp,
+                self.model,
+                list(asked.names),
+                measure=asked.measure,
+                seed=asked.seed,
+                imputer=asked.imputer,
+                steps=asked.steps,
+                window=asked.window,
+                baselines=list(asked.baselines),
+                batch_size=self.batch,
                 target=self.target if (exp.target_classes < 0).any() else None,
-            )  # fmt: skip
+            )
         for each in said:
-            _log.info("scores of samples %s to %s: %s", exp.sample_names[0], exp.sample_names[-1], each.message)  # fmt: skip
+            _log.info("scores of samples %s to %s: %s", exp.sample_names[0], exp.sample_names[-1], each.message)
         return found
 
 
-def _whole(about: Mapping[str, Any], rows: Mapping[str, np.ndarray], here: np.ndarray, inputs: np.ndarray) -> Explanation:  # fmt: skip
+def _whole(
+    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], here: np.ndarray, inputs: np.ndarray
+) -> Explanation:
     """Some samples of a unit as an explanation, as it will be read from the store."""
     from signalcam.jobs.saved import rebuilt  # noqa: PLC0415 - needs this module
 
-    maps = [restored(rows[f"maps_{i}"][here], rows[f"peak_{i}"][here]) for i in range(len(about["facts"]["layers"]))]  # fmt: skip
+    maps = [restored(rows[f"maps_{i}"][here], rows[f"peak_{i}"][here]) for i in range(len(about["facts"]["layers"]))]
     names = rows["sample"][here] if "sample" in rows else np.arange(len(here))
-    return rebuilt(about, lambda name: rows[name][here] if name in rows else None, maps, inputs, tuple(names.tolist()))  # fmt: skip
+    return rebuilt(about, lambda name: rows[name][here] if name in rows else None, maps, inputs, tuple(names.tolist()))

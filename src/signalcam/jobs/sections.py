@@ -34,7 +34,7 @@ def _several(value: object) -> object:
 
 def short(field: str) -> BeforeValidator:
     """Take one word for a section that needs no more."""
-    return BeforeValidator(lambda value: {field: str(value)} if isinstance(value, str | Path) else value)  # fmt: skip
+    return BeforeValidator(lambda value: {field: str(value)} if isinstance(value, str | Path) else value)
 
 
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
@@ -100,7 +100,7 @@ class Explain(Section):
     layer: Names | None = None
     target: Annotated[
         tuple[StrictInt | str | Mapping[str, StrictInt | str], ...], BeforeValidator(_several), Field(min_length=1)
-    ] = ("predicted",)  # fmt: skip
+    ] = ("predicted",)
     signed: bool = False
     score: Score = "logit"
     align: Alignment = "receptive-field"
@@ -140,9 +140,7 @@ class Units(Section):
     @model_validator(mode="after")
     def _even(self) -> Self:
         if self.size is not None and self.size % self.batch:
-            message = (
-                f"size is {self.size}, which is no multiple of batch, {self.batch}; make it one"
-            )
+            message = f"size is {self.size}, which is no multiple of batch, {self.batch}; make it one"
             raise ValueError(message)
         return self
 
@@ -168,7 +166,9 @@ class Aggregates(Section):
 
     by: tuple[Kind, ...] | None = None
     bins: Annotated[int, Field(ge=2, le=1024)] = 64
-    quantiles: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_several), Field(min_length=1)] = (0.05, 0.25, 0.5, 0.75, 0.95)  # fmt: skip
+    quantiles: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_several), Field(min_length=1)
+    ] = (0.05, 0.25, 0.5, 0.75, 0.95)
     events: str | None = None
     before: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2
     after: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.4

@@ -67,7 +67,7 @@ class Served:
             yield "refused", (isinstance(error, StoreError), str(error))
         except Exception as error:  # noqa: BLE001 - no defect may leave the driver without an answer
             traceback.print_exc()
-            yield "refused", (False, f"a process failed ({_reason(error)}). Its traceback is {self.log}.")  # fmt: skip
+            yield "refused", (False, f"a process failed ({_reason(error)}). Its traceback is {self.log}.")
 
     def _done(self, first: Asked, rest: Iterator[Asked]) -> Iterator[Answer]:
         if first == "identity":

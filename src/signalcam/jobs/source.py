@@ -86,7 +86,9 @@ class _Converted:
     def read(self, numbers: Sequence[int]) -> Batch:
         batch = self.reader.read(numbers)
         none = (None,) * len(batch)
-        rows = dict(zip(batch.numbers, zip(batch.inputs, batch.labels or none, batch.names or none, strict=True), strict=True))  # fmt: skip
+        rows = dict(
+            zip(batch.numbers, zip(batch.inputs, batch.labels or none, batch.names or none, strict=True), strict=True)
+        )
 
         def entry(number: int) -> Entry:
             array, label, name = rows[number]
@@ -125,7 +127,7 @@ def reader_of(job: Job) -> Reader:
         message = f"data cannot be opened so ({error}). See what signalcam.data.{what} takes."
         raise JobError(message) from error
     if not len(reader):
-        message = f"{job.data.path or job.data.build} holds no samples. Give data with at least one."  # fmt: skip
+        message = f"{job.data.path or job.data.build} holds no samples. Give data with at least one."
         raise JobError(message)
     reader = _turned(reader, job)
     if job.data.dtype is not None:
@@ -215,7 +217,9 @@ def of_shape(batch: Batch, shape: Sequence[int]) -> Batch:
     if not wrong:
         return batch
     kept = [place for place, number in enumerate(batch.numbers) if number not in wrong]
-    labels, names = (None if each is None else tuple(each[place] for place in kept) for each in (batch.labels, batch.names))  # fmt: skip
+    labels, names = (
+        None if each is None else tuple(each[place] for place in kept) for each in (batch.labels, batch.names)
+    )
     inputs = np.stack([batch.inputs[place] for place in kept]) if kept else np.empty(0)
     numbers = tuple(batch.numbers[place] for place in kept)
     return Batch(inputs, numbers, labels, names, {**batch.failed, **wrong}, batch.layout)
@@ -231,9 +235,7 @@ def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:
         message = f"data.{what} {file} cannot be read ({reason}). Save one entry a sample with numpy.save."
         raise JobError(message) from error
     if array.shape != (samples,):
-        message = (
-            f"data.{what} has shape {array.shape} for {samples} samples. Give one entry a sample."
-        )
+        message = f"data.{what} has shape {array.shape} for {samples} samples. Give one entry a sample."
         raise JobError(message)
     known = file.stat()
     return array, f"{known.st_size} {known.st_mtime_ns}"

@@ -84,7 +84,7 @@ class Worker:
     def scorer(self) -> Scorer | None:
         """Scores maps, if the job asks for it."""
         asked = self.job.metrics
-        return Scorer(asked, self.model, self.explainer.target, self.job.units.batch) if asked.names else None  # fmt: skip
+        return Scorer(asked, self.model, self.explainer.target, self.job.units.batch) if asked.names else None
 
     @cached_property
     def model(self) -> Any:
@@ -97,9 +97,7 @@ class Worker:
         told, said = self.reader.layout, self.job.layout.told
         if told is None or ("dims" in said and Layout(said["dims"]).dims != told.dims):
             return Layout(**said) if "dims" in said else None
-        return Layout(
-            **{name: each for name, each in vars(told).items() if each is not None} | said
-        )
+        return Layout(**{name: each for name, each in vars(told).items() if each is not None} | said)
 
     @cached_property
     def archive(self) -> Archive:
@@ -113,10 +111,17 @@ class Worker:
         """What a first sample is explained with, and then all, with the layer found then."""
         asked = self.job.explain
         return Explainer(
-            self.model, method=list(asked.method), layer=None if asked.layer is None else list(asked.layer),
-            target=[_target(each) for each in asked.target], layout=self.layout, class_names=self.job.model.class_names,
-            batch_size=self.job.units.batch, signed=asked.signed, score=asked.score, align=asked.align,
-        )  # fmt: skip
+            self.model,
+            method=list(asked.method),
+            layer=None if asked.layer is None else list(asked.layer),
+            target=[_target(each) for each in asked.target],
+            layout=self.layout,
+            class_names=self.job.model.class_names,
+            batch_size=self.job.units.batch,
+            signed=asked.signed,
+            score=asked.score,
+            align=asked.align,
+        )
 
     @cached_property
     def settled(self) -> Explainer:
@@ -160,10 +165,7 @@ class Worker:
         layout = Layout(**plain | said)
         check_layout(layout, exp.input.shape)
         known = {
-            "layers": [
-                {"name": each.name, "grid": [vars(axis) for axis in each.grid]}
-                for each in exp.layers
-            ],
+            "layers": [{"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in exp.layers],
             "targets": exp.targets,
             "methods": exp.methods,
             "layout": {name: each for name, each in vars(layout).items() if each is not None},
@@ -255,7 +257,9 @@ class Worker:
         """The rows of a unit, with what is known without its samples."""
         numbers, rows = self.archive.rows(unit), self.archive.blank(unit)
         if self.groups is not None:
-            rows["group"][:] = np.array([str(each) for each in self.groups[numbers.start : numbers.stop]], rows["group"].dtype)  # fmt: skip
+            rows["group"][:] = np.array(
+                [str(each) for each in self.groups[numbers.start : numbers.stop]], rows["group"].dtype
+            )
         return Filling(unit, numbers.start, rows)
 
     def _explain(self, filling: Filling, some: Some) -> None:
@@ -288,7 +292,7 @@ class Worker:
 
     def explained(
         self, explainer: Explainer, numbers: Sequence[int], *, stop: bool, read: Batch | Exception | None = None
-    ) -> tuple[Explained, dict[int, str]]:  # fmt: skip
+    ) -> tuple[Explained, dict[int, str]]:
         """Explain some samples; where that fails, halves of them, down to those at fault and why."""
         try:
             first = explainer is self.explainer  # whose shape the others have
@@ -300,14 +304,9 @@ class Worker:
             if len(numbers) == 1:
                 return [], {numbers[0]: _reason(error)}
             half = len(numbers) // 2
-            parts = [
-                self.explained(explainer, some, stop=stop)
-                for some in (numbers[:half], numbers[half:])
-            ]
+            parts = [self.explained(explainer, some, stop=stop) for some in (numbers[:half], numbers[half:])]
             return parts[0][0] + parts[1][0], parts[0][1] | parts[1][1]
-        failed = {
-            number: str(reason) or "no reason given" for number, reason in batch.failed.items()
-        }
+        failed = {number: str(reason) or "no reason given" for number, reason in batch.failed.items()}
         return ([] if exp is None else [(batch.numbers, exp)]), failed
 
     def _quietly(self, explainer: Explainer, batch: Any) -> Explanation:
@@ -331,12 +330,12 @@ def _part(batch: Batch, numbers: range) -> Batch:
     here = slice(*np.searchsorted(batch.numbers, (numbers.start, numbers.stop)))
     labels, names = (None if each is None else each[here] for each in (batch.labels, batch.names))
     failed = {number: why for number, why in batch.failed.items() if number in numbers}
-    return replace(batch, inputs=batch.inputs[here], numbers=batch.numbers[here], labels=labels, names=names, failed=failed)  # fmt: skip
+    return replace(
+        batch, inputs=batch.inputs[here], numbers=batch.numbers[here], labels=labels, names=names, failed=failed
+    )
 
 
-def _fill(
-    rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, first: int
-) -> dict[int, str]:
+def _fill(rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, first: int) -> dict[int, str]:
     """Put what a batch gave into the rows of its unit; samples whose maps cannot be kept stay blank."""
     maps = [each.values for each in exp.layers]
     for number, values in enumerate(maps):
@@ -366,7 +365,7 @@ def _stored(maps: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 def _axes(layout: Layout | None) -> str:
     """Which axes the model was given, as another order of them is what goes wrong most often."""
-    return f" Axes are {' '.join(layout.dims)!r}; [layout] dims may order them otherwise." if layout else ""  # fmt: skip
+    return f" Axes are {' '.join(layout.dims)!r}; [layout] dims may order them otherwise." if layout else ""
 
 
 def _reason(error: Exception) -> str:
@@ -374,7 +373,9 @@ def _reason(error: Exception) -> str:
 
 
 def _stopped(number: int, reason: str) -> str:
-    return f"sample {number} cannot be explained ({reason}). Write on_error = 'record' under [engine] to go on without it."
+    return (
+        f"sample {number} cannot be explained ({reason}). Write on_error = 'record' under [engine] to go on without it."
+    )
 
 
 def _target(asked: Any) -> Any:

@@ -20,6 +20,25 @@ from signalcam.metrics.removal import Study
 from signalcam.metrics.sanity import sanity
 
 __all__ = [
-    "Blur", "Comparison", "Constant", "Imputer", "Inverse", "Linear", "Mean", "Metric", "Noise", "OtherSample", "SegmentMean", "Study", "Swap",
-    "compare", "evaluate", "find", "localisation", "metric", "metrics", "names", "sanity",
-]  # fmt: skip
+    "Blur",
+    "Comparison",
+    "Constant",
+    "Imputer",
+    "Inverse",
+    "Linear",
+    "Mean",
+    "Metric",
+    "Noise",
+    "OtherSample",
+    "SegmentMean",
+    "Study",
+    "Swap",
+    "compare",
+    "evaluate",
+    "find",
+    "localisation",
+    "metric",
+    "metrics",
+    "names",
+    "sanity",
+]

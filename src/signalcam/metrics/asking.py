@@ -20,9 +20,7 @@ from signalcam.targets.asking import no_class
 class StillNamed(PerSample):
     """Whether each sample is still given a class: 1 or 0, whatever the score."""
 
-    def ask(
-        self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None
-    ) -> Asked:
+    def ask(self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
         """Compare the predicted class with the sample's own."""
         predicted = reading.predicted()
         xp = namespace(predicted)
@@ -39,9 +37,7 @@ class Confidence(Target):
         """Name the target."""
         return "confidence"
 
-    def ask(
-        self, reading: Reading, _own: Array, _score: Score, _names: Sequence[str] | None
-    ) -> Asked:
+    def ask(self, reading: Reading, _own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
         """Take the largest probability of each sample."""
         p = reading.probabilities()
         return Asked(namespace(p).max(p, axis=1), no_class(reading.batch))
@@ -69,9 +65,7 @@ class Asker:
         found: np.ndarray = self.inputs.explained
         return found
 
-    def about(
-        self, question: Question, samples: np.ndarray, make: Callable[[slice], np.ndarray]
-    ) -> np.ndarray:
+    def about(self, question: Question, samples: np.ndarray, make: Callable[[slice], np.ndarray]) -> np.ndarray:
         """Score changed samples.
 
         Args:

@@ -63,11 +63,26 @@ class Comparison:
 
 
 def compare(  # noqa: PLR0913 - a front door: every parameter is a question users ask
-    model: Any, inputs: Any, methods: Any = METHODS, *, layers: Any = None, metrics: Any = None, truth: Any = None,
-    tolerance: float = 0.0, measure: Any = "probability", imputer: Any = None, steps: int | None = None, window: Any = None,
-    seed: int = 0, baselines: Any = BASELINES, progress: bool = False, extra: Mapping[str, Any] | None = None,
-    labels: Sequence[int | str] | None = None, sample_names: Sequence[Any] | None = None, **options: Any,
-) -> Comparison:  # fmt: skip
+    model: Any,
+    inputs: Any,
+    methods: Any = METHODS,
+    *,
+    layers: Any = None,
+    metrics: Any = None,
+    truth: Any = None,
+    tolerance: float = 0.0,
+    measure: Any = "probability",
+    imputer: Any = None,
+    steps: int | None = None,
+    window: Any = None,
+    seed: int = 0,
+    baselines: Any = BASELINES,
+    progress: bool = False,
+    extra: Mapping[str, Any] | None = None,
+    labels: Sequence[int | str] | None = None,
+    sample_names: Sequence[Any] | None = None,
+    **options: Any,
+) -> Comparison:
     """Score methods and layers side by side, and say which of them beat what is for nothing.
 
     Every method is compared with every baseline on the same samples: the interval is that of the mean
@@ -107,7 +122,7 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
         (1, 1)
     """
     beside = tuple(dict.fromkeys(find(each) for each in several(baselines)))
-    own = tuple(each for each in dict.fromkeys(find(each) for each in several(methods)) if each not in beside)  # fmt: skip
+    own = tuple(each for each in dict.fromkeys(find(each) for each in several(methods)) if each not in beside)
     _check(own, options)
     faithful, placed = _chosen(metrics, truth)
     explainer = Explainer(model, method=list(own), layer=layers, progress=progress, **options)
@@ -123,11 +138,22 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
         whole = exp.of or "inputs" in exp.provenance
         plain = replace(explainer, preprocess=None, layout=exp.layout)
         scores = evaluate(
-            exp, explainer.model, faithful, measure=measure, seed=seed, imputer=imputer, steps=steps, window=window, baselines=others,
-            explainer=plain, target=options.get("target") if (exp.target_classes < 0).any() else None,
-            inputs=inputs if whole else None, extra=extra, progress=progress,
+            exp,
+            explainer.model,
+            faithful,
+            measure=measure,
+            seed=seed,
+            imputer=imputer,
+            steps=steps,
+            window=window,
+            baselines=others,
+            explainer=plain,
+            target=options.get("target") if (exp.target_classes < 0).any() else None,
+            inputs=inputs if whole else None,
+            extra=extra,
+            progress=progress,
             batch_size=options.get("batch_size"),
-        )  # fmt: skip
+        )
         exp = exp.with_scores(scores)
     table = judged(cast("xr.Dataset", exp.metrics), (*own, *beside), [each.name for each in beside])
     table = table.assign_coords(seconds=("method", list(seconds.values())))
@@ -161,7 +187,7 @@ def _chosen(metrics: Any, truth: Any) -> tuple[list[Any], list[str]]:
     return [each for each in wanted if each not in placed], placed
 
 
-def _timed(explainer: Explainer, inputs: Any, again: Mapping[str, Any]) -> tuple[Explanation, float]:  # fmt: skip
+def _timed(explainer: Explainer, inputs: Any, again: Mapping[str, Any]) -> tuple[Explanation, float]:
     """Explain, and say how many seconds a sample took once the model is known."""
     start = perf_counter()
     exp = explainer(inputs, **again)
@@ -173,7 +199,7 @@ def _timed(explainer: Explainer, inputs: Any, again: Mapping[str, Any]) -> tuple
     return exp, took / max(len(exp), 1)
 
 
-def _side_by_side(methods: Sequence[Method], parts: Sequence[Explanation]) -> tuple[Explanation, list[Method]]:  # fmt: skip
+def _side_by_side(methods: Sequence[Method], parts: Sequence[Explanation]) -> tuple[Explanation, list[Method]]:
     """One result of all maps that lie at the layer, and the methods whose maps do not.
 
     The latter are scored on the same windows, which are as wide as the layer's stride.
@@ -184,16 +210,16 @@ def _side_by_side(methods: Sequence[Method], parts: Sequence[Explanation]) -> tu
     layers = tuple(
         replace(layer, values=np.concatenate([layer.values, *(each.layers[i].values for each in more)], axis=2))
         for i, layer in enumerate(first.layers)
-    )  # fmt: skip
+    )
     names = tuple(methods[i].name for i in kept)
     of = "" if first.at_network_input else first.of  # the network's own input needs no name
     exp = replace(first, layers=layers, methods=names, of=of, others=(), modalities=())
     return exp, [each for i, each in enumerate(methods) if i not in kept]
 
 
-def _placed(parts: Sequence[Explanation], truth: Any, names: Sequence[str], tolerance: float) -> xr.Dataset:  # fmt: skip
+def _placed(parts: Sequence[Explanation], truth: Any, names: Sequence[str], tolerance: float) -> xr.Dataset:
     """Localisation of every method, on the signal that was passed in."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     found = [localisation(each, truth, names, tolerance=tolerance) for each in parts]
-    return xr.concat(found, "method", data_vars="minimal", coords="minimal", compat="override", join="exact")  # fmt: skip
+    return xr.concat(found, "method", data_vars="minimal", coords="minimal", compat="override", join="exact")

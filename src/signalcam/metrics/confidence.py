@@ -24,7 +24,7 @@ def confidence(study: Study, imputer: Imputer) -> np.ndarray:
     The largest probability, by which Hendrycks and Gimpel 2017 (arXiv:1610.02136) tell samples out of
     distribution.
     """
-    question = Question((Confidence(),), "probability", None, (np.zeros(0),), kind=None, output=study.question.output)  # fmt: skip
+    question = Question((Confidence(),), "probability", None, (np.zeros(0),), kind=None, output=study.question.output)
     asker, samples, units = study.asker, np.arange(study.count), study.units
     columns = [asker.about(question, samples, asker.x.__getitem__)]
     for share in SHARES[1:]:

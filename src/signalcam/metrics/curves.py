@@ -60,7 +60,11 @@ def _area(study: Study, order: Order, imputer: object, *, scaled: bool) -> np.nd
     return area(normalised(curve) if scaled else curve, study.fractions)
 
 
-@metric("area-between-curves", better="higher", paper="Schulz et al. 2020, arXiv:2001.00396; Simic et al. 2022, doi:10.1145/3511808.3557418")  # fmt: skip
+@metric(
+    "area-between-curves",
+    better="higher",
+    paper="Schulz et al. 2020, arXiv:2001.00396; Simic et al. 2022, doi:10.1145/3511808.3557418",
+)
 def area_between_curves(study: Study, *, imputer: object = "mean") -> np.ndarray:
     """Integrate how much more is lost with the most relevant units than with the least relevant.
 

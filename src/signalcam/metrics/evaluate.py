@@ -38,12 +38,24 @@ _SAME = 0.02  # of a probability: what half precision and another batch may chan
 
 
 def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question users ask
-    exp: Explanation, model: Any, metrics: Any = DEFAULT, *,
-    measure: str | Callable[[Array], Array] = "probability", seed: int = 0,
-    imputer: Any = None, steps: int | None = None, window: Windows = None, baselines: Any = BASELINES,
-    explainer: Explainer | None = None, target: Any = None, inputs: Any = None, extra: Mapping[str, Any] | None = None,
-    fine_tuned: Any = None, batch_size: int | None = None, progress: bool = False,
-) -> xr.Dataset:  # fmt: skip
+    exp: Explanation,
+    model: Any,
+    metrics: Any = DEFAULT,
+    *,
+    measure: str | Callable[[Array], Array] = "probability",
+    seed: int = 0,
+    imputer: Any = None,
+    steps: int | None = None,
+    window: Windows = None,
+    baselines: Any = BASELINES,
+    explainer: Explainer | None = None,
+    target: Any = None,
+    inputs: Any = None,
+    extra: Mapping[str, Any] | None = None,
+    fine_tuned: Any = None,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> xr.Dataset:
     """Score how faithful maps are to the model, beside baselines that they must beat.
 
     Args:
@@ -90,9 +102,21 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     check_result(exp)
     wanted = tuple(find(each) for each in several(metrics))
     how = How(
-        model, wanted, measure, seed, None if imputer is None else as_imputer(imputer), steps, window,
-        tuple(baselines if isinstance(baselines, list | tuple) else [baselines]), explainer, target, extra, fine_tuned, batch_size, progress,
-    )  # fmt: skip
+        model,
+        wanted,
+        measure,
+        seed,
+        None if imputer is None else as_imputer(imputer),
+        steps,
+        window,
+        tuple(baselines if isinstance(baselines, list | tuple) else [baselines]),
+        explainer,
+        target,
+        extra,
+        fine_tuned,
+        batch_size,
+        progress,
+    )
     how.check()
     drawn = exp.at_network_input
     exp = exp if drawn is None else replace(drawn, of="")
@@ -103,7 +127,12 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     warn_of_constant(*_constant(exp))
     warn_of_confidence(found.confidence)
     _warn_of_undefined(wanted, found.values)
-    about = {**exp.provenance, "measure": how.measure_name, "seed": seed, "baselines": ", ".join(methods[len(exp.methods) :])}  # fmt: skip
+    about = {
+        **exp.provenance,
+        "measure": how.measure_name,
+        "seed": seed,
+        "baselines": ", ".join(methods[len(exp.methods) :]),
+    }
     return dataset(exp, wanted, found, methods=methods, seed=seed, about=about)
 
 
@@ -117,7 +146,9 @@ def _check(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> No
         message = "the result holds no samples, so there is nothing to score. Give one at least."
         raise InputError(message)
     if not all(np.isfinite(layer.values).all() for layer in exp.layers) and exp.shapes is None:
-        message = "a map holds NaN or infinite values, which have no rank. Take the samples without: exp.isel(sample=...)."
+        message = (
+            "a map holds NaN or infinite values, which have no rank. Take the samples without: exp.isel(sample=...)."
+        )
         raise InputError(message)
 
 

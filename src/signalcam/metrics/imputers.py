@@ -34,7 +34,7 @@ class Drawn:
     def normal(self, shape: Sequence[int]) -> np.ndarray:
         """Draw ``(r, *shape)`` from a standard normal distribution."""
         kinds, rows = np.unique(self.samples, return_inverse=True)
-        one = [np.random.default_rng((self.seed, int(each))).standard_normal(shape) for each in kinds]  # fmt: skip
+        one = [np.random.default_rng((self.seed, int(each))).standard_normal(shape) for each in kinds]
         return np.stack(one)[rows]
 
     @cached_property
@@ -243,9 +243,7 @@ def _segments(known: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _by_segment(
-    x: np.ndarray, known: np.ndarray, change: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
+def _by_segment(x: np.ndarray, known: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Change every run of missing values along the last axis."""
     filled = x.copy()
     for row in np.ndindex(known.shape[:-1]):
@@ -308,7 +306,7 @@ class Custom:
 IMPUTERS: dict[str, Imputer] = {
     each.name: each
     for each in (Constant(), Mean(), Blur(), Noise(), OtherSample(), Linear(), Inverse(), Swap(), SegmentMean())
-}  # fmt: skip
+}
 
 
 def as_imputer(wanted: Any) -> Imputer:

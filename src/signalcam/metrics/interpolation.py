@@ -79,9 +79,7 @@ def _offsets(axes: int) -> tuple[tuple[tuple[int, ...], float], ...]:
 def _shifted(padded: np.ndarray, offset: Sequence[int]) -> np.ndarray:
     """From ``(c, *positions)`` with a rim of one around each, each place's neighbour."""
     pairs = zip(offset, padded.shape[1:], strict=True)
-    found: np.ndarray = padded[
-        (slice(None), *(slice(1 + o, length - 1 + o) for o, length in pairs))
-    ]
+    found: np.ndarray = padded[(slice(None), *(slice(1 + o, length - 1 + o) for o, length in pairs))]
     return found
 
 
@@ -92,7 +90,7 @@ def _rimmed(values: np.ndarray, rim: float) -> np.ndarray:
 def _weighed(values: np.ndarray) -> np.ndarray:
     """Add up each place's neighbours, weighted: ``(c, *positions)``."""
     padded = _rimmed(values, 0)
-    return sum((w * _shifted(padded, o) for o, w in _offsets(values.ndim - 1)), np.zeros_like(values))  # fmt: skip
+    return sum((w * _shifted(padded, o) for o, w in _offsets(values.ndim - 1)), np.zeros_like(values))
 
 
 def _system(x: np.ndarray, known: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -102,7 +100,7 @@ def _system(x: np.ndarray, known: np.ndarray) -> tuple[Any, np.ndarray]:
     number = np.full(known.shape, -1)
     number[missing] = np.arange(count)
     padded = _rimmed(number[None], -1)
-    columns = np.stack([number[missing], *[_shifted(padded, o)[0][missing] for o, _ in offsets]], axis=1)  # fmt: skip
+    columns = np.stack([number[missing], *[_shifted(padded, o)[0][missing] for o, _ in offsets]], axis=1)
     weights = np.tile([0.0, *[-w for _, w in offsets]], (count, 1))
     weights[:, 0] = _weighed(np.ones((1, *known.shape)))[0][missing]
     there = columns >= 0
@@ -136,7 +134,7 @@ def _solved(matrix: Any, right: np.ndarray, coarse: Any) -> np.ndarray:
     back = coarse.T.tocsr()
     small = (back @ matrix @ coarse).tocsc()
     small.setdiag(small.diagonal() * (1 + _PRECISE))  # where coarse places cannot be told apart
-    inner = scipy_part("sparse.linalg").splu(small, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})  # fmt: skip
+    inner = scipy_part("sparse.linalg").splu(small, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
     step = (_DAMPED / matrix.diagonal())[:, None]
 
     def prepared(rest: np.ndarray) -> np.ndarray:

@@ -148,9 +148,14 @@ _IN_TIME = ("onset-error", "offset-error")
 
 
 def localisation(
-    exp: Explanation, truth: Any, metrics: Sequence[str] | None = None, *,
-    tolerance: float = 0.0, level: float = 0.5, top: float = 0.05,
-) -> xr.Dataset:  # fmt: skip
+    exp: Explanation,
+    truth: Any,
+    metrics: Sequence[str] | None = None,
+    *,
+    tolerance: float = 0.0,
+    level: float = 0.5,
+    top: float = 0.05,
+) -> xr.Dataset:
     """Compare maps with where the cause is known to lie.
 
     Args:
@@ -186,7 +191,7 @@ def localisation(
 
     check_result(exp)
     names = _chosen(metrics, exp.dims)
-    for what, value, most in (("tolerance", tolerance, np.inf), ("level", level, 1), ("top", top, 1)):  # fmt: skip
+    for what, value, most in (("tolerance", tolerance, np.inf), ("level", level, 1), ("top", top, 1)):
         if not isinstance(value, int | float | np.number) or not 0 <= value <= most:
             message = f"{what} is {value!r}; give a number from 0 {'on' if most > 1 else 'to 1'}."
             raise InputError(message)
@@ -261,8 +266,7 @@ def _real(exp: Explanation) -> list[tuple[slice, ...]]:
 
 def _are_intervals(truth: Any) -> bool:
     return isinstance(truth, list | tuple) and all(
-        isinstance(each, list | tuple) and all(np.shape(pair) == (2,) for pair in each)
-        for each in truth
+        isinstance(each, list | tuple) and all(np.shape(pair) == (2,) for pair in each) for each in truth
     )
 
 

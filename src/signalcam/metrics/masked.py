@@ -113,9 +113,9 @@ def adcc(study: Study, *, imputer: object = "zero") -> np.ndarray:
         study: The maps and the model.
         imputer: See ``average_drop``.
     """
-    parts = np.stack([
-        coherency(study, imputer=imputer), 1 - complexity(study), 1 - average_drop(study, imputer=imputer)
-    ])  # fmt: skip
+    parts = np.stack(
+        [coherency(study, imputer=imputer), 1 - complexity(study), 1 - average_drop(study, imputer=imputer)]
+    )
     nothing = (parts <= 0).any(axis=0)
     harmonic = len(parts) / (1 / np.where(nothing, 1, parts)).sum(axis=0)
     return np.where(nothing & ~np.isnan(parts).any(axis=0), 0, harmonic)

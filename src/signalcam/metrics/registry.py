@@ -55,7 +55,9 @@ class Metric:
         known = list(inspect.signature(self.function).parameters)[1:]
         for each in options:
             if each not in known:
-                message = f"{self.name} has no option {each!r}.{nearest(each, known)} It has: {', '.join(known) or 'none'}."
+                message = (
+                    f"{self.name} has no option {each!r}.{nearest(each, known)} It has: {', '.join(known) or 'none'}."
+                )
                 raise MethodError(message)
         return replace(self, name=called or self.name, options={**self.options, **options})
 
@@ -64,7 +66,7 @@ _registry: dict[str, Metric] = {}
 _Function = Callable[..., np.ndarray]
 
 
-def metric(name: str, *, better: Direction, paper: str, **options: Any) -> Callable[[_Function], _Function]:  # fmt: skip
+def metric(name: str, *, better: Direction, paper: str, **options: Any) -> Callable[[_Function], _Function]:
     """Register a metric under a name; one function may have several, with other options.
 
     Args:
@@ -117,7 +119,7 @@ def find(wanted: object, **options: Any) -> Metric:
         >>> find("deletion", imputer="mean", called="deletion by the mean").name
         'deletion by the mean'
     """
-    found = wanted if isinstance(wanted, Metric) else _registry.get(str(wanted).lower().replace("_", "-"))  # fmt: skip
+    found = wanted if isinstance(wanted, Metric) else _registry.get(str(wanted).lower().replace("_", "-"))
     if found is None:
         message = f"there is no metric {wanted!r}.{nearest(str(wanted), _registry)} Known: {', '.join(sorted(_registry))} (see signalcam.metrics.metrics())."
         raise MethodError(message)

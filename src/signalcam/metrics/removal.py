@@ -29,9 +29,7 @@ def ranks(values: np.ndarray, seed: int) -> np.ndarray:
 
     The order in which a sample's ties fall is the same for every map of that sample.
     """
-    chance = np.stack(
-        [np.random.default_rng((seed, TIES, i)).random(values.shape[1]) for i in range(len(values))]
-    )
+    chance = np.stack([np.random.default_rng((seed, TIES, i)).random(values.shape[1]) for i in range(len(values))])
     order = np.lexsort((chance, -values), axis=1)
     return np.argsort(order, axis=1)
 
@@ -65,9 +63,7 @@ class Axes:
     def rows(self, x: np.ndarray) -> np.ndarray:
         """Lay an input out."""
         ordered = x.transpose(self._order)
-        return ordered.reshape(
-            -1, prod(x.shape[i] for i in self.rest), *[x.shape[i] for i in self.positions]
-        )
+        return ordered.reshape(-1, prod(x.shape[i] for i in self.rest), *[x.shape[i] for i in self.positions])
 
     def back(self, rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         """Undo ``rows`` for an input of that shape."""

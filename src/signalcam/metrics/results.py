@@ -11,7 +11,9 @@ from signalcam.explanation import Explanation
 def check_result(exp: object) -> None:
     """Refuse what is no explanation, such as the maps or the input alone."""
     if not isinstance(exp, Explanation):
-        message = f"a {type(exp).__name__} was given first, where a result is expected. Give what signalcam.explain returned."
+        message = (
+            f"a {type(exp).__name__} was given first, where a result is expected. Give what signalcam.explain returned."
+        )
         raise InputError(message)
 
 

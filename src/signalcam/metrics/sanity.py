@@ -33,9 +33,16 @@ _WEIGHTS, _CLASSES = 4, 5  # what chance is drawn for, so that no two draws are 
 
 
 def sanity(
-    exp: Explanation, model: Any, checks: Sequence[Check] | Check | None = None, *,
-    seed: int = 0, steps: int = 10, explainer: Explainer | None = None, inputs: Any = None, extra: Mapping[str, Any] | None = None,
-) -> xr.Dataset:  # fmt: skip
+    exp: Explanation,
+    model: Any,
+    checks: Sequence[Check] | Check | None = None,
+    *,
+    seed: int = 0,
+    steps: int = 10,
+    explainer: Explainer | None = None,
+    inputs: Any = None,
+    extra: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """Check whether maps change where they must: with other weights, and for another class.
 
     Weights are replaced by normal numbers of the same mean and standard deviation, layer by layer, and put back;
@@ -92,8 +99,8 @@ def sanity(
         if name in wanted:
             coords["weights"] = asked.layers(steps)
             alike = asked.randomised(steps, together=name == "cascading")
-            found |= {name: (("weights", *AXES), alike[0]), f"{name}_without_sign": (("weights", *AXES), alike[1])}  # fmt: skip
-    single = {"emprt": asked.emprt, "random-logit": asked.random_logit, "completeness": asked.completeness}  # fmt: skip
+            found |= {name: (("weights", *AXES), alike[0]), f"{name}_without_sign": (("weights", *AXES), alike[1])}
+    single = {"emprt": asked.emprt, "random-logit": asked.random_logit, "completeness": asked.completeness}
     found |= {name.replace("-", "_"): (AXES, single[name]()) for name in single if name in wanted}
     return xr.Dataset(found, coords, {**exp.provenance, "seed": seed})
 
@@ -128,7 +135,11 @@ def _wanted(checks: Sequence[Check] | Check | None, asked: _Asked) -> list[str]:
             message = f"no sanity check is called {name!r}.{nearest(str(name), known)} There are: {', '.join(known)}."
             raise MethodError(message)
         if not asked.fits(name):
-            reason = "needs two classes or more" if name == "random-logit" else f"is a promise of {', '.join(COMPLETE)} alone, about single classes"  # fmt: skip
+            reason = (
+                "needs two classes or more"
+                if name == "random-logit"
+                else f"is a promise of {', '.join(COMPLETE)} alone, about single classes"
+            )
             message = f"{name!r} {reason}, which this result does not have. Leave it out."
             raise TargetError(message)
     return names
@@ -148,7 +159,22 @@ class _Asked:
     @cached_property
     def scoring(self) -> Scoring:
         """Knows how the maps were made, with every class as it was."""
-        how = How(self.model, (), "logit", self.seed, None, None, None, (), self.given, None, self.extra, None, None, progress=False)  # fmt: skip
+        how = How(
+            self.model,
+            (),
+            "logit",
+            self.seed,
+            None,
+            None,
+            None,
+            (),
+            self.given,
+            None,
+            self.extra,
+            None,
+            None,
+            progress=False,
+        )
         return Scoring(how, self.exp, self.inputs)
 
     @cached_property
@@ -189,7 +215,7 @@ class _Asked:
     def drawn(self, name: str) -> list[np.ndarray]:
         """Normal numbers of the same mean and standard deviation, the same whenever they are asked for."""
         rng = np.random.default_rng((self.seed, _WEIGHTS, list(self.weights).index(name)))
-        return [rng.normal(each.mean(), each.std(), each.shape).astype(each.dtype) for each in self.weights[name]]  # fmt: skip
+        return [rng.normal(each.mean(), each.std(), each.shape).astype(each.dtype) for each in self.weights[name]]
 
     def layers(self, steps: int) -> list[str]:
         """Names of the layers looked at, from the last one down."""
@@ -220,7 +246,9 @@ class _Asked:
         """How much more even the map's histogram becomes."""
         with self._changed(list(self.weights)):
             other = self.again()
-        before, after = (np.stack([histogram_entropy(each) for each in _rows(one)], axis=-1) for one in (self.exp, other))  # fmt: skip
+        before, after = (
+            np.stack([histogram_entropy(each) for each in _rows(one)], axis=-1) for one in (self.exp, other)
+        )
         found: np.ndarray = (after - before) / np.where(before > 0, before, np.nan)
         return found
 
@@ -266,7 +294,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     ranks = [_ranks(each) for each in (a, b)]
     x, y = (each - each.mean(axis=-1, keepdims=True) for each in ranks)
     size = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
-    found: np.ndarray = np.divide((x * y).sum(axis=-1), size, out=np.zeros_like(size), where=size > 0)  # fmt: skip
+    found: np.ndarray = np.divide((x * y).sum(axis=-1), size, out=np.zeros_like(size), where=size > 0)
     return found
 
 

@@ -62,7 +62,12 @@ class How:
         if self.measure != "accuracy":
             find_score(self.measure)
         widths = self.window.values() if isinstance(self.window, Mapping) else [self.window]
-        for what, value, least in (("steps", self.steps, 2), ("batch_size", self.batch_size, 1), ("seed", self.seed, 0), *(("window", each, 1) for each in widths)):  # fmt: skip
+        for what, value, least in (
+            ("steps", self.steps, 2),
+            ("batch_size", self.batch_size, 1),
+            ("seed", self.seed, 0),
+            *(("window", each, 1) for each in widths),
+        ):
             if value is not None and not is_count(value, least):
                 message = f"{what} is {value!r}; give a whole number, {least} or more."
                 raise InputError(message)
@@ -79,7 +84,7 @@ class How:
             return one.found(), one.methods
         kinds, index = np.unique(exp.shapes, axis=0, return_inverse=True)
         rows = [np.flatnonzero(index.reshape(-1) == kind) for kind in range(len(kinds))]
-        parts = [Scoring(self._of_rows(each, len(exp)), exp.isel(sample=each.tolist()), None) for each in rows]  # fmt: skip
+        parts = [Scoring(self._of_rows(each, len(exp)), exp.isel(sample=each.tolist()), None) for each in rows]
         found = [each.found() for each in parts]
         return joined(found, np.concatenate(rows)), parts[0].methods
 
@@ -110,14 +115,18 @@ class Scoring:
         """How the maps were made, as far as the result tells."""
         how, exp = self.how, self.exp
         if how.explainer is not None:
-            return replace(
-                how.explainer, model=how.model, preprocess=None, target=list(self.targets)
-            )
+            return replace(how.explainer, model=how.model, preprocess=None, target=list(self.targets))
         about = exp.provenance
         return Explainer(
-            how.model, target=list(self.targets), layout=exp.layout, of=_of(exp), signed=about.get("signed") == "True",
-            align=about.get("align", "receptive-field"), batch_size=how.batch_size, score=_score(str(about.get("score", ""))),
-        )  # fmt: skip
+            how.model,
+            target=list(self.targets),
+            layout=exp.layout,
+            of=_of(exp),
+            signed=about.get("signed") == "True",
+            align=about.get("align", "receptive-field"),
+            batch_size=how.batch_size,
+            score=_score(str(about.get("score", ""))),
+        )
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
@@ -144,9 +153,7 @@ class Scoring:
         """What the model takes, in NumPy."""
         given = self.exp.input if self.given is None else self.given
         signals = self.explainer.taken(given)
-        taken = as_inputs(
-            given if signals is None else signals.array, _of(self.exp), self.how.extra
-        )
+        taken = as_inputs(given if signals is None else signals.array, _of(self.exp), self.how.extra)
         if any(isinstance(each, Lengths | Mask) for each in (self.how.extra or {}).values()):
             taken = self.explainer.drawn(taken).samples.group().inputs
         taken = taken.map(self.explainer.backend.numpy)
@@ -173,16 +180,14 @@ class Scoring:
                 message = "measure='accuracy' compares with each sample's true class, and there are no labels. Explain with labels=[...], or measure 'probability'."
                 raise TargetError(message)
             own = np.asarray(self.exp.true_classes, np.int64)
-            asked = Question((StillNamed(()),), "probability", None, (own,), kind=None, output=self.explainer.output)  # fmt: skip
+            asked = Question((StillNamed(()),), "probability", None, (own,), kind=None, output=self.explainer.output)
             return (asked,) * len(self.exp.targets)
         return tuple(self._question(each) for each in self.targets)
 
     def _question(self, target: Target) -> Question:
         explainer, rows = self.explainer, np.arange(len(self.exp))
         target = target.for_axis(explainer.backend.channel_axis(explainer.model))
-        asked = replace(
-            question((target,), rows, self.how.measure, self.exp.class_names, explainer.output), kind=None
-        )  # fmt: skip
+        asked = replace(question((target,), rows, self.how.measure, self.exp.class_names, explainer.output), kind=None)
         if isinstance(target, PerSample):
             return asked.fixed([asked.own[0][:, None]])
         given = explainer.backend.prepared(explainer.model, self.inputs)
@@ -197,12 +202,10 @@ class Scoring:
         own = [each for each in self.how.baselines if each not in self.exp.methods]
         return self._explained(self.inputs.tree, own) if own else None
 
-    def _explained(self, tree: Any, methods: Sequence[Any], layers: Sequence[str] | None = None) -> Explanation:  # fmt: skip
+    def _explained(self, tree: Any, methods: Sequence[Any], layers: Sequence[str] | None = None) -> Explanation:
         try:
-            again = replace(self.explainer, method=list(methods), layer=list(layers or self.exp.layer_names))  # fmt: skip
-            with (
-                warnings.catch_warnings()
-            ):  # a blank map ranks by chance, or is counted as not defined
+            again = replace(self.explainer, method=list(methods), layer=list(layers or self.exp.layer_names))
+            with warnings.catch_warnings():  # a blank map ranks by chance, or is counted as not defined
                 warnings.simplefilter("ignore", CamWarning)
                 found = again(self._bare(tree), extra=self.how.extra)
         except (ModelError, MethodError) as error:
@@ -232,7 +235,7 @@ class Scoring:
         for place, axis in enumerate(wanted):
             if axis not in other.map_axes:
                 values = np.expand_dims(values, 4 + place)
-        return np.broadcast_to(values, (*values.shape[:4], *[self.exp.input.shape[i] for i in wanted]))  # fmt: skip
+        return np.broadcast_to(values, (*values.shape[:4], *[self.exp.input.shape[i] for i in wanted]))
 
     # --- studies ---------------------------------------------------------------------------------
 
@@ -253,9 +256,7 @@ class Scoring:
         if isinstance(window, Mapping):
             unknown = set(window) - set(exp.dims)
             if unknown:
-                message = (
-                    f"window names {min(unknown)!r}, but the maps have axes {', '.join(exp.dims)}."
-                )
+                message = f"window names {min(unknown)!r}, but the maps have axes {', '.join(exp.dims)}."
                 raise InputError(message)
         wide = []
         for axis, dim in zip(exp.map_axes, exp.dims, strict=True):
@@ -285,12 +286,20 @@ class Scoring:
 
     def _study(self, target: int, method: int, layer: int) -> Study:
         study = Study(
-            self.asker, self.questions[target], self.maps[:, target, method, layer], self.axes, self.units[layer],
-            self.steps, self.how.seed, self.how.imputer, partial(self._again, target, method, layer), original=self.score[:, target],
-        )  # fmt: skip
+            self.asker,
+            self.questions[target],
+            self.maps[:, target, method, layer],
+            self.axes,
+            self.units[layer],
+            self.steps,
+            self.how.seed,
+            self.how.imputer,
+            partial(self._again, target, method, layer),
+            original=self.score[:, target],
+        )
         if self.how.fine_tuned is None:
             return study
-        return replace(study, retrained=replace(study, asker=self.retrained, original=None, curves={}, fillers={}))  # fmt: skip
+        return replace(study, retrained=replace(study, asker=self.retrained, original=None, curves={}, fillers={}))
 
     @cached_property
     def retrained(self) -> Asker:
@@ -302,7 +311,7 @@ class Scoring:
         known = {each.name: each for each in (*self.explainer.methods, *self._known_baselines)}
         name = self.methods[method]
         changed = self.inputs.with_explained(x)
-        found = self._explained(changed.tree, [known.get(name, name)], [self.exp.layer_names[layer]])  # fmt: skip
+        found = self._explained(changed.tree, [known.get(name, name)], [self.exp.layer_names[layer]])
         return self._on_axes(found)[:, target, 0, 0]
 
     @property
@@ -313,7 +322,7 @@ class Scoring:
     def score(self) -> np.ndarray:
         """``(sample, target)``, what is measured of the samples as they are."""
         rows = np.arange(len(self.exp))
-        columns = [self.asker.about(each, rows, lambda part: self.asker.x[part]) for each in self.questions]  # fmt: skip
+        columns = [self.asker.about(each, rows, lambda part: self.asker.x[part]) for each in self.questions]
         score = np.stack(columns, axis=1)
         bad = np.flatnonzero(~np.isfinite(score).all(axis=1))
         if len(bad):
@@ -324,8 +333,8 @@ class Scoring:
     def found(self) -> Found:
         """Work out every metric of every study."""
         studies, how = self.studies(), self.how
-        with progress_bar(len(studies) * len(how.metrics), shown=how.progress, unit="score") as done:  # fmt: skip
-            columns = [[self._values(each, study, done) for each in how.metrics] for study in studies]  # fmt: skip
+        with progress_bar(len(studies) * len(how.metrics), shown=how.progress, unit="score") as done:
+            columns = [[self._values(each, study, done) for each in how.metrics] for study in studies]
         cell = (len(self.exp.targets), len(self.methods), len(self.exp.layers))
         values = np.moveaxis(np.asarray(columns), 0, -1)
         return Found(
@@ -358,9 +367,7 @@ class Scoring:
 def check_given(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:
     """Raise an ``InputError`` where the model took more than the result holds, and it is not passed again."""
     if exp.of and inputs is None:
-        message = (
-            f"the maps are drawn on {exp.of!r}, one input of several. Pass all of them: inputs=..."
-        )
+        message = f"the maps are drawn on {exp.of!r}, one input of several. Pass all of them: inputs=..."
         raise InputError(message)
     given = {*(extra or {}), *(inputs if isinstance(inputs, Mapping) else ())}
     others, keywords = (_names(exp.provenance.get(name)) for name in ("inputs", "extra"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def evaluated(path: str, model: str, metrics: Sequence[str] | None = None, **options: Any) -> tuple[Explanation, str]:  # fmt: skip
+def evaluated(path: str, model: str, metrics: Sequence[str] | None = None, **options: Any) -> tuple[Explanation, str]:
     """Evaluate a saved result.
 
     Args:

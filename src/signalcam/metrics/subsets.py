@@ -38,16 +38,14 @@ def promised(study: Study, pick: Picker) -> np.ndarray:
     return np.stack([pick(i) @ study.relevance[i] for i in range(study.count)])
 
 
-def _effects(study: Study, pick: Picker, trials: int, imputer: object) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _effects(study: Study, pick: Picker, trials: int, imputer: object) -> tuple[np.ndarray, np.ndarray]:
     """What the map promised and what was lost, ``(sample, trial)`` each."""
     return promised(study, pick), study.score[:, None] - study.removed(trials, pick, imputer)
 
 
 @metric("infidelity", better="lower", paper=_INFIDELITY)
 @metric("infidelity-unscaled", better="lower", paper=_INFIDELITY, scaled=False)
-def infidelity(
-    study: Study, *, trials: int = 200, imputer: object = "zero", scaled: bool = True
-) -> np.ndarray:
+def infidelity(study: Study, *, trials: int = 200, imputer: object = "zero", scaled: bool = True) -> np.ndarray:
     """Square the difference between what the map promised for a random box and what was lost with it.
 
     A map of a class activation method has no units, so its promises are first scaled by the factor that fits
@@ -61,15 +59,13 @@ def infidelity(
     """
     promise, lost = _effects(study, boxes(study, trials), trials, imputer)
     size = (promise**2).sum(axis=1)
-    factor = (promise * lost).sum(axis=1) / np.where(size > 0, size, 1) if scaled else np.ones(study.count)  # fmt: skip
+    factor = (promise * lost).sum(axis=1) / np.where(size > 0, size, 1) if scaled else np.ones(study.count)
     found: np.ndarray = ((factor[:, None] * promise - lost) ** 2).mean(axis=1)
     return found
 
 
-@metric("mufidelity", better="higher", paper="Bhatt et al. 2020, arXiv:2005.00631; Fel et al. 2021, arXiv:2009.04521")  # fmt: skip
-def mufidelity(
-    study: Study, *, share: float = 0.2, trials: int = 200, imputer: object = "zero"
-) -> np.ndarray:
+@metric("mufidelity", better="higher", paper="Bhatt et al. 2020, arXiv:2005.00631; Fel et al. 2021, arXiv:2009.04521")
+def mufidelity(study: Study, *, share: float = 0.2, trials: int = 200, imputer: object = "zero") -> np.ndarray:
     """Correlate the ranks of promise and loss over random sets of units (Spearman).
 
     Args:
@@ -93,9 +89,7 @@ def _ranked(rows: np.ndarray) -> np.ndarray:
 
 
 @metric("sensitivity-n", better="higher", paper="Ancona et al. 2018, arXiv:1711.06104")
-def sensitivity_n(
-    study: Study, *, sizes: int = 5, trials: int = 100, imputer: object = "zero"
-) -> np.ndarray:
+def sensitivity_n(study: Study, *, sizes: int = 5, trials: int = 100, imputer: object = "zero") -> np.ndarray:
     """Correlate promise and loss over random sets of one size, averaged over sizes from 1 to 80 % of the units.
 
     Args:
@@ -120,8 +114,14 @@ Side = Literal["map", "rest"]
 @metric("r-fidelity-plus", better="higher", paper=_ROBUST, side="map")
 @metric("r-fidelity-minus", better="lower", paper=_ROBUST, side="rest")
 def r_fidelity(
-    study: Study, *, side: Side, alpha: float = 0.5, beta: float | None = None, trials: int = 50, imputer: object = "zero"
-) -> np.ndarray:  # fmt: skip
+    study: Study,
+    *,
+    side: Side,
+    alpha: float = 0.5,
+    beta: float | None = None,
+    trials: int = 50,
+    imputer: object = "zero",
+) -> np.ndarray:
     """Average what is lost when parts of the map's top set, or of the rest, are removed at random.
 
     Averaged over the sizes of the schedule. Each unit goes with probability ``alpha``, so that samples stay
@@ -145,9 +145,7 @@ def r_fidelity(
         def pick(sample: int) -> np.ndarray:
             rng = np.random.default_rng((study.seed, TRIALS, _KEPT + number, sample))
             top = study.ranks[sample] < size
-            gone: np.ndarray = (rng.random((trials, count)) < likely) & (
-                top if side == "map" else ~top
-            )
+            gone: np.ndarray = (rng.random((trials, count)) < likely) & (top if side == "map" else ~top)
             return gone
 
         found: np.ndarray = study.score - study.removed(trials, pick, imputer).mean(axis=1)
@@ -161,7 +159,7 @@ def r_fidelity(
 @metric("f-fidelity-minus", better="lower", paper=_FINE_TUNED, side="rest")
 def f_fidelity(
     study: Study, *, side: Side, alpha: float = 0.5, beta: float = 0.1, trials: int = 50, imputer: object = "zero"
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Do as R-fidelity with a model that was fine-tuned on samples with random parts removed.
 
     Args:
@@ -178,4 +176,4 @@ def f_fidelity(
     if study.retrained is None:
         message = "f-fidelity asks a model that was trained on with random parts of its inputs removed. Pass it as fine_tuned=..., or take r-fidelity-plus and r-fidelity-minus."
         raise MethodError(message)
-    return r_fidelity(study.retrained, side=side, alpha=alpha, beta=beta, trials=trials, imputer=imputer)  # fmt: skip
+    return r_fidelity(study.retrained, side=side, alpha=alpha, beta=beta, trials=trials, imputer=imputer)

@@ -111,8 +111,14 @@ def mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def dataset(
-    exp: Explanation, metrics: Sequence[Metric], found: Found, *, methods: Sequence[str], seed: int, about: Mapping[str, Any]
-) -> xr.Dataset:  # fmt: skip
+    exp: Explanation,
+    metrics: Sequence[Metric],
+    found: Found,
+    *,
+    methods: Sequence[str],
+    seed: int,
+    about: Mapping[str, Any],
+) -> xr.Dataset:
     """Label everything; see ``evaluate``."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 

@@ -20,9 +20,7 @@ _ARROWS = {"lower": "↓", "higher": "↑", "nearer to 0": "→0"}
 Cell = dict[str, Any]
 
 
-def judged(
-    scores: xr.Dataset, methods: Sequence[Method | str], beside: Sequence[str]
-) -> xr.Dataset:
+def judged(scores: xr.Dataset, methods: Sequence[Method | str], beside: Sequence[str]) -> xr.Dataset:
     """Add ranks, and what each method gains over each baseline; see ``Comparison``.
 
     Args:
@@ -76,8 +74,10 @@ def verdict(table: xr.Dataset) -> str:
     count = int(table["count"].max())
     if count < FEWEST:
         return f"{count} samples are too few to tell a difference from none: give {FEWEST} at least, better a hundred. No verdict."
-    winners = {name: _winners(table.sel({"metric": name})) for name in table["metric"].values.tolist()}  # fmt: skip
-    return "\n".join([_whole(table, winners), *(_one(table.sel({"metric": name}), won) for name, won in winners.items())])  # fmt: skip
+    winners = {name: _winners(table.sel({"metric": name})) for name in table["metric"].values.tolist()}
+    return "\n".join(
+        [_whole(table, winners), *(_one(table.sel({"metric": name}), won) for name, won in winners.items())]
+    )
 
 
 def _whole(table: xr.Dataset, winners: dict[str, list[str]]) -> str:
@@ -126,7 +126,7 @@ def _gain(one: xr.Dataset) -> str:
 def _unbeaten(row: xr.Dataset, own: dict[str, xr.Dataset]) -> str:
     """The baselines that no method beats; all of them where each is beaten, but by other methods."""
     every = row["baseline"].values.tolist()
-    free = [each for each in every if not any(one["gain_low"].sel(baseline=each) > 0 for one in own.values())]  # fmt: skip
+    free = [each for each in every if not any(one["gain_low"].sel(baseline=each) > 0 for one in own.values())]
     return _or(free) if free else f"both {_and(every)}"
 
 
@@ -158,14 +158,26 @@ def as_text(table: xr.Dataset) -> str:
     """The table: a row a method, a column a metric: mean, interval, rank; a star where all baselines are beaten."""
     names = table["metric"].values.tolist()
     arrows = [_ARROWS[each] for each in table["better"].values.tolist()]
-    head = ["", *(f"{name} {arrow}" for name, arrow in zip(names, arrows, strict=True)), *(["ms/sample"] if "seconds" in table.coords else [])]  # fmt: skip
+    head = [
+        "",
+        *(f"{name} {arrow}" for name, arrow in zip(names, arrows, strict=True)),
+        *(["ms/sample"] if "seconds" in table.coords else []),
+    ]
     own = [[name, *_row(table.sel(cell))] for name, cell in rows(table).items()]
-    beside = [[name, *_row(table.sel(cell))] for name, cell in rows(table, baselines=True).items()]  # fmt: skip
+    beside = [[name, *_row(table.sel(cell))] for name, cell in rows(table, baselines=True).items()]
     widths = [max(map(len, column)) for column in zip(head, *own, *beside, strict=True)]
     line = "  ".join("-" * width for width in widths)
-    lines = [_aligned(head, widths), line, *(_aligned(each, widths) for each in own), line, *(_aligned(each, widths) for each in beside)]  # fmt: skip
+    lines = [
+        _aligned(head, widths),
+        line,
+        *(_aligned(each, widths) for each in own),
+        line,
+        *(_aligned(each, widths) for each in beside),
+    ]
     count = int(table["count"].max())
-    return "\n".join([*lines, f"{count} samples: mean (95 % interval) #rank; * beats every baseline on the same samples"])  # fmt: skip
+    return "\n".join(
+        [*lines, f"{count} samples: mean (95 % interval) #rank; * beats every baseline on the same samples"]
+    )
 
 
 def _row(one: xr.Dataset) -> list[str]:

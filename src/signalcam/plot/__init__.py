@@ -62,15 +62,20 @@ class Plotter:
             return draw(sample, **options)
         if len(dims) == 3:
             return self.volume(sample, **options)
-        message = (
-            f"there is no figure for a map with axes {', '.join(dims)}. Draw exp.maps yourself."
-        )
+        message = f"there is no figure for a map with axes {', '.join(dims)}. Draw exp.maps yourself."
         raise LayoutError(message)
 
     def signal(
-        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
-        channels: Sequence[int | str] | None = None, norm: str = "shared", **drawing: Any,
-    ) -> Axes:  # fmt: skip
+        self,
+        sample: int = 0,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        channels: Sequence[int | str] | None = None,
+        norm: str = "shared",
+        **drawing: Any,
+    ) -> Axes:
         """Draw each channel as a thin black line with its heat, over time.
 
         Lines of more than 2000 values are drawn by the least and the largest of each stretch, maps of more
@@ -93,8 +98,8 @@ class Plotter:
         """
         from signalcam.plot.signal import SignalDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
-        which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}  # fmt: skip
-        return self._drawn("signal", SignalDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
+        which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}
+        return self._drawn("signal", SignalDisplay.from_explanation(self._explanation, sample, **which), drawing)
 
     def heatmap(self, sample: int = 0, **options: Any) -> Axes:
         """Draw the map alone, time across and channels downwards, the first on top.
@@ -111,9 +116,16 @@ class Plotter:
         return self.signal(sample, style="heat", **options)
 
     def ecg(
-        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
-        channels: Sequence[int | str] | None = None, norm: str = "shared", **drawing: Any,
-    ) -> Axes:  # fmt: skip
+        self,
+        sample: int = 0,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        channels: Sequence[int | str] | None = None,
+        norm: str = "shared",
+        **drawing: Any,
+    ) -> Axes:
         """Draw an electrocardiogram on its paper, true to scale, under heat as opaque as it is strong.
 
         1 mm of the paper is 1 mm of the page, and each lead is drawn around its median. In ``ax=`` or ``fig=`` of
@@ -142,8 +154,8 @@ class Plotter:
         """
         from signalcam.plot.ecg import EcgDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
-        which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}  # fmt: skip
-        return self._drawn("ecg", EcgDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
+        which = {"target": target, "method": method, "layer": layer, "channels": channels, "norm": norm}
+        return self._drawn("ecg", EcgDisplay.from_explanation(self._explanation, sample, **which), drawing)
 
     def text(self, sample: int = 0, **options: Any) -> Axes:
         """Write a text out, each token on a background of its heat, or draw a bar for each token.
@@ -161,9 +173,16 @@ class Plotter:
         return draw(self._explanation, sample, **options)
 
     def spectrogram(
-        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
-        loudness: Any = None, frequency: Any = "given", **drawing: Any,
-    ) -> Axes:  # fmt: skip
+        self,
+        sample: int = 0,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        loudness: Any = None,
+        frequency: Any = "given",
+        **drawing: Any,
+    ) -> Axes:
         """Draw a spectrogram in grey, time across, under heat as opaque as it is strong.
 
         Bands that are not evenly spaced (mel) are drawn side by side, with ticks at their Hz.
@@ -190,12 +209,12 @@ class Plotter:
         from signalcam.plot.image import ImageDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         self._needs(2, "spectrogram")
-        which = {"target": target, "method": method, "layer": layer, "loudness": loudness, "frequency": frequency}  # fmt: skip
-        return self._drawn("spectrogram", ImageDisplay.from_spectrogram(self._explanation, sample, **which), drawing)  # fmt: skip
+        which = {"target": target, "method": method, "layer": layer, "loudness": loudness, "frequency": frequency}
+        return self._drawn("spectrogram", ImageDisplay.from_spectrogram(self._explanation, sample, **which), drawing)
 
     def image(
         self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None, **drawing: Any
-    ) -> Axes:  # fmt: skip
+    ) -> Axes:
         """Draw a grey or colour picture under heat as opaque as it is strong.
 
         Three channels, wherever they are, are red, green and blue; any other number is averaged to grey.
@@ -221,12 +240,21 @@ class Plotter:
 
         self._needs(2, "image")
         which = {"target": target, "method": method, "layer": layer}
-        return self._drawn("image", ImageDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
+        return self._drawn("image", ImageDisplay.from_explanation(self._explanation, sample, **which), drawing)
 
     def volume(
-        self, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
-        style: str | None = None, at: Sequence[float] | None = None, axis: str | None = None, count: int = 12, **drawing: Any,
-    ) -> Axes:  # fmt: skip
+        self,
+        sample: int = 0,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        style: str | None = None,
+        at: Sequence[float] | None = None,
+        axis: str | None = None,
+        count: int = 12,
+        **drawing: Any,
+    ) -> Axes:
         """Draw slices of a volume, or frames of a video, all at one scale and in true proportions.
 
         Proportions are those of the layout's ``spacing``, if all axes have one. An axis named after the direction it
@@ -256,8 +284,16 @@ class Plotter:
         from signalcam.plot.volume import VolumeDisplay  # noqa: PLC0415 - matplotlib only when drawing
 
         self._needs(3, "volume")
-        which = {"target": target, "method": method, "layer": layer, "style": style, "at": at, "axis": axis, "count": count}  # fmt: skip
-        return self._drawn("volume", VolumeDisplay.from_explanation(self._explanation, sample, **which), drawing)  # fmt: skip
+        which = {
+            "target": target,
+            "method": method,
+            "layer": layer,
+            "style": style,
+            "at": at,
+            "axis": axis,
+            "count": count,
+        }
+        return self._drawn("volume", VolumeDisplay.from_explanation(self._explanation, sample, **which), drawing)
 
     def video(self, path: str | PathLike[str], sample: int = 0, **options: Any) -> None:
         """Write a video; see ``Explanation.save_video``."""
@@ -268,9 +304,15 @@ class Plotter:
         save(self._explanation, path, sample, **options)
 
     def compare(
-        self, along: str | None = None, sample: int = 0, *, methods: Sequence[Any] | None = None,
-        layers: Sequence[Any] | None = None, targets: Sequence[Any] | None = None, **options: Any,
-    ) -> Figure | SubFigure:  # fmt: skip
+        self,
+        along: str | None = None,
+        sample: int = 0,
+        *,
+        methods: Sequence[Any] | None = None,
+        layers: Sequence[Any] | None = None,
+        targets: Sequence[Any] | None = None,
+        **options: Any,
+    ) -> Figure | SubFigure:
         """Draw the same sample several times, once for each method, layer or target.
 
         Args:
@@ -298,10 +340,12 @@ class Plotter:
         """
         from signalcam.plot.compare import draw  # noqa: PLC0415 - matplotlib only when drawing
 
-        given = {axis: names for axis, names in (("method", methods), ("layer", layers), ("target", targets)) if names is not None}  # fmt: skip
-        if len(given) > 1 or (
-            given and along not in (None, *given, *(f"{axis}s" for axis in given))
-        ):
+        given = {
+            axis: names
+            for axis, names in (("method", methods), ("layer", layers), ("target", targets))
+            if names is not None
+        }
+        if len(given) > 1 or (given and along not in (None, *given, *(f"{axis}s" for axis in given))):
             message = f"one comparison at a time: {', '.join([*filter(None, [along]), *given])} were asked for. Give one of methods=, layers=, targets=."
             raise MethodError(message)
         if "ax" in options:
@@ -311,9 +355,16 @@ class Plotter:
         return draw(self._explanation, Plotter, asked, names, sample, **options)
 
     def summary(
-        self, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
-        channel: int | str | None = None, spread: Spread = "deviation", **drawing: Any,
-    ) -> Axes:  # fmt: skip
+        self,
+        by: str | None = None,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        channel: int | str | None = None,
+        spread: Spread = "deviation",
+        **drawing: Any,
+    ) -> Axes:
         """Draw the mean map over all samples with its standard deviation, or quantiles, over the mean signal.
 
         Maps are averaged as they are; ``exp.normalized().plot.summary()`` gives each sample the same say. For the whole
@@ -361,9 +412,15 @@ class Plotter:
         return self._drawn("summary", display, drawing)
 
     def curve(
-        self, scores: xr.DataArray | xr.Dataset | None = None, *, curve: str | None = None, target: Any = None, layer: Any = None,
-        baseline: str | tuple[str, ...] = ("random", "input-energy"), **drawing: Any,
-    ) -> Axes:  # fmt: skip
+        self,
+        scores: xr.DataArray | xr.Dataset | None = None,
+        *,
+        curve: str | None = None,
+        target: Any = None,
+        layer: Any = None,
+        baseline: str | tuple[str, ...] = ("random", "input-energy"),
+        **drawing: Any,
+    ) -> Axes:
         """Draw what a metric gave at each step, such as the score as more and more is removed.
 
         Args:
@@ -392,7 +449,7 @@ class Plotter:
             CurveDisplay.from_carried(self._explanation, curve, target=target, layer=layer, baseline=baseline)
             if scores is None
             else CurveDisplay.from_scores(scores, baseline=baseline)
-        )  # fmt: skip
+        )
         return self._drawn("curve", display, drawing)
 
     def _drawn(self, figure: str, display: Any, drawing: dict[str, Any]) -> Axes:

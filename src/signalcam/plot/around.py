@@ -26,9 +26,11 @@ _BAND: dict[str, Any] = {"alpha": 0.22, "linewidth": 0}
 
 def draw_around(
     table: xr.Dataset, which: Mapping[str, Any], channels: Sequence[int | str] | None, fig: Figure | SubFigure | None
-) -> Figure | SubFigure:  # fmt: skip
+) -> Figure | SubFigure:
     """Draw; see ``Around.plot``."""
-    one = table.isel({axis: 0 if name is None else place(name, table[axis].values.tolist(), axis) for axis, name in which.items()})  # fmt: skip
+    one = table.isel(
+        {axis: 0 if name is None else place(name, table[axis].values.tolist(), axis) for axis, name in which.items()}
+    )
     for what, name in (("mean", "map"), ("signal_mean", "signal")):
         if other := set(one[what].dims) - {"around", "channel"}:
             message = f"the {name} has axes {', '.join(map(str, one[what].dims))}, and a line has none for {min(map(str, other))}. Draw the table yourself."
@@ -40,7 +42,7 @@ def draw_around(
     shown = _chosen(one["signal_mean"], channels)
     unit = one["signal_mean"].attrs.get("units", "")
     _lines(above, one, "signal_", shown, colours)
-    above.set_ylabel(f"{_what(one, shown)} ({unit})" if unit else _what(one, shown), parse_math=False)  # fmt: skip
+    above.set_ylabel(f"{_what(one, shown)} ({unit})" if unit else _what(one, shown), parse_math=False)
     wide = "channel" in one["mean"].dims
     _lines(below, one, "", shown if wide else {"": None}, colours if wide else shared)
     below.set_ylabel("importance")
@@ -69,13 +71,11 @@ def _what(one: xr.Dataset, shown: Mapping[str, int | None]) -> str:
     return next(iter(shown)) if named and len(shown) == 1 else "amplitude"
 
 
-def _lines(ax: Axes, one: xr.Dataset, what: str, shown: Mapping[str, int | None], colours: Sequence[str]) -> None:  # fmt: skip
+def _lines(ax: Axes, one: xr.Dataset, what: str, shown: Mapping[str, int | None], colours: Sequence[str]) -> None:
     """A line for each channel, in a band of one deviation to either side."""
     x = one["around"].values
     for (name, number), colour in zip(shown.items(), cycle(colours), strict=False):
-        mean, spread = (
-            one[f"{what}{kind}"].transpose(..., "around").values for kind in ("mean", "std")
-        )
+        mean, spread = (one[f"{what}{kind}"].transpose(..., "around").values for kind in ("mean", "std"))
         if number is not None:
             mean, spread = mean[number], spread[number]
         ax.fill_between(x, mean - spread, mean + spread, color=colour, **_BAND)
@@ -90,6 +90,4 @@ def _lines(ax: Axes, one: xr.Dataset, what: str, shown: Mapping[str, int | None]
 def _title(one: xr.Dataset) -> str:
     count = int(one["count"])
     which = f"{one['method'].item()} at {one['layer'].item()} for {one['target'].item()}"
-    return (
-        f"{which}\nmean \N{PLUS-MINUS SIGN} standard deviation of {count} event{'s' * (count != 1)}"
-    )
+    return f"{which}\nmean \N{PLUS-MINUS SIGN} standard deviation of {count} event{'s' * (count != 1)}"

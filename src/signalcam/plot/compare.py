@@ -38,10 +38,20 @@ _FEW = 3  # channels, up to which panels lie one below the other
 
 
 def draw(  # noqa: PLR0913 - the options of a figure
-    exp: Explanation, figure_of: Callable[[Explanation], Callable[..., Axes]], along: str | None, names: Sequence[Any] | None,
-    sample: int, *, fig: Figure | SubFigure | None = None, norm: str | None = None, cmap: Any = None,
-    vmin: float | None = None, vmax: float | None = None, colorbar: bool = True, **options: Any,
-) -> Figure | SubFigure:  # fmt: skip
+    exp: Explanation,
+    figure_of: Callable[[Explanation], Callable[..., Axes]],
+    along: str | None,
+    names: Sequence[Any] | None,
+    sample: int,
+    *,
+    fig: Figure | SubFigure | None = None,
+    norm: str | None = None,
+    cmap: Any = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    colorbar: bool = True,
+    **options: Any,
+) -> Figure | SubFigure:
     """Draw one panel for each of the maps compared; see ``Plotter.compare``."""
     along = _axis(exp, along)
     named = {axis: options.pop(axis, None) for axis in AXES}
@@ -51,7 +61,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     cmap = cmap or (DIVERGING if whole.signed else LIGHT_TO_DARK if flat else DARK_TO_LIGHT)
     figure, axes = _grid(fig, len(panels.exps), _channels(exp, options) if flat else 0)
     for one, title, ax in zip(panels.exps, panels.titles(along, flat=flat), axes, strict=True):
-        figure_of(one)(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)  # fmt: skip
+        figure_of(one)(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)
         ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         if flat:
             ax.label_outer()
@@ -86,14 +96,14 @@ class Panels:
     @classmethod
     def of(
         cls, one: Explanation, along: str, names: Sequence[Any] | None, named: dict[str, Any], norm: str | None
-    ) -> Panels:  # fmt: skip
+    ) -> Panels:
         """Take the maps apart.
 
         Magnitudes of one method and layer can be compared between targets; others cannot.
         """
         norm = chosen(norm or ("shared" if along == "target" else "own"), NORMS, "norm")
         every = getattr(one, "layer_names" if along == "layer" else f"{along}s")
-        exps = [selected(one, **(named | {along: name})) for name in (every if names is None else names)]  # fmt: skip
+        exps = [selected(one, **(named | {along: name})) for name in (every if names is None else names)]
         if not exps:
             message = f"there is no {along} to compare: the list is empty. Leave {along}s= out to compare all."
             raise MethodError(message)
@@ -111,7 +121,7 @@ class Panels:
     def titles(self, along: str, *, flat: bool) -> list[str]:
         """The panel's own name, its largest magnitude where only that tells it, and what is no number."""
         names = [_name(view, along) for view in self.views]
-        sizes = [f"largest {largest(view.heat):.3g}" if self.norm == "own" else "" for view in self.views]  # fmt: skip
+        sizes = [f"largest {largest(view.heat):.3g}" if self.norm == "own" else "" for view in self.views]
         lost = [view.lost("is grey" if flat else "has no heat") for view in self.views]
         return [" · ".join(filter(None, each)) for each in zip(names, sizes, lost, strict=True)]
 
@@ -146,22 +156,16 @@ def _name(view: View, along: str) -> str:
     }[along]
 
 
-def _grid(
-    fig: Figure | SubFigure | None, panels: int, channels: int
-) -> tuple[Figure | SubFigure, list[Axes]]:
+def _grid(fig: Figure | SubFigure | None, panels: int, channels: int) -> tuple[Figure | SubFigure, list[Axes]]:
     """Axes for each panel: signals of few channels one below the other, anything else side by side."""
     columns = 1 if 0 < channels <= _FEW else min(panels, 3)
     rows = -(-panels // columns)
     high = 1.0 + 0.5 * max(1.6, channels) if channels else 3.2
     width = 9 if columns == 1 else 4 * columns + 1
     figure = (
-        Figure(figsize=(width, 1 + rows * high), layout="constrained")
-        if fig is None
-        else is_a(FigureBase, fig, "fig")
+        Figure(figsize=(width, 1 + rows * high), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")
     )
-    axes = figure.subplots(
-        rows, columns, squeeze=False, sharex=bool(channels), sharey=bool(channels)
-    )
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=bool(channels), sharey=bool(channels))
     for spare in axes.ravel()[panels:]:
         spare.set_visible(False)
     return figure, list(axes.ravel()[:panels])

@@ -99,9 +99,16 @@ class CurveDisplay:
 
     @classmethod
     def from_explanation(
-        cls, exp: Explanation, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
-        channel: int | str | None = None, spread: Spread = "deviation",
-    ) -> Self:  # fmt: skip
+        cls,
+        exp: Explanation,
+        by: str | None = None,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        channel: int | str | None = None,
+        spread: Spread = "deviation",
+    ) -> Self:
         """Average maps over samples; see ``Plotter.summary``."""
         if len(exp.dims) > 1 and set(exp.dims) != {"time", "channel"}:
             message = f"a summary is drawn over time or one other axis, and the maps have axes {', '.join(exp.dims)}. Draw exp.mean() yourself, or let a job sum them up."
@@ -113,48 +120,55 @@ class CurveDisplay:
         check_finite(maps, "the maps hold")
         signed = bool((maps < 0).any()) or exp.provenance.get("signed") == "True"
         view, dim = View(every, maps, signed), time_of(every)
-        lost = (
-            view.lost("left out") if exp.shapes is None else ""
-        )  # no map reaches beyond its sample's end
+        lost = view.lost("left out") if exp.shapes is None else ""  # no map reaches beyond its sample's end
         shares = quantiles_of(spread, found)
         if found is None:
-            curves = [_curve(group, maps[own], signals[own], shares) for group, own in _groups(exp, by).items()]  # fmt: skip
+            curves = [_curve(group, maps[own], signals[own], shares) for group, own in _groups(exp, by).items()]
             count, behind = len(maps), f"mean of {name}"
         else:
-            around = (
-                [found.deviation] if shares is None else map(found.quantile, range(len(shares)))
-            )
-            rest = [_along_time(selected(each.isel(sample=rows), *which), channel)[0] for each in around]  # fmt: skip
-            curves = [_known(found, row, maps[i], [each[i] for each in rest], shares) for i, row in enumerate(rows)]  # fmt: skip
+            around = [found.deviation] if shares is None else map(found.quantile, range(len(shares)))
+            rest = [_along_time(selected(each.isel(sample=rows), *which), channel)[0] for each in around]
+            curves = [_known(found, row, maps[i], [each[i] for each in rest], shares) for i, row in enumerate(rows)]
             count, behind = found.counts[0], ""
         ruler, units = Ruler.of(every, dim), exp.layout.units
         where = f", on {name}" if len(exp.dims) > 1 else ""
         return cls(
-            ruler.centres, curves, axis_label(every, dim), view.meaning(), f"{behind} ({units})" if units and behind else behind,
-            "\n".join(filter(None, [f"{view.which()}{where}", f"{said_of(shares)} over {count} samples", lost])), ruler,
-        )  # fmt: skip
+            ruler.centres,
+            curves,
+            axis_label(every, dim),
+            view.meaning(),
+            f"{behind} ({units})" if units and behind else behind,
+            "\n".join(filter(None, [f"{view.which()}{where}", f"{said_of(shares)} over {count} samples", lost])),
+            ruler,
+        )
 
     @classmethod
     def from_carried(
-        cls, exp: Explanation, curve: str | None = None, *, target: Any = None, layer: Any = None, baseline: str | tuple[str, ...] = BASELINES,
-    ) -> Self:  # fmt: skip
+        cls,
+        exp: Explanation,
+        curve: str | None = None,
+        *,
+        target: Any = None,
+        layer: Any = None,
+        baseline: str | tuple[str, ...] = BASELINES,
+    ) -> Self:
         """Average one of the curves that a result carries; see ``Plotter.curve``."""
         if exp.metrics is None or "curve_score" not in exp.metrics:
             message = "the result carries no curves of a metric, so there is nothing to draw. Let it: exp.with_scores(signalcam.metrics.evaluate(exp, model)), or pass scores."
             raise InputError(message)
         named = {"curve": curve, "target": target, "layer": layer}
         known = {axis: exp.metrics[axis].values.tolist() for axis in named}
-        names = {axis: known[axis][0] if name is None else chosen(name, known[axis], axis) for axis, name in named.items()}  # fmt: skip
+        names = {
+            axis: known[axis][0] if name is None else chosen(name, known[axis], axis) for axis, name in named.items()
+        }
         places = {axis: known[axis].index(name) for axis, name in names.items()}
-        display = cls.from_scores(exp.metrics[["curve_score", "removed"]].isel(places), baseline=baseline)  # fmt: skip
+        display = cls.from_scores(exp.metrics[["curve_score", "removed"]].isel(places), baseline=baseline)
         display.upright = exp.metrics.attrs.get("measure") or display.upright
         display.title = f"{', '.join(map(str, names.values()))}\nmean ± 1 standard deviation over {len(exp)} samples"
         return display
 
     @classmethod
-    def from_scores(
-        cls, scores: xr.DataArray | xr.Dataset, *, baseline: str | tuple[str, ...] = BASELINES
-    ) -> Self:  # fmt: skip
+    def from_scores(cls, scores: xr.DataArray | xr.Dataset, *, baseline: str | tuple[str, ...] = BASELINES) -> Self:
         """Average the curves of a metric over samples; see ``Plotter.curve``."""
         array, step = _scores(scores)
         x = _places(array, step)
@@ -171,10 +185,15 @@ class CurveDisplay:
         return cls(x.values, curves, _said(x), _said(array))
 
     def plot(
-        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, legend: bool = True,
-        line_kws: dict[str, Any] | None = None, band_kws: dict[str, Any] | None = None,
+        self,
+        ax: Axes | None = None,
+        *,
+        fig: Figure | SubFigure | None = None,
+        legend: bool = True,
+        line_kws: dict[str, Any] | None = None,
+        band_kws: dict[str, Any] | None = None,
         background_kws: dict[str, Any] | None = None,
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Draw; see ``Plotter.summary`` and ``Plotter.curve`` for the options."""
         self.ax_ = ax = axes_for(ax, fig, 9 if self.ruler else 6, 3.4)
         self.figure_ = ax.figure
@@ -182,11 +201,9 @@ class CurveDisplay:
         if self.behind:
             self._background(looks, background_kws or {})
         for curve, look in zip(self.curves, looks, strict=True):
-            band = {"color": look["color"], "alpha": 0.18, "linewidth": 0, "zorder": 1.5, **(band_kws or {})}  # fmt: skip
+            band = {"color": look["color"], "alpha": 0.18, "linewidth": 0, "zorder": 1.5, **(band_kws or {})}
             self.band_ += [ax.fill_between(self.x, *ends, **band) for ends in curve.bands]
-            self.line_ += ax.plot(
-                self.x, curve.middle, label=curve.label, **{**look, **(line_kws or {})}
-            )
+            self.line_ += ax.plot(self.x, curve.middle, label=curve.label, **{**look, **(line_kws or {})})
         ax.set_xlim(min(self.x[0], self.x[-1]), max(self.x[0], self.x[-1]))
         if self.ruler:
             self.ruler.label(ax.xaxis)
@@ -244,7 +261,9 @@ def said_of(shares: Sequence[float] | None) -> str:
         return "mean ± 1 standard deviation"
     pairs = [f"{low:.3g} to {high:.3g}" for low, high in _pairs(shares)][::-1]
     line = f"quantile {shares[len(shares) // 2]:.3g}" if len(shares) % 2 else "mean"
-    return ", ".join(["median" if line == "quantile 0.5" else line, *(["bands: quantiles " + ", ".join(pairs)] if pairs else [])])  # fmt: skip
+    return ", ".join(
+        ["median" if line == "quantile 0.5" else line, *(["bands: quantiles " + ", ".join(pairs)] if pairs else [])]
+    )
 
 
 def _pairs(ordered: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -252,7 +271,9 @@ def _pairs(ordered: Sequence[Any]) -> list[tuple[Any, Any]]:
     return [(ordered[i], ordered[-1 - i]) for i in range(len(ordered) // 2)]
 
 
-def _middle(rows: np.ndarray, shares: Sequence[float] | None = None) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:  # fmt: skip
+def _middle(
+    rows: np.ndarray, shares: Sequence[float] | None = None
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """Mean and standard deviation over samples, of those that reach so far; or quantiles of theirs."""
     there = np.isfinite(rows)
     count = there.sum(axis=0)
@@ -269,18 +290,22 @@ def _middle(rows: np.ndarray, shares: Sequence[float] | None = None) -> tuple[np
     return _around(mean, [np.sqrt((spread**2).sum(axis=0) / enough)], None)
 
 
-def _around(mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:  # fmt: skip
+def _around(
+    mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """Line and bands, from a mean and its deviation, or from quantiles; of an even number of these the mean is the line."""
     if shares is None:
         return mean, [(mean - rest[0], mean + rest[0])]
     return rest[len(rest) // 2] if len(rest) % 2 else mean, _pairs(rest)
 
 
-def _curve(name: str, maps: np.ndarray, signals: np.ndarray, shares: Sequence[float] | None) -> Curve:  # fmt: skip
+def _curve(name: str, maps: np.ndarray, signals: np.ndarray, shares: Sequence[float] | None) -> Curve:
     return Curve(name, *_middle(maps, shares), len(maps), _middle(signals)[0])
 
 
-def _known(found: Summed, row: int, mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None) -> Curve:  # fmt: skip
+def _known(
+    found: Summed, row: int, mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None
+) -> Curve:
     """The curve of a group that a job has summed up."""
     count, name = found.counts[row], str(found.mean.sample_names[row])
     return Curve(name, *(_around(mean, rest, shares) if count > 1 else (mean, [])), count)
@@ -306,9 +331,7 @@ def _groups(exp: Explanation, by: str | None) -> dict[str, np.ndarray]:
     if kind == "all":
         return {"all": np.arange(len(exp))}
     if kind == "group":
-        message = (
-            "groups of samples are known of a whole job alone. Draw that, or use by='predicted'."
-        )
+        message = "groups of samples are known of a whole job alone. Draw that, or use by='predicted'."
         raise TargetError(message)
     truth, said = exp.true_classes, exp.classes
     if truth is None and kind != "predicted":
@@ -320,9 +343,13 @@ def _groups(exp: Explanation, by: str | None) -> dict[str, np.ndarray]:
     if kind == "right":
         known = (np.asarray(truth) >= 0) & (np.asarray(said) >= 0)
         right = np.asarray(truth) == np.asarray(said)
-        return {name: np.flatnonzero(each) for name, each in (("right", known & right), ("wrong", known & ~right)) if each.any()}  # fmt: skip
+        return {
+            name: np.flatnonzero(each)
+            for name, each in (("right", known & right), ("wrong", known & ~right))
+            if each.any()
+        }
     index = np.asarray(truth if kind == "label" else said)
-    return {exp.class_name(int(each)): np.flatnonzero(index == each) for each in np.unique(index[index >= 0])}  # fmt: skip
+    return {exp.class_name(int(each)): np.flatnonzero(index == each) for each in np.unique(index[index >= 0])}
 
 
 def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:
@@ -343,9 +370,7 @@ def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:
     if not isinstance(array, xr.DataArray):
         message = f"the scores are a {type(scores).__name__}; expected an xarray.DataArray over (sample, method, step), as metrics return."
         raise InputError(message)
-    array = array.squeeze(
-        [dim for dim in array.dims if array.sizes[dim] == 1 and dim in ("target", "layer", "curve")]
-    )
+    array = array.squeeze([dim for dim in array.dims if array.sizes[dim] == 1 and dim in ("target", "layer", "curve")])
     steps = [dim for dim in array.dims if dim not in ("sample", "method")]
     if len(steps) != 1:
         message = f"scores over {', '.join(map(str, array.dims))} are no curve; expected sample, method and one axis of steps. Choose one of the others: scores.sel(...)."

@@ -110,11 +110,20 @@ class EcgDisplay:
         )
 
     def plot(  # noqa: PLR0913 - the options of a figure
-        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, layout: str | None = None,
-        speed: float = 25.0, gain: float = 10.0, cmap: Any = None, vmin: float | None = None,
-        vmax: float | None = None, colorbar: bool = True, line_kws: dict[str, Any] | None = None,
+        self,
+        ax: Axes | None = None,
+        *,
+        fig: Figure | SubFigure | None = None,
+        layout: str | None = None,
+        speed: float = 25.0,
+        gain: float = 10.0,
+        cmap: Any = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
+        colorbar: bool = True,
+        line_kws: dict[str, Any] | None = None,
         strip_kws: dict[str, Any] | None = None,
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Draw; see ``Plotter.ecg`` for the options."""
         page = Page.of(self, layout, speed, gain)
         own = ax is None and fig is None
@@ -129,12 +138,7 @@ class EcgDisplay:
             self._trace(page, self.lines[lead, first:stop], row, first, line_kws or {})
             self._name(page, self.names[lead], row, first)
         for row in range(page.rows):
-            pulse = (
-                1
-                - page.left
-                + np.array([0, 1, 1, 1, 1, 2])
-                + np.array([0, 0, 0, 1, 1, 1]) * _PULSE * speed
-            )
+            pulse = 1 - page.left + np.array([0, 1, 1, 1, 1, 2]) + np.array([0, 0, 0, 1, 1, 1]) * _PULSE * speed
             ax.plot(
                 pulse,
                 page.middle(row) + gain * np.array([0, 0, 1, 1, 0, 0]),
@@ -144,24 +148,18 @@ class EcgDisplay:
         self._words(page)
         if colorbar:
             inside = {"cax": page.beside(ax)} if own else {}
-            self.bar_ = colour_bar(
-                ax, self.strip_, self.view, "" if self.shared else "leads", self.norm, **inside
-            )
+            self.bar_ = colour_bar(ax, self.strip_, self.view, "" if self.shared else "leads", self.norm, **inside)
             self.bar_.ax.yaxis.label.set_fontsize("small")  # of a page of one row it is no higher
         return self
 
-    def _heat(self, page: Page, cmap: Any, vmin: float | None, vmax: float | None, strip_kws: dict[str, Any]) -> None:  # fmt: skip
+    def _heat(self, page: Page, cmap: Any, vmin: float | None, vmax: float | None, strip_kws: dict[str, Any]) -> None:
         """One image for the whole page: no gap between leads or rows covers the grid, or leaves it bare."""
         rows = np.full((page.rows, self.heat.shape[1]), np.nan)
         for lead, row, first, stop in page.pieces:
             rows[row, first:stop] = self.heat[lead, first:stop]
         seen = see_through(self.view.colours(cmap), signed=self.view.signed)
         scale = View(self.view.exp, self.heat, self.view.signed).scale(vmin, vmax)
-        tall = (
-            np.full(page.rows, page.row)
-            + np.eye(page.rows)[0] * page.above
-            + np.eye(page.rows)[-1] * page.below
-        )
+        tall = np.full(page.rows, page.row) + np.eye(page.rows)[0] * page.above + np.eye(page.rows)[-1] * page.below
         ends = np.array([-0.5, self.heat.shape[1] - 0.5]) * page.step
         options = {
             "cmap": seen,
@@ -171,9 +169,7 @@ class EcgDisplay:
             "interpolation": "nearest",
             "zorder": 1,
         }
-        image = np.stack([strongest(each) for each in rows]).repeat(
-            (tall / _SQUARE).astype(int), axis=0
-        )
+        image = np.stack([strongest(each) for each in rows]).repeat((tall / _SQUARE).astype(int), axis=0)
         self.strip_ = self.ax_.imshow(image, **{**options, **strip_kws})
 
     def _name(self, page: Page, name: str, row: int, first: int) -> None:
@@ -194,7 +190,7 @@ class EcgDisplay:
         if first:
             self.ax_.plot([x, x], [y - 3, y + 3], color="black", linewidth=0.8)
 
-    def _trace(self, page: Page, line: np.ndarray, row: int, first: int, line_kws: dict[str, Any]) -> None:  # fmt: skip
+    def _trace(self, page: Page, line: np.ndarray, row: int, first: int, line_kws: dict[str, Any]) -> None:
         kept = envelope(line)
         options = {
             "color": "black",
@@ -202,23 +198,17 @@ class EcgDisplay:
             "zorder": 2,
             **normalize_kwargs(line_kws, Line2D),
         }
-        self.line_ += self.ax_.plot(
-            page.x(first + kept), page.middle(row) + line[kept] * page.gain, **options
-        )
+        self.line_ += self.ax_.plot(page.x(first + kept), page.middle(row) + line[kept] * page.gain, **options)
 
     def _words(self, page: Page) -> None:
         ax = self.ax_
         ax.set_xlim(-page.left, page.width)
         ax.set_ylim(0, page.height)
-        seconds = np.arange(
-            np.ceil(self.start), self.start + self.lines.shape[1] / self.rate + 1e-9
-        )
+        seconds = np.arange(np.ceil(self.start), self.start + self.lines.shape[1] / self.rate + 1e-9)
         ax.set_xticks((seconds - self.start) * page.speed, [f"{second:g}" for second in seconds])
         ax.set_yticks([])
         ax.set_xlabel(f"time (s) · {page.speed:g} mm/s · {page.gain:g} mm/mV")
-        ax.set_title(
-            self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False
-        )
+        ax.set_title(self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False)
         for edge in ax.spines.values():
             edge.set_visible(False)
 
@@ -254,7 +244,9 @@ class Page:
         """Put the leads on the page."""
         for what, value in (("speed", speed), ("gain", gain)):
             if not value > 0:
-                message = f"{what} is {value!r}; give millimetres above 0: speed=25 a second and gain=10 a mV are usual."
+                message = (
+                    f"{what} is {value!r}; give millimetres above 0: speed=25 a second and gain=10 a mV are usual."
+                )
                 raise LayoutError(message)
         count, length = ecg.lines.shape
         if length / ecg.rate > _LONGEST:
@@ -301,9 +293,7 @@ class Page:
         paper = self.left + self.width, self.height
         size = _LEFT + paper[0] + _RIGHT, _FOOT + paper[1] + _TOP
         figure = Figure(figsize=(size[0] / _INCH, size[1] / _INCH))
-        axes: Axes = figure.add_axes(
-            (_LEFT / size[0], _FOOT / size[1], paper[0] / size[0], paper[1] / size[1])
-        )
+        axes: Axes = figure.add_axes((_LEFT / size[0], _FOOT / size[1], paper[0] / size[0], paper[1] / size[1]))
         return axes
 
     def beside(self, ax: Axes) -> Axes:
@@ -317,12 +307,8 @@ class Page:
         return [self._lines(size, *look) for size, look in ((1, _SMALL), (_SQUARE, _LARGE))]
 
     def _lines(self, size: int, colour: str, width: float) -> LineCollection:
-        upright = [
-            [(x, 0), (x, self.height)] for x in np.arange(-self.left, self.width + 1e-9, size)
-        ]
-        across = [
-            [(-self.left, y), (self.width, y)] for y in np.arange(0, self.height + 1e-9, size)
-        ]
+        upright = [[(x, 0), (x, self.height)] for x in np.arange(-self.left, self.width + 1e-9, size)]
+        across = [[(-self.left, y), (self.width, y)] for y in np.arange(0, self.height + 1e-9, size)]
         return LineCollection([*upright, *across], colors=colour, linewidths=width, zorder=0)
 
 
@@ -365,7 +351,7 @@ def _millivolt(exp: Explanation) -> float:
         message = f"an ECG is drawn along time, and the maps have axes {', '.join(exp.dims)}. Name the axes: layout='batch channel time', say."
         raise LayoutError(message)
     if units not in _MILLIVOLT:
-        given = f"the signal's units are {layout.units!r}" if units else "the signal's units are not known"  # fmt: skip
+        given = f"the signal's units are {layout.units!r}" if units else "the signal's units are not known"
         message = f"{given}; the paper's gain is told in mm a mV. Explain with layout=Layout(..., units='mV'), or 'uV' or 'V'."
         raise LayoutError(message)
     return _MILLIVOLT[units]
@@ -386,6 +372,8 @@ def _order(names: list[str]) -> list[int]:
         message = f"{', '.join(strange)}: no such lead in an ECG; known are {', '.join(LEADS)}. Name the channels to draw with channels=[...], or use exp.plot.signal()."
         raise LayoutError(message)
     if twice := sorted({plain for plain in spelt if spelt.count(plain) > 1}):
-        message = f"several channels are lead {twice[0]}: {', '.join(names)}. Name the channels to draw with channels=[...]."
+        message = (
+            f"several channels are lead {twice[0]}: {', '.join(names)}. Name the channels to draw with channels=[...]."
+        )
         raise LayoutError(message)
     return sorted(range(len(names)), key=lambda each: known[spelt[each]])

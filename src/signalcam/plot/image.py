@@ -73,7 +73,7 @@ class ImageDisplay:
     @classmethod
     def from_explanation(
         cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Take one sample's picture; see ``Plotter.image``."""
         view = View.of(exp, sample, target, method, layer)
         up, across = ("height", "width") if {"height", "width"} <= set(exp.dims) else exp.dims
@@ -82,9 +82,16 @@ class ImageDisplay:
 
     @classmethod
     def from_spectrogram(
-        cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
-        loudness: Loudness | None = None, frequency: Literal["given", "log"] = "given",
-    ) -> Self:  # fmt: skip
+        cls,
+        exp: Explanation,
+        sample: int = 0,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        loudness: Loudness | None = None,
+        frequency: Literal["given", "log"] = "given",
+    ) -> Self:
         """Take one sample's spectrogram; see ``Plotter.spectrogram``."""
         if "time" not in exp.dims:
             message = f"a spectrogram has an axis called 'time'; this map has {' and '.join(exp.dims)}. Name it in the layout, or use exp.plot.image()."
@@ -104,9 +111,15 @@ class ImageDisplay:
         return cls(view, shown, heat, dims, rulers, ends, note, rising=True)
 
     def plot(
-        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, colorbar: bool = True,
-        image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
-    ) -> Self:  # fmt: skip
+        self,
+        ax: Axes | None = None,
+        *,
+        fig: Figure | SubFigure | None = None,
+        colorbar: bool = True,
+        image_kws: dict[str, Any] | None = None,
+        heat_kws: dict[str, Any] | None = None,
+        **look: Any,
+    ) -> Self:
         """Draw; see ``Plotter.image`` for the options."""
         heat = Heat.of(self.view, **look)
         aspect, size = self._proportions()
@@ -115,8 +128,10 @@ class ImageDisplay:
         up, across = self.rulers
         ends = up.edges if self.rising else up.edges[::-1]
         drawn: dict[str, Any] = {
-            "extent": (*across.edges, *ends), "origin": "lower" if self.rising else "upper", "aspect": aspect,
-        }  # fmt: skip
+            "extent": (*across.edges, *ends),
+            "origin": "lower" if self.rising else "upper",
+            "aspect": aspect,
+        }
         base: dict[str, Any] = {"cmap": "gray", "vmin": self.grey[0], "vmax": self.grey[1]}
         self.picture_ = ax.imshow(self.picture, **base | drawn | (image_kws or {}))
         self.heat_ = heat.draw(ax, self.heat, **drawn | (heat_kws or {}))
@@ -145,7 +160,7 @@ class ImageDisplay:
         ax.set_title(caption(self.view, self.note), fontsize="medium", loc="left", parse_math=False)
 
 
-def _laid(view: View, dims: tuple[str, str]) -> tuple[np.ndarray, tuple[str, str], tuple[Ruler, Ruler]]:  # fmt: skip
+def _laid(view: View, dims: tuple[str, str]) -> tuple[np.ndarray, tuple[str, str], tuple[Ruler, Ruler]]:
     """The map, its axes and their rulers, as they run up and across."""
     up, across = dims
     heat = view.heat if view.exp.dims == dims else view.heat.T
@@ -167,9 +182,13 @@ def _in_decibels(
     if kind == "given" or not top:
         low, high = np.percentile(finite, [_BELOW, 100]).tolist() if finite.size else (0.0, 0.0)
         given = f"the input as given, {units}," if units else "the input as given"
-        return x, (low, high), f"grey: {given} from {low:.3g} (black, with {_BELOW} % below) to {high:.3g} (white)"  # fmt: skip
+        return x, (low, high), f"grey: {given} from {low:.3g} (black, with {_BELOW} % below) to {high:.3g} (white)"
     decibels = _PER_TEN[kind] * np.log10(np.maximum(x / top, 10 ** (-_SPAN / _PER_TEN[kind])))
-    return decibels, (-_SPAN, 0.0), f"grey: the input taken as {kind}, from {_SPAN:g} dB below the loudest (black) to that (white)"  # fmt: skip
+    return (
+        decibels,
+        (-_SPAN, 0.0),
+        f"grey: the input taken as {kind}, from {_SPAN:g} dB below the loudest (black) to that (white)",
+    )
 
 
 def _logarithmic(view: View, dim: str) -> tuple[np.ndarray, Ruler]:
@@ -181,4 +200,6 @@ def _logarithmic(view: View, dim: str) -> tuple[np.ndarray, Ruler]:
         message = f"a logarithmic axis needs values of {dim!r} above 0. Give them in the layout: coordinates={{{dim!r}: hertz}}."
         raise LayoutError(message)
     shown = np.geomspace(above.min(), above.max(), _ROWS)
-    return np.abs(np.log(above)[None] - np.log(shown)[:, None]).argmin(axis=1) + int(np.flatnonzero(places > 0)[0]), Ruler(0.0, 1.0, _ROWS, shown)  # fmt: skip
+    return np.abs(np.log(above)[None] - np.log(shown)[:, None]).argmin(axis=1) + int(
+        np.flatnonzero(places > 0)[0]
+    ), Ruler(0.0, 1.0, _ROWS, shown)

@@ -70,9 +70,15 @@ class MeansDisplay:
 
     @classmethod
     def from_summed(
-        cls, found: Summed, by: str | None = None, *, target: Any = None, method: Any = None, layer: Any = None,
+        cls,
+        found: Summed,
+        by: str | None = None,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
         spread: Spread = "deviation",
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Take what a job has summed up; see ``Plotter.summary``."""
         shares, said, rows = quantiles_of(spread, found), cls.said, found.rows(by)
         middle, around = found.mean, found.deviation
@@ -80,8 +86,11 @@ class MeansDisplay:
             half, odd = len(shares) // 2, len(shares) % 2
             middle = found.quantile(half) if odd else found.mean
             around = _less(found.quantile(len(shares) - 1), found.quantile(0))
-            said = f"quantile {shares[half]:.3g}" if odd else "mean", f"quantile {shares[-1]:.3g} less quantile {shares[0]:.3g}"  # fmt: skip
-        mean, deviation = (selected(each.isel(sample=rows), target, method, layer) for each in (middle, around))  # fmt: skip
+            said = (
+                f"quantile {shares[half]:.3g}" if odd else "mean",
+                f"quantile {shares[-1]:.3g} less quantile {shares[0]:.3g}",
+            )
+        mean, deviation = (selected(each.isel(sample=rows), target, method, layer) for each in (middle, around))
         maps = mean.maps.values[:, 0, 0, 0]
         check_finite(maps, "the means hold")
         signed = bool((maps < 0).any()) or mean.provenance.get("signed") == "True"
@@ -92,23 +101,32 @@ class MeansDisplay:
         return cls(names, means, ranges, title, said)
 
     def plot(
-        self, *, fig: Figure | SubFigure | None = None, cmap: Any = None, vmin: float | None = None, vmax: float | None = None,
+        self,
+        *,
+        fig: Figure | SubFigure | None = None,
+        cmap: Any = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
         colorbar: bool = True,
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Draw; see ``Plotter.summary`` for the options."""
         first = self.means[0]
         high = 0.85 * _WIDE * _shape(first) + 0.6  # the bars and names take the rest
-        page = Figure(figsize=(2 * _WIDE + 2, max(len(self.names) * high + 1, _LOWEST)), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")  # fmt: skip
+        page = (
+            Figure(figsize=(2 * _WIDE + 2, max(len(self.names) * high + 1, _LOWEST)), layout="constrained")
+            if fig is None
+            else is_a(FigureBase, fig, "fig")
+        )
         panels = page.subplots(len(self.names), 2, squeeze=False)
         self.figure_, self.ax_ = page, panels[0, 0]
         columns = (
             (self.means, first.colours(cmap or (DIVERGING if first.signed else DARK_TO_LIGHT)), first.meaning()),
             (self.deviations, self.deviations[0].colours(_SPREAD), self.said[1]),
-        )  # fmt: skip
+        )
         for place, (views, colours, said) in enumerate(columns):
             ends = (vmin, vmax) if place == 0 else (None, None)
             look = {"cmap": colours, "norm": _scale(views, *ends)}
-            drawn = [_panel(ax, view, look) for ax, view in zip(panels[:, place], views, strict=True)]  # fmt: skip
+            drawn = [_panel(ax, view, look) for ax, view in zip(panels[:, place], views, strict=True)]
             self.heat_ += [artist for each in drawn for artist in each]
             if colorbar:
                 bar = page.colorbar(drawn[0][0], ax=panels[:, place], pad=0.02, aspect=30)
@@ -120,9 +138,7 @@ class MeansDisplay:
     def _say(self, page: Any, panels: np.ndarray) -> None:
         """Whose maps these are, above each row and above all."""
         for name, (left, right) in zip(self.names, panels, strict=True):
-            left.set_title(
-                f"{name}: {self.said[0]}", fontsize="medium", loc="left", parse_math=False
-            )
+            left.set_title(f"{name}: {self.said[0]}", fontsize="medium", loc="left", parse_math=False)
             right.set_title(self.said[1], fontsize="medium", loc="left")
         page.suptitle(self.title, fontsize="medium", x=0.01, ha="left", parse_math=False)
 
@@ -144,7 +160,11 @@ def _shape(view: View) -> float:
         _, width, height = _laid(view)
         return height / width
     up, across = _axes(view)
-    return 0.6 if _aspect(view, up, across) == "auto" else view.heat.shape[view.exp.dims.index(up)] / view.heat.shape[view.exp.dims.index(across)]  # fmt: skip
+    return (
+        0.6
+        if _aspect(view, up, across) == "auto"
+        else view.heat.shape[view.exp.dims.index(up)] / view.heat.shape[view.exp.dims.index(across)]
+    )
 
 
 def _axes(view: View) -> tuple[str, str]:
@@ -173,7 +193,9 @@ def _image(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
     rows, columns = Ruler.of(view.exp, up), Ruler.of(view.exp, across)
     heat = view.heat if view.exp.dims == (up, across) else view.heat.T
     extent = (*columns.edges, *(rows.edges if rising else rows.edges[::-1]))
-    drawn = ax.imshow(heat, extent=extent, origin="lower" if rising else "upper", aspect=_aspect(view, up, across), **look)  # fmt: skip
+    drawn = ax.imshow(
+        heat, extent=extent, origin="lower" if rising else "upper", aspect=_aspect(view, up, across), **look
+    )
     for axis, ruler, dim in ((ax.yaxis, rows, up), (ax.xaxis, columns, across)):
         ruler.label(axis)
         axis.set_label_text(axis_label(view.exp, dim), parse_math=False)
@@ -199,7 +221,7 @@ def _volume(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
     drawn = [
         ax.imshow(plane.heat, extent=(left, left + plane.size[1], top + plane.size[0], top), aspect="equal", **look)
         for plane, (left, top) in laid
-    ]  # fmt: skip
+    ]
     for plane, (left, top) in laid:
         if plane.marks or plane is laid[0][0]:
             lettered(ax, plane, left, top)

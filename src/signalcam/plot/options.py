@@ -21,7 +21,7 @@ def check_options(figure: str, given: Iterable[str], *takers: Callable[..., Any]
     """
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     every = [each for taker in takers for each in signature(taker).parameters.values()]
-    known = dict.fromkeys(each.name for each in every if each.kind in named and each.name not in _NO_OPTIONS)  # fmt: skip
+    known = dict.fromkeys(each.name for each in every if each.kind in named and each.name not in _NO_OPTIONS)
     for name in given:
         if name not in known:
             message = f"exp.plot.{figure} has no option {name!r}.{nearest(name, known)} It has {', '.join(known)}."

@@ -85,9 +85,13 @@ class Heat:
 
     @classmethod
     def of(
-        cls, view: View, cmap: str | Colormap | None = None, vmin: float | None = None, vmax: float | None = None,
+        cls,
+        view: View,
+        cmap: str | Colormap | None = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
         opacity: float = _OPACITY,
-    ) -> Heat:  # fmt: skip
+    ) -> Heat:
         """One scale for everything that is drawn of the map."""
         return cls(
             view.colours(cmap or (DIVERGING if view.signed else DARK_TO_LIGHT)),
@@ -130,9 +134,7 @@ class Heat:
         return np.clip(np.rint(share), 0, _LEVELS - 1).astype(np.uint8)
 
 
-def blended(
-    picture: np.ndarray, levels: np.ndarray, table: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
+def blended(picture: np.ndarray, levels: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Blend colours into a picture by a table.
 
     Args:

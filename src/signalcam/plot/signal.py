@@ -79,9 +79,16 @@ class SignalDisplay:
 
     @classmethod
     def from_explanation(
-        cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
-        channels: Sequence[int | str] | None = None, norm: str = "shared",
-    ) -> Self:  # fmt: skip
+        cls,
+        exp: Explanation,
+        sample: int = 0,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        channels: Sequence[int | str] | None = None,
+        norm: str = "shared",
+    ) -> Self:
         """Take one sample's map; see ``Plotter.signal``."""
         chosen(norm, NORMS, "norm")
         view = View.of(exp, sample, target, method, layer)
@@ -91,18 +98,22 @@ class SignalDisplay:
         heat = heat_of(view, dim, len(lines))
         if len(heat) > 1:
             heat = heat[shown]
-            heat = (
-                heat / np.array([[largest(row) or 1.0] for row in heat]) if norm == "own" else heat
-            )
-        return cls(
-            view, lines[shown], heat, [names[i] for i in shown], Ruler.of(view.exp, dim), norm
-        )
+            heat = heat / np.array([[largest(row) or 1.0] for row in heat]) if norm == "own" else heat
+        return cls(view, lines[shown], heat, [names[i] for i in shown], Ruler.of(view.exp, dim), norm)
 
     def plot(  # noqa: PLR0913 - the options of a figure
-        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, style: str = "strip",
-        cmap: Any = None, vmin: float | None = None, vmax: float | None = None, colorbar: bool = True,
-        line_kws: dict[str, Any] | None = None, strip_kws: dict[str, Any] | None = None,
-    ) -> Self:  # fmt: skip
+        self,
+        ax: Axes | None = None,
+        *,
+        fig: Figure | SubFigure | None = None,
+        style: str = "strip",
+        cmap: Any = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
+        colorbar: bool = True,
+        line_kws: dict[str, Any] | None = None,
+        strip_kws: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw; see ``Plotter.signal`` for the options."""
         chosen(style, STYLES, "style")
         count = len(self.heat if style == "heat" else self.lines)
@@ -122,13 +133,9 @@ class SignalDisplay:
         ax.set_xlim(min(left, right), max(left, right))
         self.ruler.label(ax.xaxis)
         ax.set_xlabel(axis_label(self.view.exp, time_of(self.view.exp)))
-        ax.set_title(
-            self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False
-        )
+        ax.set_title(self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False)
         if colorbar:
-            self.bar_ = colour_bar(
-                ax, self.strip_, self.view, "channels" if len(self.heat) > 1 else "", self.norm
-            )
+            self.bar_ = colour_bar(ax, self.strip_, self.view, "channels" if len(self.heat) > 1 else "", self.norm)
         return self
 
     def _scale(self) -> View:
@@ -146,9 +153,7 @@ class SignalDisplay:
             **normalize_kwargs(line_kws, Line2D),
             **visible,
         }
-        drawn = (
-            self._single(lines[0], options) if len(lines) == 1 else self._stacked(lines, options)
-        )
+        drawn = self._single(lines[0], options) if len(lines) == 1 else self._stacked(lines, options)
         for line in drawn:
             kept = envelope(line)
             self.line_ += self.ax_.plot(self.ruler.centres[kept], line[kept], **options)
@@ -213,16 +218,14 @@ class SignalDisplay:
             "extent": extent,
             "interpolation": "nearest",
         }  # no channel mixes with the next
-        return self.ax_.imshow(
-            np.stack([strongest(row) for row in self.heat]), **{**look, **options}
-        )
+        return self.ax_.imshow(np.stack([strongest(row) for row in self.heat]), **{**look, **options})
 
     def _strokes(self, options: dict[str, Any]) -> LineCollection:
         """A broad coloured stroke below each line, so that a short spike has ink, too."""
         heat = np.broadcast_to(self.heat, self.lines.shape)
         scale, strokes, levels = options["norm"], [], []
         for line, row in zip(self.line_, heat, strict=True):
-            kept = np.round((np.asarray(line.get_xdata()) - self.ruler.start) / self.ruler.step).astype(int)  # fmt: skip
+            kept = np.round((np.asarray(line.get_xdata()) - self.ruler.start) / self.ruler.step).astype(int)
             share = np.clip(np.asarray(scale(row[kept]), float), 0, 1)
             level = np.minimum(np.floor(share * _LEVELS), _LEVELS - 1)
             level[~np.isfinite(row[kept])] = _NONE
@@ -245,11 +248,7 @@ class SignalDisplay:
 
     def _below(self) -> Path:
         """The area between each line and the foot of its row."""
-        feet = (
-            [self.ax_.get_ylim()[0]]
-            if len(self.line_) == 1
-            else np.arange(len(self.line_))[::-1] - 0.5
-        )
+        feet = [self.ax_.get_ylim()[0]] if len(self.line_) == 1 else np.arange(len(self.line_))[::-1] - 0.5
         areas = []
         for line, foot in zip(self.line_, feet, strict=True):
             x, y = map(np.asarray, line.get_data())
@@ -311,17 +310,12 @@ def numbers_of(channels: Sequence[int | str] | None, names: list[str]) -> list[i
     """Which channels are meant, by name or number; all by default."""
     if channels is None:
         return list(range(len(names)))
-    asked: list[Any] = (
-        [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
-    )
+    asked: list[Any] = [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
     if not asked:
         message = "channels= is empty, so there is nothing to draw. Leave it out to draw all."
         raise LayoutError(message)
     try:
-        return [
-            names.index(each) if isinstance(each, str) else range(len(names))[each]
-            for each in asked
-        ]
+        return [names.index(each) if isinstance(each, str) else range(len(names))[each] for each in asked]
     except (ValueError, IndexError, TypeError) as error:
         message = f"there is no such channel in {asked}; the input has {', '.join(names)}."
         raise LayoutError(message) from error

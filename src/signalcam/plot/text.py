@@ -39,17 +39,24 @@ _LONGEST = 24  # letters of a bar's name
 
 
 def draw(  # noqa: PLR0913 - the options of a figure
-    exp: Explanation, sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, ax: Axes | None = None, fig: Figure | SubFigure | None = None,
+    exp: Explanation,
+    sample: int = 0,
+    *,
+    target: Any = None,
+    method: Any = None,
+    layer: Any = None,
+    ax: Axes | None = None,
+    fig: Figure | SubFigure | None = None,
     style: str = "inline",
-    cmap: str | None = None, vmin: float | None = None, vmax: float | None = None, colorbar: bool = True,
+    cmap: str | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    colorbar: bool = True,
     text_kws: dict[str, Any] | None = None,
-) -> Axes:  # fmt: skip
+) -> Axes:
     """Draw one sample's tokens with their heat; see ``Plotter.text``."""
     if style not in _STYLES:
-        message = (
-            f"there is no style {style!r}.{nearest(style, list(_STYLES))} Choose 'inline' or 'bar'."
-        )
+        message = f"there is no style {style!r}.{nearest(style, list(_STYLES))} Choose 'inline' or 'bar'."
         raise LayoutError(message)
     whole = View.of(exp, sample, target, method, layer)
     found = words(_names(whole.exp))
@@ -78,7 +85,7 @@ def _title(whole: View, shown: View) -> str:
     """The usual words, and how much of the heat lies on tokens that are not drawn."""
     every, drawn = (float(np.nansum(np.abs(each.heat))) for each in (whole, shown))
     hidden = 1 - drawn / every if every else 0.0
-    unseen = "" if hidden < 0.0005 else f"{percent(hidden)} of the heat lies on tokens that are not shown"  # fmt: skip
+    unseen = "" if hidden < 0.0005 else f"{percent(hidden)} of the heat lies on tokens that are not shown"
     return whole.title(unseen, whole.lost())
 
 
@@ -145,7 +152,7 @@ class _Written(Artist):
         needed: How high the lines would be, in points, with letters of the size asked for.
     """
 
-    def __init__(self, page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, below: float) -> None:  # fmt: skip
+    def __init__(self, page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, below: float) -> None:
         super().__init__()
         self.page, self.heat, self.found, self.below = page, view.heat, found, below
         self.leftwards = runs_leftwards([word.text for word in found])
@@ -214,7 +221,7 @@ class _Written(Artist):
         return Text(placed.left + _SIDE, _baseline(placed), placed.text, parse_math=False, **looks)
 
 
-def _inline(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:  # fmt: skip
+def _inline(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:
     page.ax.set_axis_off()
     written = _Written(page, view, found, colours, _BELOW if colorbar else 0.0)
     if colorbar:
@@ -230,9 +237,7 @@ def _wrapped(found: Sequence[Word], wide: Callable[[str], float], most: float) -
     placed: list[_Placed] = []
     left, line = 0.0, 0
     for run in _runs(found):
-        parts = [
-            (number, text) for number in run for text in _parts(found[number].text, wide, most)
-        ]
+        parts = [(number, text) for number in run for text in _parts(found[number].text, wide, most)]
         whole = sum(wide(text) for _, text in parts)
         for place, (number, text) in enumerate(parts):
             needed = whole if not place and whole <= most else wide(text)
@@ -285,7 +290,7 @@ def _legible(background: np.ndarray) -> str:
 # --- bars ------------------------------------------------------------------------------------------
 
 
-def _bars(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:  # noqa: ARG001 - the axis says it all  # fmt: skip
+def _bars(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:  # noqa: ARG001 - the axis says it all
     ax, rows = page.ax, np.arange(len(found))
     ax.barh(rows, view.heat, color=colours.to_rgba(view.heat), edgecolor="0.35", linewidth=0.4)
     ax.set_ylim(len(found) - 0.5, -0.5)

@@ -62,10 +62,17 @@ class Film:
 
 
 def save(
-    exp: Explanation, path: str | os.PathLike[str], sample: int = 0, *,
-    target: Any = None, method: Any = None, layer: Any = None, fps: float | None = None, captions: bool = True,
+    exp: Explanation,
+    path: str | os.PathLike[str],
+    sample: int = 0,
+    *,
+    target: Any = None,
+    method: Any = None,
+    layer: Any = None,
+    fps: float | None = None,
+    captions: bool = True,
     **look: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Write one sample's video; see ``Explanation.save_video``."""
     place = store.place_of(path)
     suffix = place.suffix.lower()
@@ -170,11 +177,14 @@ def _stamped(frame: np.ndarray, text: str) -> np.ndarray:
 def _foot(view: View, heat: Heat, note: str, wide: int) -> np.ndarray:
     """What stands below every frame, drawn once: the colour bar and what is shown."""
     letters = max(int((wide / _DPI - 0.2) / _LETTERS), 12)
-    said = [*textwrap.wrap(view.meaning(), letters), *chain(*(textwrap.wrap(line, letters) for line in caption(view, note).split("\n")))]  # fmt: skip
+    said = [
+        *textwrap.wrap(view.meaning(), letters),
+        *chain(*(textwrap.wrap(line, letters) for line in caption(view, note).split("\n"))),
+    ]
     figure = Figure(figsize=(wide / _DPI, 0.42 + 0.14 * len(said)), dpi=_DPI)
     high = figure.get_figheight()
     bar = figure.add_axes((0.06, 1 - 0.18 / high, 0.88, 0.1 / high))
-    scale = figure.colorbar(ScalarMappable(heat.scale, heat.colours), cax=bar, orientation="horizontal")  # fmt: skip
+    scale = figure.colorbar(ScalarMappable(heat.scale, heat.colours), cax=bar, orientation="horizontal")
     scale.outline.set_linewidth(0.5)
     ends = [float(heat.scale.vmin or 0), float(heat.scale.vmax or 0)]
     scale.set_ticks(ends, labels=[f"{end:.3g}" for end in ends])
@@ -195,7 +205,7 @@ def _pillow(suffix: str, **options: Any) -> Callable[[Path, Film], None]:
 
         images = (Image.fromarray(frame) for frame in film.frames)
         durations = film.durations(suffix)
-        next(images).save(path, save_all=True, append_images=images, duration=durations, loop=0, **options)  # fmt: skip
+        next(images).save(path, save_all=True, append_images=images, duration=durations, loop=0, **options)
 
     return write
 
@@ -210,9 +220,15 @@ def _ffmpeg() -> Callable[[Path, Film], None]:
         high, wide = (n + n % 2 for n in film.size)  # as its colours are kept two by two
         more = [(0, high - film.size[0]), (0, wide - film.size[1]), (0, 0)]
         sink = imageio_ffmpeg.write_frames(
-            str(path), (wide, high), fps=film.fps, codec="libx264", quality=None, macro_block_size=1,
-            ffmpeg_log_level="quiet", output_params=["-crf", "20", "-movflags", "+faststart"],
-        )  # fmt: skip
+            str(path),
+            (wide, high),
+            fps=film.fps,
+            codec="libx264",
+            quality=None,
+            macro_block_size=1,
+            ffmpeg_log_level="quiet",
+            output_params=["-crf", "20", "-movflags", "+faststart"],
+        )
         sink.send(None)
         try:
             for frame in film.frames:

@@ -126,7 +126,11 @@ class View:
 
     def which(self, but: str = "") -> str:
         """Which map this is: method, layer and question, but for the one that is said elsewhere."""
-        words = {"method": self.exp.methods[0], "layer": f"at {self.exp.layer_names[0]},", "target": f"for {self.question()}"}  # fmt: skip
+        words = {
+            "method": self.exp.methods[0],
+            "layer": f"at {self.exp.layer_names[0]},",
+            "target": f"for {self.question()}",
+        }
         return " ".join(word for axis, word in words.items() if axis != but).strip(",")
 
     def question(self) -> str:
@@ -146,9 +150,7 @@ class View:
         if among and norm == "own":
             return f"{said}\nas a share of each {among[:-1]}'s largest"
         scale = self.exp.provenance.get("normalized")
-        unit = (
-            f"scaled: {scale}" if scale else self.exp.provenance.get("score", "").partition(";")[0]
-        )
+        unit = f"scaled: {scale}" if scale else self.exp.provenance.get("score", "").partition(";")[0]
         said = f"{said} ({unit})" if unit else said
         return f"{said}\none scale for all {among}" if among else said
 
@@ -209,9 +211,7 @@ class Ruler:
         if line is None:
             return cls(0.0, 1.0, length, exp.layout.coordinate(dim, np.arange(length)))
         last = line[0] + line[1] * length
-        return cls(
-            *line, length, clock=dim == "time" and exp.layout.unit(dim) == "s" and last > _LONG
-        )
+        return cls(*line, length, clock=dim == "time" and exp.layout.unit(dim) == "s" and last > _LONG)
 
     @property
     def edges(self) -> tuple[float, float]:
@@ -234,7 +234,7 @@ class Ruler:
             return
         order = np.argsort(self.uneven)
         rising, places = self.uneven[order], order.astype(float)
-        tries = [(values, np.interp(values, rising, places)) for values in _round_values(rising)]  # fmt: skip
+        tries = [(values, np.interp(values, rising, places)) for values in _round_values(rising)]
         ticks = max((_apart(*each, self.length / _TICKS) for each in tries), key=len)
         axis.set_ticks([at for _, at in ticks], [f"{value:g}" for value, _ in ticks])
 
@@ -288,7 +288,10 @@ def envelope(values: np.ndarray) -> np.ndarray:
         return np.arange(len(values))
     short = -len(values) % size
     rows = np.pad(values.astype(float), (0, short), mode="edge").reshape(-1, size)
-    ends = [np.where(np.isnan(rows), np.inf, rows).argmin(axis=1), np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)]  # fmt: skip
+    ends = [
+        np.where(np.isnan(rows), np.inf, rows).argmin(axis=1),
+        np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1),
+    ]
     places = np.arange(len(rows))[:, None] * size + np.stack(ends, axis=1)
     return np.unique(np.append(np.minimum(places, len(values) - 1), [0, len(values) - 1]))
 
@@ -317,7 +320,7 @@ def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, heig
     if ax is not None:
         given: Axes = is_a(Axes, ax, "ax")
         return given
-    page = Figure(figsize=(width, height), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")  # fmt: skip
+    page = Figure(figsize=(width, height), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")
     axes: Axes = page.add_subplot()
     return axes
 
@@ -332,22 +335,16 @@ def is_a(kind: type[Any], given: Any, what: str) -> Any:
 
 def colour_bar(
     ax: Axes | Sequence[Axes], artist: ScalarMappable, view: View, among: str = "", norm: str = "shared", **where: Any
-) -> Colorbar:  # fmt: skip
+) -> Colorbar:
     """Add the one colour bar and say what it shows; see ``View.meaning``."""
     first = ax[0] if isinstance(ax, Sequence) else ax
     figure = first.figure
     bar = figure.colorbar(
         artist,
-        **(
-            {"pad": 0.02, "fraction": 0.05}
-            | where
-            | ({} if "cax" in where else {"ax": where.get("ax", ax)})
-        ),
+        **({"pad": 0.02, "fraction": 0.05} | where | ({} if "cax" in where else {"ax": where.get("ax", ax)})),
     )
     bar.set_label(view.meaning(among, norm), parse_math=False)
-    bar.ax.yaxis.set_offset_position(
-        "left"
-    )  # so that a power of ten begins at the bar, clear of the figure
+    bar.ax.yaxis.set_offset_position("left")  # so that a power of ten begins at the bar, clear of the figure
     bar.formatter = ScalarFormatter()
     bar.formatter.set_powerlimits((-2, 3))
     bar.outline.set_linewidth(0.5)

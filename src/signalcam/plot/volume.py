@@ -27,13 +27,22 @@ _WIDE = 10.0  # inches, of a figure of its own
 _TALLEST = 12.0
 _LINE = 0.2  # of a title
 _OPPOSITES = {
-    "left": "right", "right": "left", "anterior": "posterior", "posterior": "anterior",
-    "superior": "inferior", "inferior": "superior",
-}  # fmt: skip
+    "left": "right",
+    "right": "left",
+    "anterior": "posterior",
+    "posterior": "anterior",
+    "superior": "inferior",
+    "inferior": "superior",
+}
 _UP = ("superior", "anterior")  # shown at the top of a slice, the first of them that it has
 _TO_THE_RIGHT = ("right", "anterior")
 _UPRIGHT = {"superior": 0, "inferior": 0, "anterior": 1, "posterior": 1, "right": 2, "left": 2}
-_LETTERING: dict[str, Any] = {"color": "white", "fontsize": "small", "path_effects": [withStroke(linewidth=1.5, foreground="black")], "parse_math": False}  # fmt: skip
+_LETTERING: dict[str, Any] = {
+    "color": "white",
+    "fontsize": "small",
+    "path_effects": [withStroke(linewidth=1.5, foreground="black")],
+    "parse_math": False,
+}
 
 
 @dataclass(frozen=True)
@@ -123,32 +132,50 @@ class VolumeDisplay:
 
     @classmethod
     def from_explanation(  # noqa: PLR0913 - the options of a figure
-        cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None,
-        style: str | None = None, at: Sequence[float] | None = None, axis: str | None = None, count: int = 12,
-    ) -> Self:  # fmt: skip
+        cls,
+        exp: Explanation,
+        sample: int = 0,
+        *,
+        target: Any = None,
+        method: Any = None,
+        layer: Any = None,
+        style: str | None = None,
+        at: Sequence[float] | None = None,
+        axis: str | None = None,
+        count: int = 12,
+    ) -> Self:
         """Cut slices of one sample; see ``Plotter.volume``."""
         style = style or ("montage" if "time" in exp.dims or axis else "slices")
         _check(exp, style, at, axis, count)
         view = View.of(exp, sample, target, method, layer)
         picture = Picture.of(view, exp.dims)
-        planes = slices(view, picture, _chosen(view, at)) if style == "slices" else montage(view, picture, axis, count)  # fmt: skip
+        planes = slices(view, picture, _chosen(view, at)) if style == "slices" else montage(view, picture, axis, count)
         note = picture.note if "time" in exp.dims else f"{picture.note} · {_proportions(view)}"
         return cls(view, planes, style, note)
 
     def plot(
-        self, ax: Axes | None = None, *, fig: Figure | SubFigure | None = None, colorbar: bool = True,
-        image_kws: dict[str, Any] | None = None, heat_kws: dict[str, Any] | None = None, **look: Any,
-    ) -> Self:  # fmt: skip
+        self,
+        ax: Axes | None = None,
+        *,
+        fig: Figure | SubFigure | None = None,
+        colorbar: bool = True,
+        image_kws: dict[str, Any] | None = None,
+        heat_kws: dict[str, Any] | None = None,
+        **look: Any,
+    ) -> Self:
         """Draw; see ``Plotter.volume`` for the options."""
         heat = Heat.of(self.view, **look)
         places, width, height = placed(self.planes, 3 if self.style == "slices" else None)
         title = caption(self.view, self.note)
         above = 0.4 + _LINE * len(title.splitlines())
-        self.ax_ = ax = axes_for(ax, fig, _WIDE, min(above + (_WIDE - 1.4) * height / width, _TALLEST))  # fmt: skip
+        self.ax_ = ax = axes_for(ax, fig, _WIDE, min(above + (_WIDE - 1.4) * height / width, _TALLEST))
         self.figure_ = ax.figure
         for plane, (left, top) in zip(self.planes, places, strict=True):
-            drawn: dict[str, Any] = {"extent": (left, left + plane.size[1], top + plane.size[0], top), "aspect": "equal"}  # fmt: skip
-            base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})  # fmt: skip
+            drawn: dict[str, Any] = {
+                "extent": (left, left + plane.size[1], top + plane.size[0], top),
+                "aspect": "equal",
+            }
+            base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})
             self.picture_.append(ax.imshow(plane.picture, **base))
             self.heat_.append(heat.draw(ax, plane.heat, **drawn | (heat_kws or {})))
             if plane.marks or plane is self.planes[0]:
@@ -163,13 +190,13 @@ class VolumeDisplay:
 
 def _check(exp: Explanation, style: str, at: Any, axis: str | None, count: int) -> None:
     if style not in STYLES:
-        message = f"there is no style {style!r}; expected 'slices' or 'montage'.{nearest(style, STYLES)}"  # fmt: skip
+        message = f"there is no style {style!r}; expected 'slices' or 'montage'.{nearest(style, STYLES)}"
         raise MethodError(message)
     if not is_count(count):
         message = f"count is {count!r}; give how many slices a montage shows, 1 or more."
         raise MethodError(message)
     if axis is not None and axis not in exp.dims:
-        message = f"the map has no axis {axis!r}; it has {', '.join(exp.dims)}.{nearest(axis, exp.dims)}"  # fmt: skip
+        message = f"the map has no axis {axis!r}; it has {', '.join(exp.dims)}.{nearest(axis, exp.dims)}"
         raise LayoutError(message)
     if (at is not None and style == "montage") or (axis is not None and style == "slices"):
         message = "at= belongs to style='slices', axis= and count= to style='montage'. Leave one of them out."
@@ -181,7 +208,7 @@ def _chosen(view: View, at: Sequence[float] | None) -> tuple[int, ...]:
     shape, dims = view.heat.shape, view.exp.dims
     if at is None:
         strength = np.where(np.isfinite(view.heat), np.abs(view.heat), -1)
-        peak = strength.argmax() if strength.max() > 0 else np.ravel_multi_index([n // 2 for n in shape], shape)  # fmt: skip
+        peak = strength.argmax() if strength.max() > 0 else np.ravel_multi_index([n // 2 for n in shape], shape)
         return tuple(int(i) for i in np.unravel_index(peak, shape))
     if len(at) != len(shape):
         message = f"at={tuple(at)} has {len(at)} numbers; give one for each of {', '.join(dims)}."
@@ -214,7 +241,7 @@ def montage(view: View, picture: Picture, axis: str | None, count: int) -> list[
     return [_plane(view, picture, number, int(entry)) for entry in entries]
 
 
-def _plane(view: View, picture: Picture, number: int, entry: int, cut: tuple[int, ...] | None = None) -> Plane:  # fmt: skip
+def _plane(view: View, picture: Picture, number: int, entry: int, cut: tuple[int, ...] | None = None) -> Plane:
     """Cut across one axis, and turn what is found as it is looked at."""
     exp = view.exp
     given = [dim for dim in exp.dims if dim != exp.dims[number]]
@@ -226,10 +253,12 @@ def _plane(view: View, picture: Picture, number: int, entry: int, cut: tuple[int
     order = tuple(slice(None, None, -1 if turn else 1) for turn in turned)
     steps = Body.of(exp, dims if "time" in exp.dims else exp.dims).steps
     size = tuple(n * steps[dim] for n, dim in zip(heat.shape, dims, strict=True))
-    lines = [(n - 1 - i if turn else i) + 0.5 for i, n, turn in zip(marks, heat.shape, turned, strict=False)]  # fmt: skip
+    lines = [(n - 1 - i if turn else i) + 0.5 for i, n, turn in zip(marks, heat.shape, turned, strict=False)]
     crossing = tuple(line * steps[dim] for line, dim in zip(lines, dims, strict=False))
     ends = (*_ends(dims[0], turned=turned[0]), *_ends(dims[1], turned=turned[1]))
-    return Plane(shown[order], heat[order], dims, size, ends, place_name(exp, exp.dims[number], entry), crossing or None)  # type: ignore[arg-type] # two of each  # fmt: skip
+    return Plane(
+        shown[order], heat[order], dims, size, ends, place_name(exp, exp.dims[number], entry), crossing or None
+    )  # type: ignore[arg-type] # two of each
 
 
 def upright(dims: Sequence[str]) -> tuple[tuple[str, str], tuple[bool, bool]]:
@@ -267,10 +296,10 @@ def _proportions(view: View) -> str:
     return f"voxels of {steps} {body.unit}".strip()
 
 
-def placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:  # fmt: skip
+def placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:
     """Where each plane's left and top lie, and how large all are together."""
     high, wide = planes[0].size
-    columns = columns or min(len(planes), max(1, round(float(np.sqrt(len(planes) * 1.8 * high / wide)))))  # fmt: skip
+    columns = columns or min(len(planes), max(1, round(float(np.sqrt(len(planes) * 1.8 * high / wide)))))
     rows = [planes[i : i + columns] for i in range(0, len(planes), columns)]
     gap = _GAP * sum(each.size[1] for each in rows[0])
     places, top = [], 0.0
@@ -289,7 +318,7 @@ def lettered(ax: Axes, plane: Plane, left: float, top: float) -> None:
     sides = {0.0: "left", 0.5: "center", 1.0: "right"}
     for text, (x, y, vertical) in zip(plane.ends, places, strict=True):
         if text:
-            ax.text(left + x * wide, top + y * high, f" {text[0].upper()} ", ha=sides[x], va=vertical, **_LETTERING)  # fmt: skip
+            ax.text(left + x * wide, top + y * high, f" {text[0].upper()} ", ha=sides[x], va=vertical, **_LETTERING)
     if plane.marks:
         down, across = plane.marks
         line: dict[str, Any] = {"color": "white", "linewidth": 0.6, "alpha": 0.6}
@@ -304,7 +333,11 @@ def named(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], styl
     for side in ax.spines.values():
         side.set_visible(False)
     if style == "slices":
-        ax.set_xticks([left + each.size[1] / 2 for (left, _), each in zip(places, planes, strict=True)], [each.name for each in planes], parse_math=False)  # fmt: skip
+        ax.set_xticks(
+            [left + each.size[1] / 2 for (left, _), each in zip(places, planes, strict=True)],
+            [each.name for each in planes],
+            parse_math=False,
+        )
         return
     ax.set_xticks([])
     for (left, top), each in zip(places, planes, strict=True):

@@ -95,9 +95,7 @@ class Place:
         """What lies there now."""
         with self._lock:
             old = self._shown
-            same = (
-                _stamp(self._path) == old.stamp
-            )  # read again, as not all of it may have been there
+            same = _stamp(self._path) == old.stamp  # read again, as not all of it may have been there
             self._shown = replace(old) if same else self._opened(old.number + 1)
             return self._shown
 
@@ -137,9 +135,7 @@ class Query:
         try:
             given = parse_qs(text, keep_blank_values=True, max_num_fields=20, errors="strict")
         except ValueError as error:
-            raise Refusal(
-                HTTPStatus.BAD_REQUEST, "the address holds no readable question."
-            ) from error
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the address holds no readable question.") from error
         self._given = {name: values[-1] for name, values in given.items()}
 
     def text(self, name: str, *, most: int = _TEXT) -> str:
@@ -186,9 +182,7 @@ def _slice(shown: Shown, query: Query) -> dict[str, Any]:
     if kind == "signal":
         raise Refusal(HTTPStatus.BAD_REQUEST, "signals have no slices; ask for a tile.")
     deepest = exp.input.shape[exp.layout.dims.index(dims[0])] - 1 if len(dims) == 3 else 0
-    found = cut(
-        replace(exp, metrics=None), **_chosen(exp, query), at=query.count("at", deepest, least=-1)
-    )
+    found = cut(replace(exp, metrics=None), **_chosen(exp, query), at=query.count("at", deepest, least=-1))
     return {
         "picture": _base64(found.picture, "u1"),
         "planes": len(found.picture),

@@ -32,7 +32,9 @@ def kind_of(exp: Explanation) -> tuple[str, tuple[str, ...]]:
     if len(dims) == 1 or set(dims) == {"time", "channel"}:
         return "signal", ("time" if "time" in dims else dims[-1],)
     if len(dims) not in (2, 3):
-        message = f"there is no page for maps with axes {', '.join(dims)}; it shows 1 to 3 of them. Draw exp.maps yourself."
+        message = (
+            f"there is no page for maps with axes {', '.join(dims)}; it shows 1 to 3 of them. Draw exp.maps yourself."
+        )
         raise LayoutError(message)
     rest = tuple(dim for dim in dims if dim != "time")
     timed = "time" in dims
@@ -87,16 +89,14 @@ def outline(exp: Explanation) -> dict[str, Any]:
         "job": None,
         "scores": scored(exp),
         "about": about(exp),
-    }  # fmt: skip
+    }
 
 
 def axis(exp: Explanation, dim: str) -> dict[str, Any]:
     """One axis as it is drawn: where it starts, its step; true ``places`` where those are not evenly spaced."""
     length = exp.input.shape[exp.layout.dims.index(dim)]
     line = exp.layout.line(dim, length)
-    places = (
-        exp.layout.coordinate(dim, np.arange(length)) if line is None or dim == "channel" else None
-    )
+    places = exp.layout.coordinate(dim, np.arange(length)) if line is None or dim == "channel" else None
     start, step = line or (0.0, 1.0)
     unit = exp.layout.unit(dim)
     return {
@@ -107,14 +107,14 @@ def axis(exp: Explanation, dim: str) -> dict[str, Any]:
         "start": start,
         "step": step,
         "places": None if places is None else places.tolist(),
-    }  # fmt: skip
+    }
 
 
 def row_names(exp: Explanation) -> list[str]:
     """What the lines of a signal are called: by channel, or by number."""
     _, (dim,) = kind_of(exp)
     layout, shape = exp.layout, exp.input.shape
-    rest = [i for i, each in enumerate(layout.dims) if i and each != dim and not (each in DUMMY and shape[i] == 1)]  # fmt: skip
+    rest = [i for i, each in enumerate(layout.dims) if i and each != dim and not (each in DUMMY and shape[i] == 1)]
     if [layout.dims[i] for i in rest] == ["channel"] and layout.channel_names:
         return list(layout.channel_names)
     return [str(number) for number in range(math.prod(shape[i] for i in rest))]
@@ -155,20 +155,19 @@ def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:
     if exp.classes is not None and exp.true_classes is not None:
         said, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
         known = (said >= 0) & (true >= 0)
-        found += [(name, np.flatnonzero(known & ((said == true) == right))) for name, right in (("right", True), ("wrong", False))]  # fmt: skip
+        found += [
+            (name, np.flatnonzero(known & ((said == true) == right)))
+            for name, right in (("right", True), ("wrong", False))
+        ]
     return [(name, rows) for name, rows in found if len(rows)]
 
 
-def _by_class(
-    exp: Explanation, said: str, classes: np.ndarray | None
-) -> list[tuple[str, np.ndarray]]:
+def _by_class(exp: Explanation, said: str, classes: np.ndarray | None) -> list[tuple[str, np.ndarray]]:
     if classes is None:
         return []
     known, counts = np.unique(classes[classes >= 0], return_counts=True)
     wanted = known[np.argsort(-counts, kind="stable")][:GROUPS]
-    return [
-        (f"{said}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in wanted
-    ]
+    return [(f"{said}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in wanted]
 
 
 def strongest(exp: Explanation) -> list[list[list[float]]]:
@@ -194,10 +193,10 @@ def about(exp: Explanation) -> list[tuple[str, str]]:
 
 
 def _class_names(exp: Explanation) -> list[str]:
-    known = [np.ravel(each) for each in (exp.classes, exp.true_classes, exp.target_classes) if each is not None]  # fmt: skip
+    known = [np.ravel(each) for each in (exp.classes, exp.true_classes, exp.target_classes) if each is not None]
     most = max((int(each.max(initial=-1)) for each in known), default=-1) + 1
     width = 0 if exp.logits is None else exp.logits.shape[1]
-    return [str(exp.class_name(index)) for index in range(max(most, width, len(exp.class_names or ())))]  # fmt: skip
+    return [str(exp.class_name(index)) for index in range(max(most, width, len(exp.class_names or ())))]
 
 
 def _whole(values: np.ndarray | None) -> list[int | None] | None:
@@ -205,7 +204,7 @@ def _whole(values: np.ndarray | None) -> list[int | None] | None:
     return None if values is None else [each if each >= 0 else None for each in values.tolist()]
 
 
-def settled(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np.ndarray, list[Axis]]:  # fmt: skip
+def settled(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np.ndarray, list[Axis]]:
     """One layer's maps along the axes drawn, at its own resolution there: ``(s, t, m, row, *cells)``.
 
     Args:
@@ -220,7 +219,7 @@ def settled(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np
     values, grid = layer.values, list(layer.grid)
     for each in drawn:
         if each not in [axis.input_axis for axis in grid]:
-            values, grid = values[..., None], [*grid, Axis(each, 1, exp.input.shape[each], 0.0, 1.0)]  # fmt: skip
+            values, grid = values[..., None], [*grid, Axis(each, 1, exp.input.shape[each], 0.0, 1.0)]
     order = [[axis.input_axis for axis in grid].index(each) for each in (*rows, *drawn)]
     values = values.transpose(0, 1, 2, *(3 + place for place in order))
     axes = [grid[place] for place in order[len(rows) :]]

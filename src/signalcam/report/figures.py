@@ -50,7 +50,7 @@ def palettes() -> dict[str, Any]:
             "two": [f"{colour[:7]}{_OPACITY * abs(2 * i - 255) // 255:02x}" for i, colour in enumerate(two)],
         },
         "curves": [colour for colour in Colorblind8 if colour not in ("#000000", "#F0E442")],
-    }  # fmt: skip
+    }
 
 
 def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
     inner = 270 if len(rows) == 1 else min(max(40 * len(rows), 240), max(560, 10 * len(rows)))
     plot = _figure(name, inner + 60, "width", across)
     plot.add_tools(CrosshairTool(dimensions="height", name=f"{name}-cross"))
-    strips = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")  # fmt: skip
+    strips = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")
     mapper = _mapper(name)
     plot.image("image", "x", "y", "dw", "dh", source=strips, color_mapper=mapper, level="image")
     drawn = ColumnDataSource({"xs": [], "ys": [], "widths": []}, name=f"{name}-lines")
@@ -70,7 +70,9 @@ def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
         plot.yaxis.ticker = FixedTicker(ticks=[last - i for i in range(0, len(rows), every)])
         plot.yaxis.major_label_overrides = {last - i: _plain(each) for i, each in enumerate(rows)}
     else:
-        plot.yaxis.axis_label = _plain(_label({"name": "signal" if rows == ["0"] else rows[0], "unit": summary["units"]}))  # fmt: skip
+        plot.yaxis.axis_label = _plain(
+            _label({"name": "signal" if rows == ["0"] else rows[0], "unit": summary["units"]})
+        )
     _bar(plot, mapper, name)
     return _item(plot)
 
@@ -81,9 +83,9 @@ def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
     plot = _figure(name, 520, "both", across)
     plot.yaxis.axis_label = _plain(_label(up))
     plot.yaxis.ticker = FixedTicker(ticks=[])
-    drawn = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-lines")  # fmt: skip
+    drawn = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-lines")
     plot.image_rgba("image", "x", "y", "dw", "dh", source=drawn)
-    heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")  # fmt: skip
+    heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")
     mapper = _mapper(name)
     plot.image("image", "x", "y", "dw", "dh", source=heat, color_mapper=mapper)
     plot.add_tools(CrosshairTool(name=f"{name}-cross"))
@@ -96,20 +98,27 @@ def curves(measure: str, name: str) -> dict[str, Any]:
     plot = _figure(name, 300, "both", {"name": "share removed", "unit": ""})
     plot.xaxis.ticker = BasicTicker()
     plot.yaxis.axis_label = _plain(measure)
-    drawn = ColumnDataSource({"xs": [], "ys": [], "colours": [], "dashes": []}, name=f"{name}-lines")  # fmt: skip
-    plot.multi_line("xs", "ys", source=drawn, line_color="colours", line_dash="dashes", line_width=2, line_join="round")  # fmt: skip
+    drawn = ColumnDataSource({"xs": [], "ys": [], "colours": [], "dashes": []}, name=f"{name}-lines")
+    plot.multi_line("xs", "ys", source=drawn, line_color="colours", line_dash="dashes", line_width=2, line_join="round")
     return _item(plot)
 
 
 def _figure(name: str, height: int, dimensions: Any, across: dict[str, Any]) -> Any:
     wheel = WheelZoomTool(dimensions=dimensions)
     plot = figure(
-        name=name, height=height, sizing_mode="stretch_width", min_width=260, toolbar_location="above",
-        x_range=Range1d(start=0, end=1, name=f"{name}-across"), y_range=Range1d(start=0, end=1, name=f"{name}-up"),
-        background_fill_color=None, border_fill_color=None, outline_line_color=None,
+        name=name,
+        height=height,
+        sizing_mode="stretch_width",
+        min_width=260,
+        toolbar_location="above",
+        x_range=Range1d(start=0, end=1, name=f"{name}-across"),
+        y_range=Range1d(start=0, end=1, name=f"{name}-up"),
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
         tools=[PanTool(dimensions=dimensions), wheel, BoxZoomTool(dimensions=dimensions), ResetTool(), SaveTool()],
         active_scroll=wheel,
-    )  # fmt: skip
+    )
     plot.toolbar.logo = None
     plot.grid.visible = False
     plot.xaxis.axis_label = _plain(_label(across))
@@ -132,11 +141,19 @@ def _plain(text: str) -> Any:
 
 
 def _mapper(name: str) -> LinearColorMapper:
-    return LinearColorMapper(palette="Greys3", low=0, high=1, nan_color="rgba(0, 0, 0, 0)", name=f"{name}-colours")  # fmt: skip
+    return LinearColorMapper(palette="Greys3", low=0, high=1, nan_color="rgba(0, 0, 0, 0)", name=f"{name}-colours")
 
 
 def _bar(plot: Any, mapper: LinearColorMapper, name: str) -> None:
-    bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[]), name=f"{name}-bar", width=10, padding=4, background_fill_color=None, bar_line_color=None)  # fmt: skip
+    bar = ColorBar(
+        color_mapper=mapper,
+        ticker=FixedTicker(ticks=[]),
+        name=f"{name}-bar",
+        width=10,
+        padding=4,
+        background_fill_color=None,
+        bar_line_color=None,
+    )
     plot.add_layout(bar, "right")
 
 

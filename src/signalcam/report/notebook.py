@@ -68,17 +68,13 @@ def _strength(one: Explanation) -> np.ndarray:
 def _signal(one: Explanation, dims: tuple[str, ...]) -> str:
     rows, names = lines(one, dims)[:_ROWS], row_names(one)
     heat = _strength(one)
-    heat = np.moveaxis(heat, one.dims.index(dims[0]), -1).reshape(
-        -1, heat.shape[one.dims.index(dims[0])]
-    )
+    heat = np.moveaxis(heat, one.dims.index(dims[0]), -1).reshape(-1, heat.shape[one.dims.index(dims[0])])
     height = _ROW * len(rows)
     wide = height if len(heat) == 1 else _ROW
     parts = [_strip(each, number * _ROW, wide) for number, each in enumerate(heat[:_ROWS])]
     seen = [each[np.isfinite(each)] for each in rows]
     middles = [float(np.median(each)) if len(each) else 0.0 for each in seen]
-    swing = max(
-        float(np.abs(each - at).max(initial=0)) for each, at in zip(seen, middles, strict=True)
-    )
+    swing = max(float(np.abs(each - at).max(initial=0)) for each, at in zip(seen, middles, strict=True))
     shown = [(each - at) / (swing or 1) for each, at in zip(rows, middles, strict=True)]
     parts += [_line(each, _ROW * (number + 0.5)) for number, each in enumerate(shown)]
     more = f" and {len(names) - _ROWS} more" if len(names) > _ROWS else ""
@@ -131,11 +127,7 @@ def _picture(one: Explanation, dims: tuple[str, ...]) -> str:
     planes, heat = planes[:, :: steps[0], :: steps[1]], heat[:: steps[0], :: steps[1]]
     planes = np.where(np.isfinite(planes), planes, np.nan)
     low = np.nan if np.isnan(planes).all() else np.nanmin(planes)
-    grey = (
-        255
-        * np.nan_to_num((planes - low) / (np.nanmax(planes - low, initial=0) or 1))
-        * np.ones((3, 1, 1))
-    )
+    grey = 255 * np.nan_to_num((planes - low) / (np.nanmax(planes - low, initial=0) or 1)) * np.ones((3, 1, 1))
     colour = np.where(heat > 0, np.reshape(_FOR, (3, 1, 1)), np.reshape(_AGAINST, (3, 1, 1)))
     share = 0.85 * np.abs(heat)
     pixels = (grey * (1 - share) + colour * share).astype(np.uint8)
@@ -151,12 +143,8 @@ def _png(pixels: np.ndarray) -> bytes:
     rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = (
-        chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
-    )
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts

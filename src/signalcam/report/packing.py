@@ -24,7 +24,7 @@ BLANK = -32768
 _FULL = 32767
 
 
-def packed(exp: Explanation, found: Summed | None = None, rows: Sequence[int] = ()) -> tuple[dict[str, Any], str]:  # fmt: skip
+def packed(exp: Explanation, found: Summed | None = None, rows: Sequence[int] = ()) -> tuple[dict[str, Any], str]:
     """Everything a page needs: where each record lies in the text, and how its arrays do; the text.
 
     Args:
@@ -54,8 +54,8 @@ def packed(exp: Explanation, found: Summed | None = None, rows: Sequence[int] = 
 def size(exp: Explanation, averaged: int) -> int:
     """About how many characters ``packed`` would make with the means of some groups, seen without reading anything."""
     kind, dims = kind_of(exp)
-    rows = int(np.prod([exp.input.shape[exp.layout.dims.index(dim)] for dim in exp.dims if dim not in dims]))  # fmt: skip
-    maps = sum(each.values.size * (rows if len(each.grid) < len(exp.dims) else 1) for each in exp.layers)  # fmt: skip
+    rows = int(np.prod([exp.input.shape[exp.layout.dims.index(dim)] for dim in exp.dims if dim not in dims]))
+    maps = sum(each.values.size * (rows if len(each.grid) < len(exp.dims) else 1) for each in exp.layers)
     mean = maps // max(len(exp), 1) * 4 * averaged
     shape = exp.input.shape
     drawn = [shape[axis] for axis in exp.map_axes]
@@ -76,11 +76,11 @@ def geometry(one: Explanation) -> dict[str, Any]:
         layers.append({"rows": values.shape[3], "grid": grid})
     lengths = [one.input.shape[one.layout.dims.index(dim)] for dim in dims]
     rest = _rest(one, dims)
-    return {"lengths": lengths, "rows": _channels(rest) if kind != "signal" else rest, "layers": layers}  # fmt: skip
+    return {"lengths": lengths, "rows": _channels(rest) if kind != "signal" else rest, "layers": layers}
 
 
 def _rest(one: Explanation, dims: tuple[str, ...]) -> int:
-    kept = [n for n, dim in zip(one.input.shape[1:], one.layout.dims[1:], strict=True) if dim not in dims]  # fmt: skip
+    kept = [n for n, dim in zip(one.input.shape[1:], one.layout.dims[1:], strict=True) if dim not in dims]
     return int(np.prod(kept))
 
 
@@ -92,7 +92,7 @@ def lines(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
     """The input of one sample as ``(row, *axes drawn)``."""
     values = np.asarray(one.input[0], float)
     names = list(one.layout.dims[1:])
-    order = [i for i, dim in enumerate(names) if dim not in dims] + [names.index(dim) for dim in dims]  # fmt: skip
+    order = [i for i, dim in enumerate(names) if dim not in dims] + [names.index(dim) for dim in dims]
     values = values.transpose(order)
     flat: np.ndarray = values.reshape(-1, *values.shape[len(values.shape) - len(dims) :])
     return flat
@@ -107,12 +107,12 @@ def picture(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
 
 def _sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
     maps = [settled(one, layer, dims)[0][0] for layer in one.layers]
-    heats = [_even(maps[y][t, m]) for t, m, y in np.ndindex(len(one.targets), len(one.methods), len(maps))]  # fmt: skip
+    heats = [_even(maps[y][t, m]) for t, m, y in np.ndindex(len(one.targets), len(one.methods), len(maps))]
     if kind == "signal":
         shown = [_between(row, np.int16, -_FULL, _FULL) for row in lines(one, dims)]
     else:
         shown = [_between(picture(one, dims), np.uint8, 0, 255)]
-    scales = [scale for *_, low, step in shown for scale in (low, step)] + [step for _, step in heats]  # fmt: skip
+    scales = [scale for *_, low, step in shown for scale in (low, step)] + [step for _, step in heats]
     arrays = [*(values for values, _ in heats), *(values for values, _, _ in shown)]
     return np.asarray(scales).tobytes() + b"".join(each.tobytes() for each in arrays)
 
@@ -131,7 +131,7 @@ def _means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
 
 def _known(found: Summed, rows: Sequence[int], dims: tuple[str, ...]) -> Iterator[bytes]:
     """The same of what a job has summed up."""
-    mean, spread = ([settled(each, layer, dims)[0] for layer in each.layers] for each in (found.mean, found.deviation))  # fmt: skip
+    mean, spread = ([settled(each, layer, dims)[0] for layer in each.layers] for each in (found.mean, found.deviation))
     asked = list(np.ndindex(len(found.mean.targets), len(found.mean.methods), len(mean)))
     for row in rows:
         packs = [_even(maps[y][row, t, m]) for t, m, y in asked for maps in (mean, spread)]
@@ -151,11 +151,11 @@ def _even(values: np.ndarray) -> tuple[np.ndarray, float]:
     return np.where(finite, np.rint(whole), BLANK).astype("<i2"), step
 
 
-def _between(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.ndarray, float, float]:  # fmt: skip
+def _between(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.ndarray, float, float]:
     """Round to whole numbers from the lowest to the highest value; the lowest, and the step."""
     finite = np.isfinite(values)
     low = float(values[finite].min(initial=np.inf)) if finite.any() else 0.0
-    step = (float(values[finite].max(initial=-np.inf)) - low if finite.any() else 0.0) / (most - least)  # fmt: skip
+    step = (float(values[finite].max(initial=-np.inf)) - low if finite.any() else 0.0) / (most - least)
     whole = np.rint((np.where(finite, values, low) - low) / (step or 1.0)) + least
     blank = BLANK if least < 0 else 0
     return np.where(finite, whole, blank).astype(np.dtype(dtype).newbyteorder("<")), low, step

@@ -45,9 +45,7 @@ _SCRIPTS = (
 _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 
-def page(
-    summary: Mapping[str, Any], source: Literal["embedded", "served"] = "embedded", data: str = ""
-) -> str:
+def page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "embedded", data: str = "") -> str:
     """Write the page.
 
     Args:
@@ -65,15 +63,27 @@ def page(
     """
     script, own = bokeh(), _own()
     figures = _figures(summary)
-    policy = "; ".join((
-        "default-src 'none'", f"script-src {_hash(script)} {_hash(own)}", "style-src 'unsafe-inline'",
-        "img-src data: blob:", f"connect-src {_REACH[source]}", "base-uri 'none'", "form-action 'none'",
-    ))  # fmt: skip
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {_hash(script)} {_hash(own)}",
+            "style-src 'unsafe-inline'",
+            "img-src data: blob:",
+            f"connect-src {_REACH[source]}",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
     known = {"summary": summary, "source": source, **figures}
     parts = {
-        "policy": policy, "style": _file("page.css"), "bokeh": script, "own": own, "data": data,
-        "known": _json(known), "title": _escaped(str(summary["sentence"])),
-    }  # fmt: skip
+        "policy": policy,
+        "style": _file("page.css"),
+        "bokeh": script,
+        "own": own,
+        "data": data,
+        "known": _json(known),
+        "title": _escaped(str(summary["sentence"])),
+    }
     before, *rest = _file("page.html").split("{{")
     pieces = (each.split("}}", 1) for each in rest)
     return before + "".join(parts[name] + after for name, after in pieces)

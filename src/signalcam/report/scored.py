@@ -31,7 +31,7 @@ def scored(exp: Explanation) -> dict[str, Any] | None:
         "own": len(exp.methods),
         **{name: rounded(scores[name].transpose(*about).values) for name in ("mean", "low", "high", "count")},
         "curves": _curves(scores),
-    }  # fmt: skip
+    }
 
 
 def values(exp: Explanation) -> np.ndarray | None:

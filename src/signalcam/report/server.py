@@ -118,9 +118,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # answers to what is no request have headers, too
     timeout = _IDLE
-    disable_nagle_algorithm = (
-        True  # with buffering: an answer does not wait for the last one's receipt
-    )
+    disable_nagle_algorithm = True  # with buffering: an answer does not wait for the last one's receipt
     wbufsize = -1
 
     def version_string(self) -> str:
@@ -148,9 +146,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refuse_method(self) -> None:
         self.close_connection = True
-        self._send(
-            HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET is answered.\n", Allow="GET"
-        )
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET is answered.\n", Allow="GET")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse what is no request at all."""
@@ -277,9 +273,7 @@ def serving(
         reason = getattr(error, "strerror", None) or error
         message = f"cannot listen on {host}, port {port}: {reason}. Choose another port, or leave --port away for any that is free."
         raise InputError(message) from error
-    thread = Thread(
-        target=server.serve_forever, name="signalcam-view", kwargs={"poll_interval": 0.1}
-    )
+    thread = Thread(target=server.serve_forever, name="signalcam-view", kwargs={"poll_interval": 0.1})
     thread.start()
     try:
         yield server

@@ -30,7 +30,7 @@ class Slice:
     at: int
 
 
-def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at: int = -1) -> Slice:  # fmt: skip
+def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at: int = -1) -> Slice:
     """Cut one slice out of a sample.
 
     Args:

@@ -91,7 +91,7 @@ class Table:
 
     def _column(self, name: str) -> np.ndarray | None:
         """What is known of each sample; nothing where it is not known of any."""
-        columns = {"predicted": self.exp.classes, "label": self.exp.true_classes, "confidence": self._confidence}  # fmt: skip
+        columns = {"predicted": self.exp.classes, "label": self.exp.true_classes, "confidence": self._confidence}
         return columns[name]
 
     @cached_property
@@ -138,11 +138,14 @@ class Table:
         return {
             "number": number,
             "name": self._names[number],
-            **{name: None if each is None or not each[number] >= 0 else each[number].item() for name, each in columns.items()},
+            **{
+                name: None if each is None or not each[number] >= 0 else each[number].item()
+                for name, each in columns.items()
+            },
             "asked": exp.target_classes[number].tolist(),
             "score": exp.scores[number].tolist(),
             **({} if self._trusted is None else {"trusted": rounded(self._trusted[number])}),
-        }  # fmt: skip
+        }
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

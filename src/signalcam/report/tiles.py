@@ -146,7 +146,7 @@ def _in_parts(line: Line, bounds: np.ndarray) -> Extremes:
     many = -(-int(bounds[-1] - bounds[0]) * line.rows // _VALUES)
     cuts = np.unique(np.linspace(0, len(bounds) - 1, many + 1).astype(int))
     parts = [line.extremes(bounds[i : j + 1]) for i, j in pairwise(cuts)]
-    return np.concatenate([low for low, _ in parts], 1), np.concatenate([high for _, high in parts], 1)  # fmt: skip
+    return np.concatenate([low for low, _ in parts], 1), np.concatenate([high for _, high in parts], 1)
 
 
 class Overview:
@@ -232,9 +232,17 @@ class Tiles:
         return tuple(map(int, own))
 
     def tile(
-        self, sample: int, target: int = 0, method: int = 0, layer: int = 0, *,
-        begin: float = -np.inf, end: float = np.inf, columns: int = 1000, patience: float = np.inf,
-    ) -> Tile:  # fmt: skip
+        self,
+        sample: int,
+        target: int = 0,
+        method: int = 0,
+        layer: int = 0,
+        *,
+        begin: float = -np.inf,
+        end: float = np.inf,
+        columns: int = 1000,
+        patience: float = np.inf,
+    ) -> Tile:
         """Thin one map and its signal between two places.
 
         Args:
@@ -268,7 +276,7 @@ class Tiles:
     def _stretch(self, length: int, begin: float, end: float) -> tuple[int, int]:
         """From which to before which entry is shown; where nothing lies, the nearest entry."""
         entries = sorted((each - self._start) / self._step for each in (begin, end))
-        first, last = np.clip([np.floor(entries[0] + _EVEN), np.ceil(entries[1] - _EVEN)], 0, length - 1)  # fmt: skip
+        first, last = np.clip([np.floor(entries[0] + _EVEN), np.ceil(entries[1] - _EVEN)], 0, length - 1)
         return int(first), int(max(first, last)) + 1
 
     def _overview(self, key: tuple[int, ...], line: Line, span: int, columns: int) -> Line:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FIRST = 100  # samples at most
 _REASONS = 10  # the most frequent
-_SAID = {"all": "{}", "label": "true: {}", "predicted": "predicted: {}", "right": "{}", "group": "group: {}"}  # fmt: skip
+_SAID = {"all": "{}", "label": "true: {}", "predicted": "predicted: {}", "right": "{}", "group": "group: {}"}
 
 
 def first(exp: Explanation, found: Summed, most: int) -> Explanation:
@@ -30,7 +30,7 @@ def shown(found: Summed) -> list[int]:
     """The numbers of the groups whose means are shown: of each kind the most frequent."""
     order = ("all", "predicted", "label", "right", "group")
     of = {kind: [i for i, each in enumerate(found.kinds) if each == kind] for kind in order}
-    frequent = {kind: sorted(rows, key=lambda i: -found.counts[i])[:GROUPS] for kind, rows in of.items()}  # fmt: skip
+    frequent = {kind: sorted(rows, key=lambda i: -found.counts[i])[:GROUPS] for kind, rows in of.items()}
     return [row for kind in order for row in (frequent[kind] if kind != "right" else of[kind])]
 
 
@@ -47,8 +47,7 @@ def described(exp: Explanation, found: Summed, some: Explanation) -> dict[str, A
         "scores": scored(exp),
         "about": about(exp),
         "groups": [
-            {"name": _SAID[found.kinds[row]].format(name(found, row)), "count": found.counts[row]}
-            for row in rows
+            {"name": _SAID[found.kinds[row]].format(name(found, row)), "count": found.counts[row]} for row in rows
         ],
         "job": {
             "samples": len(exp),

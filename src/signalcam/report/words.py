@@ -17,7 +17,7 @@ _NAMED = 4  # names in a row, of which the rest is counted
 
 def sentence(exp: Explanation) -> str:
     """Say what was explained, how, and how often the model was right."""
-    axes = [f"{dim} ({exp.input.shape[axis]})" for axis, dim in zip(exp.map_axes, exp.dims, strict=True)]  # fmt: skip
+    axes = [f"{dim} ({exp.input.shape[axis]})" for axis, dim in zip(exp.map_axes, exp.dims, strict=True)]
     parts = [
         f"{exp.provenance.get('model', 'A model')} on {_counted(len(exp), 'sample')}",
         f": {_listed(exp.methods)} at {_kind('layer', exp.layer_names)}",

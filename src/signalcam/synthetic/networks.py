@@ -20,9 +20,13 @@ WIDTH = 16
 
 
 def train(
-    data: Planted, seed: int = 0, *,
-    network: Callable[[], nn.Module] | None = None, padded: bool = False, epochs: int = EPOCHS,
-) -> nn.Module:  # fmt: skip
+    data: Planted,
+    seed: int = 0,
+    *,
+    network: Callable[[], nn.Module] | None = None,
+    padded: bool = False,
+    epochs: int = EPOCHS,
+) -> nn.Module:
     """Train a network of three convolutions on planted causes.
 
     A position of its map is 4 values wide in signals and 2 in images and volumes; behind the convolutions come

@@ -55,9 +55,7 @@ class Planted:
 
     def __getitem__(self, rows: slice) -> Planted:
         """Take some samples."""
-        return replace(
-            self, inputs=self.inputs[rows], labels=self.labels[rows], truth=self.truth[rows]
-        )
+        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows], truth=self.truth[rows])
 
 
 def planted(
@@ -203,7 +201,7 @@ def _plant_xor(x: np.ndarray, mask: np.ndarray, label: int, rng: np.random.Gener
         mask[place] = True
 
 
-def _plant_distractor(x: np.ndarray, mask: np.ndarray, label: int, rng: np.random.Generator) -> None:  # fmt: skip
+def _plant_distractor(x: np.ndarray, mask: np.ndarray, label: int, rng: np.random.Generator) -> None:
     """The event, and elsewhere a bump of twice its height."""
     place, elsewhere = _boxes(x, 2, rng)
     x[place] += _event(_box(x), label)

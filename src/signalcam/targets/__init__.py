@@ -18,9 +18,26 @@ from signalcam.targets.contrasts import Contrast, Counterfactual, Finer
 from signalcam.targets.outputs import Output, Region, Regression, Similarity
 
 __all__ = [
-    "NO_CLASS", "Asked", "Class", "Contrast", "Counterfactual", "Finer", "Output", "PerSample", "Predicted", "Question",
-    "Region", "Regression", "Selector", "Similarity", "Target", "TrueLabel", "as_target", "class_index", "question",
-]  # fmt: skip
+    "NO_CLASS",
+    "Asked",
+    "Class",
+    "Contrast",
+    "Counterfactual",
+    "Finer",
+    "Output",
+    "PerSample",
+    "Predicted",
+    "Question",
+    "Region",
+    "Regression",
+    "Selector",
+    "Similarity",
+    "Target",
+    "TrueLabel",
+    "as_target",
+    "class_index",
+    "question",
+]
 
 
 def as_target(wanted: object, names: Sequence[str] | None) -> Target:

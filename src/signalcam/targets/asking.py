@@ -140,10 +140,7 @@ class Question:
 
     def fixed(self, picks: Sequence[np.ndarray]) -> Question:
         """Ask about what was picked, whatever a changed input would be taken for."""
-        pairs = [
-            target.fixed(each, own)
-            for target, each, own in zip(self.targets, picks, self.own, strict=True)
-        ]
+        pairs = [target.fixed(each, own) for target, each, own in zip(self.targets, picks, self.own, strict=True)]
         return replace(self, targets=tuple(t for t, _ in pairs), own=tuple(own for _, own in pairs))
 
     def repeated_for(self, samples: slice, times: int) -> Question:

@@ -57,7 +57,9 @@ class Predicted(ClassTarget):
 
     def __post_init__(self) -> None:
         if whole(self.rank) < 1:
-            message = f"Predicted({self.rank}) does not exist: the most likely class is Predicted(1), the next Predicted(2)."
+            message = (
+                f"Predicted({self.rank}) does not exist: the most likely class is Predicted(1), the next Predicted(2)."
+            )
             raise TargetError(message)
 
     def label(self, _names: Sequence[str] | None) -> str:
@@ -187,11 +189,7 @@ def class_index(name: int | str, names: Sequence[str] | None) -> int:
         return whole(name)
     if names and name in names:
         return list(names).index(name)
-    known = (
-        f"{nearest(name, names)} Classes: {', '.join(names)}."
-        if names
-        else " Pass class_names=[...] to use names."
-    )
+    known = f"{nearest(name, names)} Classes: {', '.join(names)}." if names else " Pass class_names=[...] to use names."
     message = f"there is no class {name!r}.{known}"
     raise TargetError(message)
 

@@ -104,9 +104,7 @@ class Settled(Target):
         """Name the target in the result."""
         return self.target.label(names)
 
-    def ask(
-        self, reading: Reading, own: Array, score: Score, _names: Sequence[str] | None
-    ) -> Asked:
+    def ask(self, reading: Reading, own: Array, score: Score, _names: Sequence[str] | None) -> Asked:
         """Score what was picked."""
         return Asked(self.target.value(reading, own, score), own)
 
@@ -228,7 +226,9 @@ class Finer(Compared):
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", as_class(self.target))
         if whole(self.nearest) < 1 or not self.gamma >= 0:
-            message = f"Finer takes at least 1 nearest class and a gamma of 0 or more, not {self.nearest} and {self.gamma}."
+            message = (
+                f"Finer takes at least 1 nearest class and a gamma of 0 or more, not {self.nearest} and {self.gamma}."
+            )
             raise TargetError(message)
 
     @property

@@ -40,9 +40,7 @@ class Output(Target):
         name = getattr(self.function, "__name__", "<lambda>")
         return "output" if name == "<lambda>" else name
 
-    def ask(
-        self, reading: Reading, _own: Array, _score: Score, _names: Sequence[str] | None
-    ) -> Asked:
+    def ask(self, reading: Reading, _own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
         """Apply the function to the model's output."""
         value = self.function(reading.raw)
         if tuple(getattr(value, "shape", ())) not in ((reading.batch,), (reading.batch, 1)):
@@ -94,14 +92,14 @@ class Regression(Target):
         away = "" if self.reference is None else f" away from {self.reference:g}"
         return " + ".join(terms) + away
 
-    def ask(
-        self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None
-    ) -> Asked:
+    def ask(self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
         """Read the output, or its distance from the reference."""
         values = reading.values
         xp, count = namespace(values), int(values.shape[1])
         if missing := [i for i, _ in self.weights if i >= count]:
-            message = f"output {missing[0]} does not exist: the model returns {count} numbers a sample, 0 to {count - 1}."
+            message = (
+                f"output {missing[0]} does not exist: the model returns {count} numbers a sample, 0 to {count - 1}."
+            )
             raise TargetError(message)
         total = sum(weight * values[:, i] for i, weight in self.weights)
         if self.reference is None:
@@ -158,14 +156,10 @@ class Region(Target):
 
     def __post_init__(self) -> None:
         if isinstance(self.where, str) and self.where != "predicted":
-            message = (
-                f"Region takes where='predicted', a slice, a point or a mask, not {self.where!r}."
-            )
+            message = f"Region takes where='predicted', a slice, a point or a mask, not {self.where!r}."
             raise TargetError(message)
         if self.class_axis not in (None, 1, -1):
-            message = (
-                f"class_axis is {self.class_axis!r}; the classes of an output lie on axis 1 or -1."
-            )
+            message = f"class_axis is {self.class_axis!r}; the classes of an output lie on axis 1 or -1."
             raise TargetError(message)
         if isinstance(self.where, list):
             object.__setattr__(self, "where", [_mask(each) for each in self.where])
@@ -350,9 +344,7 @@ class Similarity(Target):
             message = f"Similarity holds {len(self.reference)} references for {samples} samples. Give one for all, or one a sample."
             raise TargetError(message)
 
-    def ask(
-        self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None
-    ) -> Asked:
+    def ask(self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
         """Compare each sample's embedding with the reference."""
         if reading.main is None:
             message = f"the model returned {type(reading.raw).__name__} with no array in it to compare. Choose one with output=..."

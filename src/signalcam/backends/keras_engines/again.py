@@ -61,9 +61,7 @@ def remembering(known: Walk, layer: Any, wanted: int, rows: int) -> Iterator[Pre
 
 
 @contextmanager
-def handing_back(
-    layer: Any, prefix: Prefix, samples: slice, times: int, last: Callable[[Any], Any]
-) -> Iterator[None]:
+def handing_back(layer: Any, prefix: Prefix, samples: slice, times: int, last: Callable[[Any], Any]) -> Iterator[None]:
     """Let every layer that ran before return what it returned, and the layer something else."""
     queues: dict[int, tuple[Any, deque[Any]]] = {}
 

@@ -53,10 +53,7 @@ def attending(known: Walk, layers: Sequence[Any], rows: int, watch: Watch) -> It
         stack.enter_context(spelt(_SOFTMAX, _seeing, composed=True))
         stack.enter_context(held(_SOFTMAX, _seeing, nodes, composed=True))
         for node in nodes:
-            if (
-                callable(own := getattr(node, "call", None))
-                and _SCORES in signature(own).parameters
-            ):
+            if callable(own := getattr(node, "call", None)) and _SCORES in signature(own).parameters:
                 stack.enter_context(attribute(node, "call", _with_weights(own)))
         for node in layers:
             stack.enter_context(attribute(node, "call", _noting(node, node.call, known)))

@@ -22,12 +22,54 @@ from signalcam.backends.protocol import is_array, map_arrays
 
 _RECTIFIERS = ("relu", "relu_", "relu6", "relu6_")
 _ELEMENTWISE = (
-    *_RECTIFIERS, "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "swish",
-    "mish", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "hard_tanh", "hardtanh", "hardtanh_",
-    "hard_sigmoid", "hardsigmoid", "hard_silu", "hard_swish", "hardswish", "log_sigmoid", "logsigmoid", "tanh_shrink",
-    "tanhshrink", "soft_shrink", "softshrink", "hard_shrink", "hardshrink", "sparse_plus", "sparse_sigmoid",
-    "squareplus", "threshold", "prelu", "exp", "exponential", "square", "pow", "power", "sqrt", "log",
-)  # fmt: skip
+    *_RECTIFIERS,
+    "leaky_relu",
+    "leaky_relu_",
+    "elu",
+    "elu_",
+    "selu",
+    "selu_",
+    "celu",
+    "celu_",
+    "gelu",
+    "silu",
+    "swish",
+    "mish",
+    "sigmoid",
+    "sigmoid_",
+    "tanh",
+    "tanh_",
+    "softplus",
+    "softsign",
+    "hard_tanh",
+    "hardtanh",
+    "hardtanh_",
+    "hard_sigmoid",
+    "hardsigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hardswish",
+    "log_sigmoid",
+    "logsigmoid",
+    "tanh_shrink",
+    "tanhshrink",
+    "soft_shrink",
+    "softshrink",
+    "hard_shrink",
+    "hardshrink",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "threshold",
+    "prelu",
+    "exp",
+    "exponential",
+    "square",
+    "pow",
+    "power",
+    "sqrt",
+    "log",
+)
 _LEAKY = ("PReLU",)  # layers that compose what is no rectifier of rectifiers
 _NEAR = 1e-6  # inputs nearer than this have a difference quotient of nothing but rounding
 
@@ -61,9 +103,7 @@ def rescale(rows: int) -> Bending:
     Args:
         rows: How many samples there are, and as many references.
     """
-    return Bending(
-        _ELEMENTWISE, lambda z, y: _rescaled(z, y) if z.shape[0] % (2 * rows) == 0 else y
-    )
+    return Bending(_ELEMENTWISE, lambda z, y: _rescaled(z, y) if z.shape[0] % (2 * rows) == 0 else y)
 
 
 @contextmanager
@@ -134,9 +174,7 @@ def _leaks(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
     """Whether a rectifier is called with a slope below zero, by name (Keras 3 and 2) or by place."""
     slopes = [kwargs.get("negative_slope"), kwargs.get("alpha"), *args[1:2]]
     numbers = (int, float, np.generic, np.ndarray)
-    return any(
-        isinstance(each, numbers) and not isinstance(each, bool) and bool(each) for each in slopes
-    )
+    return any(isinstance(each, numbers) and not isinstance(each, bool) and bool(each) for each in slopes)
 
 
 def _gate(y: Array) -> tuple[Array, Callable[..., Array]]:

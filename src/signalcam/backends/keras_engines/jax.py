@@ -100,9 +100,7 @@ def compiled(task: Task, seen: Seen) -> Compiled:
     program = jax.jit(run).lower(weights, task.tree, own).compile()
 
     def again(task: Task) -> Run | None:
-        return finished(
-            program(_weights(task), task.tree, task.question.own), found[-1], task, seen
-        )
+        return finished(program(_weights(task), task.tree, task.question.own), found[-1], task, seen)
 
     return again
 
@@ -112,9 +110,11 @@ def _weights(task: Task) -> list[Array]:
 
 
 def _through(
-    task: Task, gates: Sequence[Array], outside: Sequence[Array],
+    task: Task,
+    gates: Sequence[Array],
+    outside: Sequence[Array],
     through: Callable[[Array, Array], Array] = _port,
-) -> tuple[Ran, list[Array]]:  # fmt: skip
+) -> tuple[Ran, list[Array]]:
     """Run the model with every tapped output passing a gate."""
     kept: list[Array] = []
 
@@ -168,13 +168,11 @@ def input_gradients(
 ) -> list[tuple[Array, Array]]:
     """Score each target and differentiate it with respect to ``x``."""
     bare = forward(x)
-    seen = look(replace(bare, steps=[each for each in bare.steps if _readable(each, set())]), int(x.shape[0]))  # fmt: skip
+    seen = look(replace(bare, steps=[each for each in bare.steps if _readable(each, set())]), int(x.shape[0]))
 
     def scored(x: Array) -> list[Array]:
         ran, traces = forward(x), {id(x._trace)}  # noqa: SLF001 - no public name
-        return ask(
-            replace(ran, steps=[each for each in ran.steps if _readable(each, traces)]), seen
-        )
+        return ask(replace(ran, steps=[each for each in ran.steps if _readable(each, traces)]), seen)
 
     values, back = jax.vjp(scored, x)
     return [(each, back(_only(i, values))[0]) for i, each in enumerate(values)]

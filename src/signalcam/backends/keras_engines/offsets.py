@@ -15,9 +15,7 @@ _LINEAR = (*CONVOLUTIONS, "Dense", "EinsumDense")
 
 def held_offsets(known: Walk) -> dict[str, tuple[Any, np.ndarray]]:
     """By path each layer that adds something, and what; step by step there is no one place for it."""
-    found = {
-        path: (node, _offset(node)) for path, node in known.nodes() if id(node) not in known.looped
-    }
+    found = {path: (node, _offset(node)) for path, node in known.nodes() if id(node) not in known.looped}
     return {path: (node, each) for path, (node, each) in found.items() if each is not None}
 
 

@@ -129,8 +129,6 @@ class Engine(Protocol):
         """Score each target and differentiate it with respect to ``x``."""
         ...
 
-    def reach(
-        self, model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick
-    ) -> Reach:
+    def reach(self, model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
         """Differentiate the tapped output, channels second, at some positions with respect to ``x``."""
         ...

@@ -58,9 +58,7 @@ def _looks_like(values: np.ndarray, batch: int) -> str:
     """Name probabilities whose making was not seen; only rows that add up to 1 are unmistakable."""
     rows = values.reshape(batch if values.size % batch == 0 else 1, -1)
     unit = bool(((rows >= 0) & (rows <= 1)).all())
-    return (
-        "softmax" if unit and rows.shape[1] > 1 and (np.abs(rows.sum(1) - 1) < _SURE).all() else ""
-    )
+    return "softmax" if unit and rows.shape[1] > 1 and (np.abs(rows.sum(1) - 1) < _SURE).all() else ""
 
 
 # --- what a compiled run hands out -----------------------------------------------------------------
@@ -79,9 +77,7 @@ class Traced:
     reached: Sequence[Sequence[bool]]
 
 
-def traced(
-    ran: Ran, reading: Reading, asked: Sequence[Asked], kept: Sequence[Array], seen: Seen
-) -> dict[str, Any]:
+def traced(ran: Ran, reading: Reading, asked: Sequence[Asked], kept: Sequence[Array], seen: Seen) -> dict[str, Any]:
     """Gather what a compiled run is to compute, but for the gradients."""
     return {
         "raw": ran.raw,

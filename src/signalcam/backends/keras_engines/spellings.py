@@ -38,9 +38,7 @@ def spelt(names: Sequence[str], wrapped: Wrapped, *, composed: bool = False) -> 
 
 
 @contextmanager
-def held(
-    names: Sequence[str], wrapped: Wrapped, nodes: Iterable[Any], *, composed: bool = False
-) -> Iterator[None]:
+def held(names: Sequence[str], wrapped: Wrapped, nodes: Iterable[Any], *, composed: bool = False) -> Iterator[None]:
     """The same for functions that layers hold themselves, as in ``activation=tf.nn.softmax``."""
     found = _spellings(names, composed=composed)
     known = {id(_bare(getattr(module, name))): name for module, name in found}
@@ -75,12 +73,7 @@ def _spellings(names: Sequence[str], *, composed: bool) -> list[tuple[Any, str]]
     modules += _of_keras_2(composed=composed)
     if composed:
         modules += [import_module("keras.src.activations"), keras.activations]
-    return [
-        (module, name)
-        for module in modules
-        for name in names
-        if callable(getattr(module, name, None))
-    ]
+    return [(module, name) for module in modules for name in names if callable(getattr(module, name, None))]
 
 
 def _of_keras_2(*, composed: bool) -> list[Any]:

@@ -14,9 +14,7 @@ from signalcam.backends.keras_engines.spellings import held, spelt
 from signalcam.backends.protocol import is_array, map_arrays
 
 _STEPS = ("softmax", "log_softmax", "sigmoid")
-_recorded: ContextVar[Callable[[str, Array, Array], None] | None] = ContextVar(
-    "signalcam_steps", default=None
-)
+_recorded: ContextVar[Callable[[str, Array, Array], None] | None] = ContextVar("signalcam_steps", default=None)
 
 
 @contextmanager

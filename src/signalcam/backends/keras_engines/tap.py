@@ -22,30 +22,69 @@ from signalcam.errors import CamError, ModelError, nearest
 from signalcam.tokens import MOST_BEFORE
 
 CONVOLUTIONS = (
-    "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D",
-    "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
-)  # fmt: skip
+    "Conv1D",
+    "Conv2D",
+    "Conv3D",
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "Conv3DTranspose",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+)
 _TOKENS = (
-    "Dense", "EinsumDense", "Embedding", "LayerNormalization", "MultiHeadAttention", "LSTM", "GRU", "SimpleRNN",
-    "RNN", "Bidirectional", "Attention", "AdditiveAttention", "GroupQueryAttention", "ConvLSTM1D", "ConvLSTM2D",
-    "ConvLSTM3D", "TimeDistributed",
-)  # fmt: skip
+    "Dense",
+    "EinsumDense",
+    "Embedding",
+    "LayerNormalization",
+    "MultiHeadAttention",
+    "LSTM",
+    "GRU",
+    "SimpleRNN",
+    "RNN",
+    "Bidirectional",
+    "Attention",
+    "AdditiveAttention",
+    "GroupQueryAttention",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+    "TimeDistributed",
+)
 SEES_EVERYTHING = (
-    "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHeadAttention", "Attention", "AdditiveAttention",
-)  # fmt: skip
-_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")  # fmt: skip
+    "LSTM",
+    "GRU",
+    "SimpleRNN",
+    "RNN",
+    "Bidirectional",
+    "MultiHeadAttention",
+    "Attention",
+    "AdditiveAttention",
+)
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 _BLOCKS = ("LayerNormalization", "MultiHeadAttention", "GroupQueryAttention")
 _STEP_BY_STEP = (
-    "TimeDistributed", "RNN", "LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D",
-)  # fmt: skip
-_IDLE = (
-    "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
-    "Identity",
-)  # fmt: skip
-_LENGTHENING = ("ZeroPadding", "UpSampling")
-_active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar(
-    "signalcam_taps", default=None
+    "TimeDistributed",
+    "RNN",
+    "LSTM",
+    "GRU",
+    "SimpleRNN",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
 )
+_IDLE = (
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "Identity",
+)
+_LENGTHENING = ("ZeroPadding", "UpSampling")
+_active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar("signalcam_taps", default=None)
 
 
 @dataclass(frozen=True)
@@ -93,11 +132,7 @@ class Walk:
 
     def convolutions(self) -> list[tuple[str, Any]]:
         """Paths and layers of the convolutions that see the sample as it is."""
-        return [
-            (path, node)
-            for path, node in self.paths.items()
-            if _convolves(node) and id(node) not in self.looped
-        ]
+        return [(path, node) for path, node in self.paths.items() if _convolves(node) and id(node) not in self.looped]
 
     def path(self, layer: object) -> str:
         """The path of a layer given by path, by the end of its path, or as an object."""
@@ -120,9 +155,7 @@ class Walk:
         ]
         if len(ends) != 1:
             fits = [path for path in self.paths if path.endswith(f"/{bare}")]
-            which = (
-                f" It may be {', '.join(map(repr, fits))}." if fits else nearest(bare, self.paths)
-            )
+            which = f" It may be {', '.join(map(repr, fits))}." if fits else nearest(bare, self.paths)
             message = f"layer {name!r} is not in {type(self.model).__name__}.{which} List all with signalcam.layers(model).{self._exports()}"
             raise ModelError(message)
         self._check(name, ends[0])
@@ -147,9 +180,7 @@ class Walk:
         """The layers whose output has positions, in the order they finish in a run."""
         notes = _Notes(self)
         shadows = [
-            Shadow(node, partial(notes.note, path, node))
-            for path, node in self.nodes()
-            if id(node) not in self.looped
+            Shadow(node, partial(notes.note, path, node)) for path, node in self.nodes() if id(node) not in self.looped
         ]
         with shadowing(shadows, self):
             raw = run()
@@ -252,9 +283,7 @@ class _Notes:
         if kind in _IDLE or np.prod(tuple(turned.shape[2:])) < 2:
             return y
         name, shape = f"{path}[{self.counts[path]}]", tuple(turned.shape[1:])
-        self.found = [
-            each for each in self.found if not (each[2] is y and each[0].startswith(f"{path}/"))
-        ]
+        self.found = [each for each in self.found if not (each[2] is y and each[0].startswith(f"{path}/"))]
         self.found.append((path, Layer(name, kind, shape, self._role(node, y)), y))
         return y
 

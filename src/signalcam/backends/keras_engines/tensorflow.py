@@ -18,17 +18,13 @@ from signalcam.backends.refusals import of_one_derivative
 from signalcam.errors import MethodError
 from signalcam.targets import Asked
 
-_MANY = (
-    8  # taps beyond which a second pass, as a graph, is cheaper than an eager tape's by-products
-)
+_MANY = 8  # taps beyond which a second pass, as a graph, is cheaper than an eager tape's by-products
 
 
 def pull(task: Task) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
     curved = task.question.kind == "curved"
-    tape, second = (
-        tf.GradientTape(persistent=True, watch_accessed_variables=False) for _ in range(2)
-    )
+    tape, second = (tf.GradientTape(persistent=True, watch_accessed_variables=False) for _ in range(2))
     with second if curved else nullcontext(), tape:
         kept, watch = _taps(tape, *([second] if curved else []))
         ran = task.forward(task.tree, watch)
@@ -83,26 +79,27 @@ def _taps(*tapes: Any) -> tuple[list[Array], Watch]:
     return kept, watch
 
 
-def _rows(
-    tape: Any, asked: Sequence[Asked], kept: Sequence[Array]
-) -> Iterator[Sequence[Array | None]]:
+def _rows(tape: Any, asked: Sequence[Asked], kept: Sequence[Array]) -> Iterator[Sequence[Array | None]]:
     for each in asked:
         yield tape.gradient(each.value, list(kept))
 
 
-def _curved(
-    first: Any, second: Any, asked: Sequence[Asked], kept: Sequence[Array]
-) -> Iterator[Sequence[Array | None]]:
+def _curved(first: Any, second: Any, asked: Sequence[Asked], kept: Sequence[Array]) -> Iterator[Sequence[Array | None]]:
     """Each gradient less half of what the Hessian makes of the activations themselves."""
     try:
         for each in asked:
             with second:
-                g = [None if row is None else tf.convert_to_tensor(row) for row in first.gradient(each.value, list(kept))]  # fmt: skip
-                along = [None if row is None else tf.reduce_sum(row * tf.stop_gradient(y)) for row, y in zip(g, kept, strict=True)]  # fmt: skip
+                g = [
+                    None if row is None else tf.convert_to_tensor(row) for row in first.gradient(each.value, list(kept))
+                ]
+                along = [
+                    None if row is None else tf.reduce_sum(row * tf.stop_gradient(y))
+                    for row, y in zip(g, kept, strict=True)
+                ]
             yield [
                 None if row is None else row - second.gradient(total, y, unconnected_gradients="zero") / 2
                 for row, total, y in zip(g, along, kept, strict=True)
-            ]  # fmt: skip
+            ]
     except LookupError as error:
         raise MethodError(of_one_derivative("TensorFlow", error)) from error
 

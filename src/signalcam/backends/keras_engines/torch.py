@@ -53,9 +53,7 @@ def compiled(_task: Task, _seen: Seen) -> None:
     """Torch's operations run at once; compiling them is the user's choice."""
 
 
-def _rows(
-    asked: Sequence[Asked], kept: Sequence[Any], *, curves: bool
-) -> Iterator[Sequence[Array | None]]:
+def _rows(asked: Sequence[Asked], kept: Sequence[Any], *, curves: bool) -> Iterator[Sequence[Array | None]]:
     for each in asked:
         if not each.value.requires_grad:
             yield [None] * len(kept)

@@ -31,7 +31,7 @@ class Prefix:
     output: Any = None
 
 
-def remembered(module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Callable[[], Any]) -> Prefix | None:  # fmt: skip
+def remembered(module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Callable[[], Any]) -> Prefix | None:
     """Run up to a layer's call, and keep what every outermost module returned on the way."""
     prefix, starts, wanted = Prefix(rows), list[int](), split(ran)[1] or 0
     seen = 0
@@ -83,9 +83,7 @@ def _exchanged(layer: nn.Module, edit: Edit) -> Any:
     return layer.register_forward_hook(hook)
 
 
-def _handed_back(
-    layer: nn.Module, edit: Edit, prefix: Prefix
-) -> Sequence[tuple[nn.Module, deque[Any]]]:
+def _handed_back(layer: nn.Module, edit: Edit, prefix: Prefix) -> Sequence[tuple[nn.Module, deque[Any]]]:
     """Each module that need not run, and what its calls return, in order."""
     queues: dict[nn.Module, deque[Any]] = {}
 

@@ -44,7 +44,7 @@ class Attention(TorchFunctionMode):
         y = func(*args, **kwargs)
         return self._seen(y) if name == "softmax" and _over_last(y, *args, **kwargs) else y
 
-    def _attend(self, func: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # fmt: skip
+    def _attend(self, func: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Attend to unit vectors, which gives the weights themselves, and weigh the values by them."""
         count = key.shape[-2]
         units = torch.eye(count, dtype=value.dtype, device=value.device)

@@ -11,10 +11,35 @@ from torch.overrides import TorchFunctionMode
 
 RECTIFIERS = ("relu", "relu_", "relu6")
 ELEMENTWISE = (
-    *RECTIFIERS, "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "gelu", "silu", "mish", "sigmoid",
-    "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "hardtanh", "hardtanh_", "hardsigmoid", "hardswish",
-    "logsigmoid", "prelu", "exp", "square", "pow", "sqrt", "log",
-)  # fmt: skip
+    *RECTIFIERS,
+    "leaky_relu",
+    "leaky_relu_",
+    "elu",
+    "elu_",
+    "selu",
+    "selu_",
+    "celu",
+    "gelu",
+    "silu",
+    "mish",
+    "sigmoid",
+    "sigmoid_",
+    "tanh",
+    "tanh_",
+    "softplus",
+    "softsign",
+    "hardtanh",
+    "hardtanh_",
+    "hardsigmoid",
+    "hardswish",
+    "logsigmoid",
+    "prelu",
+    "exp",
+    "square",
+    "pow",
+    "sqrt",
+    "log",
+)
 Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 _NEAR = 1e-6  # inputs nearer than this have a difference quotient of nothing but rounding
 

@@ -145,9 +145,7 @@ def _parameters(module: nn.Module, extra: Mapping[str, Any]) -> tuple[list[str],
 def _takes_many(module: nn.Module, count: int, extra: Mapping[str, Any]) -> bool:
     parameters = signature(module.forward).parameters
     kinds = [each.kind for name, each in parameters.items() if name not in extra]
-    positional = sum(
-        kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
-    )
+    positional = sum(kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
     return Parameter.VAR_POSITIONAL in kinds or positional >= count
 
 
@@ -171,10 +169,6 @@ def run(module: nn.Module, inputs: Inputs) -> Any:
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """Copy a tensor to NumPy, in single precision at least."""
-    wide = (
-        tensor.detach().float()
-        if tensor.dtype in (torch.bfloat16, torch.float16)
-        else tensor.detach()
-    )
+    wide = tensor.detach().float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor.detach()
     array: np.ndarray = wide.cpu().numpy()
     return array

@@ -28,11 +28,7 @@ class AllPaths(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         stand_in = _STAND_INS.get(plain_name(func))
         with torch.enable_grad():
-            return (
-                stand_in(func, *args, **(kwargs or {}))
-                if stand_in
-                else func(*args, **(kwargs or {}))
-            )
+            return stand_in(func, *args, **(kwargs or {})) if stand_in else func(*args, **(kwargs or {}))
 
 
 def any_length(module: nn.Module) -> AbstractContextManager[None]:
@@ -46,9 +42,15 @@ def _leaky(func: Any, input: Tensor, inplace: bool = False) -> Tensor:  # noqa: 
 
 
 def _average(
-    func: Any, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002 - as torch has it
-    dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False,  # noqa: FBT001, FBT002
-) -> Any:  # fmt: skip
+    func: Any,
+    input: Tensor,  # noqa: A002 - as torch has it
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,  # noqa: FBT001, FBT002
+    return_indices: bool = False,  # noqa: FBT001, FBT002
+) -> Any:
     if return_indices or np.any(np.asarray(dilation) != 1):
         return func(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
     pool = getattr(functional, plain_name(func).replace("max", "avg"))

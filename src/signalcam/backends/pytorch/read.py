@@ -14,13 +14,38 @@ from torch.overrides import TorchFunctionMode
 from signalcam.scores import Reading, main_output
 
 _LAST_STEPS = {
-    "softmax": "softmax", "log_softmax": "log_softmax", "sigmoid": "sigmoid", "sigmoid_": "sigmoid",
-    "expit": "sigmoid", "log_sigmoid": "log_sigmoid", "logsigmoid": "log_sigmoid",
-}  # fmt: skip
+    "softmax": "softmax",
+    "log_softmax": "log_softmax",
+    "sigmoid": "sigmoid",
+    "sigmoid_": "sigmoid",
+    "expit": "sigmoid",
+    "log_sigmoid": "log_sigmoid",
+    "logsigmoid": "log_sigmoid",
+}
 _SELECTIONS = (
-    "Alias", "Clone", "Gather", "Roll", "Flip", "Index", "IndexSelect", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
-    "SplitWithSizes", "Squeeze", "T", "ToCopy", "Transpose", "Unbind", "UnsafeSplit", "UnsafeView", "Unsqueeze", "View",
-)  # fmt: skip
+    "Alias",
+    "Clone",
+    "Gather",
+    "Roll",
+    "Flip",
+    "Index",
+    "IndexSelect",
+    "Permute",
+    "ReshapeAlias",
+    "Select",
+    "Slice",
+    "Split",
+    "SplitWithSizes",
+    "Squeeze",
+    "T",
+    "ToCopy",
+    "Transpose",
+    "Unbind",
+    "UnsafeSplit",
+    "UnsafeView",
+    "Unsqueeze",
+    "View",
+)
 _SQUASHED = ("Sigmoid", "Softmax", "LogSoftmax", "Exp", "Reciprocal")  # what makes probabilities
 _LEARNED = ("Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "NativeBatchNorm", "CudnnBatchNorm")
 
@@ -31,9 +56,7 @@ class LastSteps(TorchFunctionMode):
     def __init__(self, *, alone: bool = False) -> None:
         super().__init__()
         self.alone = alone  # nothing else is recorded: each step begins a record of its own
-        self.seen: deque[tuple[Node, Tensor, str]] = deque(
-            maxlen=64
-        )  # the score's own is among the last
+        self.seen: deque[tuple[Node, Tensor, str]] = deque(maxlen=64)  # the score's own is among the last
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -61,14 +84,10 @@ def _but_input(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name != "input"}
 
 
-def read(
-    raw: Any, steps: LastSteps, batch: int, chosen: Callable[[Any], Any] = main_output
-) -> Reading:
+def read(raw: Any, steps: LastSteps, batch: int, chosen: Callable[[Any], Any] = main_output) -> Reading:
     """Find the scores in what the model returned, and the logits behind them."""
     main = chosen(raw)
-    before, last_step = (
-        _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
-    )
+    before, last_step = _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
     return Reading(raw, main, before, last_step, batch)
 
 
@@ -116,9 +135,7 @@ def _selected(main: Tensor, node: Node, before: Tensor) -> Tensor | None:
         return None  # some element was used twice: no plain selection
     found, place = torch.zeros_like(hit), 1
     while place <= count:
-        found += (
-            origin(numbers // place % 128) * place
-        )  # 0..127 is exact in every floating-point type
+        found += origin(numbers // place % 128) * place  # 0..127 is exact in every floating-point type
         place *= 128
     taken = hit.nonzero()[:, 0]
     order = taken[found[taken].argsort()]
@@ -134,9 +151,7 @@ def _looks_like(main: Tensor, batch: int) -> str:
         return "log_softmax"
     if not bool(((rows >= 0) & (rows <= 1)).all()):
         return ""
-    return (
-        "softmax" if _adds_up(rows) else "sigmoid" if _has_ancestor(main.grad_fn, _SQUASHED) else ""
-    )
+    return "softmax" if _adds_up(rows) else "sigmoid" if _has_ancestor(main.grad_fn, _SQUASHED) else ""
 
 
 def _adds_up(rows: Tensor) -> bool:

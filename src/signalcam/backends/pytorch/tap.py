@@ -21,12 +21,22 @@ SEES_EVERYTHING = (
     nn.TransformerEncoder,
 )  # at any position
 CHANNELS_LAST = (
-    nn.Linear, nn.Embedding, nn.LayerNorm, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer,
-)  # fmt: skip
+    nn.Linear,
+    nn.Embedding,
+    nn.LayerNorm,
+    nn.MultiheadAttention,
+    nn.TransformerEncoder,
+    nn.TransformerEncoderLayer,
+)
 
 CONVOLUTIONS = (
-    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-)  # fmt: skip
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,7 @@ class Call:
 
 def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[Tensor], Tensor]]:
     """Find the tensor with positions in a layer's output, and how to put its channels second."""
-    tensors = [
-        each
-        for each in (output if isinstance(output, tuple | list) else [output])
-        if isinstance(each, Tensor)
-    ]
+    tensors = [each for each in (output if isinstance(output, tuple | list) else [output]) if isinstance(each, Tensor)]
     tensor = next((each for each in tensors if each.ndim >= 3 and each.is_floating_point()), None)
     if isinstance(module, nn.RNNBase):
         return tensor, lambda t: t.movedim(-1, 1) if module.batch_first else t.permute(1, 2, 0)
@@ -71,9 +77,7 @@ def channels_last(module: nn.Module, tensor: Tensor) -> bool:
         return False
     norms = [each.normalized_shape for each in inside if isinstance(each, nn.LayerNorm)]
     linear = [each.out_features for each in inside if isinstance(each, nn.Linear)]
-    own = linear[-1:] == [
-        last
-    ]  # as the last linear layer left it, though there may be as many tokens
+    own = linear[-1:] == [last]  # as the last linear layer left it, though there may be as many tokens
     return (last,) in norms or own or (last in linear and second not in linear)
 
 
@@ -86,12 +90,8 @@ def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:
     sizes = torch.empty(*range(2, 2 + tensor.ndim), device="meta")  # each axis known by its length
     order = [length - 2 for length in channels_second(sizes).shape]
     back = [order.index(axis) for axis in range(tensor.ndim)]
-    laid = (
-        torch.contiguous_format if tensor.is_contiguous() else torch.preserve_format
-    )  # for view()
-    fresh = values.permute(back).to(
-        tensor.dtype, copy=True, memory_format=laid
-    )  # edited in place, maybe
+    laid = torch.contiguous_format if tensor.is_contiguous() else torch.preserve_format  # for view()
+    fresh = values.permute(back).to(tensor.dtype, copy=True, memory_format=laid)  # edited in place, maybe
     return replaced(output, tensor, fresh)
 
 
@@ -184,10 +184,7 @@ def chosen(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
     wanted = split(name)[1]
     if not calls or (wanted is not None and wanted >= len(calls)):
         ran = f"ran {len(calls)} times" if calls else "never ran"
-        message = (
-            f"layer {name!r} {ran} for this input. "
-            "Choose one that runs: signalcam.layers(model, example)."
-        )
+        message = f"layer {name!r} {ran} for this input. Choose one that runs: signalcam.layers(model, example)."
         raise ModelError(message)
     usable = [call for call in (calls if wanted is None else [calls[wanted]]) if call is not None]
     usable = [call for call in usable if call.activation[0, 0].numel() > 1]
@@ -200,9 +197,7 @@ def chosen(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
     return usable
 
 
-def gradients(
-    score: Tensor, calls: Sequence[Call], kind: GradientKind | None, *, keep: bool
-) -> list[Tensor | None]:
+def gradients(score: Tensor, calls: Sequence[Call], kind: GradientKind | None, *, keep: bool) -> list[Tensor | None]:
     """Differentiate the sum of a score over the batch; ``None`` for calls it does not depend on."""
     if not score.requires_grad:
         return [None] * len(calls)
@@ -219,7 +214,7 @@ def curved(total: Tensor, kept: Tensor) -> Tensor | None:
     (g,) = torch.autograd.grad(total, kept, create_graph=True, allow_unused=True)
     if g is None or not g.requires_grad:
         return g  # the score is linear there
-    (turned,) = torch.autograd.grad((g * kept.detach()).sum(), kept, retain_graph=True, materialize_grads=True)  # fmt: skip
+    (turned,) = torch.autograd.grad((g * kept.detach()).sum(), kept, retain_graph=True, materialize_grads=True)
     return g.detach() - turned / 2
 
 
@@ -243,8 +238,7 @@ def the_one(
         numbers = sorted({call.number for call in (*others, *(call for call, _ in felt))})
         options = " or ".join(repr(f"{split(name)[0]}[{number}]") for number in numbers)
         message = (
-            f"layer {name!r} ran {len(calls)} times and more than one run reaches the score. "
-            f"Say which: {options}."
+            f"layer {name!r} ran {len(calls)} times and more than one run reaches the score. Say which: {options}."
         )
         raise ModelError(message)
     return felt[0] if felt else next(pair for pair in pairs if pair[0] is (used or calls[0]))

@@ -29,9 +29,7 @@ class Walk:
     rows: int
     found: list[tuple[Layer, Tensor]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    live: tuple[int, int] | None = (
-        None  # axes and channels of the latest convolution, until tokens take over
-    )
+    live: tuple[int, int] | None = None  # axes and channels of the latest convolution, until tokens take over
     convolved: int = 0  # runs of convolutions
 
     def note(self, name: str, module: nn.Module, output: Any) -> None:
