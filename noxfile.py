@@ -90,7 +90,7 @@ def pages(session: nox.Session) -> None:
         install = ("install", "--yes", "--quiet", "chromium", "chromium-driver")
         for words in (("update", "--quiet"), install):  # where they fail, tests skip and say so
             session.run("apt-get", *words, external=True, silent=True, success_codes=range(256))
-    session.install(*PINNED, *TESTING, *SHAPES, "selenium", "--editable", ".[notebook]")
+    session.install(*PINNED, *TESTING, *SHAPES, "selenium", "--editable", ".[notebook,jobs]")
     session.run("pytest", "tests/pages", *session.posargs)
 
 

@@ -23,7 +23,7 @@ from signalcam.explain_record import explain_record
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, methods
 from signalcam.inputwise import PerChannel
-from signalcam.keeping import load
+from signalcam.io import load
 from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, Layers, layers
 from signalcam.preprocessing import Preprocessing

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.align import Axis, values_at
-from signalcam.errors import InputError, LayoutError, MissingExtra
+from signalcam.errors import InputError, LayoutError
+from signalcam.event_average import EventAverage
 from signalcam.explanation import Explanation
 from signalcam.layout import Layout
 from signalcam.moments import Moments, average, deviation, merged, moments
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure, SubFigure
 
 _BLOCK = 64  # samples that are held at a time
 _EDGE = 1e-6  # of a sample: what a time in seconds may miss it by
@@ -104,52 +104,7 @@ def cuts(values: np.ndarray, where: int, axis: Axis, sample: np.ndarray, places:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class Around:
-    """The mean of maps, and of the signal, around events.
-
-    Attributes:
-        table: ``mean`` and ``std`` of the maps, ``(target, method, layer, *positions)``, ``signal_mean`` and ``signal_std`` of
-            the input, both with the axis ``around`` in place of that of the events, 0 at the event, in its unit;
-            ``count``, how many events there were, and ``left_out``, how many more.
-    """
-
-    table: xr.Dataset
-
-    def plot(
-        self,
-        *,
-        target: Any = None,
-        method: Any = None,
-        layer: Any = None,
-        channels: Sequence[int | str] | None = None,
-        fig: Figure | SubFigure | None = None,
-    ) -> Figure | SubFigure:
-        """Draw the mean signal above the mean map, each in a band of one standard deviation to either side.
-
-        Args:
-            target: A name; the first by default.
-            method: A name.
-            layer: A name.
-            channels: Of the signal, by name or number; all by default.
-            fig: Where to draw; a new figure by default.
-
-        Raises:
-            MissingExtra: matplotlib is not installed.
-            CamError: There is nothing of such a name, or the maps have more axes than a line shows.
-        """
-        try:
-            from signalcam.plot.around import draw_around  # noqa: PLC0415 - loads matplotlib
-        except ImportError as error:
-            raise MissingExtra("drawing", "plot") from error
-        return draw_around(self.table, {"target": target, "method": method, "layer": layer}, channels, fig)
-
-    def __repr__(self) -> str:
-        span, unit = self.table["around"], self.table["around"].attrs.get("units", "samples")
-        return f"<Around {int(self.table['count'])} events, from {float(span[0]):g} to {float(span[-1]):g} {unit}; {int(self.table['left_out'])} left out>"
-
-
-def around(exp: Explanation, events: Sequence[Any], before: float, after: float, dim: str) -> Around:
+def around(exp: Explanation, events: Sequence[Any], before: float, after: float, dim: str) -> EventAverage:
     """Cut maps and input around events; see ``Explanation.around``."""
     if dim not in exp.dims:
         message = f"the maps have axes {', '.join(exp.dims)}, and no {dim!r} along which events could lie. Name the axis: dim=..."
@@ -167,7 +122,7 @@ def around(exp: Explanation, events: Sequence[Any], before: float, after: float,
     if found is None or not found[0][0]:
         message = f"none of {total} events has {before:g} before and {after:g} after it inside its sample. Give others, or a shorter cut."
         raise InputError(message)
-    return Around(_table(exp, found, stretch, axis, total))
+    return EventAverage(_table(exp, found, stretch, axis, total))
 
 
 def _times(events: Sequence[Any], samples: int) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.errors import InputError
+from signalcam.moments import interval, mean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -129,8 +130,6 @@ def _uniform(scores: Any) -> xr.Dataset:
 
 def _summary(value: xr.DataArray, seed: int) -> dict[str, Any]:
     """Means over samples with their intervals, as ``evaluate`` has them."""
-    from signalcam.metrics.summary import interval, mean  # noqa: PLC0415 - a floor above
-
     rows = np.moveaxis(value.transpose("metric", "sample", *CELL).values, 1, 0)
     average, count = mean(rows)
     low, high = interval(rows, seed)

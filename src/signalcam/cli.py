@@ -184,7 +184,7 @@ def evaluate(
     save: Annotated[bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")] = True,
 ) -> None:
     """Score saved maps beside baselines that they must beat, and say whether to read them."""
-    from signalcam.metrics.stored import evaluated  # noqa: PLC0415 - so that --help is quick
+    from signalcam.evaluating import evaluated  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
         scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
@@ -213,7 +213,7 @@ def export(
     samples: Annotated[str | None, typer.Option(help="Some of them, as first:end, 0:1000; all by default.")] = None,
 ) -> None:
     """Write maps and what is said of each sample to one file that other programs read, of any size."""
-    from signalcam.keeping import opened  # noqa: PLC0415 - so that --help is quick
+    from signalcam.io import opened  # noqa: PLC0415 - so that --help is quick
 
     with _told():
         opened(maps).export(to, _stretch(samples))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.protocol import Backend, Inputs, is_array, leaves, unpacked
+from signalcam.backends.protocol import Inputs, is_array, leaves, unpacked
 from signalcam.batches import path_in
 from signalcam.checks import several
 from signalcam.errors import InputError, LayoutError, MethodError
@@ -38,7 +38,9 @@ class Drawn:
     layers: tuple[Any, ...]
 
 
-def drawn(given: Inputs, of: Any, layout: Any, layer: Any, model: tuple[Backend, Any]) -> Drawn:
+def drawn(
+    given: Inputs, of: Any, layout: Any, layer: Any, channel_axis: int, to_numpy: Callable[[Any], np.ndarray]
+) -> Drawn:
     """Sort out the inputs of one call.
 
     Args:
@@ -46,7 +48,8 @@ def drawn(given: Inputs, of: Any, layout: Any, layer: Any, model: tuple[Backend,
         of: Which of them maps are drawn on; see ``Explainer``.
         layout: See ``Explainer``.
         layer: See ``Explainer``.
-        model: The model and its backend, which comes first.
+        channel_axis: Where the model has its channels.
+        to_numpy: From the model's arrays to NumPy.
 
     Raises:
         CamError: A name is no input, or what was said does not fit.
@@ -57,15 +60,14 @@ def drawn(given: Inputs, of: Any, layout: Any, layer: Any, model: tuple[Backend,
         message = "of=[...] holds an input twice, or none. Name each input once."
         raise InputError(message)
     layouts = _layouts(given, paths, layout)
-    channel_axis = model[0].channel_axis(model[1])
     given = given.at(paths[0])
     short = _cut(given, layouts, channel_axis)
-    _check(short, layouts, channel_axis, model[0].numpy)
+    _check(short, layouts, channel_axis, to_numpy)
     kept = {path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()}
     names = tuple("" if each is None else spelt(each if isinstance(each, tuple) else (each,)) for each in asked)
     about = {path: told(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}
     return Drawn(
-        Samples(short, about, model[0].numpy),
+        Samples(short, about, to_numpy),
         None if short is given else given,
         names,
         paths,

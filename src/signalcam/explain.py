@@ -268,7 +268,7 @@ class Explainer:
     def drawn(self, given: Inputs) -> Drawn:
         """Which of the inputs maps are drawn on, and what was said about them."""
         of = list(self.layer) if self.of is None and isinstance(self.layer, Mapping) else self.of
-        return drawn(given, of, self.layout, self.layer, (self.backend, self.model))
+        return drawn(given, of, self.layout, self.layer, self.backend.channel_axis(self.model), self.backend.numpy)
 
     def _check(self, here: Drawn, **per_sample: Sequence[Any] | None) -> None:
         check_samples(here.samples.count, tuple(self.targets.values()), **per_sample)

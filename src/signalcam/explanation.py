@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam import maps as map_operations
-from signalcam import store
+from signalcam import verbs
 from signalcam.carrying import carried, line, taken
 from signalcam.errors import TargetError
+from signalcam.event_average import EventAverage
 from signalcam.formulas import find
 from signalcam.fusion import Fusion
 from signalcam.layout import Layout
 from signalcam.modality import NETWORK_INPUT, Modality
 from signalcam.native import LayerMaps
-from signalcam.picking import AXES, known_axes, numbers, place, several
+from signalcam.picking import AXES, By, known_axes, numbers, place, several
+from signalcam.plotter import Plotter
 
 if TYPE_CHECKING:
     from os import PathLike
 
     import xarray as xr
-
-    from signalcam.around import Around
-    from signalcam.plot import Plotter
-    from signalcam.ranking import By
 
 
 @dataclass(frozen=True, eq=False)  # two results are compared map by map, not as a truth value
@@ -132,14 +130,12 @@ class Explanation:
         )
 
     def __str__(self) -> str:
-        from signalcam.report import sentence  # noqa: PLC0415 - a floor above; loaded when asked for
-
-        return sentence(self)
+        text: str = verbs.call("summarize", self)
+        return text
 
     def _repr_html_(self) -> str:
-        from signalcam.report import thumbnail  # noqa: PLC0415 - a floor above; loaded when asked for
-
-        return thumbnail(self)
+        markup: str = verbs.call("thumbnail", self)
+        return markup
 
     @property
     def at_network_input(self) -> Explanation | None:
@@ -286,11 +282,10 @@ class Explanation:
         Raises:
             CamError: The maps have no channel axis (``PerChannel`` gives them one), or there are no classes.
         """
-        from signalcam.ranking import channel_ranking  # noqa: PLC0415 - a floor above; loaded when asked for
+        ranking: xr.Dataset = verbs.call("channel_ranking", self, by)
+        return ranking
 
-        return channel_ranking(self, by)
-
-    def around(self, events: Sequence[Any], before: float = 0.2, after: float = 0.4, dim: str = "time") -> Around:
+    def around(self, events: Sequence[Any], before: float = 0.2, after: float = 0.4, dim: str = "time") -> EventAverage:
         """Average maps and input around events, such as the R peaks of an electrocardiogram.
 
         Each map is interpolated from the layer's own positions to where the event and its surroundings lie, and
@@ -312,11 +307,10 @@ class Explanation:
 
         Example:
             >>> exp.around([[20.0, 90.0], [], [150.0], [199.0]], before=5, after=10)
-            <Around 3 events, from -5 to 10 samples; 1 left out>
+            <EventAverage 3 events, from -5 to 10 samples; 1 left out>
         """
-        from signalcam.around import around  # noqa: PLC0415 - a floor above; loaded when asked for
-
-        return around(self, events, before, after, dim)
+        average: EventAverage = verbs.call("around", self, events, before, after, dim)
+        return average
 
     def _labels(self) -> dict[str, Any]:
         return {
@@ -506,8 +500,6 @@ class Explanation:
         Raises:
             MissingExtra: matplotlib is not installed.
         """
-        from signalcam.plot import Plotter  # noqa: PLC0415 - a floor above; loaded when asked for
-
         return Plotter(self)
 
     def to_html(self, path: str | PathLike[str]) -> None:
@@ -524,9 +516,7 @@ class Explanation:
         Example:
             >>> exp.to_html("report.html")
         """
-        from signalcam.report import write  # noqa: PLC0415 - a floor above; loaded when asked for
-
-        write(self, path)
+        verbs.call("to_html", self, path)
 
     def show(self, height: int = 800) -> Any:
         """Show the report in a notebook.
@@ -538,9 +528,7 @@ class Explanation:
             MissingExtra: Bokeh or IPython is not installed.
             StoreError: There is more data than a page should hold.
         """
-        from signalcam.report import show  # noqa: PLC0415 - a floor above; loaded when asked for
-
-        return show(self, height)
+        return verbs.call("show", self, height)
 
     def save_video(self, path: str | PathLike[str], sample: int = 0, **options: Any) -> None:
         """Write one sample of a video under its heat, frame by frame; of a volume, slice by slice.
@@ -575,9 +563,7 @@ class Explanation:
         Raises:
             StoreError: It cannot be written, or something that is no result of ours lies there.
         """
-        from signalcam.keeping import to_store  # noqa: PLC0415 - a floor above, which builds results
-
-        store.write(path, to_store(self))
+        verbs.call("save", self, path)
 
     def export(self, path: str | PathLike[str], samples: slice | None = None) -> None:
         """Write maps and what is said of each sample to one file that other programs read.
@@ -602,6 +588,4 @@ class Explanation:
             >>> np.load("maps.npz")["maps_0"].shape[:3]  # samples, targets, methods
             (4, 1, 1)
         """
-        from signalcam.exporting import export  # noqa: PLC0415 - a floor above; loaded when asked for
-
-        export(self, path, samples)
+        verbs.call("export", self, path, samples)

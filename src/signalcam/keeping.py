@@ -1,4 +1,4 @@
-"""How a result is written to a store, and comes back."""
+"""A result as arrays and JSON for a store, and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from signalcam import store
 from signalcam.align import Axis
 from signalcam.carrying import from_arrays, to_arrays
-from signalcam.errors import CamError, StoreError
 from signalcam.explanation import Explanation
 from signalcam.layout import DUMMY, Layout
 from signalcam.modality import Modality
@@ -22,43 +21,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
-def load(path: str | PathLike[str]) -> Explanation:
-    """Read a result that ``Explanation.save`` or a job wrote. Nothing in it is ever executed or unpickled.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        The explanation, equal to the one saved. Maps and inputs of a job are read when they are needed: take
-        samples first, ``load(path).isel(sample=slice(8))``.
-
-    Raises:
-        StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
-    """
-    return _read(path)
-
-
-def opened(path: str | PathLike[str]) -> Explanation:
-    """The same, but inputs and maps stay on disk: what is indexed of them is read, and not checked.
-
-    It is for looking at: ``input`` and ``native`` maps can be indexed and are no arrays to calculate with.
-    """
-    return _read(path, unread=("input", "maps"))
-
-
-def _read(path: str | PathLike[str], unread: tuple[str, ...] = ()) -> Explanation:
-    if store.is_job(path):
-        from signalcam.jobs.saved import load as load_job  # noqa: PLC0415 - a floor above, which makes such stores
-
-        return load_job(path)
-    arrays, about = store.read(path, unread=unread)
-    try:
-        return from_store(arrays, about)
-    except (KeyError, TypeError, ValueError, IndexError, CamError) as error:
-        message = f"{path} is damaged: {error!r}. Save it again, or restore it from a copy."
-        raise StoreError(message) from error
-
-
 _ARRAYS = (
     "scores",
     "target_classes",
@@ -68,6 +30,11 @@ _ARRAYS = (
     "true_classes",
 )
 _NAMES = ("targets", "methods", "class_names", "sample_names", "modalities", "failed")
+
+
+def save(exp: Explanation, path: str | PathLike[str]) -> None:
+    """Write a result to a Zarr store; see ``Explanation.save``."""
+    store.write(path, to_store(exp))
 
 
 def to_store(exp: Explanation) -> store.Contents:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from signalcam.errors import MethodError, TargetError, nearest
 
+By = Literal["sample", "predicted", "label"]
 AXES = ("sample", "target", "method", "layer")
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signalcam.errors import LayoutError, MethodError, TargetError
 from signalcam.explanation import Explanation
+from signalcam.picking import By
 
 if TYPE_CHECKING:
     import xarray as xr
-
-By = Literal["sample", "predicted", "label"]
 
 
 def channel_ranking(exp: Explanation, by: By) -> xr.Dataset:

@@ -1,6 +1,7 @@
 """The report of a whole job: what it has summed up comes first, and only some samples are read."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from pages.made import ecg, picture
 
 from signalcam import report, summed
+from signalcam.jobs import group_summary
 from signalcam.report import whole
 
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
@@ -31,9 +33,9 @@ class Kept:
     """Maps as a job's are kept: read where they are indexed."""
 
     values: Any
-    store: str = "maps.zarr"
 
     def __post_init__(self):
+        self.summarize = partial(group_summary.summarize, "maps.zarr")
         self.shape, self.dtype, self.size, self.ndim, self.read = (
             self.values.shape,
             self.values.dtype,
@@ -61,7 +63,7 @@ def job(exp, monkeypatch):
         sums[f"quantile_{number}"] = (("quantile", *dims), rng.random((1, len(OF), *layer.values.shape[1:])))
         layers.append(replace(layer, values=Kept(layer.values)))
     table = xr.Dataset(sums, {"of": list(OF), "quantile": [0.5]})
-    monkeypatch.setattr(summed, "_table", lambda _store: table)
+    monkeypatch.setattr(group_summary, "_table", lambda _store: table)
     failed = ("",) * (len(exp) - 3) + ("no number", "no number", "<i>torn</i>")
     return replace(exp, layers=tuple(layers), failed=failed), table
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.results import make, numbers
 
-from signalcam import Layout, LayoutError, keeping, load
+from signalcam import Layout, LayoutError, io, load
 from signalcam.align import Axis, resample
 from signalcam.native import LayerMaps
 from signalcam.report import tiles
@@ -272,7 +272,7 @@ def test_many_threads_get_what_one_gets():
 def test_tiles_of_a_store_left_on_disk_are_those_of_the_result(tmp_path):
     exp = signals(20_000, cells=1200)
     exp.save(tmp_path / "maps.zarr")
-    lazy = Tiles(keeping.opened(tmp_path / "maps.zarr"))
+    lazy = Tiles(io.opened(tmp_path / "maps.zarr"))
     for layer in range(2):
         for asked in ({"columns": 20}, {"begin": 100, "end": 130, "columns": 400}):
             one, other = (each.tile(1, layer=layer, **asked) for each in (lazy, Tiles(exp)))
@@ -284,7 +284,7 @@ def test_one_sample_of_many_lies_in_few_chunks(tmp_path):
     many = signals(500)
     exp = make(**{**vars(many), "input": numbers(4000, 2, 500), "sample_names": tuple(range(4000))})
     exp.save(tmp_path / "maps.zarr")
-    chunks = keeping.opened(tmp_path / "maps.zarr").input.source.chunks
+    chunks = io.opened(tmp_path / "maps.zarr").input.source.chunks
     assert chunks[1:] == (2, 500)
     assert np.prod(chunks) <= 2**18
     np.testing.assert_array_equal(load(tmp_path / "maps.zarr").input, exp.input)
@@ -296,7 +296,7 @@ def test_opening_reads_no_input_and_no_map(tmp_path):
     for chunk in (tmp_path / "maps.zarr" / "input" / "c").rglob("*"):
         if chunk.is_file():
             chunk.write_bytes(b"not a chunk")
-    lazy = keeping.opened(tmp_path / "maps.zarr")
+    lazy = io.opened(tmp_path / "maps.zarr")
     assert lazy.input.shape == exp.input.shape
     assert len(lazy) == 2
     np.testing.assert_array_equal(lazy.layers[0].values[0], exp.layers[0].values[0])

@@ -97,7 +97,7 @@ def test_samples_without_a_map_are_left_out():
     layers = [replace(each, values=each.values.copy()) for each in exp.layers]
     layers[0].values[2] = np.nan
     found = replace(exp, layers=tuple(layers)).around(EVENTS, 0.2, 0.5)
-    assert repr(found) == "<Around 2 events, from -0.2 to 0.5 s; 3 left out>"
+    assert repr(found) == "<EventAverage 2 events, from -0.2 to 0.5 s; 3 left out>"
     assert np.isfinite(found.table["mean"]).all()
 
 
@@ -111,7 +111,7 @@ def test_a_stretch_keeps_its_clock():
 def test_without_a_rate_events_are_counted_in_samples():
     exp = make(layout=Layout("batch channel time"))
     found = exp.around([[10, 20], [], []], 2, 5)
-    assert repr(found) == "<Around 2 events, from -2 to 5 samples; 0 left out>"
+    assert repr(found) == "<EventAverage 2 events, from -2 to 5 samples; 0 left out>"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from signalcam import CamError, Layout, StoreError, keeping, load, store
+from signalcam import CamError, Layout, StoreError, io, load, store
 from signalcam.align import Axis, evenly
 from unit.results import assert_same, make
 
@@ -394,7 +394,7 @@ def test_store_that_asks_to_be_unpickled_is_refused(saved, tmp_path, codec):
 
 
 def test_result_left_on_disk_says_the_same_and_reads_what_is_indexed(exp, saved):
-    lazy = keeping.opened(saved)
+    lazy = io.opened(saved)
     assert repr(lazy) == repr(exp)
     assert len(lazy) == len(exp)
     np.testing.assert_array_equal(lazy.input[1, :, 3:9], exp.input[1, :, 3:9])
@@ -404,7 +404,7 @@ def test_result_left_on_disk_says_the_same_and_reads_what_is_indexed(exp, saved)
 
 def test_chunk_that_is_missing_reads_as_nan_and_does_not_load(saved):
     shutil.rmtree(saved / "maps_0" / "c")
-    assert np.isnan(keeping.opened(saved).layers[0].values[:]).all()
+    assert np.isnan(io.opened(saved).layers[0].values[:]).all()
     with pytest.raises(StoreError, match="damaged"):
         load(saved)
 
@@ -414,13 +414,13 @@ def test_chunk_that_cannot_be_read_is_a_store_error_when_it_is(saved):
         if chunk.is_file():
             chunk.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(StoreError, match=r"maps_0.*damaged"):
-        keeping.opened(saved).layers[0].values[0]
+        io.opened(saved).layers[0].values[0]
 
 
 def test_scores_are_checked_also_where_maps_are_left_on_disk(saved):
     shutil.rmtree(saved / "scores" / "c")
     with pytest.raises(StoreError, match="not those that were saved"):
-        keeping.opened(saved)
+        io.opened(saved)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from signalcam.formulas import find
-from signalcam.metrics.summary import interval
 from signalcam.metrics.verdict import as_text, judged, verdict
+from signalcam.moments import interval
 
 METHODS = ("grad-cam", "hires-cam", "random-cam", "input-energy")
 DEEP = ("target", "method", "layer")

@@ -178,7 +178,9 @@ def _draw(exp: Explanation, windows: Windows, window: int, path: Path) -> None:
         top = np.full(len(beats), ax.get_ylim()[1])
         ax.plot(beats, top, "v", color="black", clip_on=False, label="ventricular beat")
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
-    ax.get_figure(root=True).savefig(path, dpi=150)  # type: ignore[union-attr] # these axes are in one
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - these axes are in one
+    figure.savefig(path, dpi=150)
 
 
 def _summary(ecg: np.ndarray, exp: Explanation, windows: Windows, shown: list[int]) -> Iterator[str]:

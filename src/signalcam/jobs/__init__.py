@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra("a job", "jobs") from error
 
 from signalcam.jobs.aggregate import summary
-from signalcam.jobs.job import Job
+from signalcam.jobs.api import Job
 from signalcam.jobs.progress import Status, status
 
 __all__ = ["Job", "Status", "status", "summary"]

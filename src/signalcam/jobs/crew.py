@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from signalcam.errors import JobError, StoreError
 from signalcam.jobs.archive import QUARANTINED, Archive
-from signalcam.jobs.job import Job
+from signalcam.jobs.config import JobConfig
 
 TRIES = 3  # times a unit may kill its worker, or a worker die before it is ready
 IN_FLIGHT = 2  # units a worker is told at most, so that it need not wait for the next
@@ -73,7 +73,7 @@ class Member:
 class Crew:
     """The workers of a job; a ``with`` block leaves none of them."""
 
-    job: Job
+    job: JobConfig
     hands: Hands
     members: list[Member] = field(default_factory=list)
     born_dead: int = 0

@@ -11,8 +11,8 @@ from typing import Any
 from signalcam.errors import StoreError
 from signalcam.jobs import aggregate, logs
 from signalcam.jobs.archive import BLOCK, Archive, consolidate, label, on_disk, texts, writing
+from signalcam.jobs.config import JobConfig
 from signalcam.jobs.crew import Crew, Hands
-from signalcam.jobs.job import Job
 from signalcam.jobs.local import Processes
 from signalcam.jobs.locking import locked
 from signalcam.jobs.progress import bar, commits
@@ -21,13 +21,13 @@ from signalcam.jobs.rolling import Rolling
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
 
 
-def drive(job: Job, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
+def drive(job: JobConfig, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
     """Do what is not done yet, and tell of it; see ``Job.run``."""
     with logs.logged(log), logs.whole(job.path(job.output.path)):
         return _driven(job, progress=progress)
 
 
-def _driven(job: Job, *, progress: bool) -> Path:
+def _driven(job: JobConfig, *, progress: bool) -> Path:
     place = job.path(job.output.path)
     reader = reader_of(job)
     names = group_names(groups_of(job, len(reader)))
@@ -64,7 +64,7 @@ def _made(place: Path, known: dict[str, Any], crew: Crew, names: Sequence[str]) 
     return archive
 
 
-def _hands(job: Job) -> Hands:
+def _hands(job: JobConfig) -> Hands:
     """The job's engine."""
     if job.engine.name == "ray":
         from signalcam.jobs.ray_actors import Actors  # noqa: PLC0415 - an extra
@@ -73,7 +73,7 @@ def _hands(job: Job) -> Hands:
     return Processes(job, gpu(os.environ) if job.engine.name == "rank" else {})
 
 
-def _size(job: Job, place: Path, samples: int) -> int:
+def _size(job: JobConfig, place: Path, samples: int) -> int:
     """How large units are: as asked, as in the store that there is, or as suits the number of samples."""
     if job.units.size is None and os.path.lexists(place):
         return Archive.open(place).size

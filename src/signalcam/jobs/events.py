@@ -20,7 +20,7 @@ from signalcam.moments import moments
 
 if TYPE_CHECKING:
     from signalcam.jobs.archive import Kept
-    from signalcam.jobs.job import Job
+    from signalcam.jobs.config import JobConfig
 
 _DIM = "time"
 _FORM = "Give a .npz file with arrays 'sample' and 'time', or a Parquet file with a column of lists, one row a sample"
@@ -45,7 +45,7 @@ class Events:
         return self.sample[begin:end] - numbers.start, self.time[begin:end]
 
 
-def mark(job: Job) -> str:
+def mark(job: JobConfig) -> str:
     """What changes when the file of events does; nothing where there is none.
 
     Raises:
@@ -61,7 +61,7 @@ def mark(job: Job) -> str:
     return f"{known.st_size} {known.st_mtime_ns}"
 
 
-def events_of(job: Job, samples: int) -> Events | None:
+def events_of(job: JobConfig, samples: int) -> Events | None:
     """The events of all samples, if the job names any.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 
 from signalcam.data import Batch
 from signalcam.errors import JobError, MissingExtra
-from signalcam.jobs.job import Job
+from signalcam.jobs.config import JobConfig
 
 _TRUST = (
     "Reading it can run any code that is hidden in it, with all your rights. If you made the file yourself, or trust who did, "
@@ -24,7 +24,7 @@ _TRUST = (
 )
 
 
-def network(job: Job) -> Any:
+def network(job: JobConfig) -> Any:
     """Build a job's network.
 
     Raises:
@@ -42,7 +42,7 @@ def network(job: Job) -> Any:
     return _placed(model, job)
 
 
-def called(job: Job, section: Literal["model", "data"]) -> Any:
+def called(job: JobConfig, section: Literal["model", "data"]) -> Any:
     """What the function that a section names returns.
 
     Raises:
@@ -145,7 +145,7 @@ def _state(weights: Path, *, trusted: bool) -> Any:
     return found.get("state_dict", found) if isinstance(found, dict) else found.state_dict()
 
 
-def precision(job: Job) -> AbstractContextManager[object]:
+def precision(job: JobConfig) -> AbstractContextManager[object]:
     """What a job's network runs in: PyTorch's autocast where it asks for that, else its own precision."""
     if job.model.autocast is None:
         return nullcontext()
@@ -154,7 +154,7 @@ def precision(job: Job) -> AbstractContextManager[object]:
     return torch.autocast(torch.device(job.model.device).type, getattr(torch, job.model.autocast))
 
 
-def _placed(model: Any, job: Job) -> Any:
+def _placed(model: Any, job: JobConfig) -> Any:
     device = job.model.device
     keras = hasattr(model, "get_weights")  # also where it is a module of PyTorch, too
     if job.model.autocast is not None and (keras or not hasattr(model, "state_dict")):

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
 from signalcam.jobs import logs
+from signalcam.jobs.config import JobConfig
 from signalcam.jobs.crew import Answer, Asked
-from signalcam.jobs.job import Job
 from signalcam.jobs.serving import threads
 
 _LAST_WORDS = 10  # seconds that a process may take to end once its wire is cut
@@ -22,7 +22,7 @@ _LAST_WORDS = 10  # seconds that a process may take to end once its wire is cut
 class Process:
     """A worker and the wire to it; it ends when its input does, so it cannot outlive this process."""
 
-    job: Job
+    job: JobConfig
     more: Mapping[str, str]
     wire: Connection = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
@@ -81,7 +81,7 @@ class Process:
 class Processes:
     """The processes of this machine, with more in their environment than this one has."""
 
-    job: Job
+    job: JobConfig
     more: Mapping[str, str] = field(default_factory=dict)
 
     def hire(self) -> Process:

@@ -19,8 +19,8 @@ from typing import Any
 
 from signalcam.errors import JobError, MissingExtra
 from signalcam.jobs import logs
+from signalcam.jobs.config import JobConfig
 from signalcam.jobs.crew import Answer, Asked
-from signalcam.jobs.job import Job
 from signalcam.jobs.sections import Engine
 from signalcam.jobs.serving import threads
 
@@ -52,7 +52,7 @@ class Actor:
 class Actors:
     """Actors of a cluster, which is looked for when the first is needed."""
 
-    job: Job
+    job: JobConfig
     joined: bool = False
     ours: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from signalcam.errors import CamError, JobError
 from signalcam.explanation import Explanation
 from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
+from signalcam.jobs.config import JobConfig
 from signalcam.jobs.decoding import restored
-from signalcam.jobs.job import Job
+from signalcam.jobs.group_summary import summarize
 from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
 from signalcam.layout import Layout
 from signalcam.native import LayerMaps
+from signalcam.summed import Summed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +34,13 @@ class Rows(NDArrayOperatorsMixin):
         read: From the numbers of samples to their rows.
         shape: Of the whole.
         dtype: Of its numbers.
-        store: The job whose maps these are, of every sample; a part of them is an array.
+        summarize: From a result of every sample to what its job has summed up; a part of them is an array.
     """
 
     read: Callable[[np.ndarray], np.ndarray]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    store: Path | None = None
+    summarize: Callable[[Explanation], Summed] | None = None
 
     @property
     def ndim(self) -> int:
@@ -120,7 +122,7 @@ class Names(Sequence[Any]):
         return {}
 
 
-def load(path: str | os.PathLike[str], job: Job | None = None) -> Explanation:
+def load(path: str | os.PathLike[str], job: JobConfig | None = None) -> Explanation:
     """Open a job's store; see ``signalcam.load``.
 
     Args:
@@ -219,10 +221,10 @@ def _maps(archive: Archive, number: int) -> Rows:
         return restored(maps, peak)
 
     kept = archive.by_sample[f"maps_{number}"]
-    return Rows(read, kept.shape, np.dtype(np.float32), archive.place)
+    return Rows(read, kept.shape, np.dtype(np.float32), partial(summarize, archive.place))
 
 
-def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
+def _input(archive: Archive, job: JobConfig | None) -> Rows | np.ndarray:
     """The samples, from the data themselves; NaN where these are gone or have changed, or are built by code."""
     shape, dtype = archive.about["facts"]["input"]
     shape = (archive.samples, *shape)
@@ -247,9 +249,9 @@ def _input(archive: Archive, job: Job | None) -> Rows | np.ndarray:
     return Rows(read, shape, np.dtype(dtype))
 
 
-def _plain(archive: Archive) -> Job:
+def _plain(archive: Archive) -> JobConfig:
     """The job that a store tells of, unless its samples come from code."""
-    job = Job(folder=archive.about["folder"], **archive.about["job"])
+    job = JobConfig(folder=archive.about["folder"], **archive.about["job"])
     if job.data.build is not None:
         message = f"the samples of {archive.place} come from data.build, which opening a store does not call. Open it with the job: sc.Job.read(...).run()."
         raise JobError(message)

@@ -17,14 +17,14 @@ from typing import Any
 
 from signalcam.errors import CamError, StoreError
 from signalcam.jobs import logs
+from signalcam.jobs.config import JobConfig
 from signalcam.jobs.crew import Answer, Asked
-from signalcam.jobs.job import Job
 from signalcam.jobs.worker import Worker, _reason
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
-def threads(job: Job) -> dict[str, str]:
+def threads(job: JobConfig) -> dict[str, str]:
     """What tells libraries how many threads to use, where it is there before they are loaded."""
     return dict.fromkeys(_THREADS, str(job.engine.threads))
 
@@ -49,7 +49,7 @@ class Served:
         import zarr  # noqa: PLC0415 - loaded here so that its settings are this process's only
 
         zarr.config.set({"async.concurrency": 4, "threading.max_workers": 1})
-        return Worker(Job(folder=self.folder, **self.sections))
+        return Worker(JobConfig(folder=self.folder, **self.sections))
 
     def answer(self, asked: Asked) -> Answer:
         """Do what is asked, and say what came of it."""

@@ -13,8 +13,8 @@ from signalcam.data import Batch, Reader, Windows, of
 from signalcam.data import open as open_data
 from signalcam.data.gathering import Entry, class_of, gathered
 from signalcam.errors import InputError, JobError
+from signalcam.jobs.config import JobConfig
 from signalcam.jobs.events import mark
-from signalcam.jobs.job import Job
 from signalcam.jobs.loading import called
 from signalcam.layout import Layout
 
@@ -109,7 +109,7 @@ class _Converted:
         return found
 
 
-def reader_of(job: Job) -> Reader:
+def reader_of(job: JobConfig) -> Reader:
     """Open a job's data.
 
     Raises:
@@ -138,7 +138,7 @@ def reader_of(job: Job) -> Reader:
     return _Labelled(reader, labels, reader.fingerprint + mark)
 
 
-def _opened(job: Job, options: Mapping[str, Any]) -> Reader:
+def _opened(job: JobConfig, options: Mapping[str, Any]) -> Reader:
     """The files that a job names."""
     path = job.data.path or ""
     where = str(job.path(path)) if isinstance(path, str) else [str(job.path(each)) for each in path]
@@ -148,7 +148,7 @@ def _opened(job: Job, options: Mapping[str, Any]) -> Reader:
     return reader if said is None else open_data(where, **how | {"layout": said})
 
 
-def _built(job: Job, options: Mapping[str, Any]) -> Reader:
+def _built(job: JobConfig, options: Mapping[str, Any]) -> Reader:
     """What a job's function returns, as a reader."""
     made = called(job, "data")
     if isinstance(made, Iterator):  # the function is what makes it anew
@@ -161,7 +161,7 @@ def _built(job: Job, options: Mapping[str, Any]) -> Reader:
     return made
 
 
-def require_same(job: Job, reader: Reader, digest: str) -> None:
+def require_same(job: JobConfig, reader: Reader, digest: str) -> None:
     """Refuse a function that gives each process other samples.
 
     Args:
@@ -177,13 +177,13 @@ def require_same(job: Job, reader: Reader, digest: str) -> None:
         raise JobError(message)
 
 
-def _said(job: Job, told: Layout | None) -> Layout | None:
+def _said(job: JobConfig, told: Layout | None) -> Layout | None:
     """What the job says of rate, channels and units, for axes that the data name: they must not say otherwise."""
     said = {name: each for name, each in job.layout.told.items() if name in _AGREED}
     return Layout(told.dims, **said) if told and said else None
 
 
-def _turned(reader: Reader, job: Job) -> Reader:
+def _turned(reader: Reader, job: JobConfig) -> Reader:
     """Bring the axes that the data name into the order that the job says."""
     told = reader.layout
     if told is None or job.layout.dims is None:
@@ -195,7 +195,7 @@ def _turned(reader: Reader, job: Job) -> Reader:
     return _Turned(reader, replace(told, dims=wanted), order)
 
 
-def _windows(job: Job) -> Windows | float | None:
+def _windows(job: JobConfig) -> Windows | float | None:
     asked = job.data.windows
     if asked is None or isinstance(asked, float):
         return asked
@@ -225,7 +225,7 @@ def of_shape(batch: Batch, shape: Sequence[int]) -> Batch:
     return Batch(inputs, numbers, labels, names, {**batch.failed, **wrong}, batch.layout)
 
 
-def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:
+def _one_each(job: JobConfig, what: str, samples: int) -> tuple[np.ndarray, str]:
     """An array with one entry a sample, and what changes when it does."""
     file = Path(job.path(getattr(job.data, what)))
     try:
@@ -241,13 +241,13 @@ def _one_each(job: Job, what: str, samples: int) -> tuple[np.ndarray, str]:
     return array, f"{known.st_size} {known.st_mtime_ns}"
 
 
-def fingerprint_of(job: Job, reader: Reader) -> str:
+def fingerprint_of(job: JobConfig, reader: Reader) -> str:
     """What changes when the samples, their classes, groups or events do."""
     groups = "" if job.data.groups is None else _one_each(job, "groups", len(reader))[1]
     return reader.fingerprint + groups + mark(job)
 
 
-def groups_of(job: Job, samples: int) -> np.ndarray | None:
+def groups_of(job: JobConfig, samples: int) -> np.ndarray | None:
     """The group of each sample, if the job names any.
 
     Raises:

@@ -22,7 +22,7 @@ from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
 from signalcam.jobs import aggregate, events, loading
 from signalcam.jobs.archive import Archive
-from signalcam.jobs.job import Job
+from signalcam.jobs.config import JobConfig
 from signalcam.jobs.overlap import overlapped
 from signalcam.jobs.scores import Scorer
 from signalcam.jobs.source import groups_of, of_shape, reader_of, require_same
@@ -59,7 +59,7 @@ class Filling:
 class Worker:
     """Explains a job's samples, in its own process."""
 
-    job: Job
+    job: JobConfig
 
     @cached_property
     def reader(self) -> Reader:

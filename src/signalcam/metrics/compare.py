@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from signalcam import verbs
 from signalcam.checks import several
 from signalcam.errors import InputError, MethodError, nearest
 from signalcam.explain import Explainer
@@ -54,9 +55,8 @@ class Comparison:
             MissingExtra: matplotlib is not installed.
         """
         _ = self.exp.plot  # says so where matplotlib is missing
-        from signalcam.plot.scores import draw_scores  # noqa: PLC0415 - loads matplotlib
-
-        return draw_scores(self.table, rows(self.table), rows(self.table, baselines=True))
+        figure: Figure = verbs.call("plot.comparison", self.table, rows(self.table), rows(self.table, baselines=True))
+        return figure
 
     def __repr__(self) -> str:
         return f"{as_text(self.table)}\n\n{self.verdict}"

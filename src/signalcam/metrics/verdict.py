@@ -9,7 +9,7 @@ import numpy as np
 
 from signalcam.carrying import CELL, two_digits
 from signalcam.formulas import Method
-from signalcam.metrics.summary import interval, mean
+from signalcam.moments import interval, mean
 
 if TYPE_CHECKING:
     import xarray as xr

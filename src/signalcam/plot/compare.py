@@ -26,8 +26,6 @@ from signalcam.plot.view import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
@@ -39,7 +37,6 @@ _FEW = 3  # channels, up to which panels lie one below the other
 
 def draw(  # noqa: PLR0913 - the options of a figure
     exp: Explanation,
-    figure_of: Callable[[Explanation], Callable[..., Axes]],
     along: str | None,
     names: Sequence[Any] | None,
     sample: int,
@@ -61,7 +58,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     cmap = cmap or (DIVERGING if whole.signed else LIGHT_TO_DARK if flat else DARK_TO_LIGHT)
     figure, axes = _grid(fig, len(panels.exps), _channels(exp, options) if flat else 0)
     for one, title, ax in zip(panels.exps, panels.titles(along, flat=flat), axes, strict=True):
-        figure_of(one)(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)
+        one.plot(0, ax=ax, cmap=cmap, vmin=scale.vmin, vmax=scale.vmax, colorbar=False, **options)
         ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         if flat:
             ax.label_outer()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
 from signalcam.plot.signal import lines_of, numbers_of, time_of
 from signalcam.plot.view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
+from signalcam.plotter import Spread
 from signalcam.summed import Summed, kind_of, summed
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#E69F00", "#009E73")
 _DASHES = ("solid", "dashdot", "dotted")  # once every colour is used
 BASELINES = ("random", "input-energy")  # how their names begin
-Spread = Literal["deviation", "quantiles"]
 _QUANTILES = (
     0.05,
     0.25,

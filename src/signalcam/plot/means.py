@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, FigureBase
 
-from signalcam.plot.curves import Spread, quantiles_of
+from signalcam.plot.curves import CurveDisplay, quantiles_of
 from signalcam.plot.picture import Picture
 from signalcam.plot.view import (
     DARK_TO_LIGHT,
@@ -23,6 +23,8 @@ from signalcam.plot.view import (
     selected,
 )
 from signalcam.plot.volume import Plane, lettered, montage, named, placed, slices
+from signalcam.plotter import Spread
+from signalcam.summed import Summed, summed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from signalcam.explanation import Explanation
-    from signalcam.summed import Summed
 
 _SPREAD = "viridis"  # of deviations, which no map of evidence has
 _SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
@@ -229,3 +230,10 @@ def _volume(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
     ax.set_ylim(height, 0)
     named(ax, [plane for plane, _ in laid], [place for _, place in laid], "slices")
     return drawn
+
+
+def summary_display(exp: Explanation, by: str | None, *, channel: Any, **which: Any) -> MeansDisplay | CurveDisplay:
+    """The display of a summary: curves, or pictures of what a job has summed up; see ``Plotter.summary``."""
+    if len(exp.dims) in (2, 3) and set(exp.dims) != {"time", "channel"} and (found := summed(exp)) is not None:
+        return MeansDisplay.from_summed(found, by, **which)
+    return CurveDisplay.from_explanation(exp, by, **which, channel=channel)

@@ -257,8 +257,14 @@ def _plane(view: View, picture: Picture, number: int, entry: int, cut: tuple[int
     crossing = tuple(line * steps[dim] for line, dim in zip(lines, dims, strict=False))
     ends = (*_ends(dims[0], turned=turned[0]), *_ends(dims[1], turned=turned[1]))
     return Plane(
-        shown[order], heat[order], dims, size, ends, place_name(exp, exp.dims[number], entry), crossing or None
-    )  # type: ignore[arg-type] # two of each
+        shown[order],
+        heat[order],
+        dims,
+        size,
+        ends,
+        place_name(exp, exp.dims[number], entry),
+        crossing or None,  # type: ignore[arg-type] # two of each
+    )
 
 
 def upright(dims: Sequence[str]) -> tuple[tuple[str, str], tuple[bool, bool]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from signalcam.report.words import sentence
 from signalcam.summed import summed
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from signalcam.explanation import Explanation
 
 MOST = 25_000_000  # characters of data that a browser still opens at once
@@ -56,7 +57,7 @@ def html(exp: Explanation) -> str:
     return page({**known, "packed": place}, "embedded", data)
 
 
-def write(exp: Explanation, path: str | os.PathLike[str]) -> None:
+def write(exp: Explanation, path: str | PathLike[str]) -> None:
     """Write the page to a file, whole or not at all.
 
     Raises:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 
-from signalcam import keeping
+from signalcam import io
 from signalcam.errors import StoreError
 from signalcam.explanation import Explanation
 from signalcam.report.contents import kind_of, outline
@@ -82,7 +82,7 @@ class Place:
 
     def _opened(self, number: int) -> Shown:
         stamp = _stamp(self._path)
-        exp = keeping.opened(self._path)
+        exp = io.opened(self._path)
         if not len(exp):
             message = f"{self._path} holds no samples. Give a result that does."
             raise StoreError(message)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from signalcam.building import model_from
 from signalcam.explanation import Explanation
-from signalcam.keeping import load
+from signalcam.io import load
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.verdict import as_text, judged, verdict
 

@@ -1,0 +1,89 @@
+"""What a job has summed up, as results in which each sample is a group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signalcam.explanation import Explanation
+from signalcam.jobs.aggregate import summary
+from signalcam.jobs.progress import status
+from signalcam.summed import Summed
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def summarize(store: Path, exp: Explanation) -> Summed:
+    """What a job has summed up so far.
+
+    Args:
+        store: The job's.
+        exp: All its samples.
+    """
+    table = _table(store).sortby("quantile")
+    counts = table["count"].values
+    there = np.flatnonzero(counts)
+    parted = [_parted(str(table["of"].values[number])) for number in there]
+    names = [name for _, name in parted]
+    result = partial(_result, exp, there=there, names=names)
+    return Summed(
+        result(table, "mean"),
+        result(table, "std"),
+        tuple(kind for kind, _ in parted),
+        tuple(counts[there].tolist()),
+        tuple(table["quantile"].values.tolist()),
+        lambda number: result(table.isel(quantile=number), "quantile"),
+    )
+
+
+def _table(store: Path) -> xr.Dataset:
+    """What was written when the job was done; while it runs what its units have given."""
+    import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
+
+    if (store / "summary").is_dir() and not status(store).running:
+        kept: xr.Dataset = xr.open_zarr(store, group="summary", chunks=None)
+        return kept
+    return summary(store)
+
+
+def _parted(of: str) -> tuple[str, str]:
+    """Kind and name of a group."""
+    kind, colon, name = of.partition(": ")
+    if colon:
+        return kind, name
+    return ("all", "all") if of == "all" else ("right", of)
+
+
+def _result(exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]) -> Explanation:
+    """A result whose samples are groups, with nothing of what only samples have."""
+    layers = [
+        replace(layer, values=np.asarray(table[f"{what}_{number}"].values[there], np.float32))
+        for number, layer in enumerate(exp.layers)
+    ]
+    asked = np.tile(_asked(exp.target_classes), (len(there), 1))
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("logits", "probabilities", "classes", "true_classes", "windows", "metrics")
+    )
+    return replace(
+        exp,
+        layers=tuple(layers),
+        input=np.broadcast_to(np.float32(np.nan), (len(there), *exp.input.shape[1:])),
+        scores=np.full(asked.shape, np.nan),
+        target_classes=asked,
+        sample_names=tuple(names),
+        failed=(),
+        provenance={**exp.provenance, "normalized": "max"},
+        **nothing,
+    )
+
+
+def _asked(classes: np.ndarray) -> np.ndarray:
+    """The class that each target is about where it is the same for all samples, else -1: ``(target,)``."""
+    known = [np.unique(each[each >= 0]) for each in np.asarray(classes).T]
+    return np.array([each[0] if len(each) == 1 else -1 for each in known])

@@ -1,0 +1,43 @@
+"""The methods of results whose code lies on a higher floor: where each is found, loaded when it is called."""
+
+from __future__ import annotations
+
+from functools import reduce
+from importlib import import_module
+from typing import Any
+
+VERBS = {
+    "plot.signal": "signalcam.plot.signal:SignalDisplay.from_explanation",
+    "plot.ecg": "signalcam.plot.ecg:EcgDisplay.from_explanation",
+    "plot.text": "signalcam.plot.text:draw",
+    "plot.spectrogram": "signalcam.plot.image:ImageDisplay.from_spectrogram",
+    "plot.image": "signalcam.plot.image:ImageDisplay.from_explanation",
+    "plot.volume": "signalcam.plot.volume:VolumeDisplay.from_explanation",
+    "plot.video": "signalcam.plot.video:save",
+    "plot.heat": "signalcam.plot.picture:Heat.of",
+    "plot.compare": "signalcam.plot.compare:draw",
+    "plot.summary": "signalcam.plot.means:summary_display",
+    "plot.curve": "signalcam.plot.curves:CurveDisplay.from_carried",
+    "plot.scores": "signalcam.plot.curves:CurveDisplay.from_scores",
+    "plot.event_average": "signalcam.plot.around:draw_around",
+    "plot.comparison": "signalcam.plot.scores:draw_scores",
+    "summarize": "signalcam.report:sentence",
+    "thumbnail": "signalcam.report:thumbnail",
+    "to_html": "signalcam.report:write",
+    "show": "signalcam.report:show",
+    "channel_ranking": "signalcam.ranking:channel_ranking",
+    "around": "signalcam.around:around",
+    "save": "signalcam.keeping:save",
+    "export": "signalcam.exporting:export",
+}
+
+
+def resolve(verb: str) -> Any:
+    """Import the function or class behind a verb of ``VERBS``."""
+    module, name = VERBS[verb].split(":")
+    return reduce(getattr, name.split("."), import_module(module))
+
+
+def call(verb: str, *values: Any, **options: Any) -> Any:
+    """Import what is behind a verb, and call it."""
+    return resolve(verb)(*values, **options)
