@@ -23,9 +23,9 @@ else:
 def namespace(array: Array) -> ModuleType:
     """Return the module that holds the array standard's functions for ``array``."""
     if type(array).__module__.startswith("tensorflow."):
-        from signalcam.backends import tensorflow_arrays  # noqa: PLC0415 - TensorFlow is loaded
+        from signalcam.arrays import tensorflow  # noqa: PLC0415 - TensorFlow is loaded
 
-        return tensorflow_arrays
+        return tensorflow
     found: ModuleType = array_api_compat.array_namespace(array)
     return found
 
