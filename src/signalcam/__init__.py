@@ -22,12 +22,13 @@ from signalcam.explain import Explainer, explain
 from signalcam.explain_record import explain_record
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method, methods
+from signalcam.inputs.layout import Layout
+from signalcam.inputs.padding import Lengths, Mask
+from signalcam.inputs.tokens import Tokens
 from signalcam.inputwise import PerChannel
 from signalcam.io import load
-from signalcam.layout import Layout
 from signalcam.listing import LayerInfo, Layers, layers
 from signalcam.preprocessing import Preprocessing
-from signalcam.ragged import Lengths, Mask
 from signalcam.reference import FromReference
 from signalcam.smoothing import Principal, Smooth
 from signalcam.targets import (
@@ -43,7 +44,6 @@ from signalcam.targets import (
     Similarity,
     TrueLabel,
 )
-from signalcam.tokens import Tokens
 
 if TYPE_CHECKING:
     from signalcam.jobs import Job

@@ -12,7 +12,7 @@ from signalcam.align import Axis, values_at
 from signalcam.errors import InputError, LayoutError
 from signalcam.event_average import EventAverage
 from signalcam.explanation import Explanation
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 from signalcam.moments import Moments, average, deviation, merged, moments
 
 if TYPE_CHECKING:

@@ -8,16 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.protocol import (
-    Backend,
-    Felt,
-    Inputs,
-    Layer,
-    WithExtra,
-    is_array,
-    leaves,
-    unpacked,
-)
+from signalcam.backends.protocol import Backend, Felt, Layer
+from signalcam.inputs.pytree import Inputs, WithExtra, is_array, leaves, unpacked
 from signalcam.targets import Question
 
 _FELT = 1e-6  # of a layer's largest value: what another input changes is more than rounding

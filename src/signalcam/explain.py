@@ -15,28 +15,29 @@ import numpy as np
 from signalcam import scores
 from signalcam.arrays import Array
 from signalcam.backends import backend_of, network_of
-from signalcam.backends.protocol import Backend, Inputs, Layer
+from signalcam.backends.protocol import Backend, Layer
 from signalcam.backends.refusals import WITHOUT_GRADIENT, of_no_positions
-from signalcam.batches import NotFinite, as_inputs, check_finite, progress_bar, samples_in
-from signalcam.checks import check_options, check_samples, several, unpaired
 from signalcam.choosing import last_felt, layers_of
-from signalcam.drawn import Drawn, beside, drawn
 from signalcam.errors import InputError, ModelError, is_count
+from signalcam.explainer.batching import NotFinite, check_finite, progress_bar, samples_in
 from signalcam.explanation import Explanation
 from signalcam.folding import Folding
 from signalcam.formulas import Method, find
-from signalcam.friendly import Signals, taken
 from signalcam.grouping import planned
+from signalcam.inputs.containers import Signals, taken
+from signalcam.inputs.conversion import as_inputs
+from signalcam.inputs.explained_inputs import Drawn, beside, drawn
+from signalcam.inputs.layout import Layout, as_layout
+from signalcam.inputs.pytree import Inputs, spelt
+from signalcam.inputs.tokens import Tokens, as_tokens
+from signalcam.inputs.validation import check_options, check_samples, several, unpaired
 from signalcam.joining import result
-from signalcam.layout import Layout, as_layout
 from signalcam.matching import is_pattern, matching
-from signalcam.naming import spelt
 from signalcam.parts import Part, warn_of_flaws, warn_of_score
 from signalcam.placing import PROBED_SAMPLES, Alignment, warn_of_spread
 from signalcam.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
 from signalcam.running import Running, Shown
 from signalcam.targets import Selector, Target, as_target
-from signalcam.tokens import Tokens, as_tokens
 
 _log = logging.getLogger("signalcam")
 

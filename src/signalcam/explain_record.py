@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 
 from signalcam.align import Axis
-from signalcam.batches import as_inputs, first_size, listed, not_finite, progress_bar
-from signalcam.checks import true_classes
-from signalcam.drawn import Drawn
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError, ModelError
 from signalcam.explain import Explainer
+from signalcam.explainer.batching import first_size, listed, not_finite, progress_bar
 from signalcam.explanation import Explanation
-from signalcam.layout import Layout, as_layout, named
+from signalcam.inputs.conversion import as_inputs
+from signalcam.inputs.explained_inputs import Drawn
+from signalcam.inputs.layout import Layout, as_layout, named
+from signalcam.inputs.padding import Group
+from signalcam.inputs.validation import true_classes
 from signalcam.native import LayerMaps
 from signalcam.parts import Part, Said, said_by_all, warn_of_flaws, warn_of_score
 from signalcam.placing import warn_of_spread
-from signalcam.ragged import Group
 from signalcam.record import Record, windows_table
 from signalcam.recording import (
     check_counted,

@@ -16,7 +16,7 @@ from signalcam.errors import TargetError
 from signalcam.event_average import EventAverage
 from signalcam.formulas import find
 from signalcam.fusion import Fusion
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 from signalcam.modality import NETWORK_INPUT, Modality
 from signalcam.native import LayerMaps
 from signalcam.picking import AXES, By, known_axes, numbers, place, several

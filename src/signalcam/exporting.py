@@ -16,7 +16,7 @@ import numpy as np
 
 from signalcam.errors import InputError, MissingExtra, StoreError
 from signalcam.explanation import Explanation
-from signalcam.layout import DUMMY
+from signalcam.inputs.layout import DUMMY
 from signalcam.native import LayerMaps
 from signalcam.picking import AXES
 from signalcam.store import place_of

@@ -9,20 +9,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from signalcam.arrays import Array
-from signalcam.backends.protocol import (
-    Backend,
-    Felt,
-    Inputs,
-    Layer,
-    Pick,
-    Pull,
-    Reach,
-    is_array,
-    leaves,
-)
+from signalcam.backends.protocol import Backend, Felt, Layer, Pick, Pull, Reach
 from signalcam.errors import LayoutError, ModelError
+from signalcam.inputs.pytree import Inputs, is_array, leaves
+from signalcam.inputs.tokens import MOST_BEFORE, Tokens, half, halvings
 from signalcam.targets import Question
-from signalcam.tokens import MOST_BEFORE, Tokens, half, halvings
 
 _seen: WeakKeyDictionary[Any, dict[Any, list[Layer]]] = WeakKeyDictionary()
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.backends.protocol import Inputs, is_array, leaves
-from signalcam.naming import Path, spelt
+from signalcam.inputs.padding import Group, Samples, by_length
+from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, spelt
 from signalcam.native import LayerMaps
 from signalcam.parts import Said
-from signalcam.ragged import Group, Samples, by_length
 from signalcam.running import Piece, Running
 
 SAME = 1e-5  # of the largest value: the same numbers, added up in another order

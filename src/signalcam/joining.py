@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from signalcam.align import Axis
-from signalcam.checks import true_classes
 from signalcam.errors import CamWarning
 from signalcam.explanation import Explanation
 from signalcam.grouping import Plan
-from signalcam.layout import named
+from signalcam.inputs.layout import named
+from signalcam.inputs.padding import Items, padded
+from signalcam.inputs.validation import true_classes
 from signalcam.modality import Modality
 from signalcam.native import LayerMaps, joined
 from signalcam.parts import Said
-from signalcam.ragged import Items, padded
 from signalcam.running import Piece, Running, Shown
 
 

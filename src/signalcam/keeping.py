@@ -11,7 +11,7 @@ from signalcam import store
 from signalcam.align import Axis
 from signalcam.carrying import from_arrays, to_arrays
 from signalcam.explanation import Explanation
-from signalcam.layout import DUMMY, Layout
+from signalcam.inputs.layout import DUMMY, Layout
 from signalcam.modality import Modality
 from signalcam.native import LayerMaps
 from signalcam.picking import AXES

@@ -10,12 +10,12 @@ from typing import Any, overload
 
 from signalcam.align import Axis
 from signalcam.backends.protocol import Layer
-from signalcam.batches import as_inputs
 from signalcam.choosing import strengths
 from signalcam.explain import Explainer
-from signalcam.layout import Layout
+from signalcam.inputs.conversion import as_inputs
+from signalcam.inputs.layout import Layout
+from signalcam.inputs.tokens import Tokens
 from signalcam.placing import PROBED_SAMPLES
-from signalcam.tokens import Tokens
 
 _FEW = 4  # positions: fewer do not show a place
 _TEXTURE = 8  # samples along every axis: less is no event

@@ -11,8 +11,9 @@ from signalcam import maps as map_operations
 from signalcam.align import Axis
 from signalcam.errors import LayoutError, MethodError
 from signalcam.fusion import Fusion, check, fused, refined
-from signalcam.layout import Layout
-from signalcam.native import LayerMaps, inside
+from signalcam.inputs.layout import Layout
+from signalcam.inputs.padding import inside
+from signalcam.native import LayerMaps
 
 NETWORK_INPUT, RAW_SIGNAL = "network input", "raw signal"  # what ``preprocess=`` draws on
 

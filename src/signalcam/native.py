@@ -11,15 +11,6 @@ import numpy as np
 from signalcam.align import Axis, resample
 
 
-def inside(sizes: np.ndarray, whole: Sequence[int]) -> np.ndarray:
-    """Which positions lie within each sample: ``(sample, *whole)`` from sizes ``(sample, axis)``."""
-    within = np.ones((len(sizes), *whole), bool)
-    for axis, length in enumerate(whole):
-        along = np.arange(length) < sizes[:, axis, None]
-        within &= along.reshape(-1, *[length if i == axis else 1 for i in range(len(whole))])
-    return within
-
-
 def _at(samples: Any, ends: Sequence[int] | np.ndarray) -> Any:
     """Index some samples, all targets and methods, and the positions up to some ends."""
     return (samples, slice(None), slice(None), *(slice(0, int(end)) for end in ends))

@@ -11,14 +11,15 @@ import numpy as np
 
 from signalcam.align import Axis, spread
 from signalcam.arrays import Array, flatten_positions
-from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
+from signalcam.backends.protocol import Backend, Felt, Pull
 from signalcam.errors import CamWarning
 from signalcam.formulas import Level, Method
+from signalcam.inputs.pytree import Inputs
+from signalcam.inputs.tokens import Tokens
 from signalcam.maps import rectify
 from signalcam.native import LayerMaps
 from signalcam.scores import FALL_BACK
 from signalcam.targets import NO_CLASS, Question
-from signalcam.tokens import Tokens
 from signalcam.trying import Setting, Trying
 
 _FLAWS = {

@@ -13,11 +13,12 @@ import numpy as np
 
 from signalcam.align import Axis, Pick, Probe, evenly, measure, placed
 from signalcam.arrays import taken
-from signalcam.backends.protocol import Backend, Inputs, repeated
-from signalcam.batches import samples_in
+from signalcam.backends.protocol import Backend
 from signalcam.errors import CamWarning, LayoutError
+from signalcam.explainer.batching import samples_in
 from signalcam.folding import Folding
-from signalcam.layout import DUMMY, Layout
+from signalcam.inputs.layout import DUMMY, Layout
+from signalcam.inputs.pytree import Inputs, repeated
 
 PROBED_SAMPLES = 2  # two real samples with noise on top keep every path of a network alive
 _LOOKED_AT = 16  # tokens of a row, to see whether it is one

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from signalcam.align import Axis
-from signalcam.backends.protocol import is_array
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError
 from signalcam.explain import Explainer
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
+from signalcam.inputs.pytree import is_array
 from signalcam.placing import candidates
 from signalcam.stitching import Steps
 

@@ -11,15 +11,16 @@ import numpy as np
 
 from signalcam.align import Axis
 from signalcam.arrays import Array
-from signalcam.backends.protocol import Backend, Felt, Inputs, Pull
+from signalcam.backends.protocol import Backend, Felt, Pull
 from signalcam.backends.refusals import WITHOUT_GRADIENT
-from signalcam.batches import first_size, in_batches, sliced
 from signalcam.choosing import last_felt
 from signalcam.errors import ModelError
+from signalcam.explainer.batching import first_size, in_batches, sliced
 from signalcam.folding import Folding
 from signalcam.formulas import Method
-from signalcam.layout import Layout
-from signalcam.naming import Path
+from signalcam.inputs.layout import Layout
+from signalcam.inputs.padding import Group
+from signalcam.inputs.pytree import Inputs, Path
 from signalcam.native import LayerMaps
 from signalcam.native import Piece as OfOneShape
 from signalcam.parts import (
@@ -35,7 +36,6 @@ from signalcam.parts import (
     said_by_all,
 )
 from signalcam.placing import Alignment, candidates, grid, places
-from signalcam.ragged import Group
 from signalcam.targets import Question, Selector, Target, question
 from signalcam.trying import Setting
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from signalcam.align import Axis, spread
 from signalcam.arrays import Array, Layered, flatten_positions, namespace
-from signalcam.backends.protocol import Backend, Edit, Felt, Inputs, repeated
-from signalcam.batches import samples_in, sliced
+from signalcam.backends.protocol import Backend, Edit, Felt
 from signalcam.case import Edit as Changed
 from signalcam.case import GradientKind, Item, Rule
 from signalcam.errors import MethodError
-from signalcam.layout import Layout, named
+from signalcam.explainer.batching import samples_in, sliced
+from signalcam.inputs.layout import Layout, named
+from signalcam.inputs.pytree import Inputs, repeated
 from signalcam.targets import Question
 
 WHOLE, TAIL = "the whole model", "only what lies behind the layer"

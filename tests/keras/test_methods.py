@@ -9,7 +9,7 @@ from keras import layers, ops
 import signalcam as sc
 from signalcam.arrays import namespace
 from signalcam.backends import backend_of
-from signalcam.batches import as_inputs
+from signalcam.inputs.conversion import as_inputs
 from signalcam.targets import PerSample, Question
 
 SINGLE = 2e-5  # float32, of the largest value: sums in another order

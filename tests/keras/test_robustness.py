@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 import signalcam as sc
-from signalcam.batches import as_inputs
 from signalcam.choosing import strengths
+from signalcam.inputs.conversion import as_inputs
 
 ENGINE = keras.backend.backend()
 TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order

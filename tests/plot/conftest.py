@@ -5,7 +5,7 @@ import pytest
 
 from signalcam.align import Axis
 from signalcam.explanation import Explanation, LayerMaps
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import signalcam as sc
 from signalcam import masking, smoothing, trials
 from signalcam.align import resample
 from signalcam.backends import backend_of
-from signalcam.batches import as_inputs
+from signalcam.inputs.conversion import as_inputs
 from signalcam.placing import measured_axes
 from signalcam.smoothing import Noise, SmoothGradCamPlusPlus
 

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 import signalcam as sc
 from signalcam import trying
 from signalcam.backends import backend_of
-from signalcam.batches import as_inputs
 from signalcam.formulas import Method
+from signalcam.inputs.conversion import as_inputs
 from signalcam.targets import Class, PerSample, Question
 from signalcam.trials import _gaussian, own_number
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam.ragged import WASTE, by_length, wasted
+from signalcam.inputs.padding import WASTE, by_length, wasted
 
 LENGTHS = [40, 64, 33, 64, 50, 40]
 SAME = 1e-5  # of a map's largest value

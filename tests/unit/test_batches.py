@@ -7,18 +7,11 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from signalcam.backends.protocol import Inputs
-from signalcam.batches import (
-    as_inputs,
-    check_finite,
-    first_size,
-    in_batches,
-    progress_bar,
-    samples_in,
-    sliced,
-)
 from signalcam.errors import CamWarning, InputError, LayoutError
-from signalcam.ragged import Items
+from signalcam.explainer.batching import check_finite, first_size, in_batches, progress_bar, samples_in, sliced
+from signalcam.inputs.conversion import as_inputs
+from signalcam.inputs.padding import Items
+from signalcam.inputs.pytree import Inputs
 
 
 class OutOfMemoryError(Exception):

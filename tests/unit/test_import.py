@@ -9,7 +9,7 @@ import pytest
 import signalcam as sc
 from signalcam import errors
 
-QUICK = 0.5  # seconds of processor time in a fresh interpreter, numpy included
+OTHERS = 200  # modules that importing signalcam loads beside its own and those of numpy: quick on any machine
 HEAVY = [
     "torch",
     "tensorflow",
@@ -24,26 +24,26 @@ HEAVY = [
     "pydantic",
 ]
 IMPORT = """
-import json, sys, time
-start = time.process_time()
+import json, sys
+import numpy
+before = set(sys.modules)
 import signalcam
-print(json.dumps([time.process_time() - start, sorted(sys.modules)]))
+print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
 @pytest.fixture(scope="module")
 def imports():
-    runs = [subprocess.check_output([sys.executable, "-c", IMPORT]) for _ in range(3)]  # noqa: S603 - our own words
-    return [json.loads(run) for run in runs]
+    return json.loads(subprocess.check_output([sys.executable, "-c", IMPORT]))  # noqa: S603 - our own words
 
 
-def test_import_is_quick(imports):
-    assert min(seconds for seconds, _ in imports) < QUICK
+def test_import_loads_few_modules_beside_numpy(imports):
+    assert len([name for name in imports if not name.startswith("signalcam")]) < OTHERS
 
 
 @pytest.mark.parametrize("module", HEAVY)
 def test_import_does_not_load(imports, module):
-    assert all(module not in loaded for _, loaded in imports)
+    assert module not in imports
 
 
 def test_every_public_name_exists():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam import Layout, LayoutError
-from signalcam.layout import as_layout, check_layout, inferred, named
+from signalcam.inputs.layout import as_layout, check_layout, inferred, named
 
 ECG = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"], units="mV")
 

@@ -9,8 +9,9 @@ import pytest
 
 from signalcam import CamWarning
 from signalcam.align import evenly
-from signalcam.backends.protocol import Felt, Inputs, Pull
+from signalcam.backends.protocol import Felt, Pull
 from signalcam.formulas import find
+from signalcam.inputs.pytree import Inputs
 from signalcam.parts import (
     Given,
     Part,

@@ -5,10 +5,10 @@ import pytest
 
 from signalcam import Layout, Lengths, Mask
 from signalcam.align import Axis
-from signalcam.backends.protocol import Inputs, WithExtra
 from signalcam.errors import InputError, LayoutError
+from signalcam.inputs.padding import Items, Samples, by_length, check_items, cut, may_differ, told, wasted
+from signalcam.inputs.pytree import Inputs, WithExtra
 from signalcam.native import LayerMaps, Piece, joined
-from signalcam.ragged import Items, Samples, by_length, check_items, cut, may_differ, told, wasted
 from unit.results import numbers
 
 ITEMS = Items(tuple(numbers(2, n) for n in (4, 7, 4)))

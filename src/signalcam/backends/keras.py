@@ -37,10 +37,11 @@ from signalcam.backends.keras_engines.tap import (
     with_positions,
 )
 from signalcam.backends.keras_engines.weights import own_weights, reweighted
-from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach
+from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
 from signalcam.backends.refusals import of_engine, of_exported, of_no_rectifier
 from signalcam.case import Rule
 from signalcam.errors import MethodError, ModelError
+from signalcam.inputs.pytree import Inputs
 from signalcam.targets import Question
 
 _FULL = (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from signalcam.backends.protocol import Edit, Felt, Inputs, Layer, Pick, Pull, Reach, map_arrays
+from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
 from signalcam.backends.pytorch.again import Prefix, edited, held_offsets, remembered
 from signalcam.backends.pytorch.attention import Attention
 from signalcam.backends.pytorch.bend import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
@@ -47,6 +47,7 @@ from signalcam.backends.pytorch.weights import own_weights, reweighted
 from signalcam.backends.refusals import of_no_rectifier
 from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError, ModelError
+from signalcam.inputs.pytree import Inputs, map_arrays
 from signalcam.targets import Asked, Question
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")

@@ -13,7 +13,7 @@ from signalcam.data.protocol import Batch
 from signalcam.data.records import Record
 from signalcam.data.stamps import digest, stamped
 from signalcam.errors import InputError, LayoutError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _INPUTS = ("inputs", "x", "X", "data", "signals", "signal", "images")
 _LABELS = ("labels", "y", "Y", "label", "targets")

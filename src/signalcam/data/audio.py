@@ -10,7 +10,7 @@ import numpy as np
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
 from signalcam.errors import InputError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _SIZED = {b"RIFF": "little", b"FORM": "big"}  # WAV and AIFF say how long they are, in bytes
 _UNKNOWN = 2**31 - 1  # and more: written to a pipe, whose end was not known

@@ -9,7 +9,7 @@ import numpy as np
 
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _WHITE = 255.0
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from signalcam.data.protocol import Batch
 from signalcam.errors import InputError, MissingExtra, is_count
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 NotFinite: TypeAlias = Literal["report", "keep"]
 Entry: TypeAlias = tuple[Any, Any, Any]  # a sample, its label, its name

@@ -11,7 +11,7 @@ from signalcam.data.arrays import Arrays, Names, opened, said_by
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
 from signalcam.data.stamps import Stamp, edition
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 
 def open_hdf5(

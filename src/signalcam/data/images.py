@@ -9,7 +9,7 @@ import numpy as np
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
 from signalcam.errors import InputError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _WHITE, _DEEP_WHITE = 255.0, 65535.0  # of 8 bits, and of 16
 _DEEP = ("I", "F")  # how Pillow calls what has more than eight bits begins

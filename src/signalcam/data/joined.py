@@ -14,7 +14,7 @@ from signalcam.data.records import merged
 from signalcam.data.stamps import digest
 from signalcam.data.units import spelt
 from signalcam.errors import InputError
-from signalcam.layout import Layout, same_rate
+from signalcam.inputs.layout import Layout, same_rate
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from signalcam.data.protocol import Batch, Reader
 from signalcam.data.stamps import digest
 from signalcam.data.streaming import Keys, Stream, behind, class_of, is_by_number, is_pair
 from signalcam.errors import InputError
-from signalcam.layout import Layout, as_layout
+from signalcam.inputs.layout import Layout, as_layout
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from signalcam.data.protocol import Batch
 from signalcam.data.records import Record
 from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _QUIET = "ERROR"  # what MNE is to say
 _VOLTS = 107  # FIFF's number for them

@@ -7,7 +7,7 @@ import numpy as np
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
 from signalcam.errors import LayoutError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _SPACE = ("depth", "height", "width")
 _SECONDS = {"sec": 1.0, "msec": 1e3, "usec": 1e6}  # how many make one

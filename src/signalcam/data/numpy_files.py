@@ -12,7 +12,7 @@ import numpy as np
 from signalcam.data.arrays import Arrays, Names, opened
 from signalcam.data.records import Record
 from signalcam.data.stamps import Stamp, edition
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 
 def open_numpy(

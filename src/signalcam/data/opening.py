@@ -17,7 +17,7 @@ from signalcam.data.kinds import Format, find, format_of, known
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.records import How, Item, RecordFile, Windows
 from signalcam.errors import InputError, MissingExtra
-from signalcam.layout import Layout, as_layout
+from signalcam.inputs.layout import Layout, as_layout
 
 Where: TypeAlias = str | PathLike[str]
 _COLUMNS = ("path", "label", "name", "begin", "end")  # of a manifest

@@ -15,7 +15,7 @@ from signalcam.data.packages import needed
 from signalcam.data.protocol import Batch
 from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 
 @dataclass(frozen=True)

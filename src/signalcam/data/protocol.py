@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from signalcam.data.gathering import Entry, checked, gathered
 from signalcam.data.protocol import Batch
 from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError, MissingExtra
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 Span = tuple[int, int]
 Found = TypeVar("Found")

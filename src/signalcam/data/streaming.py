@@ -15,7 +15,7 @@ from signalcam.data.gathering import Entry, assembled, checked, plain, reason
 from signalcam.data.protocol import Batch
 from signalcam.data.stamps import digest
 from signalcam.errors import InputError, MissingExtra
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _SHUFFLING = {"RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler"}  # of PyTorch
 _SHOWN = 8  # first samples that tell one stream from another

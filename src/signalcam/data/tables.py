@@ -10,7 +10,7 @@ import numpy as np
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
 from signalcam.errors import InputError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 _CLOCKS = ("time", "t", "seconds", "time_s", "time (s)", "timestamp")
 

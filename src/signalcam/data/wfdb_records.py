@@ -11,7 +11,7 @@ import numpy as np
 from signalcam.data import units
 from signalcam.data.packages import needed
 from signalcam.data.records import Record
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 
 def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:

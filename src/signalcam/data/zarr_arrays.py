@@ -9,7 +9,7 @@ from typing import Any
 from signalcam.data.arrays import Arrays, Names, opened, said_by
 from signalcam.data.records import Record
 from signalcam.data.stamps import Stamp, edition
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 
 def open_zarr(

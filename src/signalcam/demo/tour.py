@@ -21,7 +21,7 @@ from signalcam.demo.heartbeats import (
 from signalcam.errors import MissingExtra
 from signalcam.explain import explain
 from signalcam.explanation import Explanation
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 from signalcam.metrics import Comparison, compare, evaluate
 
 BEFORE, AFTER = 0.15, 0.45  # s around an R peak that count as inside the beat

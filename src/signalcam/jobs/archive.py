@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from signalcam.errors import StoreError
+from signalcam.inputs.layout import DUMMY, Layout
 from signalcam.jobs import events, scores
-from signalcam.layout import DUMMY, Layout
 from signalcam.store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed

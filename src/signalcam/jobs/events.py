@@ -14,8 +14,8 @@ from signalcam.align import Axis
 from signalcam.around import Stretch, cuts
 from signalcam.data.packages import needed
 from signalcam.errors import CamError, JobError
+from signalcam.inputs.layout import Layout
 from signalcam.jobs.decoding import decoded
-from signalcam.layout import Layout
 from signalcam.moments import moments
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from signalcam.align import Axis
 from signalcam.errors import CamError, JobError
 from signalcam.explanation import Explanation
+from signalcam.inputs.layout import Layout
 from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.decoding import restored
 from signalcam.jobs.group_summary import summarize
 from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
-from signalcam.layout import Layout
 from signalcam.native import LayerMaps
 from signalcam.summed import Summed
 

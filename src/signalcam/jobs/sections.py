@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from signalcam.errors import LayoutError
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 Dtype = Literal["float16", "float32", "uint8"]
 Kind = Literal["label", "predicted", "right", "group"]

@@ -13,10 +13,10 @@ from signalcam.data import Batch, Reader, Windows, of
 from signalcam.data import open as open_data
 from signalcam.data.gathering import Entry, class_of, gathered
 from signalcam.errors import InputError, JobError
+from signalcam.inputs.layout import Layout
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.events import mark
 from signalcam.jobs.loading import called
-from signalcam.layout import Layout
 
 _AGREED = ("sampling_rate", "channel_names", "units")
 _MOST = 1000  # groups that are summed up: each holds maps in memory

@@ -20,13 +20,13 @@ from signalcam.data import Batch, Reader
 from signalcam.errors import CamWarning, JobError
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
+from signalcam.inputs.layout import Layout, check_layout
 from signalcam.jobs import aggregate, events, loading
 from signalcam.jobs.archive import Archive
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.overlap import overlapped
 from signalcam.jobs.scores import Scorer
 from signalcam.jobs.source import groups_of, of_shape, reader_of, require_same
-from signalcam.layout import Layout, check_layout
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
 _log = logging.getLogger("signalcam")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array, namespace
-from signalcam.backends.protocol import Backend, Inputs
-from signalcam.batches import in_batches, samples_in
+from signalcam.backends.protocol import Backend
+from signalcam.explainer.batching import in_batches, samples_in
+from signalcam.inputs.pytree import Inputs
 from signalcam.scores import Reading, Score, beside
 from signalcam.targets import Asked, PerSample, Question, Target
 from signalcam.targets.asking import no_class

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.checks import several
 from signalcam.errors import CamWarning, InputError
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
+from signalcam.inputs.validation import several
 from signalcam.metrics import (  # noqa: F401 - register their metrics
     curves,
     masked,

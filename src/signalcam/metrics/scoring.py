@@ -13,20 +13,21 @@ import numpy as np
 
 from signalcam.arrays import Array
 from signalcam.backends import backend_of, network_of
-from signalcam.backends.protocol import Inputs, is_array
-from signalcam.batches import as_inputs, first_size, progress_bar
-from signalcam.checks import several
 from signalcam.errors import CamWarning, InputError, MethodError, ModelError, TargetError, is_count
 from signalcam.explain import Explainer
+from signalcam.explainer.batching import first_size, progress_bar
 from signalcam.explanation import Explanation
 from signalcam.formulas import Method
+from signalcam.inputs.conversion import as_inputs
+from signalcam.inputs.padding import Lengths, Mask
+from signalcam.inputs.pytree import Inputs, is_array
+from signalcam.inputs.validation import several
 from signalcam.metrics.asking import Asker, StillNamed
 from signalcam.metrics.confidence import confidence
 from signalcam.metrics.imputers import Imputer
 from signalcam.metrics.registry import Metric
 from signalcam.metrics.removal import Axes, Study, Units
 from signalcam.metrics.summary import Found, joined
-from signalcam.ragged import Lengths, Mask
 from signalcam.scores import find as find_score
 from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, question
 

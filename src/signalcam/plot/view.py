@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, Scala
 
 from signalcam.carrying import line
 from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
-from signalcam.layout import DUMMY
+from signalcam.inputs.layout import DUMMY
 
 if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable

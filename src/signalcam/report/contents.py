@@ -10,7 +10,7 @@ import numpy as np
 
 from signalcam.align import Axis
 from signalcam.errors import LayoutError
-from signalcam.layout import DUMMY
+from signalcam.inputs.layout import DUMMY
 from signalcam.report.scored import rounded, scored, values
 from signalcam.wording import words
 

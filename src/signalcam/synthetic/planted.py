@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from signalcam.errors import InputError, MethodError, is_count, nearest
-from signalcam.layout import Layout
+from signalcam.inputs.layout import Layout
 
 Kind: TypeAlias = Literal["event", "burst", "channel", "xor", "distractor"]
 

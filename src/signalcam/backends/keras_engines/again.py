@@ -12,7 +12,7 @@ from typing import Any
 
 from signalcam.backends.attributes import attribute
 from signalcam.backends.keras_engines.tap import Walk, is_symbolic
-from signalcam.backends.protocol import repeated
+from signalcam.inputs.pytree import repeated
 
 Own = Callable[..., Any]
 _here: ContextVar[bool] = ContextVar("signalcam_again", default=False)

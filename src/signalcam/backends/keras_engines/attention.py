@@ -16,7 +16,7 @@ from signalcam.backends.attributes import attribute
 from signalcam.backends.keras_engines.protocol import Watch
 from signalcam.backends.keras_engines.spellings import held, spelt
 from signalcam.backends.keras_engines.tap import Walk, channels_second, is_symbolic, with_positions
-from signalcam.backends.protocol import is_array
+from signalcam.inputs.pytree import is_array
 
 _SOFTMAX = ("softmax",)
 _SCORES = "return_attention_scores"

@@ -18,7 +18,7 @@ from signalcam.backends.keras_engines.protocol import Forward, Ran, Watch
 from signalcam.backends.keras_engines.spellings import held, spelt
 from signalcam.backends.keras_engines.steps import first_half
 from signalcam.backends.keras_engines.tap import Walk, is_symbolic
-from signalcam.backends.protocol import is_array, map_arrays
+from signalcam.inputs.pytree import is_array, map_arrays
 
 _RECTIFIERS = ("relu", "relu_", "relu6", "relu6_")
 _ELEMENTWISE = (

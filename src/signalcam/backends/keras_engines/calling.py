@@ -13,8 +13,8 @@ from keras import ops
 
 from signalcam.backends.keras_engines.read import plain
 from signalcam.backends.keras_engines.tap import walk
-from signalcam.backends.protocol import Inputs, check_extra, is_array, unpacked
 from signalcam.errors import CamError, InputError
+from signalcam.inputs.pytree import Inputs, check_extra, is_array, unpacked
 
 _SWITCHES = ("training", "mask")
 

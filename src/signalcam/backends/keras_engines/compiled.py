@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from signalcam.backends.keras_engines.protocol import Compiled, Engine, Run, Seen, Task
 from signalcam.backends.keras_engines.tap import Walk
-from signalcam.backends.protocol import is_array
+from signalcam.inputs.pytree import is_array
 
 AFTER = 4  # runs alike before one is compiled: compiling costs what it saves in about so many
 _KEPT = 16  # kinds of runs remembered for each model

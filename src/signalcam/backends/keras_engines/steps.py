@@ -11,7 +11,7 @@ from typing import Any
 from signalcam.arrays import Array
 from signalcam.backends.keras_engines.protocol import Step
 from signalcam.backends.keras_engines.spellings import held, spelt
-from signalcam.backends.protocol import is_array, map_arrays
+from signalcam.inputs.pytree import is_array, map_arrays
 
 _STEPS = ("softmax", "log_softmax", "sigmoid")
 _recorded: ContextVar[Callable[[str, Array, Array], None] | None] = ContextVar("signalcam_steps", default=None)

@@ -16,10 +16,11 @@ from keras import ops
 
 from signalcam.backends.attributes import attribute
 from signalcam.backends.keras_engines.steps import held_steps
-from signalcam.backends.protocol import Layer, Role, is_array, map_arrays
+from signalcam.backends.protocol import Layer, Role
 from signalcam.backends.refusals import of_exported
 from signalcam.errors import CamError, ModelError, nearest
-from signalcam.tokens import MOST_BEFORE
+from signalcam.inputs.pytree import is_array, map_arrays
+from signalcam.inputs.tokens import MOST_BEFORE
 
 CONVOLUTIONS = (
     "Conv1D",

@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from signalcam.backends.attributes import attribute
-from signalcam.backends.protocol import Edit, repeated
+from signalcam.backends.protocol import Edit
 from signalcam.backends.pytorch.borrow import Stop
 from signalcam.backends.pytorch.tap import as_given, hooked, split, takes_hooks
+from signalcam.inputs.pytree import repeated
 
 
 @dataclass

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signalcam.backends.protocol import Inputs, check_extra, unpacked
 from signalcam.errors import CamError, InputError, ModelError
+from signalcam.inputs.pytree import Inputs, check_extra, unpacked
 
 RECURRENT = (nn.RNN.forward, nn.LSTM.forward, nn.GRU.forward)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from signalcam.backends.protocol import Layer, Role, map_arrays
+from signalcam.backends.protocol import Layer, Role
 from signalcam.backends.pytorch.tap import (
     CHANNELS_LAST,
     CONVOLUTIONS,
@@ -17,6 +17,7 @@ from signalcam.backends.pytorch.tap import (
     positions,
     split,
 )
+from signalcam.inputs.pytree import map_arrays
 
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _INNER = (nn.Linear, nn.Embedding, nn.MultiheadAttention)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.protocol import is_array
 from signalcam.errors import InputError, MethodError, TargetError, nearest
-from signalcam.layout import as_layout
+from signalcam.inputs.layout import as_layout
+from signalcam.inputs.pytree import is_array
 from signalcam.targets import Target, class_index
 
 

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array, namespace
-from signalcam.backends.protocol import Inputs, Made, WithExtra, is_array, leaves, map_leaves
 from signalcam.errors import LayoutError
-from signalcam.layout import DUMMY, Layout
-from signalcam.naming import Path, path_of
-from signalcam.native import inside
+from signalcam.inputs.layout import DUMMY, Layout
+from signalcam.inputs.pytree import Inputs, Made, Path, WithExtra, is_array, leaves, map_leaves, path_of
 
 WASTE = 0.2  # of a padded batch: more padding than that costs more than another batch
 
@@ -329,3 +327,12 @@ def check_items(items: Items, layout: Layout | None, channel_axis: int) -> None:
                 "along which they must be alike. Name the axes if it is another: layout='batch time channel', say."
             )
             raise LayoutError(message)
+
+
+def inside(sizes: np.ndarray, whole: Sequence[int]) -> np.ndarray:
+    """Which positions lie within each sample: ``(sample, *whole)`` from sizes ``(sample, axis)``."""
+    within = np.ones((len(sizes), *whole), bool)
+    for axis, length in enumerate(whole):
+        along = np.arange(length) < sizes[:, axis, None]
+        within &= along.reshape(-1, *[length if i == axis else 1 for i in range(len(whole))])
+    return within

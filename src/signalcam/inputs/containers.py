@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array, namespace
-from signalcam.backends.protocol import is_array
 from signalcam.errors import CamWarning, InputError, LayoutError
-from signalcam.layout import DUMMY, Layout, same_rate
+from signalcam.inputs.layout import DUMMY, Layout, same_rate
+from signalcam.inputs.pytree import is_array
 
 _BATCH = ("batch", "sample")  # what the axis of samples may be called in an object with named axes
 _KNOWN = ("channel", "time", "frequency", "depth", "height", "width")

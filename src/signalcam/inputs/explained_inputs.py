@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.protocol import Inputs, is_array, leaves, unpacked
-from signalcam.batches import path_in
-from signalcam.checks import several
 from signalcam.errors import InputError, LayoutError, MethodError
-from signalcam.layout import Layout, as_layout, check_layout, check_lengths
-from signalcam.naming import Path, spelt
-from signalcam.ragged import Items, Samples, check_items, cut, told
+from signalcam.inputs.conversion import path_in
+from signalcam.inputs.layout import Layout, as_layout, check_layout, check_lengths
+from signalcam.inputs.padding import Items, Samples, check_items, cut, told
+from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, spelt, unpacked
+from signalcam.inputs.validation import several
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What the user passes in: layouts, containers, padding, tokens."""
