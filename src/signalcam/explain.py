@@ -12,7 +12,6 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from signalcam import scores
 from signalcam.arrays import Array
 from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Layer
@@ -37,7 +36,7 @@ from signalcam.parts import Part, warn_of_flaws, warn_of_score
 from signalcam.placing import PROBED_SAMPLES, Alignment, warn_of_spread
 from signalcam.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
 from signalcam.running import Running, Shown
-from signalcam.targets import Selector, Target, as_target
+from signalcam.targets import Selector, Target, as_target, score_functions
 
 _log = logging.getLogger("signalcam")
 
@@ -118,7 +117,7 @@ class Explainer:
             self.score_name,
             self.backend,
         )  # wrong names are told at once
-        scores.find(self.score)
+        score_functions.find(self.score)
         for layout in self.layout.values() if isinstance(self.layout, Mapping) else [self.layout]:
             as_layout(layout)
         as_preprocessing(self.preprocess)
@@ -154,7 +153,7 @@ class Explainer:
     @property
     def score_name(self) -> str:
         """The name of what is differentiated."""
-        return scores.find(self.score)[0]
+        return score_functions.find(self.score)[0]
 
     def __call__(
         self,

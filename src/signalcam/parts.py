@@ -18,8 +18,8 @@ from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens
 from signalcam.maps import rectify
 from signalcam.native import LayerMaps
-from signalcam.scores import FALL_BACK
 from signalcam.targets import NO_CLASS, Question
+from signalcam.targets.score_functions import FALL_BACK
 from signalcam.trying import Setting, Trying
 
 _FLAWS = {

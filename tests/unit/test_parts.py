@@ -22,8 +22,9 @@ from signalcam.parts import (
     warn_of_flaws,
     warn_of_score,
 )
-from signalcam.scores import FALL_BACK, Reading, log_odds
 from signalcam.targets import NO_CLASS, Asked, Predicted, Question
+from signalcam.targets.model_output import Reading
+from signalcam.targets.score_functions import FALL_BACK, log_odds
 from signalcam.trying import Setting
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near its reference

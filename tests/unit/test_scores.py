@@ -8,18 +8,10 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from signalcam import scores
 from signalcam.errors import MethodError, TargetError
-from signalcam.scores import (
-    Reading,
-    find,
-    log_odds,
-    log_prob_clamped,
-    logit,
-    main_output,
-    probability,
-    provenance,
-)
+from signalcam.targets import score_functions
+from signalcam.targets.model_output import Reading, main_output
+from signalcam.targets.score_functions import find, log_odds, log_prob_clamped, logit, probability, provenance
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near its reference
 DOUBLE = 1e-12  # float64: a few hundred times its resolution
@@ -367,7 +359,7 @@ def test_nothing_is_found_where_there_is_no_array(raw):
 
 @pytest.mark.parametrize("name", ["logit", "log_odds", "probability", "log_prob_clamped"])
 def test_score_is_found_by_name(name):
-    assert find(name) == (name, getattr(scores, name))
+    assert find(name) == (name, getattr(score_functions, name))
 
 
 @pytest.mark.parametrize("wanted", ["logits", ["logit"], None])

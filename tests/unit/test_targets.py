@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from signalcam.errors import TargetError
-from signalcam.scores import Reading
 from signalcam.targets import (
     NO_CLASS,
     Class,
@@ -22,6 +21,7 @@ from signalcam.targets import (
     class_index,
     question,
 )
+from signalcam.targets.model_output import Reading
 
 NAMES = ("normal", "ventricular", "noise")
 ROWS = np.array([[0.5, -1.0, 2.0], [3.0, 2.9, -4.0]])

@@ -13,8 +13,8 @@ from signalcam.arrays import Array
 from signalcam.case import Rule
 from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens
-from signalcam.scores import Reading
 from signalcam.targets import Asked, Question
+from signalcam.targets.model_output import Reading
 
 Role: TypeAlias = Literal["grid", "tokens", "inner", "recurrent"]
 

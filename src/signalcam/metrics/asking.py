@@ -12,9 +12,10 @@ from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Backend
 from signalcam.explainer.batching import in_batches, samples_in
 from signalcam.inputs.pytree import Inputs
-from signalcam.scores import Reading, Score, beside
 from signalcam.targets import Asked, PerSample, Question, Target
-from signalcam.targets.asking import no_class
+from signalcam.targets.model_output import Reading, beside
+from signalcam.targets.question import no_class
+from signalcam.targets.score_functions import Score
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from signalcam.metrics.imputers import Imputer
 from signalcam.metrics.registry import Metric
 from signalcam.metrics.removal import Axes, Study, Units
 from signalcam.metrics.summary import Found, joined
-from signalcam.scores import find as find_score
 from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, question
+from signalcam.targets.score_functions import find as find_score
 
 STEPS = 10
 Windows = int | Mapping[str, int] | None

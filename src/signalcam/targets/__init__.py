@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from signalcam.errors import TargetError
-from signalcam.targets.asking import NO_CLASS, Asked, Question, Selector, Target, question
 from signalcam.targets.classes import (
     Class,
     PerSample,
@@ -16,6 +15,7 @@ from signalcam.targets.classes import (
 )
 from signalcam.targets.contrasts import Contrast, Counterfactual, Finer
 from signalcam.targets.outputs import Output, Region, Regression, Similarity
+from signalcam.targets.question import NO_CLASS, Asked, Question, Selector, Target, question
 
 __all__ = [
     "NO_CLASS",

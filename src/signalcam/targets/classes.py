@@ -11,8 +11,9 @@ import numpy as np
 
 from signalcam.arrays import Array
 from signalcam.errors import TargetError, nearest
-from signalcam.scores import Reading, Score
-from signalcam.targets.asking import Asked, Rows, Target, some
+from signalcam.targets.model_output import Reading
+from signalcam.targets.question import Asked, Rows, Target, some
+from signalcam.targets.score_functions import Score
 
 
 @runtime_checkable

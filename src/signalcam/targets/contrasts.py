@@ -8,12 +8,13 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from signalcam import scores
 from signalcam.arrays import Array, namespace
 from signalcam.errors import TargetError
-from signalcam.scores import Reading, Score
-from signalcam.targets.asking import Asked, Rows, Target
+from signalcam.targets import score_functions
 from signalcam.targets.classes import Class, ClassTarget, Predicted, class_index, whole
+from signalcam.targets.model_output import Reading, beside
+from signalcam.targets.question import Asked, Rows, Target
+from signalcam.targets.score_functions import Score
 
 Form = Literal["linear", "quadratic"]
 ClassLike = int | str | ClassTarget
@@ -71,7 +72,7 @@ class Compared(Target, Protocol):
         """``(b,)`` for each part, all where the scores are."""
         given = bool(own.shape[0])
         found = [
-            scores.beside(reading.values, each.pick(reading, own[:, i] if given else own, names))
+            beside(reading.values, each.pick(reading, own[:, i] if given else own, names))
             for i, each in enumerate(self.parts)
         ]
         return [namespace(each).astype(each, found[0].dtype) for each in found]
@@ -186,7 +187,7 @@ class Contrast(Compared):
 
     def value(self, reading: Reading, picks: Array, score: Score) -> Array:
         """The class' score less the mean of the foils'."""
-        exact = scores.relative_logit if score is scores.logit else score
+        exact = score_functions.relative_logit if score is score_functions.logit else score
         foils = [exact(reading, picks[:, i]) for i in range(1, len(self.parts))]
         rest = foils[0]
         for each in foils[1:]:
@@ -255,7 +256,7 @@ class Finer(Compared):
 
     def value(self, reading: Reading, picks: Array, score: Score) -> Array:
         """The class' score less a share of the mean of the others'."""
-        exact = scores.relative_logit if score is scores.logit and self.relative else score
+        exact = score_functions.relative_logit if score is score_functions.logit and self.relative else score
         others = exact(reading, picks[:, 1])
         for i in range(2, self.nearest + 1):
             others = others + exact(reading, picks[:, i])

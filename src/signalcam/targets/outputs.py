@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from signalcam import scores
 from signalcam.arrays import Array, namespace
 from signalcam.errors import CamWarning, TargetError
-from signalcam.scores import Reading, Score, beside
-from signalcam.targets.asking import Asked, Rows, Target, no_class, some
+from signalcam.targets import score_functions
 from signalcam.targets.classes import class_index, whole
+from signalcam.targets.model_output import Reading, beside
+from signalcam.targets.question import Asked, Rows, Target, no_class, some
+from signalcam.targets.score_functions import Score
 
 Kind = Literal["cosine", "dot"]
 
@@ -218,10 +219,10 @@ class Region(Target):
 
     def _rows(self, reading: Reading, score: Score) -> tuple[Array, tuple[int, ...]]:
         """The scores as ``(b, classes, positions)``, and the position axes."""
-        if score not in (scores.logit, scores.probability):
+        if score not in (score_functions.logit, score_functions.probability):
             message = "Region adds up logits or probabilities. Ask with score='logit' or score='probability'."
             raise TargetError(message)
-        before = reading.main if score is scores.probability else reading.before
+        before = reading.main if score is score_functions.probability else reading.before
         main = reading.main if before is None else before
         if main is None or len(main.shape) < (2 if self.target is None else 3):
             given = "no array" if main is None else f"shape {tuple(main.shape)}"

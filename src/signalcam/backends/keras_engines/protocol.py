@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from signalcam.arrays import Array
 from signalcam.backends.protocol import Pick, Reach
-from signalcam.scores import Reading
 from signalcam.targets import Asked, Question
+from signalcam.targets.model_output import Reading
 
 Watch = Callable[[Array], Array]
 

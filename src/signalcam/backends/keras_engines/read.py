@@ -11,8 +11,8 @@ from keras import ops
 
 from signalcam.arrays import Array, namespace
 from signalcam.backends.keras_engines.protocol import Ran, Run, Seen, Task
-from signalcam.scores import Reading
 from signalcam.targets import Asked
+from signalcam.targets.model_output import Reading
 
 _SURE = 1e-3  # how near to 1 probabilities add up, also in half precision
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 from torch.overrides import TorchFunctionMode
 
-from signalcam.scores import Reading, main_output
+from signalcam.targets.model_output import Reading, main_output
 
 _LAST_STEPS = {
     "softmax": "softmax",

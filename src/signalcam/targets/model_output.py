@@ -1,9 +1,4 @@
-"""What is differentiated: the exact logit where it can be had, and what stands in for it where not.
-
-With probabilities ``p = softmax(s)``, ``ln p_c`` is not ``s_c`` plus a constant: its gradient is that
-of ``s_c - LSE(s)``, and it vanishes as ``p_c`` nears 1. So the logits themselves are used whenever
-the backend found them, and otherwise the log-odds ``ln p_c - ln(sum of the others)``.
-"""
+"""The model's output as one row of logits or probabilities a sample."""
 
 from __future__ import annotations
 
@@ -15,10 +10,8 @@ import array_api_compat
 import numpy as np
 
 from signalcam.arrays import Array, namespace
-from signalcam.errors import MethodError, TargetError, nearest
+from signalcam.errors import TargetError
 
-FALL_BACK = "log-odds; the logits before the model's last step could not be found"
-_CLAMP = 1e-6  # what signal_grad_cam 2.2.0 clips probabilities to
 _OUTPUT_NAMES = ("logits", "logit", "scores", "score", "output", "out", "predictions", "prediction")
 
 
@@ -112,9 +105,6 @@ class Reading:
         return self.probabilities() if self.single or self.logits is None else self.logits
 
 
-Score = Callable[[Reading, Array], Array]
-
-
 def main_output(raw: object) -> Array | None:
     """Pick the array of scores from what a model returned: logits by name, else the first of floats."""
     if hasattr(raw, "shape") and hasattr(raw, "dtype"):
@@ -136,128 +126,6 @@ def entries(raw: object) -> dict[Any, Any]:
     if isinstance(raw, Sequence) and not isinstance(raw, str):
         return dict(enumerate(raw))
     return {}
-
-
-def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
-    """Return the name and the function of a score.
-
-    Args:
-        score: ``"logit"``, ``"log_odds"``, ``"probability"``, ``"log_prob_clamped"`` (the formula of
-            signal_grad_cam 2.2.0), or a function from the scores ``(b, k)`` the model returned to the
-            scores ``(b, k)`` to differentiate.
-
-    Raises:
-        MethodError: There is no such score.
-    """
-    if callable(score):
-        return getattr(score, "__name__", "custom"), lambda reading, index: _pick(_computed(score, reading), index)
-    known: dict[str, Score] = {
-        "logit": logit,
-        "log_odds": log_odds,
-        "probability": probability,
-        "log_prob_clamped": log_prob_clamped,
-    }
-    if not isinstance(score, str) or score not in known:
-        message = f"there is no score {score!r}.{nearest(str(score), known)} Known: {', '.join(known)}, or a function."
-        raise MethodError(message)
-    return score, known[score]
-
-
-def provenance(name: str, reading: Reading, *, relative: bool = False) -> str:
-    """Say what was differentiated under the score's name, and where it came from.
-
-    Args:
-        name: The score's.
-        reading: What the model said.
-        relative: Only differences between classes were asked for, which probabilities tell exactly.
-    """
-    if not reading.has_rows:
-        return "the target's own function; the output holds no classes"
-    if reading.logits is None and name == "logit":
-        exact = relative and not reading.apart
-        return "logit; exact differences, from probabilities" if exact else FALL_BACK
-    source = f"before {reading.last_step}" if reading.last_step else "returned by the model"
-    return f"{name}; {'logits ' + source if reading.logits is not None else 'probabilities only'}"
-
-
-def logit(reading: Reading, index: Array) -> Array:
-    """The logit of each sample's class, or its log-odds where the logit is unknown."""
-    rows = reading.logit_rows()
-    return log_odds(reading, index) if rows is None else _pick(rows, index)
-
-
-def relative_logit(reading: Reading, index: Array) -> Array:
-    """The logit of each sample's class, less something that is the same for all classes.
-
-    Differences between classes are those of the logits: behind a softmax ``ln p`` has them exactly.
-    """
-    if reading.logits is not None or reading.apart:
-        return logit(reading, index)
-    values = reading.values
-    known = reading.last_step == "log_softmax"
-    return _pick(values if known else namespace(values).log(reading.probabilities()), index)
-
-
-def log_odds(reading: Reading, index: Array) -> Array:
-    """``ln p_c - ln(sum of the other probabilities)``, never by way of ``1 - p_c``."""
-    z = reading.logits
-    if reading.apart and z is not None and "softmax" not in reading.last_step:
-        return logit(reading, index)
-    if reading.apart:
-        p = _probability(reading.values, reading.last_step)
-        xp = namespace(p)
-        odds = xp.log(p) - xp.log1p(-p)
-        return _pick(xp.concat([-odds, odds], axis=1) if reading.single else odds, index)
-    own, rest = _log_of_rest(z, index) if z is not None else _log_of_probabilities(reading, index)
-    return own - rest
-
-
-def _log_of_rest(z: Array, index: Array) -> tuple[Array, Array]:
-    xp = namespace(z)
-    others = xp.where(_is_class(z, index), -xp.inf, z)
-    top = xp.max(others, axis=1, keepdims=True)
-    return _pick(z, index), xp.log(xp.sum(xp.exp(others - top), axis=1)) + top[:, 0]
-
-
-def _log_of_probabilities(reading: Reading, index: Array) -> tuple[Array, Array]:
-    p = _probability(reading.values, reading.last_step)
-    xp = namespace(p)
-    rest = xp.sum(xp.where(_is_class(p, index), 0.0, p), axis=1)
-    return xp.log(_pick(p, index)), xp.log(rest)
-
-
-def probability(reading: Reading, index: Array) -> Array:
-    """The probability of each sample's class."""
-    return _pick(reading.probabilities(), index)
-
-
-def log_prob_clamped(reading: Reading, index: Array) -> Array:
-    """``ln p`` clipped to [1e-6, 1 - 1e-6], as signal_grad_cam 2.2.0 does; for comparison only.
-
-    Its gradient is zero, and the map blank, for every probability beyond the clip.
-    """
-    p = reading.probabilities()
-    xp = namespace(p)
-    clipped = xp.clip(p, _CLAMP, 1 - _CLAMP)
-    rows = xp.log(clipped) - xp.log1p(-clipped) if reading.single else xp.log(clipped)
-    return _pick(rows, index)
-
-
-def relevance(reading: Reading, index: Array) -> Array:
-    """``ln|s_c|`` less the mean of ``ln|s_j|`` over the other classes ``j``, of the logits ``s``.
-
-    Activation times its gradient is what LRP-0 hands down to a layer of a rectifier network when the
-    class starts with relevance 1 and every other class with an equal share of -1.
-    """
-    z = reading.logits
-    if z is None or reading.single:
-        came = "one output" if z is not None else "probabilities whose logits could not be found"
-        message = f"relevance-cam needs one logit a class, two at least, but the model returns {came}. Use lift-cam or hires-cam."
-        raise MethodError(message)
-    xp = namespace(z)
-    size = xp.log(xp.abs(z))
-    own = _pick(size, index)
-    return own - (xp.sum(size, axis=1) - own) / (z.shape[1] - 1)
 
 
 def _probability(values: Array, last_step: str) -> Array:

@@ -11,7 +11,8 @@ import numpy as np
 from signalcam.arrays import Array
 from signalcam.case import GradientKind
 from signalcam.errors import InputError, TargetError, nearest
-from signalcam.scores import Reading, Score, entries, find, main_output, provenance, relevance
+from signalcam.targets.model_output import Reading, entries, main_output
+from signalcam.targets.score_functions import Score, find, provenance, relevance
 
 NO_CLASS = -1  # stands for the class where the question is not about one
 Selector = int | str | Callable[[Any], Array] | None
