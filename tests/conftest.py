@@ -5,7 +5,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 # before anything imports signalcam: from here on a formula refuses arrays of the wrong shape
-install_import_hook("signalcam.formulas", "beartype.beartype")
+install_import_hook("signalcam.attribution.gradient", "beartype.beartype")
 
 
 @pytest.fixture

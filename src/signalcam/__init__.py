@@ -3,9 +3,13 @@
 from typing import TYPE_CHECKING
 
 from signalcam import data, metrics, synthetic
-from signalcam import legrad as _legrad  # noqa: F401 - registers its method
-from signalcam import masking as _masking  # noqa: F401 - registers its methods
-from signalcam.augmentation import Augment
+from signalcam.attribution import attention as _legrad  # noqa: F401 - registers its method
+from signalcam.attribution import mask_search as _masking  # noqa: F401 - registers its methods
+from signalcam.attribution.augmentation import Augment
+from signalcam.attribution.gradient import Method, methods
+from signalcam.attribution.input_level import PerChannel
+from signalcam.attribution.reference import FromReference
+from signalcam.attribution.smoothing import Principal, Smooth
 from signalcam.errors import (
     CamError,
     CamWarning,
@@ -21,16 +25,12 @@ from signalcam.errors import (
 from signalcam.explain import Explainer, explain
 from signalcam.explain_record import explain_record
 from signalcam.explanation import Explanation
-from signalcam.formulas import Method, methods
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.padding import Lengths, Mask
 from signalcam.inputs.tokens import Tokens
-from signalcam.inputwise import PerChannel
 from signalcam.io import load
 from signalcam.listing import LayerInfo, Layers, layers
 from signalcam.preprocessing import Preprocessing
-from signalcam.reference import FromReference
-from signalcam.smoothing import Principal, Smooth
 from signalcam.targets import (
     Class,
     Contrast,

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from signalcam.arrays import Array
+from signalcam.attribution.gradient import Method, find
 from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Layer
 from signalcam.backends.refusals import WITHOUT_GRADIENT, of_no_positions
@@ -21,7 +22,6 @@ from signalcam.errors import InputError, ModelError, is_count
 from signalcam.explainer.batching import NotFinite, check_finite, progress_bar, samples_in
 from signalcam.explanation import Explanation
 from signalcam.folding import Folding
-from signalcam.formulas import Method, find
 from signalcam.grouping import planned
 from signalcam.inputs.containers import Signals, taken
 from signalcam.inputs.conversion import as_inputs

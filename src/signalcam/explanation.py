@@ -11,10 +11,10 @@ import numpy as np
 
 from signalcam import maps as map_operations
 from signalcam import verbs
+from signalcam.attribution.gradient import find
 from signalcam.carrying import carried, line, taken
 from signalcam.errors import TargetError
 from signalcam.event_average import EventAverage
-from signalcam.formulas import find
 from signalcam.fusion import Fusion
 from signalcam.inputs.layout import Layout
 from signalcam.modality import NETWORK_INPUT, Modality

@@ -11,9 +11,9 @@ import numpy as np
 
 from signalcam.align import Axis, spread
 from signalcam.arrays import Array, flatten_positions
+from signalcam.attribution.gradient import Level, Method
 from signalcam.backends.protocol import Backend, Felt, Pull
 from signalcam.errors import CamWarning
-from signalcam.formulas import Level, Method
 from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens
 from signalcam.maps import rectify

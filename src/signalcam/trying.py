@@ -15,14 +15,15 @@ import numpy as np
 
 from signalcam.align import Axis, spread
 from signalcam.arrays import Array, Layered, flatten_positions, namespace
+from signalcam.attribution.context import Edit as Changed
+from signalcam.attribution.context import Item
 from signalcam.backends.protocol import Backend, Edit, Felt
-from signalcam.case import Edit as Changed
-from signalcam.case import GradientKind, Item, Rule
 from signalcam.errors import MethodError
 from signalcam.explainer.batching import samples_in, sliced
 from signalcam.inputs.layout import Layout, named
 from signalcam.inputs.pytree import Inputs, repeated
 from signalcam.targets import Question
+from signalcam.targets.question import GradientKind, Rule
 
 WHOLE, TAIL = "the whole model", "only what lies behind the layer"
 _SAME = 1e-3  # of a score's size: two ways of running the same numbers, also in half precision
@@ -65,7 +66,7 @@ class Setting:
 
 @dataclass
 class Trying:
-    """One batch at one layer, as ``signalcam.case.Case`` promises.
+    """One batch at one layer, as ``signalcam.attribution.context.Case`` promises.
 
     Attributes:
         setting: What stays the same.

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import signalcam as sc
-from signalcam.augmentation import Flip, Noise, Scale, Shift
+from signalcam.attribution.augmentation import Flip, Noise, Scale, Shift
 
 SINGLE = 1e-4  # float32, of the largest value
 

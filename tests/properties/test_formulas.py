@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from signalcam.align import Axis, resample
 from signalcam.arrays import flatten_positions
-from signalcam.formulas import methods
+from signalcam.attribution.gradient import methods
 
 SUMS = 1e-9  # float64: channels, positions or samples added up in another order
 LINE = 1e-9  # float64: one multiplication and two additions a sample

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam.augmentation import Flip, Noise, Scale, Shift
+from signalcam.attribution.augmentation import Flip, Noise, Scale, Shift
 
 SINGLE = 2e-5  # float32, of the largest value: sums in another order
 pytestmark = pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam import masking, smoothing, trials
 from signalcam.align import resample
+from signalcam.attribution import mask_search, perturbation, smoothing
+from signalcam.attribution.smoothing import Noise, SmoothGradCamPlusPlus
 from signalcam.backends import backend_of
 from signalcam.inputs.conversion import as_inputs
 from signalcam.placing import measured_axes
-from signalcam.smoothing import Noise, SmoothGradCamPlusPlus
 
 SINGLE = 2e-5  # float32, of the largest value: sums in another order
 CONVS = {
@@ -179,15 +179,15 @@ def test_score_cam_equals_plain_loops(rank, batch_size):
 def test_is_cam_rises_to_the_masked_input(rank):
     model, x = network(rank, "deep"), signal(rank)
     wanted = score_cam(model, x, lambda x, mask: [i / 4 * x * mask for i in range(1, 5)])
-    close(maps(trials.is_cam(n=4), rank, "deep"), wanted, 1e-4)
-    close(maps(trials.is_cam(n=1), rank, "deep"), maps("score-cam", rank, "deep"))
+    close(maps(perturbation.is_cam(n=4), rank, "deep"), wanted, 1e-4)
+    close(maps(perturbation.is_cam(n=1), rank, "deep"), maps("score-cam", rank, "deep"))
 
 
 def test_ss_cam_without_noise_is_score_cam_and_with_it_repeats():
-    close(maps(trials.ss_cam(n=2, noise=0), head="deep"), maps("score-cam", head="deep"))
+    close(maps(perturbation.ss_cam(n=2, noise=0), head="deep"), maps("score-cam", head="deep"))
     once, again = (maps("ss-cam", head="deep", batch_size=each) for each in (3, 64))
     close(once, again)
-    other = maps(trials.ss_cam(seed=1), head="deep")
+    other = maps(perturbation.ss_cam(seed=1), head="deep")
     assert np.abs(other - once).max() > 1e-4 * np.abs(once).max()
 
 
@@ -209,7 +209,7 @@ def test_other_weightings_count_from_an_empty_input(weighting):
     above = np.maximum(above, 0) if weighting == "relu" else above
     above[a.max(-1) == a.min(-1)] = 0
     wanted = np.einsum("bc,bcp->bp", above, a)
-    close(maps(trials.score_cam(weighting=weighting), head="deep"), wanted, 1e-4)
+    close(maps(perturbation.score_cam(weighting=weighting), head="deep"), wanted, 1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:group-cam:signalcam.CamWarning")
@@ -217,8 +217,8 @@ def test_other_weightings_count_from_an_empty_input(weighting):
 def test_group_cam_is_not_negative_and_repeats(rank):
     found = maps("group-cam", rank, "deep", target=[0, 1, 2])
     assert (found >= 0).all()
-    one = maps(trials.group_cam(groups=2), rank, "deep")
-    two = maps(trials.group_cam(groups=2), rank, "deep", batch_size=1)
+    one = maps(perturbation.group_cam(groups=2), rank, "deep")
+    two = maps(perturbation.group_cam(groups=2), rank, "deep", batch_size=1)
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
@@ -232,11 +232,11 @@ def test_sample_does_not_see_its_batch(method):
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: trials.score_cam(weighting="mean"),
-        lambda: trials.ss_cam(n=0),
-        lambda: trials.ss_cam(noise=-1),
-        lambda: trials.group_cam(groups=0),
-        lambda: trials.group_cam(blur=0),
+        lambda: perturbation.score_cam(weighting="mean"),
+        lambda: perturbation.ss_cam(n=0),
+        lambda: perturbation.ss_cam(noise=-1),
+        lambda: perturbation.group_cam(groups=0),
+        lambda: perturbation.group_cam(blur=0),
         lambda: smoothing.seg_xres_cam(0),
         lambda: sc.Smooth(n=0),
         lambda: sc.Smooth(noise=-1),
@@ -448,7 +448,7 @@ def climbing(model, x, w):
     kept = {}
 
     def plan(case):
-        kept["score"], mixed, kept["slope"] = masking.climb(case, 0, case.a, case.array(w))
+        kept["score"], mixed, kept["slope"] = mask_search.climb(case, 0, case.a, case.array(w))
         return [mixed]
 
     method = sc.Method("climb", None, "none", plan=plan, needs_gradients=False)
@@ -469,7 +469,8 @@ def test_search_climbs_along_the_true_slope(rank):
 def test_search_ends_no_lower_than_it_began():
     model, x = network(head="deep"), signal()
     few, many = (
-        maps(sc.Method("o", None, "none", plan=masking.OptiCam(n), needs_gradients=False), head="deep") for n in (1, 30)
+        maps(sc.Method("o", None, "none", plan=mask_search.OptiCam(n), needs_gradients=False), head="deep")
+        for n in (1, 30)
     )
 
     def masked_score(found):

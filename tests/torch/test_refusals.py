@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam import masking, registry, smoothing, trials
-from signalcam.augmentation import Noise
-from signalcam.formulas import kpca_cam, method, random_cam
+from signalcam.attribution import mask_search, perturbation, registry, smoothing
+from signalcam.attribution.augmentation import Noise
+from signalcam.attribution.gradient import kpca_cam, method, random_cam
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
 AROUND = [sc.Smooth(), sc.PerChannel(), sc.Augment(), sc.Principal()]
@@ -126,17 +126,17 @@ def test_network_without_rectifiers_has_no_guided_gradient():
     ("wrong", "message"),
     [
         (
-            lambda: trials.score_cam(weighting="sofmax"),
+            lambda: perturbation.score_cam(weighting="sofmax"),
             r"no weighting 'sofmax'. Nearest: 'softmax'",
         ),
-        (lambda: trials.ss_cam(n=2.5), "steps is 2.5"),
-        (lambda: trials.ss_cam(noise=float("nan")), "noise nan"),
-        (lambda: trials.ss_cam(seed=-1), "seed -1"),
-        (lambda: trials.is_cam(n=0), "steps is 0"),
-        (lambda: trials.group_cam(groups=True), "groups is True"),
-        (lambda: trials.group_cam(blur=float("inf")), "blur inf"),
-        (lambda: masking.opti_cam(steps=0), "steps is 0"),
-        (lambda: masking.opti_cam(rate=-0.1), "rate -0.1"),
+        (lambda: perturbation.ss_cam(n=2.5), "steps is 2.5"),
+        (lambda: perturbation.ss_cam(noise=float("nan")), "noise nan"),
+        (lambda: perturbation.ss_cam(seed=-1), "seed -1"),
+        (lambda: perturbation.is_cam(n=0), "steps is 0"),
+        (lambda: perturbation.group_cam(groups=True), "groups is True"),
+        (lambda: perturbation.group_cam(blur=float("inf")), "blur inf"),
+        (lambda: mask_search.opti_cam(steps=0), "steps is 0"),
+        (lambda: mask_search.opti_cam(rate=-0.1), "rate -0.1"),
         (lambda: smoothing.smooth_grad_cam_plus_plus(n=0), "n is 0"),
         (lambda: smoothing.seg_xres_cam(1.5), "window is 1.5"),
         (lambda: sc.Smooth(noise=float("inf")), "noise inf"),
@@ -179,7 +179,7 @@ def test_method_that_takes_its_time_shows_how_far_it_is(wanted, unit, capfd):
     assert unit in shown
 
 
-SEEDED = [trials.ss_cam, smoothing.smooth_grad_cam_plus_plus, random_cam, lambda seed: sc.Smooth(seed=seed)]
+SEEDED = [perturbation.ss_cam, smoothing.smooth_grad_cam_plus_plus, random_cam, lambda seed: sc.Smooth(seed=seed)]
 
 
 @pytest.mark.parametrize("seeded", SEEDED)
@@ -200,9 +200,12 @@ def test_seed_decides_and_nothing_else(seeded):
 
 
 def test_factories_with_their_defaults_are_the_registered_methods():
-    for made, name in ((smoothing.smooth_grad_cam_plus_plus(), "smooth-grad-cam++"), (masking.opti_cam(), "opti-cam")):
+    for made, name in (
+        (smoothing.smooth_grad_cam_plus_plus(), "smooth-grad-cam++"),
+        (mask_search.opti_cam(), "opti-cam"),
+    ):
         np.testing.assert_array_equal(maps(made), maps(name))
-    assert masking.opti_cam(steps=3).passes == "3 forward, 3 backward"
+    assert mask_search.opti_cam(steps=3).passes == "3 forward, 3 backward"
     assert smoothing.smooth_grad_cam_plus_plus(n=3).passes == "4 forward, 3 backward"
 
 

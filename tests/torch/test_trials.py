@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_leaves
 
 import signalcam as sc
 from signalcam import trying
+from signalcam.attribution.gradient import Method
+from signalcam.attribution.perturbation import _gaussian, own_number
 from signalcam.backends import backend_of
-from signalcam.formulas import Method
 from signalcam.inputs.conversion import as_inputs
 from signalcam.targets import Class, PerSample, Question
-from signalcam.trials import _gaussian, own_number
 
 EXACT = 1e-12  # float64: sums in another order
 SINGLE = 1e-5  # float32: the same, of the largest value

@@ -10,9 +10,9 @@ import oracles
 import pytest
 
 import signalcam as sc
-from signalcam import formulas, registry
 from signalcam.arrays import flatten_positions, namespace
-from signalcam.formulas import (
+from signalcam.attribution import gradient, registry
+from signalcam.attribution.gradient import (
     eigen_cam,
     eigen_grad_cam,
     fem,
@@ -347,7 +347,7 @@ def test_eigen_grad_cam_flips_with_the_score(rng):
 def test_no_matrix_of_positions_by_positions_is_held(rng, name):
     a = np.maximum(rng.standard_normal((1, 8, 16 * 112 * 112), np.float32), 0)
     tracemalloc.start()
-    found = formulas.find(name).formula(a, a)
+    found = gradient.find(name).formula(a, a)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.shape == (1, 16 * 112 * 112)
@@ -383,7 +383,7 @@ def test_kpca_cam_of_small_activations_keeps_its_digits(rng, factor):
     """Where nothing saturates the sigmoid is a line: centred Eigen-CAM times the root of its slope."""
     a = rng.standard_normal((2, 4, 9)).astype(np.float32)
     small = a * np.float32(factor)
-    found = formulas.find("kpca-cam").formula(small, small) / factor
+    found = gradient.find("kpca-cam").formula(small, small) / factor
     slope = (1 - math.tanh(1) ** 2) / 4
     wanted = math.sqrt(slope) * eigen_cam(a - a.mean(-1, keepdims=True), a)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
@@ -391,7 +391,7 @@ def test_kpca_cam_of_small_activations_keeps_its_digits(rng, factor):
 
 def test_kpca_cam_of_activations_that_all_saturate_is_blank_and_not_noise():
     a = np.random.default_rng(0).uniform(100, 200, (2, 4, 37)).astype(np.float32)
-    assert not formulas.find("kpca-cam").formula(a, a).any()
+    assert not gradient.find("kpca-cam").formula(a, a).any()
     assert kpca_cam(gamma=1e-6).formula(a, a).any()
 
 
@@ -403,7 +403,7 @@ def test_kpca_cam_of_many_positions_is_close_to_the_exact_one(rng, monkeypatch, 
     a = np.stack(patterns).reshape(1, 6, -1)
     method = kpca_cam(kernel=kernel)
     exact = method.formula(a, a)[0]
-    monkeypatch.setattr(formulas, "_MARKS", 223)
+    monkeypatch.setattr(gradient, "_MARKS", 223)
     found = method.formula(a, a)[0]
     assert np.abs(found - exact).max() < 0.08 * np.abs(exact).max()  # from 223 of 896 places
     assert abs(found.mean()) < 1e-12
@@ -412,7 +412,7 @@ def test_kpca_cam_of_many_positions_is_close_to_the_exact_one(rng, monkeypatch, 
 @pytest.mark.parametrize("cells", [(1030,), (32, 64), (16, 112, 112)])
 def test_marks_of_many_positions_lie_evenly_along_every_axis(cells):
     places = np.arange(math.prod(cells), dtype=float).reshape(1, 1, -1)
-    marks = formulas._marks(places)[0, 0].astype(int)
+    marks = gradient._marks(places)[0, 0].astype(int)
     assert len(set(marks)) == 1021
     for axis, along in enumerate(np.unravel_index(marks, cells)):
         counts = np.bincount(along, minlength=cells[axis])
@@ -435,9 +435,9 @@ def test_kpca_cam_refuses_kernels_that_make_no_sense(wrong, message):
 @pytest.mark.parametrize("value", [np.inf, np.nan, 1e300])
 def test_kpca_cam_of_a_sample_beyond_numbers_spoils_no_other(rng, value):
     a, _ = layer(rng, (7,))
-    whole = formulas.find("kpca-cam").formula(a, a)
+    whole = gradient.find("kpca-cam").formula(a, a)
     a[1, 2, 3] = value
-    found = formulas.find("kpca-cam").formula(a, a)
+    found = gradient.find("kpca-cam").formula(a, a)
     assert np.isnan(found[1]).all()
     np.testing.assert_array_equal(found[[0, 2]], whole[[0, 2]])
 
@@ -479,7 +479,7 @@ def test_random_cam_of_another_seed_is_another_method(rng):
     a, _ = layer(rng, (7,))
     first, second, again = random_cam(0), random_cam(1), random_cam(1)
     assert (first.name, second.name) == ("random-cam-0", "random-cam-1")
-    assert first.formula == formulas.find("random-cam").formula
+    assert first.formula == gradient.find("random-cam").formula
     assert second == again
     assert np.abs(first.formula(a, a) - second.formula(a, a)).max() > 0.1
     wanted = oracles.random_cam(a, a, seed=1)
@@ -509,7 +509,7 @@ def test_methods_are_listed_by_name_with_their_papers():
 
 
 def test_method_says_what_it_does_and_costs():
-    found = formulas.find("grad-cam")
+    found = gradient.find("grad-cam")
     assert found.formula is grad_cam
     assert found.summary == "Weigh each channel by the mean of its gradient."
     assert (found.family, found.needs_gradients) == ("gradient", True)
@@ -517,11 +517,11 @@ def test_method_says_what_it_does_and_costs():
 
 
 def test_formula_without_a_docstring_is_summed_up_by_its_name():
-    assert formulas.Method("bare-cam", lambda a, g: a, "none").summary == "bare-cam"
+    assert gradient.Method("bare-cam", lambda a, g: a, "none").summary == "bare-cam"
 
 
 def test_method_without_gradients_says_so_and_costs_less():
-    found = formulas.find("eigen-cam")
+    found = gradient.find("eigen-cam")
     assert (found.family, found.needs_gradients) == ("activation", False)
     assert found.passes == "1 forward"
 
@@ -558,22 +558,22 @@ def test_method_is_summed_up_in_one_sentence(each):
     ],
 )
 def test_method_is_found_in_any_of_its_papers_spellings(spelling, name):
-    assert formulas.find(spelling).name == name
+    assert gradient.find(spelling).name == name
 
 
 def test_method_object_is_taken_as_it_is():
-    own = formulas.Method("own-cam", hires_cam, "none")
-    assert formulas.find(own) is own
+    own = gradient.Method("own-cam", hires_cam, "none")
+    assert gradient.find(own) is own
 
 
 def test_unknown_method_suggests_near_ones():
     with pytest.raises(sc.MethodError, match=r"no method 'gradcamm'.*Nearest: 'grad-cam'.*Known: "):
-        formulas.find("gradcamm")
+        gradient.find("gradcamm")
 
 
 def test_what_is_no_name_is_no_method():
     with pytest.raises(sc.MethodError, match=r"no method 3\. Known: .*grad-cam, .*hires-cam"):
-        formulas.find(3)
+        gradient.find(3)
 
 
 def test_method_registered_from_outside_is_listed_and_found(monkeypatch):
@@ -585,4 +585,4 @@ def test_method_registered_from_outside_is_listed_and_found(monkeypatch):
         return a.sum(1)
 
     assert "sum-cam" in [each.name for each in methods()]
-    assert formulas.find("SumCAM").formula is sum_cam
+    assert gradient.find("SumCAM").formula is sum_cam

@@ -9,8 +9,8 @@ import pytest
 
 from signalcam import CamWarning
 from signalcam.align import evenly
+from signalcam.attribution.gradient import find
 from signalcam.backends.protocol import Felt, Pull
-from signalcam.formulas import find
 from signalcam.inputs.pytree import Inputs
 from signalcam.parts import (
     Given,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from signalcam.formulas import find
+from signalcam.attribution.gradient import find
 from signalcam.metrics.verdict import as_text, judged, verdict
 from signalcam.moments import interval
 

@@ -39,10 +39,10 @@ from signalcam.backends.keras_engines.tap import (
 from signalcam.backends.keras_engines.weights import own_weights, reweighted
 from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
 from signalcam.backends.refusals import of_engine, of_exported, of_no_rectifier
-from signalcam.case import Rule
 from signalcam.errors import MethodError, ModelError
 from signalcam.inputs.pytree import Inputs
 from signalcam.targets import Question
+from signalcam.targets.question import Rule
 
 _FULL = (
     "ResourceExhausted",

@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.case import Rule
 from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens
 from signalcam.targets import Asked, Question
 from signalcam.targets.model_output import Reading
+from signalcam.targets.question import Rule
 
 Role: TypeAlias = Literal["grid", "tokens", "inner", "recurrent"]
 

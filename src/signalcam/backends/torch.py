@@ -45,10 +45,10 @@ from signalcam.backends.pytorch.tap import (
 from signalcam.backends.pytorch.walk import Walk
 from signalcam.backends.pytorch.weights import own_weights, reweighted
 from signalcam.backends.refusals import of_no_rectifier
-from signalcam.case import GradientKind, Rule
 from signalcam.errors import MethodError, ModelError
 from signalcam.inputs.pytree import Inputs, map_arrays
 from signalcam.targets import Asked, Question
+from signalcam.targets.question import GradientKind, Rule
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _switched_off: ContextVar[Sequence[tuple[str, torch.dtype]]] = ContextVar("autocast", default=())

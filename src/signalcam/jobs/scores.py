@@ -30,7 +30,7 @@ def check(asked: Metrics) -> None:
     Raises:
         MethodError: There is none of that name.
     """
-    from signalcam.formulas import find as find_method  # noqa: PLC0415 - only where scores are asked for
+    from signalcam.attribution.gradient import find as find_method  # noqa: PLC0415 - only where scores are asked for
     from signalcam.metrics import find  # noqa: PLC0415
     from signalcam.metrics.imputers import as_imputer  # noqa: PLC0415
 

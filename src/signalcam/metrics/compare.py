@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from signalcam import verbs
+from signalcam.attribution.gradient import Method, find
 from signalcam.errors import InputError, MethodError, nearest
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
-from signalcam.formulas import Method, find
 from signalcam.inputs.validation import several
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.localisation import MEASURES, localisation

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from signalcam.attribution.gradient import Method, find
 from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
 from signalcam.explain import Explainer
 from signalcam.explanation import Explanation
-from signalcam.formulas import Method, find
 from signalcam.metrics.results import check_result
 from signalcam.metrics.scoring import How, Scoring, check_given
 from signalcam.picking import AXES

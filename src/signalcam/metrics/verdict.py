@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signalcam.attribution.gradient import Method
 from signalcam.carrying import CELL, two_digits
-from signalcam.formulas import Method
 from signalcam.moments import interval, mean
 
 if TYPE_CHECKING:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.case import GradientKind
 from signalcam.errors import InputError, TargetError, nearest
 from signalcam.targets.model_output import Reading, entries, main_output
 from signalcam.targets.score_functions import Score, find, provenance, relevance
@@ -114,7 +113,7 @@ class Question:
         score: What is differentiated: a name or a function, see ``scores.find``.
         names: The class names, if they are known.
         own: For each target what its samples bring along, one row each; empty where they bring nothing.
-        kind: Which gradient is wanted, see ``signalcam.case.Case.gradient``; ``None`` for none at all.
+        kind: Which gradient is wanted, see ``signalcam.attribution.context.Case.gradient``; ``None`` for none at all.
         output: Which of the model's outputs is meant, see ``Explainer``.
     """
 
@@ -222,3 +221,9 @@ def some(values: Sequence[Any], rows: Rows) -> Sequence[Any]:
 def no_class(batch: int) -> np.ndarray:
     """The picks of a question that is not about a class."""
     return np.full((batch, 1), NO_CLASS)
+
+
+GradientKind = Literal["plain", "curved", "relevance", "rescale", "offset", "attention"]
+
+
+Rule = Literal["guided"]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from signalcam.case import GradientKind
 from signalcam.errors import ModelError, nearest
+from signalcam.targets.question import GradientKind
 
 SEES_EVERYTHING = (
     nn.RNNBase,

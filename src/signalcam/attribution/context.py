@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from signalcam.arrays import Array, Layered
+from signalcam.targets.question import GradientKind, Rule
 
-GradientKind = Literal["plain", "curved", "relevance", "rescale", "offset", "attention"]
-Rule = Literal["guided"]
 Item = TypeVar("Item")
 Edit = Callable[[slice, slice], Array]
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Map, namespace
-from signalcam.case import Case
+from signalcam.attribution.context import Case
+from signalcam.attribution.gradient import Formula, Method, find
+from signalcam.attribution.perturbation import like
 from signalcam.errors import MethodError
-from signalcam.formulas import Formula, Method, find
-from signalcam.trials import like
 
 
 @dataclass(frozen=True, eq=False)  # an array has no one truth value

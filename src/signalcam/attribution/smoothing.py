@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, namespace
-from signalcam.case import Case
+from signalcam.attribution.context import Case
+from signalcam.attribution.gradient import Formula, Method, find, planned, positive, principal, ratio, weigh
+from signalcam.attribution.perturbation import like
 from signalcam.errors import MethodError, is_count
-from signalcam.formulas import Formula, Method, find, planned, positive, principal, ratio, weigh
-from signalcam.trials import like
 
 _ADDS_UP = 1e-4  # of the map: channels added up in another order, in single precision
 

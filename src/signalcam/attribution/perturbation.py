@@ -1,6 +1,6 @@
 """Every method that asks the model about changed samples or activations: what to try, how to add up.
 
-A plan gets a ``signalcam.case.Case`` and returns one signed map ``(b, p)`` a target. What is scored is what
+A plan gets a ``signalcam.attribution.context.Case`` and returns one signed map ``(b, p)`` a target. What is scored is what
 is explained: the logit, unless ``score=`` says otherwise.
 """
 
@@ -11,9 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace
-from signalcam.case import Case
+from signalcam.attribution.context import Case
+from signalcam.attribution.gradient import Method, find, planned, positive, ratio, weigh
 from signalcam.errors import MethodError, is_count, nearest
-from signalcam.formulas import Method, find, planned, positive, ratio, weigh
 
 Weighting = Literal["softmax", "none", "relu"]
 _LINEAR = 1e-3  # of the sizes involved: how far a score may be from a straight line, in single precision
@@ -298,7 +298,7 @@ def score_cam(*, weighting: Weighting = "softmax", baseline: float = 0.0) -> Met
         baseline: See ``ScoreCam``.
 
     Example:
-        >>> from signalcam.trials import score_cam
+        >>> from signalcam.attribution.perturbation import score_cam
         >>> score_cam(weighting="relu").name
         'score-cam relu'
     """

@@ -11,8 +11,8 @@ import array_api_compat
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace, taken
+from signalcam.attribution.registry import Formula, Level, Method, find, method, methods, planned
 from signalcam.errors import MethodError, is_count, nearest
-from signalcam.registry import Formula, Level, Method, find, method, methods, planned
 
 __all__ = [  # with the registry, so that a method needs one import
     "Formula",
@@ -306,7 +306,7 @@ def kpca_cam(*, kernel: str = "sigmoid", gamma: float | None = None) -> Method:
         MethodError: There is no such kernel, or ``gamma`` is not above 0.
 
     Example:
-        >>> from signalcam.formulas import kpca_cam
+        >>> from signalcam.attribution.gradient import kpca_cam
         >>> kpca_cam(kernel="rbf", gamma=0.5).name
         'kpca-cam rbf 0.5'
     """
@@ -395,7 +395,7 @@ def random_cam(seed: int = 0) -> Method:
         seed: Of the weights; ``"random-cam"`` has seed 0.
 
     Example:
-        >>> from signalcam.formulas import random_cam
+        >>> from signalcam.attribution.gradient import random_cam
         >>> [random_cam(seed).name for seed in range(3)]
         ['random-cam-0', 'random-cam-1', 'random-cam-2']
     """

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from signalcam.arrays import Array, Map, namespace
-from signalcam.case import Case
+from signalcam.attribution.context import Case
+from signalcam.attribution.gradient import Level, Method, find, planned, positive
+from signalcam.attribution.perturbation import like
 from signalcam.errors import MethodError
-from signalcam.formulas import Level, Method, find, planned, positive
-from signalcam.trials import like
 
 
 def over_positions(case: Case, values: Array) -> Array:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace
-from signalcam.case import Case
+from signalcam.attribution.context import Case
+from signalcam.attribution.gradient import Method, find, planned, positive, ratio, weigh
+from signalcam.attribution.input_level import over_positions
+from signalcam.attribution.perturbation import like, masked, scaled, softmax
 from signalcam.errors import MethodError, is_count
-from signalcam.formulas import Method, find, planned, positive, ratio, weigh
-from signalcam.inputwise import over_positions
-from signalcam.trials import like, masked, scaled, softmax
 
 _CLIP = 0.001  # of the positions at either end, as in the paper
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from signalcam.arrays import Array, Layered, Map
-from signalcam.case import Case, GradientKind, Plan
+from signalcam.attribution.context import Case, Plan
 from signalcam.errors import MethodError, nearest
+from signalcam.targets.question import GradientKind
 
 Formula = Callable[[Layered, Layered], Map]
 Level = Literal["layer", "input", "channels"]
@@ -77,7 +78,7 @@ def method(
         kind: See ``Method``.
 
     Example:
-        >>> from signalcam.formulas import method, weigh
+        >>> from signalcam.attribution.gradient import method, weigh
         >>> @method("sum-cam", paper="none")
         ... def sum_cam(a, g):
         ...     return a.sum(1)
@@ -116,7 +117,7 @@ def planned(
 
     Args:
         name: Lower case with dashes; what users pass as ``method=``.
-        plan: From a ``signalcam.case.Case`` to one map a target.
+        plan: From a ``signalcam.attribution.context.Case`` to one map a target.
         paper: Where the method is published.
         passes: What it costs, in words.
         family: See ``Method``.

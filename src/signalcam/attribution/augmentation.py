@@ -8,10 +8,10 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from signalcam.arrays import Array, taken
-from signalcam.case import Case
+from signalcam.attribution.context import Case
+from signalcam.attribution.registry import Level, Method, find
+from signalcam.attribution.smoothing import Noise
 from signalcam.errors import MethodError
-from signalcam.registry import Level, Method, find
-from signalcam.smoothing import Noise
 
 __all__ = ["Augment", "Flip", "Noise", "Scale", "Shift", "Transform"]
 
@@ -207,7 +207,7 @@ def Augment(  # noqa: N802 - read as a kind of method
     Args:
         method: Any method.
         transforms: One or several of ``Shift``, ``Scale``, ``Noise`` and ``Flip`` in
-            ``signalcam.augmentation``; by default the input is moved by 3 samples both ways, and scaled by
+            ``signalcam.attribution.augmentation``; by default the input is moved by 3 samples both ways, and scaled by
             0.9 and 1.1.
 
     Raises:
@@ -215,7 +215,7 @@ def Augment(  # noqa: N802 - read as a kind of method
 
     Example:
         >>> import signalcam as sc
-        >>> from signalcam.augmentation import Noise, Shift
+        >>> from signalcam.attribution.augmentation import Noise, Shift
         >>> sc.Augment("hires-cam", [Shift(5), Noise(4)]).name
         'augmented hires-cam'
     """
@@ -223,9 +223,7 @@ def Augment(  # noqa: N802 - read as a kind of method
     chosen = tuple(transforms) if isinstance(transforms, list | tuple) else (transforms,)
     for each in chosen:
         if not isinstance(each, Transform):
-            message = (
-                f"{each!r} is no transform; give Shift(3), Scale(0.9), Noise() or Flip() from signalcam.augmentation."
-            )
+            message = f"{each!r} is no transform; give Shift(3), Scale(0.9), Noise() or Flip() from signalcam.attribution.augmentation."
             raise MethodError(message)
     plan = Augmented(inner, chosen)
     times = 1 + sum(each.n for each in chosen)

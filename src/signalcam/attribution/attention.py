@@ -1,8 +1,8 @@
 """The one method that reads attention weights in place of activations."""
 
 from signalcam.arrays import Array, namespace
-from signalcam.case import Case
-from signalcam.formulas import planned, positive
+from signalcam.attribution.context import Case
+from signalcam.attribution.gradient import planned, positive
 
 
 def le_grad(case: Case) -> list[Array]:

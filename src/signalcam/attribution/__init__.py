@@ -1,0 +1,1 @@
+"""The methods: maps from activations, gradients and scores."""
