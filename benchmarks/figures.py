@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from signalcam import Explanation, Layout
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.native import LayerMaps
 
 RATE, LENGTH = 500, 5000

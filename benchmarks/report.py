@@ -16,7 +16,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from signalcam import Explanation, Layout
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.native import LayerMaps
 
 RATE = 500

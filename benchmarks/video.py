@@ -16,7 +16,7 @@ import numpy as np
 import PIL
 
 import signalcam as sc
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.explanation import LayerMaps
 
 FRAMES, SIDE = 64, 224

@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 
 import signalcam as sc
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.native import LayerMaps
 
 HOURS, RATE, CHANNELS, STRIDE = 24, 250, 2, 16

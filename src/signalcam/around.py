@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.align import Axis, values_at
+from signalcam.alignment.resampling import Axis, values_at
 from signalcam.errors import InputError, LayoutError
 from signalcam.event_average import EventAverage
 from signalcam.explanation import Explanation

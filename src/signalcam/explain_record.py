@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
+from signalcam.alignment.stitching import Steps, Stitch
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError, ModelError
 from signalcam.explain import Explainer
 from signalcam.explainer.batching import first_size, listed, not_finite, progress_bar
@@ -36,7 +37,6 @@ from signalcam.recording import (
     without_places,
 )
 from signalcam.running import Piece, Running
-from signalcam.stitching import Steps, Stitch
 from signalcam.targets import NO_CLASS
 from signalcam.windows import Tape, chunks, count
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from signalcam.align import Axis, resample
+from signalcam.alignment.resampling import Axis, resample
 from signalcam.errors import MethodError, nearest
 
 Fusion = Literal["mean", "max", "product", "layer-cam", "poly-cam"]

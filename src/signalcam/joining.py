@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamWarning
 from signalcam.explanation import Explanation
 from signalcam.grouping import Plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam import store
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.carrying import from_arrays, to_arrays
 from signalcam.explanation import Explanation
 from signalcam.inputs.layout import DUMMY, Layout

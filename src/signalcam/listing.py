@@ -8,7 +8,7 @@ from html import escape
 from math import prod
 from typing import Any, overload
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.backends.protocol import Layer
 from signalcam.choosing import strengths
 from signalcam.explain import Explainer

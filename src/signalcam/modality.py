@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from signalcam import maps as map_operations
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.errors import LayoutError, MethodError
 from signalcam.fusion import Fusion, check, fused, refined
 from signalcam.inputs.layout import Layout

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.align import Axis, resample
+from signalcam.alignment.resampling import Axis, resample
 
 
 def _at(samples: Any, ends: Sequence[int] | np.ndarray) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.align import Axis, spread
+from signalcam.alignment.resampling import Axis, spread
 from signalcam.arrays import Array, flatten_positions
 from signalcam.attribution.gradient import Level, Method
 from signalcam.backends.protocol import Backend, Felt, Pull

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from signalcam.align import Axis, Pick, Probe, evenly, measure, placed
+from signalcam.alignment.receptive_field import Pick, Probe, measure, placed
+from signalcam.alignment.resampling import Axis, evenly
 from signalcam.arrays import taken
 from signalcam.backends.protocol import Backend
 from signalcam.errors import CamWarning, LayoutError

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import array_api_compat
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.raw_to_network import Link, averaged, seen
+from signalcam.alignment.resampling import Axis
 from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Backend
-from signalcam.correspondence import Link, averaged, seen
 from signalcam.errors import CamError, InputError, LayoutError
 from signalcam.explainer.batching import NotFinite, check_finite, samples_in
 from signalcam.explanation import Explanation

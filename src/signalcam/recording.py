@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
+from signalcam.alignment.stitching import Steps
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError
 from signalcam.explain import Explainer
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.pytree import is_array
 from signalcam.placing import candidates
-from signalcam.stitching import Steps
 
 
 def samples_of(layout: Layout | None, axis: int, window: float) -> int:

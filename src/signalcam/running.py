@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.arrays import Array
 from signalcam.attribution.gradient import Method
 from signalcam.backends.protocol import Backend, Felt, Pull

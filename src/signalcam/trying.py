@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import array_api_compat
 import numpy as np
 
-from signalcam.align import Axis, spread
+from signalcam.alignment.resampling import Axis, spread
 from signalcam.arrays import Array, Layered, flatten_positions, namespace
 from signalcam.attribution.context import Edit as Changed
 from signalcam.attribution.context import Item

@@ -4,7 +4,7 @@ import numpy as np
 from unit.results import make
 
 from signalcam import Layout
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.native import LayerMaps
 
 

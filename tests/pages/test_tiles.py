@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unit.results import make, numbers
 
 from signalcam import Layout, LayoutError, io, load
-from signalcam.align import Axis, resample
+from signalcam.alignment.resampling import Axis, resample
 from signalcam.native import LayerMaps
 from signalcam.report import tiles
 from signalcam.report.tiles import Overview, Signal, Tiles, bounds

@@ -8,7 +8,7 @@ from unit.results import make
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
 from signalcam import Layout
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.native import LayerMaps
 from signalcam.report import answers
 from signalcam.report.server import serving

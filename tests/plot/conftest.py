@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.explanation import Explanation, LayerMaps
 from signalcam.inputs.layout import Layout
 

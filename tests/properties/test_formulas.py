@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalcam.align import Axis, resample
+from signalcam.alignment.resampling import Axis, resample
 from signalcam.arrays import flatten_positions
 from signalcam.attribution.gradient import methods
 

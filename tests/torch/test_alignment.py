@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from torch import nn
 
 import signalcam as sc
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 
 LENGTH = 1000
 TOLERANCE = 1e-5  # of a map's largest value: float32 in another order of operations

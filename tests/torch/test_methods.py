@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam.align import resample
+from signalcam.alignment.resampling import resample
 from signalcam.attribution import mask_search, perturbation, smoothing
 from signalcam.attribution.smoothing import Noise, SmoothGradCamPlusPlus
 from signalcam.backends import backend_of

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from signalcam import Explanation, Layout
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.modality import Modality
 from signalcam.native import LayerMaps
 

@@ -5,7 +5,8 @@ import oracles
 import pytest
 from oracles import Step
 
-from signalcam.align import Axis, evenly, measure, placed, resample, values_at
+from signalcam.alignment.receptive_field import measure, placed
+from signalcam.alignment.resampling import Axis, evenly, resample, values_at
 from signalcam.errors import LayoutError
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from signalcam import InputError, Layout, LayoutError
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.native import LayerMaps
 from unit.results import make, numbers
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from signalcam.align import Axis, resample
-from signalcam.correspondence import Link, averaged, seen
+from signalcam.alignment.raw_to_network import Link, averaged, seen
+from signalcam.alignment.resampling import Axis, resample
 
 
 def windows(x, size, hop):

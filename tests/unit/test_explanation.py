@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from signalcam import CamError, Layout, LayoutError, MethodError, TargetError
-from signalcam.align import Axis, evenly
+from signalcam.alignment.resampling import Axis, evenly
 from signalcam.native import LayerMaps
 from unit.results import METHODS, SAMPLES, TARGETS, assert_same, make
 

@@ -7,7 +7,7 @@ import oracles
 import pytest
 
 import signalcam as sc
-from signalcam.align import Axis, evenly
+from signalcam.alignment.resampling import Axis, evenly
 from signalcam.fusion import fused, refined
 
 LINE = 1e-12  # float64: a few operations a number

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam import Explanation, Layout
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamWarning, InputError, MethodError
 from signalcam.metrics import localisation
 from signalcam.native import LayerMaps

@@ -8,7 +8,7 @@ import oracles
 import pytest
 
 from signalcam import CamWarning
-from signalcam.align import evenly
+from signalcam.alignment.resampling import evenly
 from signalcam.attribution.gradient import find
 from signalcam.backends.protocol import Felt, Pull
 from signalcam.inputs.pytree import Inputs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam import Layout, Lengths, Mask
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.errors import InputError, LayoutError
 from signalcam.inputs.padding import Items, Samples, by_length, check_items, cut, may_differ, told, wasted
 from signalcam.inputs.pytree import Inputs, WithExtra

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam import CamError, Layout, LayoutError, MethodError, TargetError
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from unit.results import make
 
 LEADS = ["I", "II", "V1"]

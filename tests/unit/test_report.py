@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from signalcam import InputError, Layout, LayoutError, MissingExtra, StoreError, report
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.native import LayerMaps
 from signalcam.report import contents, packing
 from signalcam.report.page import bokeh

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from signalcam.align import Axis, evenly, resample, spread
+from signalcam.alignment.resampling import Axis, evenly, resample, spread
 
 LINE = 1e-12  # float64: a few multiplications and additions
 GRIDS = {

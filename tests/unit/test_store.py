@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from signalcam import CamError, Layout, StoreError, io, load, store
-from signalcam.align import Axis, evenly
+from signalcam.alignment.resampling import Axis, evenly
 from unit.results import assert_same, make
 
 

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.around import Stretch, cuts
 from signalcam.data.packages import needed
 from signalcam.errors import CamError, JobError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamError, JobError
 from signalcam.explanation import Explanation
 from signalcam.inputs.layout import Layout

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import DUMMY
 from signalcam.report.scored import rounded, scored, values

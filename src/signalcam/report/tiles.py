@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from signalcam.align import Axis, resample, values_at
+from signalcam.alignment.resampling import Axis, resample, values_at
 from signalcam.errors import LayoutError
 from signalcam.explanation import Explanation
 from signalcam.native import LayerMaps

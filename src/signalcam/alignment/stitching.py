@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from signalcam.align import Axis
+from signalcam.alignment.resampling import Axis
 
 _PARTS = 16  # of a sample: jumps of other fractions are not taken for exact
 _EXACT = 0.01  # samples by which a measured place may be off

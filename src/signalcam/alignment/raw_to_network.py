@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from signalcam.align import Axis, resample
+from signalcam.alignment.resampling import Axis, resample
 
 _PLACES = 24  # along each axis of the raw signal where it is nudged
 _CLICKS = 6  # at least: places that are nudged by a single sample

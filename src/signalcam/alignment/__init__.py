@@ -1,0 +1,1 @@
+"""Where a layer looks in the input, and how maps are resampled to it."""
