@@ -23,7 +23,7 @@ from keras import layers, ops
 
 import signalcam as sc
 from benchmarks.measure import interleaved, quiet, seconds
-from signalcam.backends.keras_engines import compiled
+from signalcam.backends.keras import compile_policy
 
 CASES = {
     "1-D": ((32, 5000, 12), (32, 64, 128, 256)),
@@ -81,7 +81,7 @@ class Contestant:
     name: str
     call: Call
     maps: Callable[[Any], np.ndarray]
-    compiled: bool = False
+    compile_policy: bool = False
     score: str = "logit"
 
 
@@ -119,7 +119,7 @@ def _signalcam(model: keras.Model, layer: str, x: Any, *, after: int) -> Contest
     plain, compiling = ops.convert_to_numpy(x), after < NEVER
 
     def call() -> sc.Explanation:
-        compiled.AFTER = after
+        compile_policy.AFTER = after
         return explainer(plain)
 
     call()  # measures where the layer looks
@@ -132,7 +132,7 @@ def _ours(found: sc.Explanation) -> np.ndarray:
 
 def rectified(model: keras.Model, layer: str, x: Any, score: str) -> np.ndarray:
     """SignalCAM's rectified maps for a score, to compare with."""
-    compiled.AFTER = NEVER
+    compile_policy.AFTER = NEVER
     return _ours(sc.Explainer(model, layer=layer, target=CLASS, score=score)(ops.convert_to_numpy(x)))
 
 
@@ -223,7 +223,7 @@ def _row(model: keras.Model, twin: keras.Model, layer: str, *, x: Any, quick: bo
 
 
 def _key(name: str, *, compiled: bool) -> str:
-    return f"{name}, compiled" if compiled else name
+    return f"{name}, compiled" if compile_policy else name
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 import signalcam as sc
-from signalcam.backends.keras import BACKEND
-from signalcam.backends.keras_engines import compiled
+from signalcam.backends.keras import compile_policy
+from signalcam.backends.keras.backend import BACKEND
 from signalcam.errors import TargetError
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch under Keras is not compiled")
@@ -25,7 +25,7 @@ def compiling(monkeypatch):
         return own(task, seen)
 
     monkeypatch.setattr(engine, "compiled", counting)
-    monkeypatch.setattr(compiled, "AFTER", 1)
+    monkeypatch.setattr(compile_policy, "AFTER", 1)
     return counted
 
 
@@ -45,8 +45,8 @@ def network(last="softmax", seed=0):
 
 def eager(model, *args, monkeypatch, **options):
     with monkeypatch.context() as patch:
-        patch.setattr(compiled, "AFTER", 10**9)
-        patch.setattr(compiled, "_remembered", type(compiled._remembered)())
+        patch.setattr(compile_policy, "AFTER", 10**9)
+        patch.setattr(compile_policy, "_remembered", type(compile_policy._remembered)())
         return sc.explain(model, *args, **options)
 
 
@@ -112,11 +112,11 @@ def test_sizes_that_never_come_back_compile_nothing(compiling, signals):
 
 
 def test_what_is_compiled_for_a_model_is_bounded(compiling, monkeypatch, signals):
-    monkeypatch.setattr(compiled, "_KEPT", 2)
+    monkeypatch.setattr(compile_policy, "_KEPT", 2)
     model = network()
     for target in range(3):
         sc.explain(model, signals, layer="two", target=target)
-    assert len(compiled._remembered[model]) == 2
+    assert len(compile_policy._remembered[model]) == 2
 
 
 def test_new_weights_are_used_by_the_compiled_run(compiling, monkeypatch, signals):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # framework: the file that speaks it; Keras first, as its models on torch are modules of torch too
 _BACKENDS = {
-    "keras": "signalcam.backends.keras",
-    "tf_keras": "signalcam.backends.tf_keras",
+    "keras": "signalcam.backends.keras.backend",
+    "tf_keras": "signalcam.backends.keras.keras2",
     "torch": "signalcam.backends.torch",
 }
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from signalcam.backends.keras_engines.read import plain
-from signalcam.backends.keras_engines.tap import CONVOLUTIONS, Walk, channels_second
+from signalcam.backends.keras.hooks import CONVOLUTIONS, Walk, channels_second
+from signalcam.backends.keras.logits import plain
 
 _LINEAR = (*CONVOLUTIONS, "Dense", "EinsumDense")
 

@@ -13,9 +13,9 @@ from typing import Any
 from signalcam.arrays import Array
 from signalcam.backends.attended import Attended
 from signalcam.backends.attributes import attribute
-from signalcam.backends.keras_engines.protocol import Watch
-from signalcam.backends.keras_engines.spellings import held, spelt
-from signalcam.backends.keras_engines.tap import Walk, channels_second, is_symbolic, with_positions
+from signalcam.backends.keras.engine import Watch
+from signalcam.backends.keras.hooks import Walk, channels_second, is_symbolic, with_positions
+from signalcam.backends.keras.patch_points import held, spelt
 from signalcam.inputs.pytree import is_array
 
 _SOFTMAX = ("softmax",)

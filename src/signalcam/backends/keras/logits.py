@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array, namespace
-from signalcam.backends.keras_engines.protocol import Ran, Run, Seen, Task
+from signalcam.backends.keras.engine import Ran, Run, Seen, Task
 from signalcam.targets import Asked
 from signalcam.targets.model_output import Reading
 

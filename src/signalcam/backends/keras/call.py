@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from signalcam.backends.keras_engines.read import plain
-from signalcam.backends.keras_engines.tap import walk
+from signalcam.backends.keras.hooks import walk
+from signalcam.backends.keras.logits import plain
 from signalcam.errors import CamError, InputError
 from signalcam.inputs.pytree import Inputs, check_extra, is_array, unpacked
 

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Compiled, Ran, Run, Seen, Step, Task, Watch
-from signalcam.backends.keras_engines.read import Traced, finished, look, read, traced
+from signalcam.backends.keras.engine import Compiled, Ran, Run, Seen, Step, Task, Watch
+from signalcam.backends.keras.logits import Traced, finished, look, read, traced
 from signalcam.backends.protocol import Pick, Reach
 from signalcam.targets import Asked
 

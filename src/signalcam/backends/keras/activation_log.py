@@ -9,8 +9,8 @@ from functools import wraps
 from typing import Any
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Step
-from signalcam.backends.keras_engines.spellings import held, spelt
+from signalcam.backends.keras.engine import Step
+from signalcam.backends.keras.patch_points import held, spelt
 from signalcam.inputs.pytree import is_array, map_arrays
 
 _STEPS = ("softmax", "log_softmax", "sigmoid")

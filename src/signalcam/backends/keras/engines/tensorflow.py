@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Compiled, Ran, Rows, Run, Seen, Task, Watch
-from signalcam.backends.keras_engines.read import Traced, finished, look, read, traced
+from signalcam.backends.keras.engine import Compiled, Ran, Rows, Run, Seen, Task, Watch
+from signalcam.backends.keras.logits import Traced, finished, look, read, traced
 from signalcam.backends.protocol import Pick, Reach
 from signalcam.backends.refusals import of_one_derivative
 from signalcam.errors import MethodError

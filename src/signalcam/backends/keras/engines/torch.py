@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from signalcam.arrays import Array
-from signalcam.backends.keras_engines.protocol import Ran, Run, Seen, Task, Watch
-from signalcam.backends.keras_engines.read import look, read
+from signalcam.backends.keras.engine import Ran, Run, Seen, Task, Watch
+from signalcam.backends.keras.logits import look, read
 from signalcam.backends.protocol import Pick, Reach
 from signalcam.backends.pytorch.tap import curved
 from signalcam.targets import Asked

@@ -10,8 +10,8 @@ from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from signalcam.backends.keras_engines.protocol import Compiled, Engine, Run, Seen, Task
-from signalcam.backends.keras_engines.tap import Walk
+from signalcam.backends.keras.engine import Compiled, Engine, Run, Seen, Task
+from signalcam.backends.keras.hooks import Walk
 from signalcam.inputs.pytree import is_array
 
 AFTER = 4  # runs alike before one is compiled: compiling costs what it saves in about so many

@@ -14,10 +14,10 @@ from keras import ops
 
 from signalcam.arrays import Array
 from signalcam.backends.attributes import attribute
-from signalcam.backends.keras_engines.protocol import Forward, Ran, Watch
-from signalcam.backends.keras_engines.spellings import held, spelt
-from signalcam.backends.keras_engines.steps import first_half
-from signalcam.backends.keras_engines.tap import Walk, is_symbolic
+from signalcam.backends.keras.activation_log import first_half
+from signalcam.backends.keras.engine import Forward, Ran, Watch
+from signalcam.backends.keras.hooks import Walk, is_symbolic
+from signalcam.backends.keras.patch_points import held, spelt
 from signalcam.inputs.pytree import is_array, map_arrays
 
 _RECTIFIERS = ("relu", "relu_", "relu6", "relu6_")

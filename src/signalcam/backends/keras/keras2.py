@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from signalcam.backends.keras import KerasBackend
+from signalcam.backends.keras.backend import KerasBackend
 
 BACKEND = KerasBackend("tf_keras")

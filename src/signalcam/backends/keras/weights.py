@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.keras_engines.read import plain
+from signalcam.backends.keras.logits import plain
 
 _STATISTICS = ("moving_mean", "moving_variance")
 

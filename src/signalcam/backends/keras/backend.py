@@ -16,16 +16,14 @@ from keras import ops
 
 from signalcam.arrays import Array
 from signalcam.backends.attended import Attended
-from signalcam.backends.keras_engines import compiled
-from signalcam.backends.keras_engines.again import Prefix, handing_back, remembering
-from signalcam.backends.keras_engines.attention import attending
-from signalcam.backends.keras_engines.bend import bent, beside_silence, guided
-from signalcam.backends.keras_engines.calling import build, call, to_engine
-from signalcam.backends.keras_engines.offsets import fits, held_offsets
-from signalcam.backends.keras_engines.protocol import Engine, Ran, Seen, Step, Task, Watch
-from signalcam.backends.keras_engines.read import look, plain, read
-from signalcam.backends.keras_engines.steps import last_steps
-from signalcam.backends.keras_engines.tap import (
+from signalcam.backends.keras import compile_policy
+from signalcam.backends.keras.activation_log import last_steps
+from signalcam.backends.keras.attention import attending
+from signalcam.backends.keras.backward_rules import bent, beside_silence, guided
+from signalcam.backends.keras.biases import fits, held_offsets
+from signalcam.backends.keras.call import build, call, to_engine
+from signalcam.backends.keras.engine import Engine, Ran, Seen, Step, Task, Watch
+from signalcam.backends.keras.hooks import (
     SEES_EVERYTHING,
     Shadow,
     Walk,
@@ -36,7 +34,9 @@ from signalcam.backends.keras_engines.tap import (
     walk,
     with_positions,
 )
-from signalcam.backends.keras_engines.weights import own_weights, reweighted
+from signalcam.backends.keras.logits import look, plain, read
+from signalcam.backends.keras.rerun import Prefix, handing_back, remembering
+from signalcam.backends.keras.weights import own_weights, reweighted
 from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
 from signalcam.backends.refusals import of_engine, of_exported, of_no_rectifier
 from signalcam.errors import MethodError, ModelError
@@ -72,7 +72,7 @@ class KerasBackend:
     @property
     def engine(self) -> Engine:
         """The engine Keras runs on."""
-        engine: Engine = import_module(f"signalcam.backends.keras_engines.{keras.backend.backend()}")
+        engine: Engine = import_module(f"signalcam.backends.keras.{keras.backend.backend()}")
         return engine
 
     def owns(self, model: object) -> bool:
@@ -128,7 +128,7 @@ class KerasBackend:
 
         asked = beside_silence(forward, rows, known) if twice else forward
         task = Task(model, asked, prepared.tree, rows, question)
-        run = compiled.pull(self.engine, task, layers, known)
+        run = compile_policy.pull(self.engine, task, layers, known)
         chosen = [_chosen(known, name, run.calls, run.kept) for name in layers]
         felt = (
             [_felt(known, name, each, run.calls, run.kept, row) for name, each in zip(layers, chosen, strict=True)]

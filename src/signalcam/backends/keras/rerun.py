@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from signalcam.backends.attributes import attribute
-from signalcam.backends.keras_engines.tap import Walk, is_symbolic
+from signalcam.backends.keras.hooks import Walk, is_symbolic
 from signalcam.inputs.pytree import repeated
 
 Own = Callable[..., Any]

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from signalcam.backends.attributes import attribute
-from signalcam.backends.keras_engines.steps import held_steps
+from signalcam.backends.keras.activation_log import held_steps
 from signalcam.backends.protocol import Layer, Role
 from signalcam.backends.refusals import of_exported
 from signalcam.errors import CamError, ModelError, nearest

@@ -1,0 +1,1 @@
+"""The gradients of Keras' engines, a file each."""
