@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BACKENDS = {
     "keras": "signalcam.backends.keras.backend",
     "tf_keras": "signalcam.backends.keras.keras2",
-    "torch": "signalcam.backends.torch",
+    "torch": "signalcam.backends.torch.backend",
 }
 
 
@@ -41,7 +41,7 @@ def network_of(model: object) -> object:
     """
     found = unwrapped_network(model, lambda each: _is_exported(each) or _owner(each)[0] is not None)
     if _is_exported(found):
-        unflattened: object = import_module("signalcam.backends.pytorch.exported").unflattened(found)
+        unflattened: object = import_module("signalcam.backends.torch.exported").unflattened(found)
         return unflattened
     return found
 

@@ -20,7 +20,7 @@ _SURE = 1e-3  # how near to 1 probabilities add up, also in half precision
 def plain(array: Array) -> np.ndarray:
     """Copy an array of the engine to NumPy, in single precision at least."""
     if hasattr(array, "detach"):  # Keras' own way makes NumPy 2 warn of torch's tensors
-        from signalcam.backends.pytorch.borrow import to_numpy  # noqa: PLC0415 - torch is loaded
+        from signalcam.backends.torch.borrow import to_numpy  # noqa: PLC0415 - torch is loaded
 
         return to_numpy(array)
     found: np.ndarray = np.asarray(ops.convert_to_numpy(array))

@@ -14,7 +14,7 @@ from signalcam.arrays import Array
 from signalcam.backends.keras.engine import Ran, Run, Seen, Task, Watch
 from signalcam.backends.keras.logits import look, read
 from signalcam.backends.protocol import Pick, Reach
-from signalcam.backends.pytorch.tap import curved
+from signalcam.backends.torch.hooks import curved
 from signalcam.targets import Asked
 
 

@@ -13,8 +13,8 @@ from torch.utils.hooks import RemovableHandle
 
 from signalcam.backends.attended import Attended
 from signalcam.backends.protocol import Felt
-from signalcam.backends.pytorch.bend import plain_name
-from signalcam.backends.pytorch.tap import Call, gradients, module_called, positions, split
+from signalcam.backends.torch.backward_rules import plain_name
+from signalcam.backends.torch.hooks import Call, gradients, module_called, positions, split
 from signalcam.targets import Asked
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signalcam.backends.pytorch.borrow import to_numpy
+from signalcam.backends.torch.borrow import to_numpy
 
 
 def own_weights(module: nn.Module) -> dict[str, list[np.ndarray]]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from signalcam.backends.attributes import attribute
 from signalcam.backends.protocol import Edit
-from signalcam.backends.pytorch.borrow import Stop
-from signalcam.backends.pytorch.tap import as_given, hooked, split, takes_hooks
+from signalcam.backends.torch.borrow import Stop
+from signalcam.backends.torch.hooks import as_given, hooked, split, takes_hooks
 from signalcam.inputs.pytree import repeated
 
 

@@ -14,21 +14,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
-from signalcam.backends.pytorch.again import Prefix, edited, held_offsets, remembered
-from signalcam.backends.pytorch.attention import Attention
-from signalcam.backends.pytorch.bend import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
-from signalcam.backends.pytorch.borrow import (
-    Stop,
-    borrowed,
-    device_of,
-    prepare,
-    run,
-    to_numpy,
-    unwrapped,
-)
-from signalcam.backends.pytorch.probe import AllPaths, any_length
-from signalcam.backends.pytorch.read import LastSteps, read
-from signalcam.backends.pytorch.tap import (
+from signalcam.backends.refusals import of_no_rectifier
+from signalcam.backends.torch.attention import Attention
+from signalcam.backends.torch.backward_rules import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
+from signalcam.backends.torch.borrow import Stop, borrowed, device_of, prepare, run, to_numpy, unwrapped
+from signalcam.backends.torch.dense_paths import AllPaths, any_length
+from signalcam.backends.torch.hooks import (
     CONVOLUTIONS,
     SEES_EVERYTHING,
     Call,
@@ -42,9 +33,10 @@ from signalcam.backends.pytorch.tap import (
     tap,
     the_one,
 )
-from signalcam.backends.pytorch.walk import Walk
-from signalcam.backends.pytorch.weights import own_weights, reweighted
-from signalcam.backends.refusals import of_no_rectifier
+from signalcam.backends.torch.layers import Walk
+from signalcam.backends.torch.logits import LastSteps, read
+from signalcam.backends.torch.rerun import Prefix, edited, held_offsets, remembered
+from signalcam.backends.torch.weights import own_weights, reweighted
 from signalcam.errors import MethodError, ModelError
 from signalcam.inputs.pytree import Inputs, map_arrays
 from signalcam.targets import Asked, Question

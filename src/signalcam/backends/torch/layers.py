@@ -9,14 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from signalcam.backends.protocol import Layer, Role
-from signalcam.backends.pytorch.tap import (
-    CHANNELS_LAST,
-    CONVOLUTIONS,
-    channels_last,
-    is_quantised,
-    positions,
-    split,
-)
+from signalcam.backends.torch.hooks import CHANNELS_LAST, CONVOLUTIONS, channels_last, is_quantised, positions, split
 from signalcam.inputs.pytree import map_arrays
 
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from signalcam.backends.attributes import attribute
-from signalcam.backends.pytorch.bend import plain_name
+from signalcam.backends.torch.backward_rules import plain_name
 
 _LEAK = 0.2  # of a rectifier
 
