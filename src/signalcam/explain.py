@@ -16,12 +16,12 @@ from signalcam.arrays import Array
 from signalcam.attribution.gradient import Method, find
 from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Layer
-from signalcam.backends.refusals import WITHOUT_GRADIENT, of_no_positions
+from signalcam.backends.token_grid import Folding
+from signalcam.backends.unsupported import WITHOUT_GRADIENT, of_no_positions
 from signalcam.choosing import last_felt, layers_of
 from signalcam.errors import InputError, ModelError, is_count
 from signalcam.explainer.batching import NotFinite, check_finite, progress_bar, samples_in
 from signalcam.explanation import Explanation
-from signalcam.folding import Folding
 from signalcam.grouping import planned
 from signalcam.inputs.containers import Signals, taken
 from signalcam.inputs.conversion import as_inputs

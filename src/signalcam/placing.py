@@ -15,9 +15,9 @@ from signalcam.alignment.receptive_field import Pick, Probe, measure, placed
 from signalcam.alignment.resampling import Axis, evenly
 from signalcam.arrays import taken
 from signalcam.backends.protocol import Backend
+from signalcam.backends.token_grid import Folding
 from signalcam.errors import CamWarning, LayoutError
 from signalcam.explainer.batching import samples_in
-from signalcam.folding import Folding
 from signalcam.inputs.layout import DUMMY, Layout
 from signalcam.inputs.pytree import Inputs, repeated
 

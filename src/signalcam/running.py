@@ -13,11 +13,11 @@ from signalcam.alignment.resampling import Axis
 from signalcam.arrays import Array
 from signalcam.attribution.gradient import Method
 from signalcam.backends.protocol import Backend, Felt, Pull
-from signalcam.backends.refusals import WITHOUT_GRADIENT
+from signalcam.backends.token_grid import Folding
+from signalcam.backends.unsupported import WITHOUT_GRADIENT
 from signalcam.choosing import last_felt
 from signalcam.errors import ModelError
 from signalcam.explainer.batching import first_size, in_batches, sliced
-from signalcam.folding import Folding
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.padding import Group
 from signalcam.inputs.pytree import Inputs, Path

@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 
 import signalcam as sc
-from signalcam.backends.refusals import of_engine
+from signalcam.backends.unsupported import of_engine
 
 ENGINE = keras.backend.backend()
 TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order

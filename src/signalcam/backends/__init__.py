@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from signalcam.backends.refusals import of_onnx, of_tensorflow
-from signalcam.backends.wrapped import unwrapped_network
+from signalcam.backends.estimators import unwrapped_network
+from signalcam.backends.unsupported import of_onnx, of_tensorflow
 from signalcam.errors import ModelError
 
 if TYPE_CHECKING:

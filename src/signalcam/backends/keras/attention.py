@@ -11,8 +11,8 @@ from inspect import signature
 from typing import Any
 
 from signalcam.arrays import Array
-from signalcam.backends.attended import Attended
-from signalcam.backends.attributes import attribute
+from signalcam.backends.attention_maps import Attended
+from signalcam.backends.attribute_patch import attribute
 from signalcam.backends.keras.engine import Watch
 from signalcam.backends.keras.hooks import Walk, channels_second, is_symbolic, with_positions
 from signalcam.backends.keras.patch_points import held, spelt

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array
-from signalcam.backends.attended import Attended
+from signalcam.backends.attention_maps import Attended
 from signalcam.backends.keras import compile_policy
 from signalcam.backends.keras.activation_log import last_steps
 from signalcam.backends.keras.attention import attending
@@ -38,7 +38,7 @@ from signalcam.backends.keras.logits import look, plain, read
 from signalcam.backends.keras.rerun import Prefix, handing_back, remembering
 from signalcam.backends.keras.weights import own_weights, reweighted
 from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
-from signalcam.backends.refusals import of_engine, of_exported, of_no_rectifier
+from signalcam.backends.unsupported import of_engine, of_exported, of_no_rectifier
 from signalcam.errors import MethodError, ModelError
 from signalcam.inputs.pytree import Inputs
 from signalcam.targets import Question

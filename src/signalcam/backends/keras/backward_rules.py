@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array
-from signalcam.backends.attributes import attribute
+from signalcam.backends.attribute_patch import attribute
 from signalcam.backends.keras.activation_log import first_half
 from signalcam.backends.keras.engine import Forward, Ran, Watch
 from signalcam.backends.keras.hooks import Walk, is_symbolic

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from signalcam.backends.attributes import attribute
+from signalcam.backends.attribute_patch import attribute
 from signalcam.backends.keras.activation_log import held_steps
 from signalcam.backends.protocol import Layer, Role
-from signalcam.backends.refusals import of_exported
+from signalcam.backends.unsupported import of_exported
 from signalcam.errors import CamError, ModelError, nearest
 from signalcam.inputs.pytree import is_array, map_arrays
 from signalcam.inputs.tokens import MOST_BEFORE

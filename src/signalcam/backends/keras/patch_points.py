@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from signalcam.backends.attributes import attribute
+from signalcam.backends.attribute_patch import attribute
 
 Wrapped = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 _ENGINES = {

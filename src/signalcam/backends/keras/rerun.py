@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from signalcam.backends.attributes import attribute
+from signalcam.backends.attribute_patch import attribute
 from signalcam.backends.keras.hooks import Walk, is_symbolic
 from signalcam.inputs.pytree import repeated
 

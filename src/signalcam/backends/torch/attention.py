@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from signalcam.backends.attended import Attended
+from signalcam.backends.attention_maps import Attended
 from signalcam.backends.protocol import Felt
 from signalcam.backends.torch.backward_rules import plain_name
 from signalcam.backends.torch.hooks import Call, gradients, module_called, positions, split

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
-from signalcam.backends.refusals import of_no_rectifier
 from signalcam.backends.torch.attention import Attention
 from signalcam.backends.torch.backward_rules import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
 from signalcam.backends.torch.borrow import Stop, borrowed, device_of, prepare, run, to_numpy, unwrapped
@@ -37,6 +36,7 @@ from signalcam.backends.torch.layers import Walk
 from signalcam.backends.torch.logits import LastSteps, read
 from signalcam.backends.torch.rerun import Prefix, edited, held_offsets, remembered
 from signalcam.backends.torch.weights import own_weights, reweighted
+from signalcam.backends.unsupported import of_no_rectifier
 from signalcam.errors import MethodError, ModelError
 from signalcam.inputs.pytree import Inputs, map_arrays
 from signalcam.targets import Asked, Question

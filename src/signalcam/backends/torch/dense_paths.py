@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from signalcam.backends.attributes import attribute
+from signalcam.backends.attribute_patch import attribute
 from signalcam.backends.torch.backward_rules import plain_name
 
 _LEAK = 0.2  # of a rectifier

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from signalcam.backends.attributes import attribute
+from signalcam.backends.attribute_patch import attribute
 from signalcam.backends.protocol import Edit
 from signalcam.backends.torch.borrow import Stop
 from signalcam.backends.torch.hooks import as_given, hooked, split, takes_hooks

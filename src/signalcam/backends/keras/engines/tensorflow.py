@@ -14,7 +14,7 @@ from signalcam.arrays import Array
 from signalcam.backends.keras.engine import Compiled, Ran, Rows, Run, Seen, Task, Watch
 from signalcam.backends.keras.logits import Traced, finished, look, read, traced
 from signalcam.backends.protocol import Pick, Reach
-from signalcam.backends.refusals import of_one_derivative
+from signalcam.backends.unsupported import of_one_derivative
 from signalcam.errors import MethodError
 from signalcam.targets import Asked
 

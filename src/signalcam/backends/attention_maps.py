@@ -9,7 +9,7 @@ from typing import Any
 
 from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Felt
-from signalcam.backends.refusals import of_no_attention
+from signalcam.backends.unsupported import of_no_attention
 from signalcam.errors import MethodError
 
 Cells = tuple[int, ...]
