@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from signalcam import Explanation, Layout
 from signalcam.alignment.resampling import Axis
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
 
 RATE, LENGTH = 500, 5000
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")

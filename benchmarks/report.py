@@ -17,7 +17,7 @@ from selenium.webdriver.chrome.service import Service
 
 from signalcam import Explanation, Layout
 from signalcam.alignment.resampling import Axis
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
 
 RATE = 500
 FLAGS = (

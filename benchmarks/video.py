@@ -17,7 +17,7 @@ import PIL
 
 import signalcam as sc
 from signalcam.alignment.resampling import Axis
-from signalcam.explanation import LayerMaps
+from signalcam.results.explanation import LayerMaps
 
 FRAMES, SIDE = 64, 224
 CELLS = (8, 14, 14)

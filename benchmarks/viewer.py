@@ -23,7 +23,7 @@ import numpy as np
 
 import signalcam as sc
 from signalcam.alignment.resampling import Axis
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
 
 HOURS, RATE, CHANNELS, STRIDE = 24, 250, 2, 16
 WINDOWS, LONG = 100_000, 1000

@@ -24,13 +24,13 @@ from signalcam.errors import (
 )
 from signalcam.explain import Explainer, explain
 from signalcam.explain_record import explain_record
-from signalcam.explanation import Explanation
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.padding import Lengths, Mask
 from signalcam.inputs.tokens import Tokens
 from signalcam.io import load
 from signalcam.listing import LayerInfo, Layers, layers
 from signalcam.preprocessing import Preprocessing
+from signalcam.results.explanation import Explanation
 from signalcam.targets import (
     Class,
     Contrast,

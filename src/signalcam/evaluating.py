@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from signalcam.building import model_from
-from signalcam.explanation import Explanation
 from signalcam.io import load
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.verdict import as_text, judged, verdict
+from signalcam.results.explanation import Explanation
 
 if TYPE_CHECKING:
     import xarray as xr

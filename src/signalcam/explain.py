@@ -21,7 +21,6 @@ from signalcam.backends.unsupported import WITHOUT_GRADIENT, of_no_positions
 from signalcam.choosing import last_felt, layers_of
 from signalcam.errors import InputError, ModelError, is_count
 from signalcam.explainer.batching import NotFinite, check_finite, progress_bar, samples_in
-from signalcam.explanation import Explanation
 from signalcam.grouping import planned
 from signalcam.inputs.containers import Signals, taken
 from signalcam.inputs.conversion import as_inputs
@@ -35,6 +34,7 @@ from signalcam.matching import is_pattern, matching
 from signalcam.parts import Part, warn_of_flaws, warn_of_score
 from signalcam.placing import PROBED_SAMPLES, Alignment, warn_of_spread
 from signalcam.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
+from signalcam.results.explanation import Explanation
 from signalcam.running import Running, Shown
 from signalcam.targets import Selector, Target, as_target, score_functions
 

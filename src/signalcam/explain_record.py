@@ -16,16 +16,13 @@ from signalcam.alignment.stitching import Steps, Stitch
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError, ModelError
 from signalcam.explain import Explainer
 from signalcam.explainer.batching import first_size, listed, not_finite, progress_bar
-from signalcam.explanation import Explanation
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.explained_inputs import Drawn
 from signalcam.inputs.layout import Layout, as_layout, named
 from signalcam.inputs.padding import Group
 from signalcam.inputs.validation import true_classes
-from signalcam.native import LayerMaps
 from signalcam.parts import Part, Said, said_by_all, warn_of_flaws, warn_of_score
 from signalcam.placing import warn_of_spread
-from signalcam.record import Record, windows_table
 from signalcam.recording import (
     check_counted,
     check_options,
@@ -36,6 +33,9 @@ from signalcam.recording import (
     with_gradient,
     without_places,
 )
+from signalcam.results.explanation import Explanation
+from signalcam.results.layer_maps import LayerMaps
+from signalcam.results.record import Record, windows_table
 from signalcam.running import Piece, Running
 from signalcam.targets import NO_CLASS
 from signalcam.windows import Tape, chunks, count

@@ -12,8 +12,8 @@ import numpy as np
 from signalcam.arrays import Array
 from signalcam.inputs.padding import Group, Samples, by_length
 from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, spelt
-from signalcam.native import LayerMaps
 from signalcam.parts import Said
+from signalcam.results.layer_maps import LayerMaps
 from signalcam.running import Piece, Running
 
 SAME = 1e-5  # of the largest value: the same numbers, added up in another order

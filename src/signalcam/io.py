@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from signalcam import store
 from signalcam.errors import CamError, StoreError
-from signalcam.explanation import Explanation
-from signalcam.keeping import from_store
+from signalcam.results import zarr_store
+from signalcam.results.explanation import Explanation
+from signalcam.results.serialization import from_store
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -38,11 +38,11 @@ def opened(path: str | PathLike[str]) -> Explanation:
 
 
 def _read(path: str | PathLike[str], unread: tuple[str, ...] = ()) -> Explanation:
-    if store.is_job(path):
+    if zarr_store.is_job(path):
         from signalcam.jobs.saved import load as load_job  # noqa: PLC0415 - a floor above, which makes such stores
 
         return load_job(path)
-    arrays, about = store.read(path, unread=unread)
+    arrays, about = zarr_store.read(path, unread=unread)
     try:
         return from_store(arrays, about)
     except (KeyError, TypeError, ValueError, IndexError, CamError) as error:

@@ -11,14 +11,14 @@ import numpy as np
 
 from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamWarning
-from signalcam.explanation import Explanation
 from signalcam.grouping import Plan
 from signalcam.inputs.layout import named
 from signalcam.inputs.padding import Items, padded
 from signalcam.inputs.validation import true_classes
-from signalcam.modality import Modality
-from signalcam.native import LayerMaps, joined
 from signalcam.parts import Said
+from signalcam.results.explanation import Explanation
+from signalcam.results.input_maps import Modality
+from signalcam.results.layer_maps import LayerMaps, joined
 from signalcam.running import Piece, Running, Shown
 
 

@@ -16,8 +16,8 @@ from signalcam.backends.protocol import Backend, Felt, Pull
 from signalcam.errors import CamWarning
 from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens
-from signalcam.maps import rectify
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
+from signalcam.results.normalization import rectify
 from signalcam.targets import NO_CLASS, Question
 from signalcam.targets.score_functions import FALL_BACK
 from signalcam.trying import Setting, Trying

@@ -15,13 +15,13 @@ from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Backend
 from signalcam.errors import CamError, InputError, LayoutError
 from signalcam.explainer.batching import NotFinite, check_finite, samples_in
-from signalcam.explanation import Explanation
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.layout import DUMMY, Layout, as_layout, check_layout, named, same_rate
 from signalcam.inputs.padding import Items
 from signalcam.inputs.pytree import Inputs, is_array
-from signalcam.modality import NETWORK_INPUT, RAW_SIGNAL, Modality
-from signalcam.native import LayerMaps
+from signalcam.results.explanation import Explanation
+from signalcam.results.input_maps import NETWORK_INPUT, RAW_SIGNAL, Modality
+from signalcam.results.layer_maps import LayerMaps
 
 _WAY_OUT = "Say it: signalcam.Preprocessing(function, start=..., jump=...), entry f of the network's input lying at start + jump * f of the raw signal."
 

@@ -21,8 +21,6 @@ from signalcam.explainer.batching import first_size, in_batches, sliced
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.padding import Group
 from signalcam.inputs.pytree import Inputs, Path
-from signalcam.native import LayerMaps
-from signalcam.native import Piece as OfOneShape
 from signalcam.parts import (
     Cut,
     Given,
@@ -36,6 +34,8 @@ from signalcam.parts import (
     said_by_all,
 )
 from signalcam.placing import Alignment, candidates, grid, places
+from signalcam.results.layer_maps import LayerMaps
+from signalcam.results.layer_maps import Piece as OfOneShape
 from signalcam.targets import Question, Selector, Target, question
 from signalcam.trying import Setting
 

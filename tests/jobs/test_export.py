@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from unit.results import make
 
 import signalcam as sc
-from signalcam import exporting
 from signalcam.cli import app
 from signalcam.jobs.archive import Archive
+from signalcam.results import export
 
 BAD = [5, 21]
 KINDS = ["h5", "hdf5", "parquet", "npz"]
@@ -105,7 +105,7 @@ def test_axes_of_other_files_are_told_beside(store, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_maps_are_read_a_block_at_a_time(store, tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(exporting, "_BLOCK", 4000)
+    monkeypatch.setattr(export, "_BLOCK", 4000)
     exp, read = sc.load(store), []
     for layer in exp.layers:
         own, size = layer.values.read, 4 * np.prod(layer.values.shape[1:])

@@ -5,7 +5,7 @@ from unit.results import make
 
 from signalcam import Layout
 from signalcam.alignment.resampling import Axis
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
 
 
 def smooth(*shape):

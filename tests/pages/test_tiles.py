@@ -11,9 +11,9 @@ from unit.results import make, numbers
 
 from signalcam import Layout, LayoutError, io, load
 from signalcam.alignment.resampling import Axis, resample
-from signalcam.native import LayerMaps
 from signalcam.report import tiles
 from signalcam.report.tiles import Overview, Signal, Tiles, bounds
+from signalcam.results.layer_maps import LayerMaps
 
 ROUNDING = 1e-5  # of float32, where a map is interpolated from another stretch
 

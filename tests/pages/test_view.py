@@ -9,10 +9,10 @@ pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signal
 
 from signalcam import Layout
 from signalcam.alignment.resampling import Axis
-from signalcam.native import LayerMaps
 from signalcam.report import answers
 from signalcam.report.server import serving
 from signalcam.report.tiles import Tiles
+from signalcam.results.layer_maps import LayerMaps
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from signalcam.alignment.resampling import Axis
-from signalcam.explanation import Explanation, LayerMaps
 from signalcam.inputs.layout import Layout
+from signalcam.results.explanation import Explanation, LayerMaps
 
 
 @pytest.fixture

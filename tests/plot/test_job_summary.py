@@ -12,7 +12,7 @@ from signalcam.jobs import saved, summary
 from signalcam.jobs.archive import Archive
 from signalcam.plot.curves import CurveDisplay
 from signalcam.plot.means import MeansDisplay
-from signalcam.summed import summed
+from signalcam.results.group_summary import summed
 
 BAD = 5
 NETWORK = """

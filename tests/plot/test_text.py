@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import signalcam as sc
 from signalcam.plot.text import _Written
-from signalcam.wording import words
+from signalcam.results.token_text import words
 
 NAMES = ["the", "film", "costs", "$5", "or", "$6", "<b>", "bold"]
 

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from signalcam import verbs
-from signalcam.plotter import Plotter
+from signalcam.results import verbs
+from signalcam.results.plotter import Plotter
 
 FIGURES = [name for name in verbs.VERBS if name.startswith("plot.")]
 SHARED = ("signal", "ecg", "spectrogram", "image", "volume", "summary", "curve")

@@ -7,8 +7,8 @@ import xarray as xr
 
 from signalcam import Explanation, Layout
 from signalcam.alignment.resampling import Axis
-from signalcam.modality import Modality
-from signalcam.native import LayerMaps
+from signalcam.results.input_maps import Modality
+from signalcam.results.layer_maps import LayerMaps
 
 METHODS, TARGETS, SAMPLES = ("grad-cam", "hires-cam"), ("predicted", "noise"), ("ann", "bob", "cy")
 GRIDS = {

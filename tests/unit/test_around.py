@@ -7,7 +7,7 @@ import pytest
 
 from signalcam import InputError, Layout, LayoutError
 from signalcam.alignment.resampling import Axis
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
 from unit.results import make, numbers
 
 EVENTS = ([1.03, 2.5], [], [0.05, 1.5, 3.7])  # the first and last of cy's reach outside
@@ -68,7 +68,7 @@ def test_a_peak_of_the_map_lies_where_the_layer_saw_it():
 def test_many_samples_are_put_together_from_blocks(monkeypatch):
     exp = make()
     whole = exp.around(EVENTS, 0.2, 0.5).table
-    monkeypatch.setattr("signalcam.around._BLOCK", 1)
+    monkeypatch.setattr("signalcam.results.epochs._BLOCK", 1)
     found = exp.around(EVENTS, 0.2, 0.5).table
     for name in whole.data_vars:
         np.testing.assert_allclose(found[name], whole[name], atol=1e-12)

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from signalcam import InputError, load
-from signalcam.carrying import line
 from signalcam.metrics.localisation import localisation
+from signalcam.results.attached_scores import line
 from unit.results import METHODS, SAMPLES, TARGETS
 
 LAYERS = ("conv1", "conv2")

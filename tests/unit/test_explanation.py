@@ -8,7 +8,7 @@ import xarray as xr
 
 from signalcam import CamError, Layout, LayoutError, MethodError, TargetError
 from signalcam.alignment.resampling import Axis, evenly
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
 from unit.results import METHODS, SAMPLES, TARGETS, assert_same, make
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near 1

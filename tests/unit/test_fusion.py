@@ -8,7 +8,7 @@ import pytest
 
 import signalcam as sc
 from signalcam.alignment.resampling import Axis, evenly
-from signalcam.fusion import fused, refined
+from signalcam.results.layer_fusion import fused, refined
 
 LINE = 1e-12  # float64: a few operations a number
 

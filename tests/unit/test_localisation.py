@@ -7,7 +7,7 @@ from signalcam import Explanation, Layout
 from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamWarning, InputError, MethodError
 from signalcam.metrics import localisation
-from signalcam.native import LayerMaps
+from signalcam.results.layer_maps import LayerMaps
 
 
 def explained(maps, shapes=None, **layout):

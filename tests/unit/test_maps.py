@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam.errors import MethodError
-from signalcam.maps import affine, rectify
+from signalcam.results.normalization import affine, rectify
 
 KINDS = ["max", "minmax", "symmetric"]
 MAPS = np.array([[-1.0, 0.0, 4.0], [2.0, 3.0, 7.0], [-8.0, 0.5, 2.0]])

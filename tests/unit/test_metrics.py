@@ -12,7 +12,7 @@ from signalcam.metrics.confidence import warn_of_confidence
 from signalcam.metrics.imputers import as_imputer
 from signalcam.metrics.removal import Axes, Units, ranks
 from signalcam.metrics.summary import Found, joined
-from signalcam.moments import interval, mean
+from signalcam.results.statistics import interval, mean
 from unit.scored import FIRST, LAST, squashed, study, total
 
 SAMPLES, LENGTH = 5, 12
@@ -521,7 +521,7 @@ def test_many_samples_have_the_interval_of_resampling(rng, monkeypatch):
     values = rng.exponential(size=(2000, 3))
     values[::7, 1] = np.nan
     drawn = interval(values, 0)
-    monkeypatch.setattr("signalcam.moments.MANY", 2000)
+    monkeypatch.setattr("signalcam.results.statistics.MANY", 2000)
     for one, two in zip(drawn, interval(values, 0), strict=True):
         np.testing.assert_allclose(one, two, atol=0.15 * np.nanstd(values) / np.sqrt(2000) * 2)
     assert np.isnan(interval(np.where(np.arange(2000)[:, None] > 0, np.nan, values), 0)).all()

@@ -8,7 +8,7 @@ from signalcam.alignment.resampling import Axis
 from signalcam.errors import InputError, LayoutError
 from signalcam.inputs.padding import Items, Samples, by_length, check_items, cut, may_differ, told, wasted
 from signalcam.inputs.pytree import Inputs, WithExtra
-from signalcam.native import LayerMaps, Piece, joined
+from signalcam.results.layer_maps import LayerMaps, Piece, joined
 from unit.results import numbers
 
 ITEMS = Items(tuple(numbers(2, n) for n in (4, 7, 4)))

@@ -9,10 +9,10 @@ import pytest
 
 from signalcam import InputError, Layout, LayoutError, MissingExtra, StoreError, report
 from signalcam.alignment.resampling import Axis
-from signalcam.native import LayerMaps
 from signalcam.report import contents, packing
 from signalcam.report.page import bokeh
 from signalcam.report.table import Table, Wanted
+from signalcam.results.layer_maps import LayerMaps
 from unit.results import make
 
 EVIL = "</p><script>alert(1)</script>"

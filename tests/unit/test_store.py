@@ -10,8 +10,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from signalcam import CamError, Layout, StoreError, io, load, store
+from signalcam import CamError, Layout, StoreError, io, load
 from signalcam.alignment.resampling import Axis, evenly
+from signalcam.results import zarr_store
 from unit.results import assert_same, make
 
 
@@ -267,7 +268,7 @@ def test_place_where_nothing_is_raises(tmp_path, name):
 # --- damaged, newer --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [store.FORMAT + 1, "2.0"])
+@pytest.mark.parametrize("version", [zarr_store.FORMAT + 1, "2.0"])
 def test_result_of_a_newer_version_asks_for_an_upgrade(exp, saved, version):
     change(saved, lambda known: known["attributes"].update(signalcam=version))
     before = files(saved)
@@ -435,4 +436,4 @@ def test_scores_are_checked_also_where_maps_are_left_on_disk(saved):
     ],
 )
 def test_chunks_hold_few_samples_each_as_whole_as_fits(shape, chunks):
-    assert store._chunks(shape) == chunks
+    assert zarr_store._chunks(shape) == chunks

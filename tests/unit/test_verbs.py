@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import signalcam as sc
-from signalcam import verbs
+from signalcam.results import verbs
 
 METHODS = ("to_html", "show", "channel_ranking", "around", "save", "export")
 

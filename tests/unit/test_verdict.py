@@ -6,7 +6,7 @@ import xarray as xr
 
 from signalcam.attribution.gradient import find
 from signalcam.metrics.verdict import as_text, judged, verdict
-from signalcam.moments import interval
+from signalcam.results.statistics import interval
 
 METHODS = ("grad-cam", "hires-cam", "random-cam", "input-energy")
 DEEP = ("target", "method", "layer")

@@ -20,9 +20,9 @@ from signalcam.demo.heartbeats import (
 )
 from signalcam.errors import MissingExtra
 from signalcam.explain import explain
-from signalcam.explanation import Explanation
 from signalcam.inputs.layout import Layout
 from signalcam.metrics import Comparison, compare, evaluate
+from signalcam.results.explanation import Explanation
 
 BEFORE, AFTER = 0.15, 0.45  # s around an R peak that count as inside the beat
 _KINDS = {"N": "normal", "V": "ventricular", "F": "unsure"}

@@ -18,7 +18,7 @@ import numpy as np
 from signalcam.jobs import events, scores
 from signalcam.jobs.archive import QUARANTINED, Archive
 from signalcam.jobs.decoding import decoded
-from signalcam.moments import average, deviation, merged, moments
+from signalcam.results.statistics import average, deviation, merged, moments
 
 if TYPE_CHECKING:
     import xarray as xr

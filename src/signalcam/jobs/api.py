@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from signalcam.explanation import Explanation
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.driver import drive
 from signalcam.jobs.saved import load
+from signalcam.results.explanation import Explanation
 
 
 class Job(JobConfig):

@@ -20,7 +20,7 @@ import numpy as np
 from signalcam.errors import StoreError
 from signalcam.inputs.layout import DUMMY, Layout
 from signalcam.jobs import events, scores
-from signalcam.store import FORMAT
+from signalcam.results.zarr_store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
 BLOCK = 256  # units that are put together when all are done; a power of two, as sums are added up in a binary tree

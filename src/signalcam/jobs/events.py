@@ -11,12 +11,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from signalcam.alignment.resampling import Axis
-from signalcam.around import Stretch, cuts
 from signalcam.data.packages import needed
 from signalcam.errors import CamError, JobError
 from signalcam.inputs.layout import Layout
 from signalcam.jobs.decoding import decoded
-from signalcam.moments import moments
+from signalcam.results.epochs import Stretch, cuts
+from signalcam.results.statistics import moments
 
 if TYPE_CHECKING:
     from signalcam.jobs.archive import Kept

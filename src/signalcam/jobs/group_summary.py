@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.explanation import Explanation
 from signalcam.jobs.aggregate import summary
 from signalcam.jobs.progress import status
-from signalcam.summed import Summed
+from signalcam.results.explanation import Explanation
+from signalcam.results.group_summary import Summed
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,7 +14,6 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamError, JobError
-from signalcam.explanation import Explanation
 from signalcam.inputs.layout import Layout
 from signalcam.jobs import scores
 from signalcam.jobs.archive import Archive
@@ -22,8 +21,9 @@ from signalcam.jobs.config import JobConfig
 from signalcam.jobs.decoding import restored
 from signalcam.jobs.group_summary import summarize
 from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
-from signalcam.native import LayerMaps
-from signalcam.summed import Summed
+from signalcam.results.explanation import Explanation
+from signalcam.results.group_summary import Summed
+from signalcam.results.layer_maps import LayerMaps
 
 
 @dataclass(frozen=True, eq=False)

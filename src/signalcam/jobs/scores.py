@@ -16,8 +16,8 @@ from signalcam.jobs.decoding import restored
 if TYPE_CHECKING:
     import xarray as xr
 
-    from signalcam.explanation import Explanation
     from signalcam.jobs.sections import Metrics
+    from signalcam.results.explanation import Explanation
 
 _log = logging.getLogger("signalcam")
 _CELL = ("target", "method", "layer")

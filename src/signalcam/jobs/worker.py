@@ -19,7 +19,6 @@ import numpy as np
 from signalcam.data import Batch, Reader
 from signalcam.errors import CamWarning, JobError
 from signalcam.explain import Explainer
-from signalcam.explanation import Explanation
 from signalcam.inputs.layout import Layout, check_layout
 from signalcam.jobs import aggregate, events, loading
 from signalcam.jobs.archive import Archive
@@ -27,6 +26,7 @@ from signalcam.jobs.config import JobConfig
 from signalcam.jobs.overlap import overlapped
 from signalcam.jobs.scores import Scorer
 from signalcam.jobs.source import groups_of, of_shape, reader_of, require_same
+from signalcam.results.explanation import Explanation
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
 _log = logging.getLogger("signalcam")

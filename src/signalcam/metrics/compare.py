@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from signalcam import verbs
 from signalcam.attribution.gradient import Method, find
 from signalcam.errors import InputError, MethodError, nearest
 from signalcam.explain import Explainer
-from signalcam.explanation import Explanation
 from signalcam.inputs.validation import several
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.localisation import MEASURES, localisation
 from signalcam.metrics.verdict import as_text, judged, rows, verdict
+from signalcam.results import verbs
+from signalcam.results.explanation import Explanation
 
 if TYPE_CHECKING:
     import xarray as xr

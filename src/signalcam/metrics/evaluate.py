@@ -12,7 +12,6 @@ import numpy as np
 from signalcam.arrays import Array
 from signalcam.errors import CamWarning, InputError
 from signalcam.explain import Explainer
-from signalcam.explanation import Explanation
 from signalcam.inputs.validation import several
 from signalcam.metrics import (  # noqa: F401 - register their metrics
     curves,
@@ -28,6 +27,7 @@ from signalcam.metrics.registry import Metric, find
 from signalcam.metrics.results import check_result, warn_of_constant
 from signalcam.metrics.scoring import How, Windows, check_given
 from signalcam.metrics.summary import dataset
+from signalcam.results.explanation import Explanation
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.errors import InputError, MethodError, nearest
-from signalcam.explanation import Explanation
 from signalcam.metrics.results import check_result, warn_of_constant
-from signalcam.picking import AXES
+from signalcam.results.explanation import Explanation
+from signalcam.results.selection import AXES
 
 if TYPE_CHECKING:
     import xarray as xr

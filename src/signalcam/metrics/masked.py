@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from signalcam.errors import MethodError
-from signalcam.maps import affine
 from signalcam.metrics.registry import metric
 from signalcam.metrics.removal import Study
+from signalcam.results.normalization import affine
 
 _GRAD_CAM_PP = "Chattopadhyay et al. 2018, arXiv:1710.11063"
 _ADCC = "Poppi et al. 2021, arXiv:2104.10252"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from signalcam.errors import CamWarning, InputError
-from signalcam.explanation import Explanation
+from signalcam.results.explanation import Explanation
 
 
 def check_result(exp: object) -> None:

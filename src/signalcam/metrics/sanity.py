@@ -15,10 +15,10 @@ from signalcam.attribution.gradient import Method, find
 from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
 from signalcam.explain import Explainer
-from signalcam.explanation import Explanation
 from signalcam.metrics.results import check_result
 from signalcam.metrics.scoring import How, Scoring, check_given
-from signalcam.picking import AXES
+from signalcam.results.explanation import Explanation
+from signalcam.results.selection import AXES
 from signalcam.targets import PerSample
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from signalcam.backends import backend_of, network_of
 from signalcam.errors import CamWarning, InputError, MethodError, ModelError, TargetError, is_count
 from signalcam.explain import Explainer
 from signalcam.explainer.batching import first_size, progress_bar
-from signalcam.explanation import Explanation
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.padding import Lengths, Mask
 from signalcam.inputs.pytree import Inputs, is_array
@@ -28,6 +27,7 @@ from signalcam.metrics.imputers import Imputer
 from signalcam.metrics.registry import Metric
 from signalcam.metrics.removal import Axes, Study, Units
 from signalcam.metrics.summary import Found, joined
+from signalcam.results.explanation import Explanation
 from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, question
 from signalcam.targets.score_functions import find as find_score
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.explanation import Explanation
 from signalcam.metrics.registry import Metric
-from signalcam.moments import interval, mean
+from signalcam.results.explanation import Explanation
+from signalcam.results.statistics import interval, mean
 
 if TYPE_CHECKING:
     import xarray as xr

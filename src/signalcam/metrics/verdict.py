@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.attribution.gradient import Method
-from signalcam.carrying import CELL, two_digits
-from signalcam.moments import interval, mean
+from signalcam.results.attached_scores import CELL, two_digits
+from signalcam.results.statistics import interval, mean
 
 if TYPE_CHECKING:
     import xarray as xr

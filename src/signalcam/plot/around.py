@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure, FigureBase
 
 from signalcam.errors import LayoutError
-from signalcam.picking import place
 from signalcam.plot.curves import COLOURS
 from signalcam.plot.signal import numbers_of
 from signalcam.plot.view import is_a
+from signalcam.results.selection import place
 
 if TYPE_CHECKING:
     import xarray as xr

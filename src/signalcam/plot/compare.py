@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 AXES = ("method", "layer", "target")
 _FEW = 3  # channels, up to which panels lie one below the other

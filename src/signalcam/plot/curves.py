@@ -12,8 +12,8 @@ import numpy as np
 from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
 from signalcam.plot.signal import lines_of, numbers_of, time_of
 from signalcam.plot.view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
-from signalcam.plotter import Spread
-from signalcam.summed import Summed, kind_of, summed
+from signalcam.results.group_summary import Summed, kind_of, summed
+from signalcam.results.plotter import Spread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 # told apart by most eyes: Okabe and Ito 2008, "Color Universal Design", without yellow and black
 COLOURS = ("#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#E69F00", "#009E73")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
     from matplotlib.image import AxesImage
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 LAYOUTS = ("3x4+1", "12x1")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")

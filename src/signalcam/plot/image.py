@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 _SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
 _SPAN = 80.0  # dB below the loudest that a spectrogram of power or amplitude shows

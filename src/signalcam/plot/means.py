@@ -23,8 +23,8 @@ from signalcam.plot.view import (
     selected,
 )
 from signalcam.plot.volume import Plane, lettered, montage, named, placed, slices
-from signalcam.plotter import Spread
-from signalcam.summed import Summed, summed
+from signalcam.results.group_summary import Summed, summed
+from signalcam.results.plotter import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
     from matplotlib.image import AxesImage
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 _SPREAD = "viridis"  # of deviations, which no map of evidence has
 _SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all

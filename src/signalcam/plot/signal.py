@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 STYLES = ("strip", "line", "area", "heat")
 _COLUMNS = 1600  # of an image: a longer map is drawn by the strongest value of each stretch

@@ -16,7 +16,7 @@ from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform
 
 from signalcam.errors import LayoutError, nearest
 from signalcam.plot.view import View, axes_for, colour_bar, percent
-from signalcam.wording import Word, runs_leftwards, words
+from signalcam.results.token_text import Word, runs_leftwards, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
     from matplotlib.transforms import Bbox, Transform
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 _SIZE = 11.0  # of the letters, in points
 _TALLEST = 60.0  # inches: a longer text gets smaller letters

@@ -17,14 +17,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from signalcam import store
 from signalcam.errors import LayoutError, MissingExtra, StoreError
 from signalcam.plot.picture import Heat, Picture, blended, caption
 from signalcam.plot.view import View
 from signalcam.plot.volume import Body, place_name, upright
+from signalcam.results import zarr_store
 
 if TYPE_CHECKING:
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 _FPS = 10.0  # frames a second where the layout does not know them
 _TICKS = {".webp": 1000, ".gif": 100}  # parts of a second that a frame's duration is counted in
@@ -74,7 +74,7 @@ def save(
     **look: Any,
 ) -> None:
     """Write one sample's video; see ``Explanation.save_video``."""
-    place = store.place_of(path)
+    place = zarr_store.place_of(path)
     suffix = place.suffix.lower()
     if suffix not in _WRITERS:
         message = f"a video cannot be written to {place.name!r}: its name ends in {suffix or 'nothing'!r}; expected {', '.join(_WRITERS)}."

@@ -14,16 +14,16 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, ScalarFormatter
 
-from signalcam.carrying import line
 from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
 from signalcam.inputs.layout import DUMMY
+from signalcam.results.attached_scores import line
 
 if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import SubFigure
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 LIGHT_TO_DARK = "Oranges"  # light where it does not matter, so that a black line stays legible
 DARK_TO_LIGHT = "inferno"  # over pictures, with the opacity following the map

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 STYLES = ("slices", "montage")
 _GAP = 0.015  # of the width of a figure: between two slices

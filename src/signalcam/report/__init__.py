@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from signalcam import store
 from signalcam.errors import InputError, StoreError
 from signalcam.report import whole
 from signalcam.report.contents import groups, summary
@@ -14,12 +13,13 @@ from signalcam.report.notebook import show, thumbnail
 from signalcam.report.packing import packed, size
 from signalcam.report.page import bokeh, page
 from signalcam.report.words import sentence
-from signalcam.summed import summed
+from signalcam.results import zarr_store
+from signalcam.results.group_summary import summed
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 MOST = 25_000_000  # characters of data that a browser still opens at once
 
@@ -63,7 +63,7 @@ def write(exp: Explanation, path: str | PathLike[str]) -> None:
     Raises:
         StoreError: It cannot be written there, or is too large; and what ``html`` raises.
     """
-    place, text = store.place_of(path), html(exp)
+    place, text = zarr_store.place_of(path), html(exp)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as folder:

@@ -12,11 +12,11 @@ from signalcam.alignment.resampling import Axis
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import DUMMY
 from signalcam.report.scored import rounded, scored, values
-from signalcam.wording import words
+from signalcam.results.token_text import words
 
 if TYPE_CHECKING:
-    from signalcam.explanation import Explanation
-    from signalcam.native import LayerMaps
+    from signalcam.results.explanation import Explanation
+    from signalcam.results.layer_maps import LayerMaps
 
 _CLOCK = 600  # seconds, from which on a time is told in hours, minutes and seconds
 GROUPS = 20  # classes of which mean maps are shown, the most frequent first

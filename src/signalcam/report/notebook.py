@@ -17,7 +17,7 @@ from signalcam.report.packing import lines, picture
 from signalcam.report.words import sentence
 
 if TYPE_CHECKING:
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 _WIDTH, _ROW, _ROWS, _COLUMNS = 480, 36, 6, 240
 _INSIDE = 0.42  # of a row, that its largest swing fills to either side

@@ -17,8 +17,8 @@ import numpy as np
 from signalcam.report.contents import groups, kind_of, settled
 
 if TYPE_CHECKING:
-    from signalcam.explanation import Explanation
-    from signalcam.summed import Summed
+    from signalcam.results.explanation import Explanation
+    from signalcam.results.group_summary import Summed
 
 BLANK = -32768
 _FULL = 32767

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 _CELL = ("target", "method", "layer")
 _DIGITS = 4

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from signalcam.alignment.resampling import resample, values_at
-from signalcam.explanation import Explanation
 from signalcam.report.contents import kind_of, settled
 from signalcam.report.packing import _between, picture
+from signalcam.results.explanation import Explanation
 
 
 @dataclass(frozen=True)

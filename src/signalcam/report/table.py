@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.explanation import Explanation
 from signalcam.report.scored import rounded, values
+from signalcam.results.explanation import Explanation
 
 SORTS = ("number", "name", "predicted", "label", "confidence")
 METRIC = "metric"  # a further one, of what the result carries

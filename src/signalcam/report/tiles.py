@@ -14,9 +14,9 @@ import numpy as np
 
 from signalcam.alignment.resampling import Axis, resample, values_at
 from signalcam.errors import LayoutError
-from signalcam.explanation import Explanation
-from signalcam.native import LayerMaps
 from signalcam.report.contents import kind_of
+from signalcam.results.explanation import Explanation
+from signalcam.results.layer_maps import LayerMaps
 
 _UNIT = 16  # entries that an overview puts together, at least
 _FINE = 2  # bins a column: the columns of an overview begin at bins

@@ -10,8 +10,8 @@ from signalcam.report.packing import size
 from signalcam.report.scored import scored
 
 if TYPE_CHECKING:
-    from signalcam.explanation import Explanation
-    from signalcam.summed import Summed
+    from signalcam.results.explanation import Explanation
+    from signalcam.results.group_summary import Summed
 
 FIRST = 100  # samples at most
 _REASONS = 10  # the most frequent

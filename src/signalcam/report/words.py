@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.carrying import line
+from signalcam.results.attached_scores import line
 
 if TYPE_CHECKING:
-    from signalcam.explanation import Explanation
+    from signalcam.results.explanation import Explanation
 
 _NAMED = 4  # names in a row, of which the rest is counted
 

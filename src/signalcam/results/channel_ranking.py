@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signalcam.errors import LayoutError, MethodError, TargetError
-from signalcam.explanation import Explanation
-from signalcam.picking import By
+from signalcam.results.explanation import Explanation
+from signalcam.results.selection import By
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.errors import InputError
-from signalcam.moments import interval, mean
+from signalcam.results.statistics import interval, mean
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam import maps as map_operations
-from signalcam import verbs
 from signalcam.attribution.gradient import find
-from signalcam.carrying import carried, line, taken
 from signalcam.errors import TargetError
-from signalcam.event_average import EventAverage
-from signalcam.fusion import Fusion
 from signalcam.inputs.layout import Layout
-from signalcam.modality import NETWORK_INPUT, Modality
-from signalcam.native import LayerMaps
-from signalcam.picking import AXES, By, known_axes, numbers, place, several
-from signalcam.plotter import Plotter
+from signalcam.results import normalization as map_operations
+from signalcam.results import verbs
+from signalcam.results.attached_scores import carried, line, taken
+from signalcam.results.event_average import EventAverage
+from signalcam.results.input_maps import NETWORK_INPUT, Modality
+from signalcam.results.layer_fusion import Fusion
+from signalcam.results.layer_maps import LayerMaps
+from signalcam.results.plotter import Plotter
+from signalcam.results.selection import AXES, By, known_axes, numbers, place, several
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -457,7 +457,7 @@ class Explanation:
         """Put the maps of all layers together, at the input's resolution.
 
         Args:
-            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.fusion.fused``. What
+            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.results.layer_fusion.fused``. What
                 is negative is dropped first.
 
         Returns:

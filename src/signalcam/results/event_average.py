@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from signalcam import verbs
 from signalcam.errors import MissingExtra
+from signalcam.results import verbs
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from signalcam import maps as map_operations
 from signalcam.alignment.resampling import Axis
 from signalcam.errors import LayoutError, MethodError
-from signalcam.fusion import Fusion, check, fused, refined
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.padding import inside
-from signalcam.native import LayerMaps
+from signalcam.results import normalization as map_operations
+from signalcam.results.layer_fusion import Fusion, check, fused, refined
+from signalcam.results.layer_maps import LayerMaps
 
 NETWORK_INPUT, RAW_SIGNAL = "network input", "raw signal"  # what ``preprocess=`` draws on
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.errors import InputError, MissingExtra, StoreError
-from signalcam.explanation import Explanation
 from signalcam.inputs.layout import DUMMY
-from signalcam.native import LayerMaps
-from signalcam.picking import AXES
-from signalcam.store import place_of
+from signalcam.results.explanation import Explanation
+from signalcam.results.layer_maps import LayerMaps
+from signalcam.results.selection import AXES
+from signalcam.results.zarr_store import place_of
 
 if TYPE_CHECKING:
     from os import PathLike

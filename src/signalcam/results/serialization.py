@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam import store
 from signalcam.alignment.resampling import Axis
-from signalcam.carrying import from_arrays, to_arrays
-from signalcam.explanation import Explanation
 from signalcam.inputs.layout import DUMMY, Layout
-from signalcam.modality import Modality
-from signalcam.native import LayerMaps
-from signalcam.picking import AXES
-from signalcam.record import windows_table
+from signalcam.results import zarr_store
+from signalcam.results.attached_scores import from_arrays, to_arrays
+from signalcam.results.explanation import Explanation
+from signalcam.results.input_maps import Modality
+from signalcam.results.layer_maps import LayerMaps
+from signalcam.results.record import windows_table
+from signalcam.results.selection import AXES
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -34,13 +34,13 @@ _NAMES = ("targets", "methods", "class_names", "sample_names", "modalities", "fa
 
 def save(exp: Explanation, path: str | PathLike[str]) -> None:
     """Write a result to a Zarr store; see ``Explanation.save``."""
-    store.write(path, to_store(exp))
+    zarr_store.write(path, to_store(exp))
 
 
-def to_store(exp: Explanation) -> store.Contents:
+def to_store(exp: Explanation) -> zarr_store.Contents:
     """Turn a result into arrays with named axes, and JSON."""
     arrays = {
-        name: store.Stored(getattr(exp, name), _stored_dims(exp, name))
+        name: zarr_store.Stored(getattr(exp, name), _stored_dims(exp, name))
         for name in _ARRAYS
         if getattr(exp, name) is not None
     }
@@ -51,14 +51,14 @@ def to_store(exp: Explanation) -> store.Contents:
     if exp.windows is not None:
         units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")
         arrays |= {
-            f"window_{name}": store.Stored(each.values, tuple(map(str, each.dims)))
+            f"window_{name}": zarr_store.Stored(each.values, tuple(map(str, each.dims)))
             for name, each in exp.windows.items()
         }
-        arrays["window_number"] = store.Stored(exp.windows["window"].values, ("window",))
+        arrays["window_number"] = zarr_store.Stored(exp.windows["window"].values, ("window",))
     scored = None
     if exp.metrics is not None:
         scores, scored = to_arrays(exp.metrics)
-        arrays |= {f"metrics_{name}": store.Stored(values, dims) for name, (values, dims) in scores.items()}
+        arrays |= {f"metrics_{name}": zarr_store.Stored(values, dims) for name, (values, dims) in scores.items()}
     about = {
         "metrics": scored,
         "window_units": units,
@@ -67,7 +67,7 @@ def to_store(exp: Explanation) -> store.Contents:
         "provenance": dict(exp.provenance),
         **{name: getattr(exp, name) for name in _NAMES},
     }
-    return store.Contents(arrays, about)
+    return zarr_store.Contents(arrays, about)
 
 
 def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
@@ -81,18 +81,18 @@ def _mark(number: int) -> str:
     return f"_of_{number}" if number else ""
 
 
-def _stored(modality: Modality, number: int) -> dict[str, store.Stored]:
+def _stored(modality: Modality, number: int) -> dict[str, zarr_store.Stored]:
     mark, dims = _mark(number), modality.layout.dims
     named = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
-    arrays = {f"input{mark}": store.Stored(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}
+    arrays = {f"input{mark}": zarr_store.Stored(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}
     if modality.shapes is not None:
-        arrays[f"shapes{mark}"] = store.Stored(modality.shapes, ("sample", f"axis{mark}"))
+        arrays[f"shapes{mark}"] = zarr_store.Stored(modality.shapes, ("sample", f"axis{mark}"))
     for place, layer in enumerate(modality.layers):
         axes = [f"{dims[axis.input_axis]}{mark}_{place}" for axis in layer.grid]
-        arrays[f"maps{mark}_{place}"] = store.Stored(layer.values, (*AXES[:3], *axes))
+        arrays[f"maps{mark}_{place}"] = zarr_store.Stored(layer.values, (*AXES[:3], *axes))
         if layer.sizes is not None:
             sized = ("sample", f"position{mark}_{place}", "size")
-            arrays[f"sizes{mark}_{place}"] = store.Stored(layer.sizes, sized)
+            arrays[f"sizes{mark}_{place}"] = zarr_store.Stored(layer.sizes, sized)
     return arrays
 
 

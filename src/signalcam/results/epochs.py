@@ -10,10 +10,10 @@ import numpy as np
 
 from signalcam.alignment.resampling import Axis, values_at
 from signalcam.errors import InputError, LayoutError
-from signalcam.event_average import EventAverage
-from signalcam.explanation import Explanation
 from signalcam.inputs.layout import Layout
-from signalcam.moments import Moments, average, deviation, merged, moments
+from signalcam.results.event_average import EventAverage
+from signalcam.results.explanation import Explanation
+from signalcam.results.statistics import Moments, average, deviation, merged, moments
 
 if TYPE_CHECKING:
     import xarray as xr

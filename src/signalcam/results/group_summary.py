@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from signalcam.errors import InputError, MethodError, TargetError, nearest
-from signalcam.explanation import Explanation
+from signalcam.results.explanation import Explanation
 
 KINDS = {
     "class": "label",

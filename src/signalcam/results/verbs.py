@@ -25,10 +25,10 @@ VERBS = {
     "thumbnail": "signalcam.report:thumbnail",
     "to_html": "signalcam.report:write",
     "show": "signalcam.report:show",
-    "channel_ranking": "signalcam.ranking:channel_ranking",
-    "around": "signalcam.around:around",
-    "save": "signalcam.keeping:save",
-    "export": "signalcam.exporting:export",
+    "channel_ranking": "signalcam.results.channel_ranking:channel_ranking",
+    "around": "signalcam.results.epochs:around",
+    "save": "signalcam.results.serialization:save",
+    "export": "signalcam.results.export:export",
 }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Literal
 
-from signalcam import verbs
 from signalcam.errors import LayoutError, MethodError, MissingExtra, nearest
+from signalcam.results import verbs
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -1,0 +1,1 @@
+"""The result and what it does: labelled maps, selection, files."""
