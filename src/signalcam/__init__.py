@@ -22,14 +22,14 @@ from signalcam.errors import (
     StoreError,
     TargetError,
 )
-from signalcam.explain import Explainer, explain
-from signalcam.explain_record import explain_record
+from signalcam.explainer.api import Explainer, explain
+from signalcam.explainer.layer_listing import LayerInfo, Layers, layers
+from signalcam.explainer.preprocessing import Preprocessing
+from signalcam.explainer.records.api import explain_record
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.padding import Lengths, Mask
 from signalcam.inputs.tokens import Tokens
 from signalcam.io import load
-from signalcam.listing import LayerInfo, Layers, layers
-from signalcam.preprocessing import Preprocessing
 from signalcam.results.explanation import Explanation
 from signalcam.targets import (
     Class,

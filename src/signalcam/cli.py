@@ -18,7 +18,7 @@ import signalcam as sc
 from signalcam import __version__, load, methods
 from signalcam.data.gathering import reason
 from signalcam.errors import CamError, CamWarning, InputError, JobError, LayoutError
-from signalcam.placing import PROBED_SAMPLES
+from signalcam.explainer.receptive_fields import PROBED_SAMPLES
 
 ModelName = Annotated[
     str,

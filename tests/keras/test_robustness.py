@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import signalcam as sc
-from signalcam.choosing import strengths
+from signalcam.explainer.layer_selection import strengths
 from signalcam.inputs.conversion import as_inputs
 
 ENGINE = keras.backend.backend()

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import signalcam as sc
-from signalcam import trying
+from signalcam.explainer import perturbation_engine
 
 SINGLE = 1e-4  # float32, of the largest value: differences of scores
 
@@ -67,11 +67,11 @@ def test_handing_back_gives_what_running_the_whole_model_gives(build, batch_size
         "method": ["ablation-cam", "recipro-cam"],
     }
     quick = sc.explain(model, x, batch_size=batch_size, **options)
-    assert quick.provenance["trials run"] == trying.TAIL
+    assert quick.provenance["trials run"] == perturbation_engine.TAIL
     assert all("call" not in each.__dict__ for each in model.layers)
-    monkeypatch.setattr(trying.Trying, "_prefix", lambda self, edit: None)
+    monkeypatch.setattr(perturbation_engine.Trying, "_prefix", lambda self, edit: None)
     slow = sc.explain(model, x, **options)
-    assert slow.provenance["trials run"] == trying.WHOLE
+    assert slow.provenance["trials run"] == perturbation_engine.WHOLE
     size = np.abs(slow.maps.values).max()
     np.testing.assert_allclose(quick.maps.values, slow.maps.values, rtol=0, atol=SINGLE * size)
 

@@ -11,8 +11,8 @@ from signalcam.alignment.resampling import resample
 from signalcam.attribution import mask_search, perturbation, smoothing
 from signalcam.attribution.smoothing import Noise, SmoothGradCamPlusPlus
 from signalcam.backends import backend_of
+from signalcam.explainer.receptive_fields import measured_axes
 from signalcam.inputs.conversion import as_inputs
-from signalcam.placing import measured_axes
 
 SINGLE = 2e-5  # float32, of the largest value: sums in another order
 CONVS = {

@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import signalcam as sc
-from signalcam import trying
 from signalcam.attribution.gradient import Method
 from signalcam.attribution.perturbation import _gaussian, own_number
 from signalcam.backends import backend_of
+from signalcam.explainer import perturbation_engine
 from signalcam.inputs.conversion import as_inputs
 from signalcam.targets import Class, PerSample, Question
 
@@ -173,7 +173,7 @@ def test_what_lies_before_the_layer_is_not_run_again(kind, layer, channels):
     model, x, runs = network(kind), torch.randn(2, channels, 40), []
     first = next(each for each in model.modules() if isinstance(each, nn.Conv1d))
     exp = sc.explain(model, x, layer=layer, method=DROPS, target=1, signed=True)
-    assert exp.provenance["trials run"] == trying.TAIL
+    assert exp.provenance["trials run"] == perturbation_engine.TAIL
     own = type(first).forward
 
     def forward(*args):
@@ -188,7 +188,7 @@ def test_what_lies_before_the_layer_is_not_run_again(kind, layer, channels):
 def test_model_that_cannot_be_cut_is_run_whole_and_the_result_says_so():
     model, x = network(Counting), torch.randn(2, 2, 40)
     exp = sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True)
-    assert exp.provenance["trials run"] == trying.WHOLE
+    assert exp.provenance["trials run"] == perturbation_engine.WHOLE
 
 
 @pytest.mark.parametrize("layer", ["stem", "two"])

@@ -11,21 +11,14 @@ from signalcam import CamWarning
 from signalcam.alignment.resampling import evenly
 from signalcam.attribution.gradient import find
 from signalcam.backends.protocol import Felt, Pull
+from signalcam.explainer.batch_maps import layer_maps, part_of
+from signalcam.explainer.batch_result import Given, Part, Said, said_by_all
+from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
+from signalcam.explainer.perturbation_engine import Setting
 from signalcam.inputs.pytree import Inputs
-from signalcam.parts import (
-    Given,
-    Part,
-    Said,
-    layer_maps,
-    part_of,
-    said_by_all,
-    warn_of_flaws,
-    warn_of_score,
-)
 from signalcam.targets import NO_CLASS, Asked, Predicted, Question
 from signalcam.targets.model_output import Reading
 from signalcam.targets.score_functions import FALL_BACK, log_odds
-from signalcam.trying import Setting
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near its reference
 METHODS = (find("grad-cam"), find("hires-cam"))

@@ -5,8 +5,8 @@ import pytest
 
 from signalcam.alignment.resampling import Axis
 from signalcam.alignment.stitching import Steps, Stitch, unit_of, whole_cells
+from signalcam.explainer.records.windows import Tape, chunks, count
 from signalcam.results.record import Record
-from signalcam.windows import Tape, chunks, count
 
 LAYER = Axis(2, 23, 100, 4.0, 4.0, 9.0, probed=True)  # unpadded: 9 samples, every 4
 

@@ -19,7 +19,7 @@ from signalcam.demo.heartbeats import (
     recording,
 )
 from signalcam.errors import MissingExtra
-from signalcam.explain import explain
+from signalcam.explainer.api import explain
 from signalcam.inputs.layout import Layout
 from signalcam.metrics import Comparison, compare, evaluate
 from signalcam.results.explanation import Explanation

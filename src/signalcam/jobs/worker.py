@@ -18,7 +18,7 @@ import numpy as np
 
 from signalcam.data import Batch, Reader
 from signalcam.errors import CamWarning, JobError
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
 from signalcam.inputs.layout import Layout, check_layout
 from signalcam.jobs import aggregate, events, loading
 from signalcam.jobs.archive import Archive

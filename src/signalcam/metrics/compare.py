@@ -12,7 +12,7 @@ import numpy as np
 
 from signalcam.attribution.gradient import Method, find
 from signalcam.errors import InputError, MethodError, nearest
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
 from signalcam.inputs.validation import several
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.localisation import MEASURES, localisation

@@ -11,7 +11,7 @@ import numpy as np
 
 from signalcam.arrays import Array
 from signalcam.errors import CamWarning, InputError
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
 from signalcam.inputs.validation import several
 from signalcam.metrics import (  # noqa: F401 - register their metrics
     curves,

@@ -14,7 +14,7 @@ import numpy as np
 from signalcam.attribution.gradient import Method, find
 from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
 from signalcam.metrics.results import check_result
 from signalcam.metrics.scoring import How, Scoring, check_given
 from signalcam.results.explanation import Explanation

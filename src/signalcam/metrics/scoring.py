@@ -15,7 +15,7 @@ from signalcam.arrays import Array
 from signalcam.attribution.gradient import Method
 from signalcam.backends import backend_of, network_of
 from signalcam.errors import CamWarning, InputError, MethodError, ModelError, TargetError, is_count
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
 from signalcam.explainer.batching import first_size, progress_bar
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.padding import Lengths, Mask

@@ -14,16 +14,12 @@ import numpy as np
 from signalcam.alignment.resampling import Axis
 from signalcam.alignment.stitching import Steps, Stitch
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError, ModelError
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
+from signalcam.explainer.batch_result import Part, Said, said_by_all
 from signalcam.explainer.batching import first_size, listed, not_finite, progress_bar
-from signalcam.inputs.conversion import as_inputs
-from signalcam.inputs.explained_inputs import Drawn
-from signalcam.inputs.layout import Layout, as_layout, named
-from signalcam.inputs.padding import Group
-from signalcam.inputs.validation import true_classes
-from signalcam.parts import Part, Said, said_by_all, warn_of_flaws, warn_of_score
-from signalcam.placing import warn_of_spread
-from signalcam.recording import (
+from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
+from signalcam.explainer.receptive_fields import warn_of_spread
+from signalcam.explainer.records.checks import (
     check_counted,
     check_options,
     check_uncounted,
@@ -33,12 +29,17 @@ from signalcam.recording import (
     with_gradient,
     without_places,
 )
+from signalcam.explainer.records.windows import Tape, chunks, count
+from signalcam.explainer.runner import Piece, Running
+from signalcam.inputs.conversion import as_inputs
+from signalcam.inputs.explained_inputs import Drawn
+from signalcam.inputs.layout import Layout, as_layout, named
+from signalcam.inputs.padding import Group
+from signalcam.inputs.validation import true_classes
 from signalcam.results.explanation import Explanation
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.record import Record, windows_table
-from signalcam.running import Piece, Running
 from signalcam.targets import NO_CLASS
-from signalcam.windows import Tape, chunks, count
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)
 _LONGER = (2, 8)  # times a window that is refused: what is tried before a longer one is advised

@@ -2,85 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from signalcam.alignment.resampling import Axis, spread
-from signalcam.arrays import Array, flatten_positions
+from signalcam.arrays import flatten_positions
 from signalcam.attribution.gradient import Level, Method
 from signalcam.backends.protocol import Backend, Felt, Pull
-from signalcam.errors import CamWarning
-from signalcam.inputs.pytree import Inputs
-from signalcam.inputs.tokens import Tokens
+from signalcam.explainer.batch_result import Cut, Given, NativeMaps, Part, _said, _whole
+from signalcam.explainer.perturbation_engine import Setting, Trying
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.normalization import rectify
-from signalcam.targets import NO_CLASS, Question
-from signalcam.targets.score_functions import FALL_BACK
-from signalcam.trying import Setting, Trying
-
-_FLAWS = {
-    1: "all zero because the gradient is zero (for methods that keep only what is positive, nowhere positive): "
-    "the score is saturated, or does not depend on this layer. Choose an earlier layer",
-    2: "all zero because no position speaks for the target: all evidence is negative. Look at "
-    "signed=True, another method (hires-cam) or an earlier layer",
-    3: "not finite: the model's scores or gradients overflow. Look at exp.scores and at the inputs",
-    4: "the same everywhere, so it shows no place. Choose an earlier layer",
-}
-_SILENT = "all zero because nothing stands out in what the layer gives. Choose another layer"
-
-
-@dataclass(frozen=True)
-class NativeMaps:
-    """One layer's maps for one batch, and which of them say nothing.
-
-    Attributes:
-        ran: The layer's name, with the number of the call that was used.
-        cells: Its position axes.
-        values: ``(b, target, method, p)``.
-        flaws: ``(b, target, method)``, a key of the reasons above, 0 for none.
-        at: Where ``p`` lies: see ``Method.at``.
-        tokens: How tokens were folded to these positions; ``None`` where nothing was.
-    """
-
-    ran: str
-    cells: tuple[int, ...]
-    values: np.ndarray
-    flaws: np.ndarray
-    at: Level = "layer"
-    tokens: Tokens | None = None
-
 
 _LEVELS: tuple[Level, ...] = ("layer", "input", "channels")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the model answered; see the attributes of ``Explanation``."""
-
-    scores: np.ndarray
-    index: np.ndarray
-    logits: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    predicted: np.ndarray | None = None
-
-    def taken(self, rows: slice | np.ndarray) -> Said:
-        """What it answered to some of the samples."""
-        values = vars(self).values()
-        return Said(*[None if each is None else each[rows] for each in values])  # type: ignore[arg-type] # in order
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one batch gave."""
-
-    said: Said
-    layers: tuple[NativeMaps, ...]
-    score: str
-    ran_again: str = ""
 
 
 def part_of(
@@ -122,24 +59,6 @@ def part_of(
             layers.append(_native(own, methods, column, others, signed=signed, setting=setting))
     ran = next((each.ran for each in settings if each.ran), "")
     return Part(said, tuple(layers), score, ran)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Samples of a padded batch that are of one length.
-
-    Attributes:
-        rows: Which of the batch.
-        cells: For each layer how many positions it has for such a sample alone.
-    """
-
-    rows: slice
-    cells: Sequence[tuple[int, ...]]
-
-    def within(self, rows: slice) -> Cut:
-        """The same of some of the samples, counted from the first of these."""
-        start = max(self.rows.start, rows.start) - rows.start
-        return Cut(slice(start, min(self.rows.stop, rows.stop) - rows.start), self.cells)
 
 
 def parts_of_padded(
@@ -193,21 +112,6 @@ def _short(felt: Felt, rows: slice, cells: tuple[int, ...]) -> Felt:
     where = (rows, slice(None), *map(slice, cells))
     gradient = None if felt.gradient is None else felt.gradient[where]
     return Felt(felt.ran, felt.activation[where], gradient)
-
-
-@dataclass(frozen=True)
-class Given:
-    """What one batch was asked with.
-
-    Attributes:
-        inputs: The batch, where the model is.
-        question: What is asked of it.
-        rows: The numbers of its samples.
-    """
-
-    inputs: Inputs
-    question: Question
-    rows: np.ndarray
 
 
 def is_plain(method: Method) -> bool:
@@ -292,40 +196,6 @@ def _picked(pull: Pull, given: Given, backend: Backend) -> list[np.ndarray]:
     return picks
 
 
-def _said(pull: Pull, question: Question, picks: Sequence[np.ndarray], backend: Backend) -> Said:
-    reading = pull.reading
-    values = np.stack([backend.numpy(each.value) for each in pull.asked], axis=1)
-    index = np.stack([each[:, 0] for each in picks], axis=1)
-    if not (reading.has_rows and any(each.about_classes for each in question.targets)):
-        return Said(values, index)
-    p, rows = backend.numpy(reading.probabilities()), reading.logit_rows()
-    logits = _log_odds(p, apart=reading.apart) if rows is None else backend.numpy(rows)
-    return Said(values, index, logits, p, _whole(backend, reading.predicted()))
-
-
-def _whole(backend: Backend, index: Array) -> np.ndarray:
-    return backend.numpy(index).astype(np.int64)
-
-
-def _log_odds(p: np.ndarray, *, apart: bool) -> np.ndarray:
-    wide, rows, likeliest = p.astype(np.float64), np.arange(len(p)), p.argmax(axis=1)
-    rest = 1 - wide
-    if not apart:
-        rest = wide.sum(axis=1, keepdims=True) - wide
-        others = wide.copy()
-        others[rows, likeliest] = 0
-        rest[rows, likeliest] = others.sum(axis=1)  # a difference would lose all its digits here
-    with np.errstate(divide="ignore"):
-        odds: np.ndarray = np.log(wide) - np.log(rest)
-    return odds
-
-
-def said_by_all(parts: Sequence[Part]) -> Said:
-    """Put together what the model answered to every batch."""
-    columns = zip(*[vars(part.said).values() for part in parts], strict=True)
-    return Said(*[None if each[0] is None else np.concatenate(each) for each in columns])  # type: ignore[arg-type] # in order
-
-
 def layer_maps(name: str, parts: Sequence[NativeMaps], grid: dict[int, Axis]) -> LayerMaps:
     """Join a layer's batches, unfold its positions, in the order of the input's axes."""
     values = np.concatenate([part.values for part in parts])
@@ -338,46 +208,3 @@ def layer_maps(name: str, parts: Sequence[NativeMaps], grid: dict[int, Axis]) ->
     order = sorted(kept, key=lambda i: grid[i].input_axis)
     turned = unfolded.squeeze(dropped).transpose(0, 1, 2, *[3 + kept.index(i) for i in order])
     return LayerMaps(name, turned, tuple(grid[i] for i in order))
-
-
-def warn_of_score(parts: Sequence[Part]) -> None:
-    """Warn, once, where log-odds stand in for logits that could not be found; and where they overflow."""
-    said = said_by_all(parts)
-    values = said.scores[:, (said.index != NO_CLASS).any(axis=0)]
-    if not values.size or all(part.score != FALL_BACK for part in parts):
-        return
-    message = (
-        "the logits before the model's last step could not be found, so its log-odds (each class against the "
-        "rest) are explained. Let the model return logits, or name another score=... to go without this warning."
-    )
-    warnings.warn(message, CamWarning, stacklevel=4)
-    saturated = int((~np.isfinite(values)).any(axis=1).sum())
-    if saturated:
-        message = (
-            f"the probabilities of {saturated} of {len(values)} samples have saturated at 0 or 1, so their "
-            "log-odds are not finite and their maps mean nothing. Let the model return logits."
-        )
-        warnings.warn(message, CamWarning, stacklevel=4)
-
-
-def warn_of_flaws(
-    parts: Sequence[Part],
-    layers: Sequence[str],
-    targets: Sequence[str],
-    methods: Sequence[Method],
-    what: str = "samples",
-) -> None:
-    """Warn, once for each layer, target and method, of maps that are blank or show no place."""
-    for place, layer in enumerate(layers):
-        flaws = np.concatenate([part.layers[place].flaws for part in parts])
-        for t, m in np.ndindex(flaws.shape[1:]):
-            for number in np.unique(flaws[flaws[:, t, m] > 0, t, m]):
-                if number == 4 and methods[m].family == "baseline":
-                    continue  # the same everywhere by design
-                reason = _FLAWS[number] if number != 1 or methods[m].needs_gradients else _SILENT
-                count = int((flaws[:, t, m] == number).sum())
-                message = (
-                    f"{methods[m].name} at layer {layer!r} for target {targets[t]!r} is, for "
-                    f"{count} of {len(flaws)} {what}, {reason}."
-                )
-                warnings.warn(message, CamWarning, stacklevel=4)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array
+from signalcam.explainer.batch_result import Said
+from signalcam.explainer.runner import Piece, Running
 from signalcam.inputs.padding import Group, Samples, by_length
 from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, spelt
-from signalcam.parts import Said
 from signalcam.results.layer_maps import LayerMaps
-from signalcam.running import Piece, Running
 
 SAME = 1e-5  # of the largest value: the same numbers, added up in another order
 TURNS = 8  # ways each sample is tried: one alone may happen not to show what leaks from its padding

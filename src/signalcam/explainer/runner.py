@@ -15,29 +15,19 @@ from signalcam.attribution.gradient import Method
 from signalcam.backends.protocol import Backend, Felt, Pull
 from signalcam.backends.token_grid import Folding
 from signalcam.backends.unsupported import WITHOUT_GRADIENT
-from signalcam.choosing import last_felt
 from signalcam.errors import ModelError
+from signalcam.explainer.batch_maps import fine_grid, is_plain, layer_maps, part_of, parts_of_padded
+from signalcam.explainer.batch_result import Cut, Given, Part, Said, said_by_all
 from signalcam.explainer.batching import first_size, in_batches, sliced
+from signalcam.explainer.layer_selection import last_felt
+from signalcam.explainer.perturbation_engine import Setting
+from signalcam.explainer.receptive_fields import Alignment, candidates, grid, places
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.padding import Group
 from signalcam.inputs.pytree import Inputs, Path
-from signalcam.parts import (
-    Cut,
-    Given,
-    Part,
-    Said,
-    fine_grid,
-    is_plain,
-    layer_maps,
-    part_of,
-    parts_of_padded,
-    said_by_all,
-)
-from signalcam.placing import Alignment, candidates, grid, places
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.layer_maps import Piece as OfOneShape
 from signalcam.targets import Question, Selector, Target, question
-from signalcam.trying import Setting
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
 from signalcam.backends.protocol import Backend, Felt, Layer
+from signalcam.errors import ModelError, nearest
 from signalcam.inputs.pytree import Inputs, WithExtra, is_array, leaves, unpacked
 from signalcam.targets import Question
 
@@ -131,3 +133,29 @@ def _other(x: np.ndarray) -> np.ndarray:
 
 def _differ(before: np.ndarray, after: np.ndarray) -> bool:
     return float(np.abs(after - before).max()) > _FELT * float(np.abs(before).max())
+
+
+def is_pattern(layer: object) -> bool:
+    """Whether a name stands for a group of layers: ``"stage4.*"``."""
+    return isinstance(layer, str) and ("*" in layer or "?" in layer)
+
+
+def matching(pattern: str, names: Sequence[str]) -> list[str]:
+    """The layers a pattern fits, in the order they ran; the end of a Keras path will do.
+
+    Args:
+        pattern: ``*`` stands for any characters, ``?`` for one; a bracket is a call's number.
+        names: Of the layers with positions that ran.
+
+    Raises:
+        ModelError: It fits none.
+    """
+    plain = pattern.replace("[", "[[]")
+    found = [each for each in names if fnmatchcase(each, plain) or fnmatchcase(each, f"*/{plain}")]
+    if not found:
+        message = (
+            f"no layer with positions that ran is called {pattern!r}.{nearest(pattern, names)} "
+            "List all with signalcam.layers(model, example)."
+        )
+        raise ModelError(message)
+    return found

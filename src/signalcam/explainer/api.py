@@ -18,10 +18,16 @@ from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Layer
 from signalcam.backends.token_grid import Folding
 from signalcam.backends.unsupported import WITHOUT_GRADIENT, of_no_positions
-from signalcam.choosing import last_felt, layers_of
 from signalcam.errors import InputError, ModelError, is_count
+from signalcam.explainer.assemble import result
+from signalcam.explainer.batch_result import Part
 from signalcam.explainer.batching import NotFinite, check_finite, progress_bar, samples_in
-from signalcam.grouping import planned
+from signalcam.explainer.layer_selection import is_pattern, last_felt, layers_of, matching
+from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
+from signalcam.explainer.padding_plan import planned
+from signalcam.explainer.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
+from signalcam.explainer.receptive_fields import PROBED_SAMPLES, Alignment, warn_of_spread
+from signalcam.explainer.runner import Running, Shown
 from signalcam.inputs.containers import Signals, taken
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.explained_inputs import Drawn, beside, drawn
@@ -29,13 +35,7 @@ from signalcam.inputs.layout import Layout, as_layout
 from signalcam.inputs.pytree import Inputs, spelt
 from signalcam.inputs.tokens import Tokens, as_tokens
 from signalcam.inputs.validation import check_options, check_samples, several, unpaired
-from signalcam.joining import result
-from signalcam.matching import is_pattern, matching
-from signalcam.parts import Part, warn_of_flaws, warn_of_score
-from signalcam.placing import PROBED_SAMPLES, Alignment, warn_of_spread
-from signalcam.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
 from signalcam.results.explanation import Explanation
-from signalcam.running import Running, Shown
 from signalcam.targets import Selector, Target, as_target, score_functions
 
 _log = logging.getLogger("signalcam")

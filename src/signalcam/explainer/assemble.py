@@ -11,15 +11,15 @@ import numpy as np
 
 from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamWarning
-from signalcam.grouping import Plan
+from signalcam.explainer.batch_result import Said
+from signalcam.explainer.padding_plan import Plan
+from signalcam.explainer.runner import Piece, Running, Shown
 from signalcam.inputs.layout import named
 from signalcam.inputs.padding import Items, padded
 from signalcam.inputs.validation import true_classes
-from signalcam.parts import Said
 from signalcam.results.explanation import Explanation
 from signalcam.results.input_maps import Modality
 from signalcam.results.layer_maps import LayerMaps, joined
-from signalcam.running import Piece, Running, Shown
 
 
 def result(

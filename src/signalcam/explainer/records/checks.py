@@ -12,10 +12,10 @@ import numpy as np
 from signalcam.alignment.resampling import Axis
 from signalcam.alignment.stitching import Steps
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
+from signalcam.explainer.receptive_fields import candidates
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.pytree import is_array
-from signalcam.placing import candidates
 
 
 def samples_of(layout: Layout | None, axis: int, window: float) -> int:

@@ -10,12 +10,12 @@ from typing import Any, overload
 
 from signalcam.alignment.resampling import Axis
 from signalcam.backends.protocol import Layer
-from signalcam.choosing import strengths
-from signalcam.explain import Explainer
+from signalcam.explainer.api import Explainer
+from signalcam.explainer.layer_selection import strengths
+from signalcam.explainer.receptive_fields import PROBED_SAMPLES
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.tokens import Tokens
-from signalcam.placing import PROBED_SAMPLES
 
 _FEW = 4  # positions: fewer do not show a place
 _TEXTURE = 8  # samples along every axis: less is no event

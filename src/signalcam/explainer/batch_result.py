@@ -1,0 +1,129 @@
+"""What one batch gives: the model's answer, and maps at the layers' own resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from signalcam.arrays import Array
+from signalcam.attribution.gradient import Level
+from signalcam.backends.protocol import Backend, Pull
+from signalcam.inputs.pytree import Inputs
+from signalcam.inputs.tokens import Tokens
+from signalcam.targets import Question
+
+
+@dataclass(frozen=True)
+class NativeMaps:
+    """One layer's maps for one batch, and which of them say nothing.
+
+    Attributes:
+        ran: The layer's name, with the number of the call that was used.
+        cells: Its position axes.
+        values: ``(b, target, method, p)``.
+        flaws: ``(b, target, method)``, a key of the reasons above, 0 for none.
+        at: Where ``p`` lies: see ``Method.at``.
+        tokens: How tokens were folded to these positions; ``None`` where nothing was.
+    """
+
+    ran: str
+    cells: tuple[int, ...]
+    values: np.ndarray
+    flaws: np.ndarray
+    at: Level = "layer"
+    tokens: Tokens | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model answered; see the attributes of ``Explanation``."""
+
+    scores: np.ndarray
+    index: np.ndarray
+    logits: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+
+    def taken(self, rows: slice | np.ndarray) -> Said:
+        """What it answered to some of the samples."""
+        values = vars(self).values()
+        return Said(*[None if each is None else each[rows] for each in values])  # type: ignore[arg-type] # in order
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one batch gave."""
+
+    said: Said
+    layers: tuple[NativeMaps, ...]
+    score: str
+    ran_again: str = ""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Samples of a padded batch that are of one length.
+
+    Attributes:
+        rows: Which of the batch.
+        cells: For each layer how many positions it has for such a sample alone.
+    """
+
+    rows: slice
+    cells: Sequence[tuple[int, ...]]
+
+    def within(self, rows: slice) -> Cut:
+        """The same of some of the samples, counted from the first of these."""
+        start = max(self.rows.start, rows.start) - rows.start
+        return Cut(slice(start, min(self.rows.stop, rows.stop) - rows.start), self.cells)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one batch was asked with.
+
+    Attributes:
+        inputs: The batch, where the model is.
+        question: What is asked of it.
+        rows: The numbers of its samples.
+    """
+
+    inputs: Inputs
+    question: Question
+    rows: np.ndarray
+
+
+def _said(pull: Pull, question: Question, picks: Sequence[np.ndarray], backend: Backend) -> Said:
+    reading = pull.reading
+    values = np.stack([backend.numpy(each.value) for each in pull.asked], axis=1)
+    index = np.stack([each[:, 0] for each in picks], axis=1)
+    if not (reading.has_rows and any(each.about_classes for each in question.targets)):
+        return Said(values, index)
+    p, rows = backend.numpy(reading.probabilities()), reading.logit_rows()
+    logits = _log_odds(p, apart=reading.apart) if rows is None else backend.numpy(rows)
+    return Said(values, index, logits, p, _whole(backend, reading.predicted()))
+
+
+def _whole(backend: Backend, index: Array) -> np.ndarray:
+    return backend.numpy(index).astype(np.int64)
+
+
+def _log_odds(p: np.ndarray, *, apart: bool) -> np.ndarray:
+    wide, rows, likeliest = p.astype(np.float64), np.arange(len(p)), p.argmax(axis=1)
+    rest = 1 - wide
+    if not apart:
+        rest = wide.sum(axis=1, keepdims=True) - wide
+        others = wide.copy()
+        others[rows, likeliest] = 0
+        rest[rows, likeliest] = others.sum(axis=1)  # a difference would lose all its digits here
+    with np.errstate(divide="ignore"):
+        odds: np.ndarray = np.log(wide) - np.log(rest)
+    return odds
+
+
+def said_by_all(parts: Sequence[Part]) -> Said:
+    """Put together what the model answered to every batch."""
+    columns = zip(*[vars(part.said).values() for part in parts], strict=True)
+    return Said(*[None if each[0] is None else np.concatenate(each) for each in columns])  # type: ignore[arg-type] # in order

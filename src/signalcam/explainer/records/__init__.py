@@ -1,0 +1,1 @@
+"""Long recordings: explained window by window, stitched to one map."""
