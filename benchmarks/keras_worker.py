@@ -81,7 +81,7 @@ class Contestant:
     name: str
     call: Call
     maps: Callable[[Any], np.ndarray]
-    compile_policy: bool = False
+    compiled: bool = False
     score: str = "logit"
 
 
@@ -223,7 +223,7 @@ def _row(model: keras.Model, twin: keras.Model, layer: str, *, x: Any, quick: bo
 
 
 def _key(name: str, *, compiled: bool) -> str:
-    return f"{name}, compiled" if compile_policy else name
+    return f"{name}, compiled" if compiled else name
 
 
 def main() -> None:

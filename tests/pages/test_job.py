@@ -12,7 +12,7 @@ from pages.made import ecg, picture
 from signalcam import report
 from signalcam.jobs import group_summary
 from signalcam.report import whole
-from signalcam.results import group_summary
+from signalcam.results.group_summary import summed
 
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
@@ -170,7 +170,7 @@ def test_a_page_of_a_job_asks_for_nothing_in_the_dark(opened):
 def test_as_many_samples_as_fit_are_on_a_page(monkeypatch):
     exp, _ = job(ecg(120, 400), monkeypatch)
     monkeypatch.setattr(report, "MOST", 300_000)
-    some = whole.first(exp, group_summary.summed(exp), report.MOST)
+    some = whole.first(exp, summed(exp), report.MOST)
     assert 1 <= len(some) < 100
 
 

@@ -72,7 +72,7 @@ class KerasBackend:
     @property
     def engine(self) -> Engine:
         """The engine Keras runs on."""
-        engine: Engine = import_module(f"signalcam.backends.keras.{keras.backend.backend()}")
+        engine: Engine = import_module(f"signalcam.backends.keras.engines.{keras.backend.backend()}")
         return engine
 
     def owns(self, model: object) -> bool:
