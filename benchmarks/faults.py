@@ -27,7 +27,7 @@ import zarr
 
 import signalcam
 from benchmarks import loopback
-from signalcam.jobs.archive import Archive
+from signalcam.jobs.store import Archive
 
 SIZE, UNIT = 64, 32  # values a window, windows a unit
 PER_KILL = {
@@ -206,7 +206,7 @@ def is_ours(process: int) -> bool:
         said = Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
         return False
-    return b"signalcam.jobs.serving" in said or b"SignalCamWorker" in said
+    return b"signalcam.jobs.worker_protocol" in said or b"SignalCamWorker" in said
 
 
 def prepare(folder: Path, units: int) -> None:

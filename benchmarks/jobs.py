@@ -27,10 +27,10 @@ import zarr
 
 import signalcam as sc
 from signalcam.jobs import aggregate, status, summary
-from signalcam.jobs.archive import Archive
-from signalcam.jobs.loading import precision
+from signalcam.jobs.config_sections import Units
+from signalcam.jobs.model_loading import precision
 from signalcam.jobs.progress import commits
-from signalcam.jobs.sections import Units
+from signalcam.jobs.store import Archive
 from signalcam.jobs.worker import Worker
 
 CHANNELS, LENGTH, BATCH, CLASSES = 2, 250, 32, 3

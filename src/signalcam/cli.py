@@ -291,7 +291,7 @@ def run_job(
     """Explain a whole data set into one store; the same command again goes on where it was stopped."""
     with _told(), _warned():
         from signalcam.jobs import Job, status  # noqa: PLC0415 - needs pydantic
-        from signalcam.jobs.driver import drive  # noqa: PLC0415 - needs pydantic
+        from signalcam.jobs.run import drive  # noqa: PLC0415 - needs pydantic
 
         if example:
             _write_example(Path(file))
@@ -308,7 +308,7 @@ def run_job(
 
 
 def _write_example(file: Path) -> None:
-    from signalcam.jobs.example import EXAMPLE  # noqa: PLC0415 - needs pydantic
+    from signalcam.jobs.template import EXAMPLE  # noqa: PLC0415 - needs pydantic
 
     try:
         with file.open("x", encoding="utf-8") as new:

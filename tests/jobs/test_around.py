@@ -9,8 +9,8 @@ import zarr
 
 import signalcam as sc
 from signalcam.jobs import summary
-from signalcam.jobs.archive import Archive
 from signalcam.jobs.events import events_of, mark
+from signalcam.jobs.store import Archive
 from signalcam.jobs.worker import Worker
 
 BAD = [5, 21]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import signalcam as sc
 from signalcam.cli import app
 from signalcam.jobs import status
-from signalcam.jobs.archive import Archive
+from signalcam.jobs.store import Archive
 from signalcam.jobs.worker import Worker
 
 SOURCES = '''

@@ -13,13 +13,13 @@ import zarr
 from terminal import SIGNALCAM
 
 import signalcam as sc
-from signalcam.jobs import crew as crews
-from signalcam.jobs import rank as ranks
-from signalcam.jobs import ray_actors, status
-from signalcam.jobs.archive import QUARANTINED, Archive
-from signalcam.jobs.crew import Crew
+from signalcam.jobs import engine_ranks as ranks
+from signalcam.jobs import engine_ray, status
+from signalcam.jobs import scheduler as crews
+from signalcam.jobs.engine_ranks import Rank, gpu
 from signalcam.jobs.locking import is_locked, locked
-from signalcam.jobs.rank import Rank, gpu
+from signalcam.jobs.scheduler import Crew
+from signalcam.jobs.store import QUARANTINED, Archive
 
 ROOT = Path(__file__).parents[2]
 SOURCE = str(Path(sc.__file__).parents[1])
@@ -417,9 +417,9 @@ def test_ray_is_an_extra(sections, tmp_path, monkeypatch):
 
 def test_a_node_must_have_room_for_one_worker():
     asked = sc.Job(data="a", model="a:b", output="c", engine={"cpus": 2, "gpus": 1}).engine
-    ray_actors._require_room(asked, [{"CPU": 1.0}, {"CPU": 4.0, "GPU": 1.0}])
+    engine_ray._require_room(asked, [{"CPU": 1.0}, {"CPU": 4.0, "GPU": 1.0}])
     with pytest.raises(sc.JobError, match=r"no node of Ray has .* they have 1 and 0, 8 and 0\."):
-        ray_actors._require_room(asked, [{"CPU": 1.0}, {"CPU": 8.0}])
+        engine_ray._require_room(asked, [{"CPU": 1.0}, {"CPU": 8.0}])
 
 
 # --- Ray, on loopback alone ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from unit.results import make
 
 import signalcam as sc
 from signalcam.cli import app
-from signalcam.jobs.archive import Archive
+from signalcam.jobs.store import Archive
 from signalcam.results import export
 
 BAD = [5, 21]

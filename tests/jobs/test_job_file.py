@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 import signalcam as sc
 from signalcam.cli import app
-from signalcam.jobs import loading
-from signalcam.jobs.example import EXAMPLE
+from signalcam.jobs import model_loading
+from signalcam.jobs.template import EXAMPLE
 
 GOOD = {"data": "a.npy", "model": "a:b", "output": "c.zarr"}
 
@@ -175,7 +175,7 @@ def test_what_changes_numbers_makes_another_job(change):
 
 
 def network(data, **model):
-    return loading.network(sc.Job(**{**GOOD, "model": model}, folder=data))
+    return model_loading.network(sc.Job(**{**GOOD, "model": model}, folder=data))
 
 
 @pytest.fixture(scope="module")
@@ -190,9 +190,9 @@ def test_weights_come_from_safetensors_or_a_state_dict(trained, data):
     torch.save({"epoch": 3, "state_dict": trained.state_dict()}, data / "checkpoint.pt")
     for name in ("w.safetensors", "w.pt", "checkpoint.pt"):
         read = network(data, build="job_networks:build", weights=name)
-        assert loading.fingerprint(read) == loading.fingerprint(trained)
+        assert model_loading.fingerprint(read) == model_loading.fingerprint(trained)
     fresh = network(data, build="job_networks:build")
-    assert loading.fingerprint(fresh) != loading.fingerprint(trained)
+    assert model_loading.fingerprint(fresh) != model_loading.fingerprint(trained)
 
 
 def test_nothing_is_unpickled_unless_that_is_trusted(trained, data):
@@ -201,7 +201,7 @@ def test_nothing_is_unpickled_unless_that_is_trusted(trained, data):
         network(data, build="job_networks:build", weights="whole.pt")
     assert "trust = true" in str(error.value)
     read = network(data, build="job_networks:build", weights="whole.pt", trust=True)
-    assert loading.fingerprint(read) == loading.fingerprint(trained)
+    assert model_loading.fingerprint(read) == model_loading.fingerprint(trained)
 
 
 def test_an_exported_program_is_read_where_it_is_trusted(trained, data):
@@ -209,7 +209,7 @@ def test_an_exported_program_is_read_where_it_is_trusted(trained, data):
     with pytest.raises(sc.JobError, match="trust = true"):
         network(data, weights="w.pt2")
     read = network(data, weights="w.pt2", trust=True)
-    assert loading.fingerprint(read) == loading.fingerprint(trained)
+    assert model_loading.fingerprint(read) == model_loading.fingerprint(trained)
 
 
 @pytest.mark.parametrize(

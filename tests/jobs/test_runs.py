@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 import signalcam as sc
 from signalcam.cli import app
-from signalcam.jobs import loading, saved, status, summary
-from signalcam.jobs.archive import Archive
-from signalcam.jobs.driver import locked
-from signalcam.jobs.saved import Rows
+from signalcam.jobs import model_loading, status, store_reader, summary
+from signalcam.jobs.run import locked
+from signalcam.jobs.store import Archive
+from signalcam.jobs.store_reader import Rows
 from signalcam.jobs.worker import Worker
 
 BAD = [5, 21]
@@ -48,7 +48,7 @@ def direct(sections, data):
         x, y = arrays["x"], arrays["y"]
     good = np.setdiff1d(np.arange(len(x)), BAD)
     exp = sc.explain(
-        loading.network(job),
+        model_loading.network(job),
         x[good],
         method=["grad-cam", "hires-cam"],
         layer=["2", "4"],
@@ -119,13 +119,13 @@ def test_bad_samples_are_recorded_with_their_reason(store):
 def test_provenance_says_whose_numbers_these_are(store, sections):
     exp = sc.load(store)
     job = sc.Job(**sections, output="unused")
-    assert exp.provenance["weights"] == loading.fingerprint(loading.network(job))
+    assert exp.provenance["weights"] == model_loading.fingerprint(model_loading.network(job))
     assert exp.provenance["model"] == "Sequential"
     assert len(exp.provenance["job"]) == 64
 
 
 def test_inputs_that_are_gone_are_not_finite(store, monkeypatch):
-    monkeypatch.setattr(saved, "reader_of", lambda job: (_ for _ in ()).throw(sc.JobError("gone")))
+    monkeypatch.setattr(store_reader, "reader_of", lambda job: (_ for _ in ()).throw(sc.JobError("gone")))
     exp = sc.load(store)
     assert exp.input.shape == (70, 2, 40)
     assert np.isnan(exp.input).all()

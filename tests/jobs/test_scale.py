@@ -9,12 +9,12 @@ import pytest
 import zarr
 
 import signalcam as sc
-from signalcam.jobs import Status, aggregate, archive, rolling, status, summary, worker
-from signalcam.jobs.archive import QUARANTINED, Archive
-from signalcam.jobs.overlap import overlapped
-from signalcam.jobs.rolling import Rolling
-from signalcam.jobs.saved import Names, Rows
-from signalcam.jobs.sections import Units
+from signalcam.jobs import Status, aggregate, incremental, status, store, summary, worker
+from signalcam.jobs.config_sections import Units
+from signalcam.jobs.incremental import Rolling
+from signalcam.jobs.prefetch import overlapped
+from signalcam.jobs.store import QUARANTINED, Archive
+from signalcam.jobs.store_reader import Names, Rows
 from signalcam.jobs.worker import Worker
 
 UNITS = range(5)
@@ -154,9 +154,9 @@ def test_a_full_disk_is_told_by_the_thread_that_writes(made, monkeypatch):
 
 def test_what_a_unit_wrote_is_on_the_disk_before_its_status_is_written(made, monkeypatch):
     one, synced = made(), []
-    sync = archive.on_disk
+    sync = store.on_disk
     monkeypatch.setattr(
-        archive, "on_disk", lambda files: synced.append((list(files), set(one.archive.status()))) or sync(files)
+        store, "on_disk", lambda files: synced.append((list(files), set(one.archive.status()))) or sync(files)
     )
     one.do(2)
     (written, before), (last, _) = synced
@@ -264,7 +264,9 @@ def test_a_crash_before_a_block_is_whole_leaves_its_units(about, unrolled, tmp_p
     kept = filled(tmp_path / "maps.zarr", about, block=4)
     before = files_of(kept)
     with monkeypatch.context() as patched:
-        patched.setattr(rolling, "on_disk", lambda files: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        patched.setattr(
+            incremental, "on_disk", lambda files: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
+        )
         with pytest.raises(sc.StoreError, match="No space left"):
             Rolling(kept)
     assert not kept.is_rolled(0)
@@ -279,7 +281,7 @@ def test_sums_read_while_a_block_is_put_together_are_the_same(about, unrolled, t
     def late(store, units, done):
         if units == store.units_of(1) and not meanwhile:
             meanwhile.append(units)
-            rolling.roll(kept, 1)  # by the driver, just before these are read
+            incremental.roll(kept, 1)  # by the driver, just before these are read
         return add(store, units, done)
 
     monkeypatch.setattr(aggregate, "added", late)
@@ -306,13 +308,13 @@ def test_a_block_with_a_unit_given_up_waits_for_it(about, unrolled, tmp_path):
 
 def test_a_run_leaves_its_blocks_put_together(sections, tmp_path, monkeypatch):
     place = tmp_path / "maps.zarr"
-    monkeypatch.setattr("signalcam.jobs.driver.BLOCK", 2)
+    monkeypatch.setattr("signalcam.jobs.run.BLOCK", 2)
     sc.Job(**sections, output=str(place)).run()
     kept = Archive.open(place)
     assert set(kept.committed()) == {4}
     assert (status(place).done, status(place).failed) == (70, 2)
     whole = sc.Job(**sections, output=str(tmp_path / "whole.zarr"))
-    monkeypatch.setattr("signalcam.jobs.driver.BLOCK", 256)
+    monkeypatch.setattr("signalcam.jobs.run.BLOCK", 256)
     whole.run()
     assert summary(place).identical(summary(tmp_path / "whole.zarr"))
 

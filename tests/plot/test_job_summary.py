@@ -8,8 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 import signalcam as sc
-from signalcam.jobs import saved, summary
-from signalcam.jobs.archive import Archive
+from signalcam.jobs import store_reader, summary
+from signalcam.jobs.store import Archive
 from signalcam.plot.curves import CurveDisplay
 from signalcam.plot.means import MeansDisplay
 from signalcam.results.group_summary import summed
@@ -85,13 +85,13 @@ def unread(monkeypatch):
     """Fail where a map or an input is read."""
 
     for name in ("__array__", "__getitem__"):
-        own = getattr(saved.Rows, name)
+        own = getattr(store_reader.Rows, name)
 
         def read(rows, *asked, own=own):
             assert rows.ndim < 3, "maps or inputs were read"
             return own(rows, *asked)
 
-        monkeypatch.setattr(saved.Rows, name, read)
+        monkeypatch.setattr(store_reader.Rows, name, read)
 
 
 def edges(band):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.jobs import events, scores
-from signalcam.jobs.archive import QUARANTINED, Archive
-from signalcam.jobs.decoding import decoded
+from signalcam.jobs import columns, events
+from signalcam.jobs.codec import decoded
+from signalcam.jobs.store import QUARANTINED, Archive
 from signalcam.results.statistics import average, deviation, merged, moments
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def part(
         sums[f"mean_{number}"] = np.stack([mean for _, mean, _ in parts])
         sums[f"squares_{number}"] = np.stack([squares for _, _, squares in parts])
         sums[f"histogram_{number}"] = _histograms(maps, belongs, bins, least)
-    return sums | scores.part(rows, every) | events.part(about, rows, every, own)
+    return sums | columns.part(rows, every) | events.part(about, rows, every, own)
 
 
 def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.driver import drive
-from signalcam.jobs.saved import load
+from signalcam.jobs.run import drive
+from signalcam.jobs.store_reader import load
 from signalcam.results.explanation import Explanation
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from signalcam.errors import JobError
-from signalcam.jobs.sections import (
+from signalcam.jobs.config_sections import (
     ADDRESS,
     BUILD,
     Aggregates,

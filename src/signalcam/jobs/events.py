@@ -14,12 +14,12 @@ from signalcam.alignment.resampling import Axis
 from signalcam.data.packages import needed
 from signalcam.errors import CamError, JobError
 from signalcam.inputs.layout import Layout
-from signalcam.jobs.decoding import decoded
+from signalcam.jobs.codec import decoded
 from signalcam.results.epochs import Stretch, cuts
 from signalcam.results.statistics import moments
 
 if TYPE_CHECKING:
-    from signalcam.jobs.archive import Kept
+    from signalcam.jobs.columns import Kept
     from signalcam.jobs.config import JobConfig
 
 _DIM = "time"

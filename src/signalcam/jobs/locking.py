@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from signalcam.errors import StoreError
-from signalcam.jobs.archive import writing
+from signalcam.jobs.store import writing
 
 
 def lock_of(place: Path) -> Path:

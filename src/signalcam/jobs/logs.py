@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from signalcam.errors import CamError, CamWarning, StoreError
-from signalcam.jobs.archive import QUARANTINED, Archive
 from signalcam.jobs.progress import status
+from signalcam.jobs.store import QUARANTINED, Archive
 
 _log = logging.getLogger("signalcam.jobs")
 _log.addHandler(logging.NullHandler())  # nothing is printed where nobody listens

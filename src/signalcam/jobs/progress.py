@@ -9,8 +9,8 @@ from os import PathLike
 from pathlib import Path
 
 from signalcam.errors import StoreError
-from signalcam.jobs.archive import QUARANTINED, Archive
 from signalcam.jobs.locking import is_locked
+from signalcam.jobs.store import QUARANTINED, Archive
 
 _RECENT = 100  # units that say how fast a job is
 

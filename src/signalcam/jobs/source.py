@@ -16,7 +16,7 @@ from signalcam.errors import InputError, JobError
 from signalcam.inputs.layout import Layout
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.events import mark
-from signalcam.jobs.loading import called
+from signalcam.jobs.model_loading import called
 
 _AGREED = ("sampling_rate", "channel_names", "units")
 _MOST = 1000  # groups that are summed up: each holds maps in memory

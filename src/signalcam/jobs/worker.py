@@ -20,12 +20,12 @@ from signalcam.data import Batch, Reader
 from signalcam.errors import CamWarning, JobError
 from signalcam.explainer.api import Explainer
 from signalcam.inputs.layout import Layout, check_layout
-from signalcam.jobs import aggregate, events, loading
-from signalcam.jobs.archive import Archive
+from signalcam.jobs import aggregate, events, model_loading
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.overlap import overlapped
-from signalcam.jobs.scores import Scorer
+from signalcam.jobs.prefetch import overlapped
+from signalcam.jobs.scorer import Scorer
 from signalcam.jobs.source import groups_of, of_shape, reader_of, require_same
+from signalcam.jobs.store import Archive
 from signalcam.results.explanation import Explanation
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
@@ -89,7 +89,7 @@ class Worker:
     @cached_property
     def model(self) -> Any:
         """The network."""
-        return loading.network(self.job)
+        return model_loading.network(self.job)
 
     @cached_property
     def layout(self) -> Layout | None:
@@ -139,7 +139,7 @@ class Worker:
             "numpy": np.__version__,
             backend.name: backend.version,
         }
-        return {"weights": loading.fingerprint(self.model), **known}
+        return {"weights": model_loading.fingerprint(self.model), **known}
 
     def facts(self) -> dict[str, Any]:
         """What the first sample that can be explained says of all.
@@ -251,7 +251,7 @@ class Worker:
             batch = self.reader.read(numbers)
         if not first:
             batch = of_shape(batch, self.archive.about["facts"]["input"][0])
-        return loading.sent(batch, self.job.model.device)
+        return model_loading.sent(batch, self.job.model.device)
 
     def _filling(self, unit: int) -> Filling:
         """The rows of a unit, with what is known without its samples."""
@@ -287,7 +287,7 @@ class Worker:
         if self.scorer is not None:
             here = [(np.asarray(kept) - first, exp) for kept, exp in explained]
             stop = self.job.engine.on_error == "stop"
-            with loading.precision(self.job):
+            with model_loading.precision(self.job):
                 self.scorer.fill(self.archive.about, rows, here, stop=stop)
 
     def explained(
@@ -311,7 +311,7 @@ class Worker:
 
     def _quietly(self, explainer: Explainer, batch: Any) -> Explanation:
         """Explain a batch; warnings about single maps are logged."""
-        with warnings.catch_warnings(record=True) as said, loading.precision(self.job):
+        with warnings.catch_warnings(record=True) as said, model_loading.precision(self.job):
             warnings.simplefilter("always", CamWarning)
             exp = explainer(batch.inputs, labels=batch.labels, sample_names=batch.names)
         for each in said:

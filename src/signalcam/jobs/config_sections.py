@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from signalcam.errors import LayoutError
+from signalcam.errors import LayoutError, MethodError
 from signalcam.inputs.layout import Layout
 
 Dtype = Literal["float16", "float32", "uint8"]
@@ -190,7 +190,6 @@ class Metrics(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        from signalcam.jobs.scores import check  # noqa: PLC0415 - loads all metrics
 
         if self.names:
             check(self)
@@ -208,3 +207,24 @@ class Engine(Section):
     gpus: Annotated[float, Field(ge=0)] = 0
     timeout: Annotated[float | None, Field(gt=0)] = None
     on_error: Literal["record", "stop"] = "record"
+
+
+def check(asked: Metrics) -> None:
+    """Refuse what no metric, imputer or baseline is called.
+
+    Raises:
+        MethodError: There is none of that name.
+    """
+    from signalcam.attribution.gradient import find as find_method  # noqa: PLC0415 - only where scores are asked for
+    from signalcam.metrics import find  # noqa: PLC0415
+    from signalcam.metrics.imputers import as_imputer  # noqa: PLC0415
+
+    names = [find(each).name for each in asked.names]
+    twice = [each for each in names if names.count(each) > 1]
+    if twice:
+        message = f"names holds {twice[0]!r} twice"
+        raise MethodError(message)
+    for each in asked.baselines:
+        find_method(each)
+    if asked.imputer is not None:
+        as_imputer(asked.imputer)

@@ -10,98 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.errors import CamWarning, JobError, MethodError
-from signalcam.jobs.decoding import restored
+from signalcam.errors import CamWarning, JobError
+from signalcam.jobs.codec import restored
+from signalcam.jobs.columns import _CELL
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from signalcam.jobs.sections import Metrics
+    from signalcam.jobs.config_sections import Metrics
     from signalcam.results.explanation import Explanation
 
 _log = logging.getLogger("signalcam")
-_CELL = ("target", "method", "layer")
-Axes = dict[str, int]
-
-
-def check(asked: Metrics) -> None:
-    """Refuse what no metric, imputer or baseline is called.
-
-    Raises:
-        MethodError: There is none of that name.
-    """
-    from signalcam.attribution.gradient import find as find_method  # noqa: PLC0415 - only where scores are asked for
-    from signalcam.metrics import find  # noqa: PLC0415
-    from signalcam.metrics.imputers import as_imputer  # noqa: PLC0415
-
-    names = [find(each).name for each in asked.names]
-    twice = [each for each in names if names.count(each) > 1]
-    if twice:
-        message = f"names holds {twice[0]!r} twice"
-        raise MethodError(message)
-    for each in asked.baselines:
-        find_method(each)
-    if asked.imputer is not None:
-        as_imputer(asked.imputer)
 
 
 # --- in the store ------------------------------------------------------------------------------------
-
-
-def _axes(about: Mapping[str, Any]) -> Axes | None:
-    """The axes of the scores; ``None`` where none were asked for."""
-    facts = about["facts"]
-    known = facts.get("metrics")
-    if known is None:
-        return None
-    return {
-        "metric": len(known["names"]),
-        "target": len(facts["targets"]),
-        "scored": len(known["methods"]),
-        "layer": len(facts["layers"]),
-    }
-
-
-def by_sample(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any, Any]]:
-    """The array with the scores of each sample, and what stands where there are none."""
-    axes = _axes(about)
-    return {} if axes is None else {"metrics": (axes, np.float32, np.nan)}
-
-
-def by_unit(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any]]:
-    """What each unit adds to their means."""
-    axes = _axes(about)
-    if axes is None:
-        return {}
-    kinds = {"count": np.int64, "mean": np.float64, "squares": np.float64}
-    return {f"{name}_metrics": (axes, kind) for name, kind in kinds.items()}
-
-
-def labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-    """What the entries of their axes are called."""
-    known = about["facts"].get("metrics")
-    if known is None:
-        return {}
-    names = {"metric": known["names"], "scored": known["methods"]}
-    names["layer"] = [each["name"] for each in about["facts"]["layers"]]
-    return {name: (np.array(each, np.dtypes.StringDType()), {}) for name, each in names.items()}
-
-
-def part(rows: Mapping[str, np.ndarray], belongs: np.ndarray) -> dict[str, np.ndarray]:
-    """What one unit adds: how many samples of each group have a score, its mean, and squared deviations."""
-    if "metrics" not in rows:
-        return {}
-    parts = [_moments(rows["metrics"][here].astype(np.float64)) for here in belongs]
-    counts, means, squares = (np.stack(each) for each in zip(*parts, strict=True))
-    return {"count_metrics": counts, "mean_metrics": means, "squares_metrics": squares}
-
-
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Those over the samples that have a score."""
-    there = np.isfinite(values)
-    count = there.sum(axis=0)
-    mean = np.where(there, values, 0).sum(axis=0) / np.maximum(count, 1)
-    return count, mean, (np.where(there, values - mean, 0) ** 2).sum(axis=0)
 
 
 def dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarray) -> xr.Dataset:
@@ -220,7 +142,7 @@ def _whole(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], here: np.ndarray, inputs: np.ndarray
 ) -> Explanation:
     """Some samples of a unit as an explanation, as it will be read from the store."""
-    from signalcam.jobs.saved import rebuilt  # noqa: PLC0415 - needs this module
+    from signalcam.jobs.rebuild import rebuilt  # noqa: PLC0415 - needs this module
 
     maps = [restored(rows[f"maps_{i}"][here], rows[f"peak_{i}"][here]) for i in range(len(about["facts"]["layers"]))]
     names = rows["sample"][here] if "sample" in rows else np.arange(len(here))

@@ -19,7 +19,8 @@ import numpy as np
 
 from signalcam.errors import StoreError
 from signalcam.inputs.layout import DUMMY, Layout
-from signalcam.jobs import events, scores
+from signalcam.jobs import columns, events
+from signalcam.jobs.columns import Kept
 from signalcam.results.zarr_store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
@@ -28,16 +29,6 @@ _ABOUT = {"digest", "samples", "job", "identity", "facts", "groups"}
 _PACKED = 2**18  # bytes of maps that are packed, and so read, together, unless a batch has more
 _STATUS = 4  # bytes that say that a unit is done
 _TEXT = np.dtypes.StringDType()
-
-
-@dataclass(frozen=True)
-class Kept:
-    """An array of the store: its axes, their lengths, its numbers, and what stands where nothing was written."""
-
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: Any
-    blank: Any
 
 
 @dataclass(frozen=True)
@@ -135,7 +126,7 @@ class Archive:
             "probability": (classes, np.float32, np.nan),
         }
         known |= {"predicted": ({}, np.int32, -1), "label": ({}, np.int32, -1)}
-        known |= scores.by_sample(self.about)
+        known |= columns.by_sample(self.about)
         known |= dict.fromkeys(("group", "sample", "failed"), ({}, _TEXT, ""))
         there = {
             "label": facts["labelled"],
@@ -160,7 +151,7 @@ class Archive:
             kept[f"mean_{number}"] = Kept(dims, shape, np.float64, 0.0)
             kept[f"squares_{number}"] = Kept(dims, shape, np.float64, 0.0)
             kept[f"histogram_{number}"] = Kept((*dims, "bin"), (*shape, bins), np.uint32, 0)
-        more = scores.by_unit(self.about) | events.by_unit(self.about, self.by_sample)
+        more = columns.by_unit(self.about) | events.by_unit(self.about, self.by_sample)
         for name, (axes, kind) in more.items():
             kept[name] = Kept(("unit", "of", *axes), (self.units, groups, *axes.values()), kind, 0)
         return kept
@@ -201,7 +192,7 @@ class Archive:
                 unit = layout.unit(dim)
                 places = np.asarray(layout.coordinate(dim, centres), float)
                 found[name] = (places, {"units": unit} if unit else {})
-        return found | scores.labels(self.about) | events.labels(self.about)
+        return found | columns.labels(self.about) | events.labels(self.about)
 
     # --- reading and writing ---------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from signalcam.errors import JobError, StoreError
-from signalcam.jobs.archive import QUARANTINED, Archive
 from signalcam.jobs.config import JobConfig
+from signalcam.jobs.store import QUARANTINED, Archive
 
 TRIES = 3  # times a unit may kill its worker, or a worker die before it is ready
 IN_FLIGHT = 2  # units a worker is told at most, so that it need not wait for the next

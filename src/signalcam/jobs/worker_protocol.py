@@ -18,7 +18,7 @@ from typing import Any
 from signalcam.errors import CamError, StoreError
 from signalcam.jobs import logs
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.crew import Answer, Asked
+from signalcam.jobs.scheduler import Answer, Asked
 from signalcam.jobs.worker import Worker, _reason
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from signalcam.alignment.resampling import Axis
 from signalcam.errors import CamError, JobError
-from signalcam.inputs.layout import Layout
-from signalcam.jobs import scores
-from signalcam.jobs.archive import Archive
+from signalcam.jobs import scorer
+from signalcam.jobs.codec import restored
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.decoding import restored
 from signalcam.jobs.group_summary import summarize
+from signalcam.jobs.rebuild import rebuilt
 from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
+from signalcam.jobs.store import Archive
 from signalcam.results.explanation import Explanation
 from signalcam.results.group_summary import Summed
-from signalcam.results.layer_maps import LayerMaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,42 +139,7 @@ def load(path: str | os.PathLike[str], job: JobConfig | None = None) -> Explanat
     exp = replace(exp, failed=_failed(archive))
     if "metrics" not in archive.by_sample:
         return exp
-    return exp.with_scores(scores.dataset(archive.about, exp, archive.read("metrics", slice(None))))
-
-
-def rebuilt(
-    about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any
-) -> Explanation:
-    """The explanation of what was stored.
-
-    Args:
-        about: See ``Archive``.
-        read: From the name of an array with a row a sample to the array, if there is one.
-        maps: Of each layer.
-        inputs: The samples.
-        names: What they are called.
-    """
-    facts = about["facts"]
-    layers = [
-        LayerMaps(each["name"], values, tuple(Axis(**axis) for axis in each["grid"]))
-        for each, values in zip(facts["layers"], maps, strict=True)
-    ]
-    return Explanation(
-        layers=tuple(layers),
-        targets=tuple(facts["targets"]),
-        methods=tuple(facts["methods"]),
-        layout=Layout(**facts["layout"]),
-        input=inputs,
-        scores=read("score"),
-        target_classes=read("target_class"),
-        logits=read("logit"),
-        probabilities=read("probability"),
-        classes=read("predicted"),
-        true_classes=read("label"),
-        class_names=None if facts["class_names"] is None else tuple(facts["class_names"]),
-        sample_names=names,
-        provenance={**facts["provenance"], "weights": about["identity"]["weights"], "job": about["digest"]},
-    )
+    return exp.with_scores(scorer.dataset(archive.about, exp, archive.read("metrics", slice(None))))
 
 
 def _failed(archive: Archive) -> tuple[str, ...]:

@@ -20,9 +20,9 @@ from typing import Any
 from signalcam.errors import JobError, MissingExtra
 from signalcam.jobs import logs
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.crew import Answer, Asked
-from signalcam.jobs.sections import Engine
-from signalcam.jobs.serving import threads
+from signalcam.jobs.config_sections import Engine
+from signalcam.jobs.scheduler import Answer, Asked
+from signalcam.jobs.worker_protocol import threads
 
 _KNOCK = 5  # seconds in which an address must take a connection
 _STORE = 80_000_000  # bytes of Ray's own store: nothing but numbers of units goes through it
@@ -118,7 +118,7 @@ def _kind() -> type:
 
             os.environ.update(threads)
             from signalcam.jobs import logs  # noqa: PLC0415 - loads NumPy
-            from signalcam.jobs.serving import Served  # noqa: PLC0415
+            from signalcam.jobs.worker_protocol import Served  # noqa: PLC0415
 
             self.kept = logs.kept
             self.served = Served(sections, folder, log="in Ray's log of that worker")

@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 
 from signalcam.jobs import logs
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.crew import Answer, Asked
-from signalcam.jobs.serving import threads
+from signalcam.jobs.scheduler import Answer, Asked
+from signalcam.jobs.worker_protocol import threads
 
 _LAST_WORDS = 10  # seconds that a process may take to end once its wire is cut
 
@@ -32,7 +32,7 @@ class Process:
         path = os.pathsep.join(each for each in sys.path if each)
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 - this very program
-                [sys.executable, "-m", "signalcam.jobs.serving", str(theirs.fileno())],
+                [sys.executable, "-m", "signalcam.jobs.worker_protocol", str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,

@@ -10,15 +10,15 @@ from typing import Any
 
 from signalcam.errors import StoreError
 from signalcam.jobs import aggregate, logs
-from signalcam.jobs.archive import BLOCK, Archive, consolidate, label, on_disk, texts, writing
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.crew import Crew, Hands
-from signalcam.jobs.local import Processes
+from signalcam.jobs.engine_local import Processes
+from signalcam.jobs.engine_ranks import Rank, gpu
+from signalcam.jobs.incremental import Rolling
 from signalcam.jobs.locking import locked
 from signalcam.jobs.progress import bar, commits
-from signalcam.jobs.rank import Rank, gpu
-from signalcam.jobs.rolling import Rolling
+from signalcam.jobs.scheduler import Crew, Hands
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
+from signalcam.jobs.store import BLOCK, Archive, consolidate, label, on_disk, texts, writing
 
 
 def drive(job: JobConfig, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
@@ -67,7 +67,7 @@ def _made(place: Path, known: dict[str, Any], crew: Crew, names: Sequence[str]) 
 def _hands(job: JobConfig) -> Hands:
     """The job's engine."""
     if job.engine.name == "ray":
-        from signalcam.jobs.ray_actors import Actors  # noqa: PLC0415 - an extra
+        from signalcam.jobs.engine_ray import Actors  # noqa: PLC0415 - an extra
 
         return Actors(job)
     return Processes(job, gpu(os.environ) if job.engine.name == "rank" else {})

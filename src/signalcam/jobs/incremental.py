@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from signalcam.jobs import aggregate
-from signalcam.jobs.archive import QUARANTINED, Archive, on_disk, writing
+from signalcam.jobs.store import QUARANTINED, Archive, on_disk, writing
 
 
 @dataclass

@@ -1,0 +1,46 @@
+"""A result from the arrays of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from signalcam.alignment.resampling import Axis
+from signalcam.inputs.layout import Layout
+from signalcam.results.explanation import Explanation
+from signalcam.results.layer_maps import LayerMaps
+
+
+def rebuilt(
+    about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any
+) -> Explanation:
+    """The explanation of what was stored.
+
+    Args:
+        about: See ``Archive``.
+        read: From the name of an array with a row a sample to the array, if there is one.
+        maps: Of each layer.
+        inputs: The samples.
+        names: What they are called.
+    """
+    facts = about["facts"]
+    layers = [
+        LayerMaps(each["name"], values, tuple(Axis(**axis) for axis in each["grid"]))
+        for each, values in zip(facts["layers"], maps, strict=True)
+    ]
+    return Explanation(
+        layers=tuple(layers),
+        targets=tuple(facts["targets"]),
+        methods=tuple(facts["methods"]),
+        layout=Layout(**facts["layout"]),
+        input=inputs,
+        scores=read("score"),
+        target_classes=read("target_class"),
+        logits=read("logit"),
+        probabilities=read("probability"),
+        classes=read("predicted"),
+        true_classes=read("label"),
+        class_names=None if facts["class_names"] is None else tuple(facts["class_names"]),
+        sample_names=names,
+        provenance={**facts["provenance"], "weights": about["identity"]["weights"], "job": about["digest"]},
+    )
