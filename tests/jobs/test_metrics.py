@@ -6,7 +6,8 @@ import xarray as xr
 import zarr
 
 import signalcam as sc
-from signalcam.jobs import scorer, summary
+from signalcam.jobs import columns, summary
+from signalcam.jobs.scorer import Scorer
 from signalcam.jobs.store import Archive
 from signalcam.jobs.worker import Worker
 
@@ -90,7 +91,7 @@ def test_means_and_deviations_of_groups_are_those_of_the_scores(scored):
 def test_a_score_that_is_not_defined_does_not_count():
     rows = {"metrics": np.array([[1.0], [np.nan], [3.0]], np.float32)}
     belongs = np.array([[True, True, True], [False, True, False]])
-    part = scorer.part(rows, belongs)
+    part = columns.part(rows, belongs)
     assert part["count_metrics"].tolist() == [[2], [0]]
     assert part["mean_metrics"].tolist() == [[2], [0]]
     assert part["squares_metrics"].tolist() == [[2], [0]]
@@ -133,7 +134,7 @@ def test_a_process_says_what_the_scores_are_of_and_scores(scored, sections):
 
 def test_where_a_batch_cannot_be_scored_its_samples_are_one_by_one(scored, sections, monkeypatch):
     scorer, about, rows, explained = scorer_and_rows(scored, sections, unit=2)
-    real = scorer.Scorer._scored
+    real = Scorer._scored
     asked = []
 
     def moody(self, exp):
@@ -143,7 +144,7 @@ def test_where_a_batch_cannot_be_scored_its_samples_are_one_by_one(scored, secti
             raise ValueError(message)
         return real(self, exp)
 
-    monkeypatch.setattr(scorer.Scorer, "_scored", moody)
+    monkeypatch.setattr(Scorer, "_scored", moody)
     scorer.fill(about, rows, explained, stop=False)
     assert asked == [8] + [1] * 8
     lost = np.isnan(rows["metrics"][:8]).all(axis=(1, 2, 3, 4))
@@ -156,7 +157,7 @@ def test_a_batch_of_failed_samples_is_not_scored(scored, sections, monkeypatch):
     scorer, about, rows, explained = scorer_and_rows(scored, sections)
     for name in ("peak_0", "peak_1"):
         rows[name][:] = np.nan
-    monkeypatch.setattr(scorer.Scorer, "_scored", lambda *_: pytest.fail("it was scored"))
+    monkeypatch.setattr(Scorer, "_scored", lambda *_: pytest.fail("it was scored"))
     scorer.fill(about, rows, explained, stop=True)
     scorer.fill(about, rows, [], stop=True)
 

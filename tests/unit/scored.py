@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from signalcam.metrics.removal import Axes, Study, Units
+from signalcam.metrics.perturbation import Axes, Study, Units
 from signalcam.targets import PerSample, Question
 
 FIRST, LAST = "most relevant first", "least relevant first"

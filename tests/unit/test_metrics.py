@@ -8,10 +8,10 @@ import pytest
 
 import signalcam as sc
 from signalcam.metrics import find, metrics, names
-from signalcam.metrics.confidence import warn_of_confidence
+from signalcam.metrics.aggregate import Found, joined
 from signalcam.metrics.imputers import as_imputer
-from signalcam.metrics.removal import Axes, Units, ranks
-from signalcam.metrics.summary import Found, joined
+from signalcam.metrics.out_of_distribution import warn_of_confidence
+from signalcam.metrics.perturbation import Axes, Units, ranks
 from signalcam.results.statistics import interval, mean
 from unit.scored import FIRST, LAST, squashed, study, total
 

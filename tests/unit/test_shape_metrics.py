@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from signalcam.metrics.removal import Axes, Study, Units
-from signalcam.metrics.shape import entropy, gini
+from signalcam.metrics.perturbation import Axes, Study, Units
+from signalcam.metrics.sparsity import entropy, gini
 
 
 def study(maps, width=1):

@@ -29,7 +29,7 @@ _log = logging.getLogger("signalcam")
 def dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarray) -> xr.Dataset:
     """The scores of a store in the form of ``evaluate``, without its curves."""
     from signalcam.metrics import find  # noqa: PLC0415 - only where there are scores
-    from signalcam.metrics.summary import Found, dataset  # noqa: PLC0415
+    from signalcam.metrics.aggregate import Found, dataset  # noqa: PLC0415
 
     known, asked = about["facts"]["metrics"], about["job"]["metrics"]
     beside = [each for each in known["methods"] if each not in exp.methods]

@@ -15,8 +15,8 @@ from signalcam.metrics.imputers import (
     Swap,
 )
 from signalcam.metrics.localisation import localisation
+from signalcam.metrics.perturbation import Study
 from signalcam.metrics.registry import Metric, find, metric, metrics, names
-from signalcam.metrics.removal import Study
 from signalcam.metrics.sanity import sanity
 
 __all__ = [

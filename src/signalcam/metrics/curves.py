@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from signalcam.metrics.perturbation import Order, Study
 from signalcam.metrics.registry import metric
-from signalcam.metrics.removal import Order, Study
 
 MOST: Order = "most relevant first"
 LEAST: Order = "least relevant first"

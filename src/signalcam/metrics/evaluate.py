@@ -13,20 +13,13 @@ from signalcam.arrays import Array
 from signalcam.errors import CamWarning, InputError
 from signalcam.explainer.api import Explainer
 from signalcam.inputs.validation import several
-from signalcam.metrics import (  # noqa: F401 - register their metrics
-    curves,
-    masked,
-    robustness,
-    series,
-    shape,
-    subsets,
-)
-from signalcam.metrics.confidence import warn_of_confidence
+from signalcam.metrics import average_drop, curves, infidelity, robustness, sparsity, time_series  # noqa: F401 - register their metrics
+from signalcam.metrics.aggregate import dataset
 from signalcam.metrics.imputers import as_imputer
+from signalcam.metrics.out_of_distribution import warn_of_confidence
 from signalcam.metrics.registry import Metric, find
 from signalcam.metrics.results import check_result, warn_of_constant
-from signalcam.metrics.scoring import How, Windows, check_given
-from signalcam.metrics.summary import dataset
+from signalcam.metrics.scorer import How, Windows, check_given
 from signalcam.results.explanation import Explanation
 
 if TYPE_CHECKING:

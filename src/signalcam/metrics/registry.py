@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from signalcam.errors import MethodError, nearest
-from signalcam.metrics.removal import Study
+from signalcam.metrics.perturbation import Study
 
 Direction = Literal["higher", "lower"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from signalcam.errors import MethodError
+from signalcam.metrics.perturbation import Study
 from signalcam.metrics.registry import metric
-from signalcam.metrics.removal import Study
 
 _YEH = "Yeh et al. 2019, arXiv:1901.09392"
 _SHAKEN = 3  # marks what these metrics draw, beside what others do

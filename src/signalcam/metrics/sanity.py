@@ -16,7 +16,7 @@ from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
 from signalcam.explainer.api import Explainer
 from signalcam.metrics.results import check_result
-from signalcam.metrics.scoring import How, Scoring, check_given
+from signalcam.metrics.scorer import How, Scoring, check_given
 from signalcam.results.explanation import Explanation
 from signalcam.results.selection import AXES
 from signalcam.targets import PerSample

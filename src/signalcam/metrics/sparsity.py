@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from signalcam.metrics.perturbation import Study
 from signalcam.metrics.registry import metric
-from signalcam.metrics.removal import Study
 
 
 @metric("gini", better="higher", paper="Chalasani et al. 2018, arXiv:1810.06583")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from signalcam.metrics.imputers import Noise
+from signalcam.metrics.perturbation import Picker, Study
 from signalcam.metrics.registry import metric
-from signalcam.metrics.removal import Picker, Study
 
 _SCHLEGEL = "Schlegel et al. 2019, arXiv:1909.07082"
 _TURBE = "Turbe et al. 2023, doi:10.1038/s42256-023-00620-w"

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from signalcam.errors import MethodError
-from signalcam.metrics.asking import Asker
 from signalcam.metrics.imputers import Drawn, Imputer, as_imputer
+from signalcam.metrics.model_calls import Asker
 from signalcam.targets import Question
 
 Order = Literal["most relevant first", "least relevant first"]

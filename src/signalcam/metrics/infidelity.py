@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from signalcam.errors import MethodError
-from signalcam.metrics.masked import correlation
+from signalcam.metrics.average_drop import correlation
+from signalcam.metrics.perturbation import TRIALS, Picker, Study
 from signalcam.metrics.registry import metric
-from signalcam.metrics.removal import TRIALS, Picker, Study
 
 _INFIDELITY = "Yeh et al. 2019, arXiv:1901.09392"
 _BOXES, _SETS, _SIZES, _KEPT = 0, 1, 2, 100  # streams of chance

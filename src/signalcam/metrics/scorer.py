@@ -21,12 +21,12 @@ from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.padding import Lengths, Mask
 from signalcam.inputs.pytree import Inputs, is_array
 from signalcam.inputs.validation import several
-from signalcam.metrics.asking import Asker, StillNamed
-from signalcam.metrics.confidence import confidence
+from signalcam.metrics.aggregate import Found, joined
 from signalcam.metrics.imputers import Imputer
+from signalcam.metrics.model_calls import Asker, StillNamed
+from signalcam.metrics.out_of_distribution import confidence
+from signalcam.metrics.perturbation import Axes, Study, Units
 from signalcam.metrics.registry import Metric
-from signalcam.metrics.removal import Axes, Study, Units
-from signalcam.metrics.summary import Found, joined
 from signalcam.results.explanation import Explanation
 from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, question
 from signalcam.targets.score_functions import find as find_score

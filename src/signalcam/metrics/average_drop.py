@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from signalcam.errors import MethodError
+from signalcam.metrics.perturbation import Study
 from signalcam.metrics.registry import metric
-from signalcam.metrics.removal import Study
 from signalcam.results.normalization import affine
 
 _GRAD_CAM_PP = "Chattopadhyay et al. 2018, arXiv:1710.11063"

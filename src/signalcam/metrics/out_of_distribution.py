@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from signalcam.errors import CamWarning
-from signalcam.metrics.asking import Confidence
+from signalcam.metrics.aggregate import SHARES
 from signalcam.metrics.imputers import Imputer
-from signalcam.metrics.removal import Study
-from signalcam.metrics.summary import SHARES
+from signalcam.metrics.model_calls import Confidence
+from signalcam.metrics.perturbation import Study
 from signalcam.targets import Question
 
 _RARE = 0.05  # of the samples as they are: surer than so few is out of the ordinary
