@@ -16,7 +16,7 @@ import typer
 
 import signalcam as sc
 from signalcam import __version__, load, methods
-from signalcam.data.gathering import reason
+from signalcam.data.collate import reason
 from signalcam.errors import CamError, CamWarning, InputError, JobError, LayoutError
 from signalcam.explainer.receptive_fields import PROBED_SAMPLES
 

@@ -9,7 +9,7 @@ import pytest
 from data.files import write_wav
 
 import signalcam as sc
-from signalcam.data import kinds
+from signalcam.data import formats
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def open_ramp(path, *, factor=1):
 
 
 def test_another_kind_of_file_can_be_taught(tmp_path, monkeypatch):
-    monkeypatch.setattr(kinds, "_formats", dict(kinds._formats))
+    monkeypatch.setattr(formats, "_formats", dict(formats._formats))
     sc.data.register("ramp", ".ramp", open_ramp)
     (tmp_path / "a.ramp").write_text("30")
     (tmp_path / "b.ramp").write_text("thirty")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.gathering import Entry, NotFinite, checked, gathered, plain
-from signalcam.data.joined import Joined, check_some
+from signalcam.data.collate import Entry, NotFinite, checked, gathered, plain
+from signalcam.data.concat import Joined, check_some
+from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
-from signalcam.data.stamps import digest
 from signalcam.data.streaming import Keys, Stream, behind, class_of, is_by_number, is_pair
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout, as_layout

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from signalcam.data import units
+from signalcam.data.collate import Entry, checked, gathered
 from signalcam.data.edf import header
-from signalcam.data.gathering import Entry, checked, gathered
-from signalcam.data.packages import needed
+from signalcam.data.file_stamp import Stamp, digest, edition, stamped
+from signalcam.data.optional_imports import needed
 from signalcam.data.protocol import Batch
-from signalcam.data.records import Record
-from signalcam.data.stamps import Stamp, digest, edition, stamped
+from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalcam.data.packages import needed
-from signalcam.data.records import Record
+from signalcam.data.optional_imports import needed
+from signalcam.data.windows import Record
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import Layout
 

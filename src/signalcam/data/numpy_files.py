@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.arrays import Arrays, Names, opened
-from signalcam.data.records import Record
-from signalcam.data.stamps import Stamp, edition
+from signalcam.data.array_files import Arrays, Names, opened
+from signalcam.data.file_stamp import Stamp, edition
+from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
 

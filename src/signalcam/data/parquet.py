@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.arrays import Names
-from signalcam.data.gathering import Entry, checked, gathered
-from signalcam.data.packages import needed
+from signalcam.data.array_files import Names
+from signalcam.data.collate import Entry, checked, gathered
+from signalcam.data.file_stamp import Stamp, digest, edition, stamped
+from signalcam.data.optional_imports import needed
 from signalcam.data.protocol import Batch
-from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 

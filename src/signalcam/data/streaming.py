@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.gathering import Entry, assembled, checked, plain, reason
+from signalcam.data.collate import Entry, assembled, checked, plain, reason
+from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch
-from signalcam.data.stamps import digest
 from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout
 

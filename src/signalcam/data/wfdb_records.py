@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from signalcam.data import units
-from signalcam.data.packages import needed
-from signalcam.data.records import Record
+from signalcam.data.optional_imports import needed
+from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from signalcam.data.arrays import Arrays, Names, opened, said_by
-from signalcam.data.records import Record
-from signalcam.data.stamps import Stamp, edition
+from signalcam.data.array_files import Arrays, Names, opened, said_by
+from signalcam.data.file_stamp import Stamp, edition
+from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
 

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from signalcam.alignment.resampling import Axis
-from signalcam.data.packages import needed
+from signalcam.data.optional_imports import needed
 from signalcam.errors import CamError, JobError
 from signalcam.inputs.layout import Layout
 from signalcam.jobs.codec import decoded

@@ -11,7 +11,7 @@ import numpy as np
 
 from signalcam.data import Batch, Reader, Windows, of
 from signalcam.data import open as open_data
-from signalcam.data.gathering import Entry, class_of, gathered
+from signalcam.data.collate import Entry, class_of, gathered
 from signalcam.errors import InputError, JobError
 from signalcam.inputs.layout import Layout
 from signalcam.jobs.config import JobConfig

@@ -11,11 +11,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from signalcam.data.gathering import NotFinite, reason
-from signalcam.data.joined import Joined, Unreadable, check_some
-from signalcam.data.kinds import Format, find, format_of, known
+from signalcam.data.collate import NotFinite, reason
+from signalcam.data.concat import Joined, Unreadable, check_some
+from signalcam.data.formats import Format, find, format_of, known
 from signalcam.data.protocol import Batch, Reader
-from signalcam.data.records import How, Item, RecordFile, Windows
+from signalcam.data.windows import How, Item, RecordFile, Windows
 from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout, as_layout
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from signalcam.data.gathering import Entry, checked, gathered
+from signalcam.data.collate import Entry, checked, gathered
+from signalcam.data.file_stamp import Stamp, digest, edition, stamped
 from signalcam.data.protocol import Batch
-from signalcam.data.stamps import Stamp, digest, edition, stamped
 from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout
 

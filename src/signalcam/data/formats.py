@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from signalcam.data.audio import open_audio
-from signalcam.data.films import open_video
 from signalcam.data.hdf5 import open_hdf5
 from signalcam.data.images import open_image
 from signalcam.data.mne_records import Epochs, open_mne
@@ -17,6 +16,7 @@ from signalcam.data.nifti import open_nifti
 from signalcam.data.numpy_files import open_numpy
 from signalcam.data.parquet import open_parquet
 from signalcam.data.tables import open_csv
+from signalcam.data.video import open_video
 from signalcam.data.wfdb_records import open_wfdb, wfdb_files
 from signalcam.data.zarr_arrays import open_zarr
 from signalcam.errors import InputError, nearest

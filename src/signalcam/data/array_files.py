@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.gathering import Entry, checked, gathered, plain
+from signalcam.data.collate import Entry, checked, gathered, plain
+from signalcam.data.file_stamp import digest, stamped
 from signalcam.data.protocol import Batch
-from signalcam.data.records import Record
-from signalcam.data.stamps import digest, stamped
+from signalcam.data.windows import Record
 from signalcam.errors import InputError, LayoutError
 from signalcam.inputs.layout import Layout
 

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from signalcam.data.gathering import Entry, NotFinite, assembled, check_numbers, checked, reason
+from signalcam.data.collate import Entry, NotFinite, assembled, check_numbers, checked, reason
+from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
-from signalcam.data.records import merged
-from signalcam.data.stamps import digest
 from signalcam.data.units import spelt
+from signalcam.data.windows import merged
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout, same_rate
 
