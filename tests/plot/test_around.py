@@ -76,7 +76,7 @@ def test_what_cannot_be_drawn_is_told_in_a_sentence(asked, error, said, exp):
 
 
 def test_without_matplotlib_the_extra_is_named(exp, monkeypatch):
-    monkeypatch.setitem(sys.modules, "signalcam.plot.around", None)
+    monkeypatch.setitem(sys.modules, "signalcam.plot.event_average", None)
     with pytest.raises(sc.MissingExtra, match="plot"):
         exp.around(EVENTS).plot()
 

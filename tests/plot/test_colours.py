@@ -6,7 +6,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
 from signalcam.plot.curves import COLOURS
-from signalcam.plot.view import DARK_TO_LIGHT, DIVERGING, LIGHT_TO_DARK
+from signalcam.plot.map_view import DARK_TO_LIGHT, DIVERGING, LIGHT_TO_DARK
 
 # Machado, Oliveira and Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency",
 # IEEE TVCG 15(6), doi:10.1109/TVCG.2009.113: the matrices of severity 1, for linear RGB.

@@ -11,7 +11,7 @@ import signalcam as sc
 from signalcam.jobs import store_reader, summary
 from signalcam.jobs.store import Archive
 from signalcam.plot.curves import CurveDisplay
-from signalcam.plot.means import MeansDisplay
+from signalcam.plot.mean_maps import MeansDisplay
 from signalcam.results.group_summary import summed
 
 BAD = 5

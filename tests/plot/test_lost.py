@@ -8,8 +8,8 @@ from matplotlib.colors import ListedColormap, to_rgba
 
 import signalcam as sc
 from signalcam.plot.ecg import EcgDisplay
+from signalcam.plot.map_view import GONE
 from signalcam.plot.signal import SignalDisplay
-from signalcam.plot.view import GONE
 
 GREY = to_rgba(GONE)
 SAID = "10.2 % of the map is no number and is grey"

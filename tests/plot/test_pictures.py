@@ -9,8 +9,8 @@ from unit.results import scored
 
 import signalcam as sc
 from signalcam.plot.image import ImageDisplay
-from signalcam.plot.picture import Heat, blended
-from signalcam.plot.view import View
+from signalcam.plot.map_view import View
+from signalcam.plot.overlay import Heat, blended
 from signalcam.plot.volume import VolumeDisplay
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -9,8 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 import signalcam as sc
+from signalcam.plot.map_view import clock, envelope
 from signalcam.plot.signal import SignalDisplay, runs, strongest
-from signalcam.plot.view import clock, envelope
 
 LEADS = ["I", "II", "V1"]
 STYLES = ["strip", "line", "area"]

@@ -196,7 +196,7 @@ def _summary(ecg: np.ndarray, exp: Explanation, windows: Windows, shown: list[in
 
 
 def _sentence(exp: Explanation, windows: Windows, window: int) -> str:
-    from signalcam.plot.view import percent  # noqa: PLC0415 - loads matplotlib
+    from signalcam.plot.map_view import percent  # noqa: PLC0415 - loads matplotlib
 
     one = exp.isel(sample=window).sel(target="predicted", method="grad-cam")
     heat = one.maps.values.reshape(-1)

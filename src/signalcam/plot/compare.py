@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure, FigureBase
 
 from signalcam.errors import MethodError
-from signalcam.plot.view import (
+from signalcam.plot.map_view import (
     DARK_TO_LIGHT,
     DIVERGING,
     LIGHT_TO_DARK,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
+from signalcam.plot.map_view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
 from signalcam.plot.signal import lines_of, numbers_of, time_of
-from signalcam.plot.view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
 from signalcam.results.group_summary import Summed, kind_of, summed
 from signalcam.results.plotter import Spread
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from signalcam.errors import LayoutError
+from signalcam.plot.map_view import View, axes_for, chosen, colour_bar, envelope
 from signalcam.plot.signal import SignalDisplay, centred, strongest
-from signalcam.plot.view import View, axes_for, chosen, colour_bar, envelope
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

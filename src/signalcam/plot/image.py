@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from signalcam.errors import LayoutError, MethodError
-from signalcam.plot.picture import Heat, Picture, caption
-from signalcam.plot.view import Ruler, View, axes_for, axis_label, colour_bar
+from signalcam.plot.map_view import Ruler, View, axes_for, axis_label, colour_bar
+from signalcam.plot.overlay import Heat, Picture, caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

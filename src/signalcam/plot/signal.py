@@ -13,17 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
 from signalcam.errors import LayoutError
-from signalcam.plot.view import (
-    NORMS,
-    Ruler,
-    View,
-    axes_for,
-    axis_label,
-    chosen,
-    colour_bar,
-    envelope,
-    largest,
-)
+from signalcam.plot.map_view import NORMS, Ruler, View, axes_for, axis_label, chosen, colour_bar, envelope, largest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

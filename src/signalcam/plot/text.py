@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from signalcam.errors import LayoutError, nearest
-from signalcam.plot.view import View, axes_for, colour_bar, percent
+from signalcam.plot.map_view import View, axes_for, colour_bar, percent
 from signalcam.results.token_text import Word, runs_leftwards, words
 
 if TYPE_CHECKING:

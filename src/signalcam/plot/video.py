@@ -18,8 +18,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from signalcam.errors import LayoutError, MissingExtra, StoreError
-from signalcam.plot.picture import Heat, Picture, blended, caption
-from signalcam.plot.view import View
+from signalcam.plot.map_view import View
+from signalcam.plot.overlay import Heat, Picture, blended, caption
 from signalcam.plot.volume import Body, place_name, upright
 from signalcam.results import zarr_store
 

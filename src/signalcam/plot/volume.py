@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.patheffects import withStroke
 
 from signalcam.errors import LayoutError, MethodError, is_count, nearest
-from signalcam.plot.picture import Heat, Picture, caption
-from signalcam.plot.view import View, axes_for, colour_bar
+from signalcam.plot.map_view import View, axes_for, colour_bar
+from signalcam.plot.overlay import Heat, Picture, caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

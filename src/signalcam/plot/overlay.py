@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 
-from signalcam.plot.view import DARK_TO_LIGHT, DIVERGING, View
+from signalcam.plot.map_view import DARK_TO_LIGHT, DIVERGING, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, FigureBase
 
 from signalcam.plot.curves import CurveDisplay, quantiles_of
-from signalcam.plot.picture import Picture
-from signalcam.plot.view import (
+from signalcam.plot.map_view import (
     DARK_TO_LIGHT,
     DIVERGING,
     Ruler,
@@ -22,6 +21,7 @@ from signalcam.plot.view import (
     largest,
     selected,
 )
+from signalcam.plot.overlay import Picture
 from signalcam.plot.volume import Plane, lettered, montage, named, placed, slices
 from signalcam.results.group_summary import Summed, summed
 from signalcam.results.plotter import Spread

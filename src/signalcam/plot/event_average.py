@@ -11,8 +11,8 @@ from matplotlib.figure import Figure, FigureBase
 
 from signalcam.errors import LayoutError
 from signalcam.plot.curves import COLOURS
+from signalcam.plot.map_view import is_a
 from signalcam.plot.signal import numbers_of
-from signalcam.plot.view import is_a
 from signalcam.results.selection import place
 
 if TYPE_CHECKING:
