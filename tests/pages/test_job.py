@@ -9,9 +9,8 @@ import pytest
 import xarray as xr
 from pages.made import ecg, picture
 
-from signalcam import report
 from signalcam.jobs import group_summary
-from signalcam.report import whole
+from signalcam.report import html, job_overview
 from signalcam.results.group_summary import summed
 
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
@@ -133,7 +132,7 @@ def test_the_small_pictures_are_on_one_scale_and_follow_the_choice(opened):
 
 
 def test_only_the_first_samples_are_on_the_page(opened):
-    assert all(sum(layer.values.read) == whole.FIRST for layer in opened.exp.layers)
+    assert all(sum(layer.values.read) == job_overview.FIRST for layer in opened.exp.layers)
     opened.doing("document.getElementById('tab-samples').click()")
     assert opened.text("first") == "The first 100 of 120 samples; signalcam view shows any of them."
     assert opened.text("count").endswith("of 100")
@@ -169,8 +168,8 @@ def test_a_page_of_a_job_asks_for_nothing_in_the_dark(opened):
 
 def test_as_many_samples_as_fit_are_on_a_page(monkeypatch):
     exp, _ = job(ecg(120, 400), monkeypatch)
-    monkeypatch.setattr(report, "MOST", 300_000)
-    some = whole.first(exp, summed(exp), report.MOST)
+    monkeypatch.setattr(html, "MOST", 300_000)
+    some = job_overview.first(exp, summed(exp), html.MOST)
     assert 1 <= len(some) < 100
 
 

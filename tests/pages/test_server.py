@@ -25,8 +25,8 @@ from signalcam import InputError, LayoutError, StoreError
 
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
+from signalcam.report.downsample import Tiles
 from signalcam.report.server import serving
-from signalcam.report.tiles import Tiles
 
 TILE = {"sample": 1, "target": 1, "method": 0, "layer": 0, "from": 1.0, "to": 7.5, "columns": 300}
 ROWS = {

@@ -11,8 +11,8 @@ from unit.results import make, numbers
 
 from signalcam import Layout, LayoutError, io, load
 from signalcam.alignment.resampling import Axis, resample
-from signalcam.report import tiles
-from signalcam.report.tiles import Overview, Signal, Tiles, bounds
+from signalcam.report import downsample
+from signalcam.report.downsample import Overview, Signal, Tiles, bounds
 from signalcam.results.layer_maps import LayerMaps
 
 ROUNDING = 1e-5  # of float32, where a map is interpolated from another stretch
@@ -198,14 +198,14 @@ def test_images_have_no_long_axis():
 
 
 def test_impatient_answer_says_how_far_it_got_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr(tiles, "_BLOCK", 6400)
+    monkeypatch.setattr(downsample, "_BLOCK", 6400)
     found = Tiles(signals(20_000, cells=1200))
     shares = [found.tile(0, columns=20, patience=0).done for _ in range(4)]
     assert shares == [0.32, 0.64, 0.96, 1.0]
 
 
 def test_what_is_not_read_yet_is_blank_and_what_is_read_is_right(monkeypatch):
-    monkeypatch.setattr(tiles, "_BLOCK", 6400)
+    monkeypatch.setattr(downsample, "_BLOCK", 6400)
     exp = signals(20_000, cells=1200)
     tile = Tiles(exp).tile(0, columns=20, patience=0)
     whole = slow(exp, 0, 0, 0, 20_000, 20, 16)
@@ -220,7 +220,7 @@ def test_short_stretch_is_whole_before_the_overview_is():
 
 
 def test_overview_reads_a_block_at_a_time_and_everything_once(monkeypatch):
-    monkeypatch.setattr(tiles, "_BLOCK", 2000)
+    monkeypatch.setattr(downsample, "_BLOCK", 2000)
     values, read = numbers(2, 20_001), []
 
     def part(stretch):
@@ -236,11 +236,11 @@ def test_overview_reads_a_block_at_a_time_and_everything_once(monkeypatch):
 def test_overview_of_many_rows_takes_wider_bins_and_no_more_memory():
     overview = Overview(Signal(64, 10_000_000, lambda _: np.zeros((64, 0))))
     assert overview.unit == 128
-    assert overview.nbytes <= 2 * 4 * tiles._BINS
+    assert overview.nbytes <= 2 * 4 * downsample._BINS
 
 
 def test_overviews_held_are_bounded_and_the_last_used_stay(monkeypatch):
-    monkeypatch.setattr(tiles, "_KEPT", 150_000)
+    monkeypatch.setattr(downsample, "_KEPT", 150_000)
     found = Tiles(signals(60_000, cells=900))
     for sample, layer in ((0, 0), (1, 0), (0, 1)):
         found.tile(sample, layer=layer, columns=10)

@@ -9,9 +9,9 @@ pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signal
 
 from signalcam import Layout
 from signalcam.alignment.resampling import Axis
-from signalcam.report import answers
+from signalcam.report import api
+from signalcam.report.downsample import Tiles
 from signalcam.report.server import serving
-from signalcam.report.tiles import Tiles
 from signalcam.results.layer_maps import LayerMaps
 
 
@@ -95,7 +95,7 @@ def long():
 
 
 def test_a_long_record_is_read_while_the_page_is_up_and_nothing_of_it_is_missed(served, monkeypatch):
-    monkeypatch.setattr(answers, "_PATIENCE", 0.0)
+    monkeypatch.setattr(api, "_PATIENCE", 0.0)
     exp = long()
     page = served(exp)
     assert sum("/tile?" in address for address in page.requests()) > 10  # each said how far it came

@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from signalcam import InputError, Layout, LayoutError, MissingExtra, StoreError, report
+from signalcam import InputError, Layout, LayoutError, MissingExtra, StoreError
 from signalcam.alignment.resampling import Axis
-from signalcam.report import contents, packing
+from signalcam.report import html, quantize, summary
 from signalcam.report.page import bokeh
 from signalcam.report.table import Table, Wanted
 from signalcam.results.layer_maps import LayerMaps
@@ -93,7 +93,7 @@ def test_a_notebook_needs_ipython(exp, monkeypatch):
 @pytest.fixture
 def drawing(monkeypatch):
     """As if Bokeh were there."""
-    monkeypatch.setattr(report, "bokeh", str)
+    monkeypatch.setattr(html, "bokeh", str)
 
 
 def test_more_than_a_page_should_hold_is_refused_with_the_way_out(tmp_path, drawing):
@@ -116,12 +116,12 @@ def test_the_size_is_known_before_anything_is_packed():
     )
     exp = make(input=np.zeros((3, 2, 4000)), layers=layers)
     for each in (exp, exp.isel(sample=0)):
-        assert packing.size(each, len(contents.groups(each))) == pytest.approx(len(packing.packed(each)[1]), rel=0.05)
+        assert quantize.size(each, len(summary.groups(each))) == pytest.approx(len(quantize.packed(each)[1]), rel=0.05)
 
 
 def test_nothing_to_show_is_refused(exp, drawing):
     with pytest.raises(InputError, match="no samples"):
-        report.html(exp.isel(sample=[]))
+        html.render(exp.isel(sample=[]))
 
 
 def test_maps_of_four_axes_have_no_page(drawing):
@@ -129,7 +129,7 @@ def test_maps_of_four_axes_have_no_page(drawing):
     layers = (LayerMaps("conv", np.zeros((3, 2, 2, 2, 2, 2, 2), np.float32), axes),)
     exp = make(input=np.zeros((3, 2, 2, 2, 2)), layers=layers, layout=Layout("batch a b c d"))
     with pytest.raises(LayoutError, match="a, b, c, d"):
-        report.html(exp)
+        html.render(exp)
     assert exp._repr_html_() == f"<p>{exp}</p>"
 
 
@@ -144,8 +144,8 @@ def test_importing_signalcam_loads_no_report():
 def test_a_sample_that_could_not_be_explained_has_no_class_and_is_neither_right_nor_wrong():
     exp = make(classes=np.array([0, 1, -1]), true_classes=np.array([0, 0, -1]))
     assert "right about 1 of 2" in str(exp)
-    assert contents.samples(exp)["predicted"] == [0, 1, None]
-    assert [name for name, _ in contents.groups(exp)] == [
+    assert summary.samples(exp)["predicted"] == [0, 1, None]
+    assert [name for name, _ in summary.groups(exp)] == [
         "all samples",
         "predicted: normal",
         "predicted: ventricular",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.errors import MissingExtra
-from signalcam.report.contents import kind_of, row_names
-from signalcam.report.packing import lines, picture
-from signalcam.report.words import sentence
+from signalcam.report.html import render
+from signalcam.report.quantize import lines, picture
+from signalcam.report.summary import kind_of, row_names
+from signalcam.report.text import sentence
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
@@ -48,13 +49,11 @@ def show(exp: Explanation, height: int = 800) -> Any:
     Raises:
         MissingExtra: Bokeh or IPython is not installed.
     """
-    from signalcam.report import html  # noqa: PLC0415 - which imports this
-
     try:
         from IPython.display import IFrame  # noqa: PLC0415 - there where there is a notebook
     except ImportError as error:
         raise MissingExtra("showing a report in a notebook", "notebook") from error
-    extras = [f'srcdoc="{escape(html(exp))}"', 'sandbox="allow-scripts allow-downloads"']
+    extras = [f'srcdoc="{escape(render(exp))}"', 'sandbox="allow-scripts allow-downloads"']
     return IFrame("about:blank", "100%", height, extras=extras)
 
 

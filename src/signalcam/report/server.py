@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from signalcam.errors import CamError, InputError
-from signalcam.report.answers import ANSWERS, Place, Query, Refusal, as_json
+from signalcam.report.api import ANSWERS, Place, Query, Refusal, as_json
 
 _LOG = logging.getLogger(__name__)
 _IDLE = 60.0  # seconds after which a silent connection is closed

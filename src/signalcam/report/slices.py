@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from signalcam.alignment.resampling import resample, values_at
-from signalcam.report.contents import kind_of, settled
-from signalcam.report.packing import _between, picture
+from signalcam.report.quantize import _between, picture
+from signalcam.report.summary import kind_of, settled
 from signalcam.results.explanation import Explanation
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.report.scored import rounded, values
+from signalcam.report.scores import rounded, values
 from signalcam.results.explanation import Explanation
 
 SORTS = ("number", "name", "predicted", "label", "confidence")

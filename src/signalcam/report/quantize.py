@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.report.contents import groups, kind_of, settled
+from signalcam.report.summary import groups, kind_of, settled
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from signalcam.report.contents import GROUPS, about, summary
-from signalcam.report.packing import size
-from signalcam.report.scored import scored
+from signalcam.report.quantize import size
+from signalcam.report.scores import scored
+from signalcam.report.summary import GROUPS, about, summary
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation

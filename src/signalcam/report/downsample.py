@@ -14,7 +14,7 @@ import numpy as np
 
 from signalcam.alignment.resampling import Axis, resample, values_at
 from signalcam.errors import LayoutError
-from signalcam.report.contents import kind_of
+from signalcam.report.summary import kind_of
 from signalcam.results.explanation import Explanation
 from signalcam.results.layer_maps import LayerMaps
 
@@ -209,7 +209,7 @@ class Tiles:
         LayoutError: Its maps have no long axis: they are images or volumes.
 
     Example:
-        >>> from signalcam.report.tiles import Tiles
+        >>> from signalcam.report.downsample import Tiles
         >>> tile = Tiles(exp).tile(sample=0, columns=20)
         >>> tile.low.shape, tile.heat.shape
         ((2, 20), (1, 20))

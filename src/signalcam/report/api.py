@@ -20,11 +20,11 @@ import numpy as np
 
 from signalcam import io
 from signalcam.errors import StoreError
-from signalcam.report.contents import kind_of, outline
+from signalcam.report.downsample import Tiles
 from signalcam.report.page import page
 from signalcam.report.slices import cut
+from signalcam.report.summary import kind_of, outline
 from signalcam.report.table import METRIC, OUTCOMES, SORTS, Table, Wanted
-from signalcam.report.tiles import Tiles
 from signalcam.results.explanation import Explanation
 
 _COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time

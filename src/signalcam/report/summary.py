@@ -11,7 +11,7 @@ import numpy as np
 from signalcam.alignment.resampling import Axis
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import DUMMY
-from signalcam.report.scored import rounded, scored, values
+from signalcam.report.scores import rounded, scored, values
 from signalcam.results.token_text import words
 
 if TYPE_CHECKING:

@@ -1,0 +1,87 @@
+"""The report: one page that opens from disk."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from signalcam.errors import InputError, StoreError
+from signalcam.report import job_overview
+from signalcam.report.page import bokeh, page
+from signalcam.report.quantize import packed, size
+from signalcam.report.summary import groups, summary
+from signalcam.results import zarr_store
+from signalcam.results.group_summary import summed
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from signalcam.results.explanation import Explanation
+
+
+MOST = 25_000_000  # characters of data that a browser still opens at once
+
+
+def render(exp: Explanation) -> str:
+    """Write a result as one self-contained page.
+
+    Args:
+        exp: The result.
+
+    Returns:
+        An HTML document that opens from disk and asks no network for anything.
+
+    Raises:
+        MissingExtra: Bokeh is not installed.
+        StoreError: There is more data than a page should hold.
+        InputError: There are no samples.
+        LayoutError: There is no page for maps with such axes.
+    """
+    bokeh()  # first of all, as it may not be there
+    if not len(exp):
+        message = "the result holds no samples, so there is nothing to show. Explain at least one."
+        raise InputError(message)
+    found = summed(exp)
+    if found is None or not found.counts:
+        some = exp if found is None else exp.isel(sample=slice(0, job_overview.FIRST))
+        _require_little(some)
+        known, (place, data) = summary(some), packed(some)
+    else:
+        some = job_overview.first(exp, found, MOST)
+        known, (place, data) = (
+            job_overview.described(exp, found, some),
+            packed(some, found, job_overview.shown(found)),
+        )
+    return page({**known, "packed": place}, "embedded", data)
+
+
+def write(exp: Explanation, path: str | PathLike[str]) -> None:
+    """Write the page to a file, whole or not at all.
+
+    Raises:
+        StoreError: It cannot be written there, or is too large; and what ``render`` raises.
+    """
+    place, text = zarr_store.place_of(path), render(exp)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as folder:
+            new = Path(folder) / "new.html"
+            new.write_text(text, encoding="utf-8")
+            new.replace(place)
+    except OSError as error:
+        message = f"cannot write a report to {place}: {error.strerror or error}. Choose a file in a folder that can be written to."
+        raise StoreError(message) from error
+
+
+def _require_little(exp: Explanation) -> None:
+    wanted = size(exp, len(groups(exp)))
+    if wanted <= MOST:
+        return
+    fit = len(exp) * MOST // wanted
+    some = f", or take fewer samples: exp.isel(sample=slice(0, {fit}))" if fit else ""
+    message = (
+        f"a page of this result would hold about {wanted / 1e6:.0f} MB, and one of more than {MOST / 1e6:.0f} MB opens slowly. "
+        f"Save it, exp.save('maps.zarr'), and look at it with: signalcam view maps.zarr{some}."
+    )
+    raise StoreError(message)
