@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from signalcam import doctor
-from signalcam.cli import app
+from signalcam.cli import app, doctor
 
 NEEDS = (
     "numpy>=2.0",

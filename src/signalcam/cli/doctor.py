@@ -22,7 +22,7 @@ def findings() -> str:
     """Say what is here, what is missing, and which line brings it.
 
     Example:
-        >>> from signalcam.doctor import findings
+        >>> from signalcam.cli.doctor import findings
         >>> findings().splitlines()[1].split()[0]
         'Python'
     """

@@ -100,7 +100,7 @@ def list_layers(
     sampling_rate: Rate = None,
 ) -> None:
     """List the layers that maps can be drawn at, best first, with what each sees and why to choose it."""
-    from signalcam.building import model_from  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.model_import import model_from  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
         network = model_from(model)
@@ -124,7 +124,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one an option
     class_name: Annotated[list[str] | None, typer.Option(help="Of the first class; again for the next ones.")] = None,
 ) -> None:
     """Explain what a model says to some data, all at once in memory; signalcam run takes what is larger."""
-    from signalcam.building import model_from  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.model_import import model_from  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
         network = model_from(model)
@@ -168,7 +168,7 @@ def _class(text: str, names: Sequence[str]) -> int | str:
 @app.command()
 def doctor() -> None:
     """Say what is installed, what is missing, and which line brings it; nothing is imported to find out."""
-    from signalcam.doctor import findings  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.doctor import findings  # noqa: PLC0415 - so that --help is quick
 
     print(findings())
 
@@ -184,7 +184,7 @@ def evaluate(
     save: Annotated[bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")] = True,
 ) -> None:
     """Score saved maps beside baselines that they must beat, and say whether to read them."""
-    from signalcam.evaluating import evaluated  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.evaluate import evaluated  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
         scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from signalcam.building import model_from
+from signalcam.cli.model_import import model_from
 from signalcam.io import load
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.verdict import as_text, judged, verdict
@@ -20,7 +20,7 @@ def evaluated(path: str, model: str, metrics: Sequence[str] | None = None, **opt
 
     Args:
         path: Where it lies.
-        model: Where the model is, see ``signalcam.building.model_from``.
+        model: Where the model is, see ``signalcam.cli.model_import.model_from``.
         metrics: As for ``evaluate``, its own by default.
         options: Of ``evaluate``.
 

@@ -1,0 +1,5 @@
+"""Runs the command line by ``python -m signalcam.cli``."""
+
+from signalcam.cli import app
+
+app()
