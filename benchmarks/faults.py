@@ -27,7 +27,7 @@ import zarr
 
 import signalcam
 from benchmarks import loopback
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 
 SIZE, UNIT = 64, 32  # values a window, windows a unit
 PER_KILL = {
@@ -161,7 +161,7 @@ class Torment:
     def committed(self) -> int:
         """How many units are done."""
         place = self.folder / "torn.zarr"
-        return len(Archive.open(place).status()) if place.is_dir() else 0
+        return len(JobStore.open(place).status()) if place.is_dir() else 0
 
     def orphans(self) -> list[int]:
         """The workers that are still there, a little later."""

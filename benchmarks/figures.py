@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from signalcam import Explanation, Layout
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.results.layer_maps import LayerMaps
 
 RATE, LENGTH = 500, 5000
@@ -35,8 +35,8 @@ def explained(rng: np.random.Generator, *, noise: bool) -> Explanation:
     cells = LENGTH if noise else LENGTH // 16
     values = rng.random((1, 1, 2, 12, cells)).astype(np.float32)
     grid = (
-        Axis(1, 12, 12, 0.0, 1.0, 1.0, probed=True),
-        Axis(2, cells, LENGTH, 0.0, LENGTH / cells, 1.0, probed=True),
+        AxisGrid(1, 12, 12, 0.0, 1.0, 1.0, probed=True),
+        AxisGrid(2, cells, LENGTH, 0.0, LENGTH / cells, 1.0, probed=True),
     )
     return Explanation(
         layers=(LayerMaps("conv", values, grid),),

@@ -27,10 +27,10 @@ import zarr
 
 import signalcam as sc
 from signalcam.jobs import aggregate, status, summary
-from signalcam.jobs.config_sections import Units
+from signalcam.jobs.config_sections import UnitsSection
 from signalcam.jobs.model_loading import precision
 from signalcam.jobs.progress import commits
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.jobs.worker import Worker
 
 CHANNELS, LENGTH, BATCH, CLASSES = 2, 250, 32, 3
@@ -156,7 +156,7 @@ def throughput(folder: Path) -> None:
                 "read": seconds(bare.read),
                 "infer": seconds(bare.infer),
                 "explain": seconds(bare.explain),
-                "write": writing(Archive.open(folder / store)),
+                "write": writing(JobStore.open(folder / store)),
             }
             best = {each: min(least, best.get(each, least)) for each, least in known.items()}
         rate = {each: WINDOWS / took for each, took in best.items()}
@@ -229,19 +229,19 @@ def _rates(folder: Path, arguments: dict[str, int], model: dict[str, Any]) -> li
         for processes in (1, 4):
             store = f"{len(list(folder.iterdir()))}-{number}.zarr"
             job_of(folder, store, arguments, batch, processes, **model).run()
-            known[f"job {processes}"] = pace(Archive.open(folder / store))
+            known[f"job {processes}"] = pace(JobStore.open(folder / store))
         rate = {each: max(most, rate.get(each, most)) for each, most in known.items()}
     ratios = [rate["job 1"] / rate["explain"], rate["job 1"] / rate["infer"], rate["job 4"] / rate["infer"]]
     return [*(f"{each:.0f}" for each in rate.values()), *(f"{each:.2f}" for each in ratios)]
 
 
-def pace(archive: Archive) -> float:
+def pace(archive: JobStore) -> float:
     """Windows a second from a job's first commit to its last."""
     first, *others = sorted(commits(archive, set()))
     return sum(archive.count(units) for _, _, units in others) / (others[-1][0] - first[0])
 
 
-def writing(archive: Archive) -> float:
+def writing(archive: JobStore) -> float:
     """Seconds to sum up and commit as many rows as all windows have, with those of the first unit."""
     unit = archive.rows(0)
     rows = {name: archive.array(name)[unit.start : unit.stop] for name in archive.by_sample}
@@ -342,7 +342,7 @@ def growth(folder: Path, most: int) -> None:
         took, seen = watched(folder, f"of-{count}.zarr", every=0.2)
         place = folder / f"of-{count}.zarr"
         files = [each.stat().st_size for each in place.rglob("*") if each.is_file()]
-        archive, rate = Archive.open(place), status(place).per_second
+        archive, rate = JobStore.open(place), status(place).per_second
         looked = [seconds(partial(look, place)) for look in (status, summary, sc.load)]
         peak = [max(getattr(each, who) for each in seen) for who in ("most_driver", "most_worker")]
         rows.append(
@@ -382,10 +382,10 @@ def size(count: float) -> str:
     return f"{count / 1000**unit:.3g} {('B', 'kB', 'MB', 'GB')[unit]}" if count < 1e12 else f"{count / 1e12:.3g} TB"
 
 
-def made_up(folder: Path, like: Archive, units: int) -> float:
+def made_up(folder: Path, like: JobStore, units: int) -> float:
     """Seconds to look at a store that many units were put together in."""
     about = {**like.about, "samples": units * like.size}
-    archive = Archive(folder / f"made-up-{units}.zarr", about)
+    archive = JobStore(folder / f"made-up-{units}.zarr", about)
     archive.make()
     for block in range(archive.blocks):
         file = archive.status_of(block)
@@ -399,19 +399,19 @@ def made_up(folder: Path, like: Archive, units: int) -> float:
     return took
 
 
-def computed(folder: Path, archive: Archive, rate: float, peak: list[float], each: float) -> None:
+def computed(folder: Path, archive: JobStore, rate: float, peak: list[float], each: float) -> None:
     """The same for more windows than were run."""
     row = sum(np.prod(kept.shape[1:]) * 8 for kept in archive.by_sample.values())
     rows = []
     for count in (10**7, 10**8, 10**9):
-        unit = Units(batch=BATCH).size_for(count)
+        unit = UnitsSection(batch=BATCH).size_for(count)
         units = -(-count // unit)
         blocks, rest = divmod(units, archive.block)
         files = units * len(archive.by_sample) + (blocks + rest) * (len(archive.by_unit) + 1)
         worker = peak[1] + 2 * row * (unit - archive.size) / 1e6
         looked = made_up(
             folder,
-            Archive(
+            JobStore(
                 archive.place,
                 {**archive.about, "job": {**archive.about["job"], "units": {"size": unit, "batch": BATCH}}},
             ),

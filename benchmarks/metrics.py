@@ -15,7 +15,7 @@ from torch import nn
 import signalcam as sc
 from benchmarks.measure import extra_memory, seconds
 from benchmarks.peers import declare_torchvision_operators
-from signalcam.metrics.interpolation import interpolated
+from signalcam.metrics.interpolation import interpolate_removed
 
 SHARES = (0.1, 0.5, 0.9)
 ROUNDS = 3
@@ -40,9 +40,9 @@ def imputation() -> Iterator[tuple[str, ...]]:
     for name, shape in (("12 x 5000", (12, 5000)), ("3 x 224 x 224", (3, 224, 224))):
         for share in SHARES:
             x, known = _case(shape, share)
-            ours = _best(lambda x=x, known=known: interpolated(x, known))
+            ours = _best(lambda x=x, known=known: interpolate_removed(x, known))
             theirs = _best(lambda x=x, known=known: grad_cam(x, known))
-            apart = np.abs(interpolated(x, known) - grad_cam(x, known)).max()
+            apart = np.abs(interpolate_removed(x, known) - grad_cam(x, known)).max()
             yield (
                 name,
                 f"{share:.0%}",

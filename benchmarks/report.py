@@ -16,7 +16,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from signalcam import Explanation, Layout
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.results.layer_maps import LayerMaps
 
 RATE = 500
@@ -46,7 +46,7 @@ def made(samples: int, channels: int, length: int, methods: int, step: int) -> E
     """A result of that size, of numbers without meaning."""
     rng = np.random.default_rng(0)
     cells = length // step
-    grid = (Axis(2, cells, length, (step - 1) / 2, float(step), probed=True),)
+    grid = (AxisGrid(2, cells, length, (step - 1) / 2, float(step), probed=True),)
     heat = rng.random((samples, 1, methods, cells)).astype(np.float32)
     return Explanation(
         layers=(LayerMaps("conv", heat, grid),),

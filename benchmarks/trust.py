@@ -30,8 +30,8 @@ CROP, CENTRE, HIPPOCAMPUS = 40, slice(18, 22), 14
 
 def ecg() -> sc.metrics.Comparison:
     """Windows of MIT-BIH record 208 that the network never saw; cardiologists say where the ventricular beats are."""
-    windows = tour.held_out(recording(), tour.annotated(FOLDER))
-    exp = tour.explained(windows)
+    windows = tour.held_out(recording(), tour.annotate_beats(FOLDER))
+    exp = tour.explain_beats(windows)
     rows = np.flatnonzero((windows.label == 1) & (exp.predicted.values == 1))
     truth = [[(beat - tour.BEFORE, beat + tour.AFTER) for beat in windows.ventricular[row]] for row in rows]
     return sc.metrics.compare(

@@ -16,7 +16,7 @@ import numpy as np
 import PIL
 
 import signalcam as sc
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.results.explanation import LayerMaps
 
 FRAMES, SIDE = 64, 224
@@ -38,7 +38,7 @@ def explained() -> sc.Explanation:
     when, down, across = np.indices(CELLS)
     heat = np.exp(-((down - 6.5) ** 2 + (across - 1 - 1.6 * when) ** 2) / 3)[None, None, None]
     grid = tuple(
-        Axis(2 + i, cells, n, n / cells / 2 - 0.5, n / cells)
+        AxisGrid(2 + i, cells, n, n / cells / 2 - 0.5, n / cells)
         for i, (cells, n) in enumerate(zip(CELLS, (FRAMES, SIDE, SIDE), strict=True))
     )
     return sc.Explanation(

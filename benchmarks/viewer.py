@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 
 import signalcam as sc
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.results.layer_maps import LayerMaps
 
 HOURS, RATE, CHANNELS, STRIDE = 24, 250, 2, 16
@@ -43,7 +43,7 @@ def result(record: np.ndarray, cells: int, rng: np.random.Generator, **more: obj
     """A result with one map a sample, rough as real ones are."""
     samples, _, length = record.shape
     values = np.abs(rng.standard_normal((samples, 1, 1, cells))).astype(np.float32)
-    grid = (Axis(2, cells, length, STRIDE / 2, float(STRIDE), 40.0, probed=True),)
+    grid = (AxisGrid(2, cells, length, STRIDE / 2, float(STRIDE), 40.0, probed=True),)
     return sc.Explanation(
         layers=(LayerMaps("conv4", values, grid),),
         targets=("AF",),

@@ -3,12 +3,10 @@
 from typing import TYPE_CHECKING
 
 from signalcam import data, metrics, synthetic
-from signalcam.attribution import attention as _legrad  # noqa: F401 - registers its method
-from signalcam.attribution import mask_search as _masking  # noqa: F401 - registers its methods
 from signalcam.attribution.augmentation import Augment
-from signalcam.attribution.gradient import Method, methods
 from signalcam.attribution.input_level import PerChannel
 from signalcam.attribution.reference import FromReference
+from signalcam.attribution.registry import Method, methods
 from signalcam.attribution.smoothing import Principal, Smooth
 from signalcam.errors import (
     CamError,

@@ -29,7 +29,7 @@ def load(path: str | PathLike[str]) -> Explanation:
     return _read(path)
 
 
-def opened(path: str | PathLike[str]) -> Explanation:
+def load_lazy(path: str | PathLike[str]) -> Explanation:
     """The same, but inputs and maps stay on disk: what is indexed of them is read, and not checked.
 
     It is for looking at: ``input`` and ``native`` maps can be indexed and are no arrays to calculate with.

@@ -185,7 +185,7 @@ def test_asking_for_more_changes_nothing(framework, case):
 
 @pytest.mark.parametrize("batch_size", [None, 5, 2])
 def test_one_forward_pass_and_one_backward_pass_a_target_serve_everything(framework, batch_size):
-    model, counts, layers = framework.counted()
+    model, counts, layers = framework.with_progress()
     x = framework.signal(batch=10)
     explainer = sc.Explainer(
         model,
@@ -271,8 +271,8 @@ def tried(case, plan, **options):
 @every_model
 def test_unchanged_activations_and_inputs_score_as_in_the_first_pass(case):
     def plan(asked):
-        (layer,) = asked.try_layer(1, lambda samples, _: asked.a[samples][:, None, ...])
-        (whole,) = asked.try_input(1, lambda samples, _: asked.x[samples][:, None, ...])
+        (layer,) = asked.run_with_activations(1, lambda samples, _: asked.a[samples][:, None, ...])
+        (whole,) = asked.run_with_inputs(1, lambda samples, _: asked.x[samples][:, None, ...])
         return layer[:, 0], whole[:, 0]
 
     exp, found = tried(case, plan)
@@ -289,7 +289,7 @@ def test_other_activations_score_along_the_gradient(case):
             a = asked.a[samples][:, None, ...]
             return a * (1 + STEP * asked.array(np.asarray([1.0, -1.0])[numbers])[None, :, None, None])
 
-        (both,) = asked.try_layer(2, edit)
+        (both,) = asked.run_with_activations(2, edit)
         g = asked.gradient(0)
         total = namespace(g).sum(g * asked.a, axis=(1, 2))
         return (both[:, 0] - both[:, 1]) / (2 * STEP), total
@@ -309,7 +309,7 @@ def test_input_gradients_agree_with_small_changes_of_the_input(case):
             shape = (1, -1, *[1] * (len(x.shape) - 2))
             return x * (1 + namespace(step).reshape(step[numbers], shape))
 
-        (both,) = asked.try_input(2, moved)
+        (both,) = asked.run_with_inputs(2, moved)
         axes = tuple(range(1, len(g.shape)))
         return (
             score,

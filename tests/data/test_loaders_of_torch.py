@@ -13,7 +13,7 @@ from torch.utils.data import (
 )
 
 import signalcam as sc
-from signalcam.data.memory import Samples
+from signalcam.data.memory import InMemorySamples
 from signalcam.data.streaming import Stream
 
 X = torch.from_numpy(np.random.default_rng(7).normal(size=(17, 2, 20)).astype("float32"))
@@ -45,7 +45,7 @@ def same(reader, *, labels=True):
 def test_a_loader_in_order_is_read_by_number():
     reader = sc.data.of(DataLoader(PAIRS, batch_size=4))
     same(reader)
-    assert inner(reader) is Samples
+    assert inner(reader) is InMemorySamples
     same(sc.data.of(DataLoader(TensorDataset(X), batch_size=4)), labels=False)
     same(sc.data.of(DataLoader(X, batch_size=4)), labels=False)
 

@@ -10,7 +10,7 @@ import zarr
 import signalcam as sc
 from signalcam.jobs import summary
 from signalcam.jobs.events import events_of, mark
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.jobs.worker import Worker
 
 BAD = [5, 21]
@@ -102,13 +102,13 @@ def test_a_column_of_lists_says_the_same(store, asked, data, beats, tmp_path):
 
 def test_a_unit_adds_what_its_own_maps_say(store, asked, tmp_path):
     place = tmp_path / "maps.zarr"
-    Archive(place, Archive.open(store).about).make()
+    JobStore(place, JobStore.open(store).about).make()
     worker = Worker(sc.Job(**asked, output=str(place)))
     facts = worker.facts()
-    assert facts["layers"] == Archive.open(store).about["facts"]["layers"]
+    assert facts["layers"] == JobStore.open(store).about["facts"]["layers"]
     worker.do(2)
     one, two = (zarr.open_group(each, mode="r")["unit"] for each in (store, place))
-    for name in Archive.open(store).by_unit:
+    for name in JobStore.open(store).by_unit:
         np.testing.assert_array_equal(one[name][2], two[name][2])
         assert not np.any(two[name][1])
 

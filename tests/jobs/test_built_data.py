@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import signalcam as sc
 from signalcam.cli import app
 from signalcam.jobs import status
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.jobs.worker import Worker
 
 SOURCES = '''
@@ -207,7 +207,7 @@ def test_only_a_job_whose_samples_are_built_is_compared_again(sources, tmp_path)
     place = tmp_path / "maps.zarr"
     asked = job(sources, place, path="windows.npz", inputs="x")
     asked.run()
-    about = {**Archive.open(place).about, "digest": "another"}
+    about = {**JobStore.open(place).about, "digest": "another"}
     place.rename(tmp_path / "old")
-    Archive(place, about).make()
+    JobStore(place, about).make()
     assert Worker(asked).archive.about["digest"] == "another"

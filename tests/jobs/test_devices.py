@@ -40,7 +40,7 @@ def test_a_job_under_autocast_gives_what_explain_gives_under_it(sections, data, 
     job = sc.Job(**sections, output="unused")
     x = np.load(data / "windows.npz")["x"][:5]  # the sixth is not finite
     with torch.autocast("cpu", torch.bfloat16):
-        wanted = sc.explain(model_loading.network(job), x, **ONE | {"target": 1}, layout="batch channel time")
+        wanted = sc.explain(model_loading.load_network(job), x, **ONE | {"target": 1}, layout="batch channel time")
     assert not torch.is_autocast_enabled("cpu")
     assert apart(exp.scores[:5], wanted.scores) < 0.02  # batches of another size may be rounded otherwise
     assert 1e-5 < apart(exp.scores[:5], plain.scores[:5]) < 0.1
@@ -78,6 +78,6 @@ def test_a_copy_arrives_whole_on_the_gpu(data):
     x = np.random.default_rng(0).standard_normal((64, 12, 5000)).astype(np.float32)
     for given in (x, x[:, ::-1], x[::2]):
         batch = sc.data.Batch(given, numbers=list(range(len(given))))
-        there = model_loading.sent(batch, "cuda").inputs
+        there = model_loading.move_to_device(batch, "cuda").inputs
         assert there.device.type == "cuda"
         np.testing.assert_array_equal(there.cpu().numpy(), given)

@@ -17,9 +17,9 @@ from signalcam.jobs import engine_ranks as ranks
 from signalcam.jobs import engine_ray, status
 from signalcam.jobs import scheduler as crews
 from signalcam.jobs.engine_ranks import Rank, gpu
-from signalcam.jobs.locking import is_locked, locked
-from signalcam.jobs.scheduler import Crew
-from signalcam.jobs.store import QUARANTINED, Archive
+from signalcam.jobs.locking import is_locked, lock_store
+from signalcam.jobs.scheduler import Scheduler
+from signalcam.jobs.store import QUARANTINED, JobStore
 
 ROOT = Path(__file__).parents[2]
 SOURCE = str(Path(sc.__file__).parents[1])
@@ -105,7 +105,7 @@ def work(units=6, fate=lambda unit, time: "done", kind=Hands, monkeypatch=None, 
     if monkeypatch is not None:
         monkeypatch.setattr(crews.time, "monotonic", lambda: hands.now)
     job = sc.Job(data="a.npy", model="a:b", output="c.zarr", engine={"processes": 2, **engine})
-    with Crew(job, hands) as crew:
+    with Scheduler(job, hands) as crew:
         found = list(crew.run(store, range(units)))
     return found, hands, store
 
@@ -268,12 +268,12 @@ def test_each_rank_of_a_node_has_a_gpu_of_its_own(environ, seen):
 
 def test_ranks_hold_a_store_together_and_nobody_else_does(tmp_path):
     place = tmp_path / "maps.zarr"
-    with locked(place, shared=True) as one:
-        with locked(place, shared=True) as two:
+    with lock_store(place, shared=True) as one:
+        with lock_store(place, shared=True) as two:
             assert is_locked(place)
             assert not two.alone
         assert is_locked(place)
-        with pytest.raises(sc.StoreError, match="another run"), locked(place):
+        with pytest.raises(sc.StoreError, match="another run"), lock_store(place):
             pass
         assert one.alone
     assert not is_locked(place)
@@ -282,9 +282,9 @@ def test_ranks_hold_a_store_together_and_nobody_else_does(tmp_path):
 
 def test_a_rank_is_refused_while_another_kind_of_run_is_at_work(tmp_path):
     with (
-        locked(tmp_path / "a"),
+        lock_store(tmp_path / "a"),
         pytest.raises(sc.StoreError, match="another run"),
-        locked(tmp_path / "a", shared=True),
+        lock_store(tmp_path / "a", shared=True),
     ):
         pass
 
@@ -385,11 +385,11 @@ def test_a_run_goes_on_with_another_engine(job_file, whole, tmp_path):
     assert code == 0, said
     assert "24 of 70 samples done" in out
     assert not (place / "summary").exists()
-    begun = {unit: file.stat().st_mtime_ns for unit, file in Archive.open(place).committed().items()}
+    begun = {unit: file.stat().st_mtime_ns for unit, file in JobStore.open(place).committed().items()}
     assert sorted(begun) == [0, 3, 6]
     code, out, said = ended(start(words(job_file, place, "local", "processes=2")))
     assert code == 0, said
-    after = Archive.open(place).committed()
+    after = JobStore.open(place).committed()
     assert all(after[unit].stat().st_mtime_ns == when for unit, when in begun.items())
     same(whole, place)
 

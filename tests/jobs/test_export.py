@@ -11,7 +11,7 @@ from unit.results import make
 
 import signalcam as sc
 from signalcam.cli import app
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.results import export
 
 BAD = [5, 21]
@@ -52,7 +52,7 @@ def test_a_file_holds_what_the_store_does(store, tmp_path, kind):
     for name, wanted in pairs.items():
         np.testing.assert_array_equal(found[name].astype(wanted.dtype), wanted)
     assert found["sample"].tolist() == list(exp.sample_names)
-    assert found["failed"].tolist() == Archive.open(store).group["failed"][...].tolist()
+    assert found["failed"].tolist() == JobStore.open(store).group["failed"][...].tolist()
     assert "no window begins with 200" in found["failed"][21]
 
 
@@ -81,7 +81,7 @@ def test_axes_of_hdf5_have_names_scales_and_units(store, tmp_path):
         np.testing.assert_allclose(maps.dims[3][0][:], sc.load(store).native("4").time)
         assert maps.dims[2][0].asstr()[:].tolist() == ["grad-cam", "hires-cam"]
         assert maps.dims[0][0].asstr()[0] == "w0"
-        assert json.loads(file.attrs["provenance"])["job"] == Archive.open(store).about["digest"]
+        assert json.loads(file.attrs["provenance"])["job"] == JobStore.open(store).about["digest"]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "npz"])
@@ -100,7 +100,7 @@ def test_axes_of_other_files_are_told_beside(store, tmp_path, kind):
     assert about["arrays"]["maps_1"]["layer"] == "4"
     assert about["axes"]["time_0"]["units"] == "s"
     np.testing.assert_allclose(about["axes"]["time_0"]["values"], exp.native("2").time)
-    assert about["provenance"]["job"] == Archive.open(store).about["digest"]
+    assert about["provenance"]["job"] == JobStore.open(store).about["digest"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -175,7 +175,7 @@ def test_what_changes_numbers_makes_another_job(change):
 
 
 def network(data, **model):
-    return model_loading.network(sc.Job(**{**GOOD, "model": model}, folder=data))
+    return model_loading.load_network(sc.Job(**{**GOOD, "model": model}, folder=data))
 
 
 @pytest.fixture(scope="module")

@@ -202,7 +202,7 @@ def root():
 
 
 def test_a_file_brings_no_more_to_the_programs_own_handlers(root, tmp_path):
-    with logs.logged(tmp_path / "run.jsonl"):
+    with logs.log_to(tmp_path / "run.jsonl"):
         logs.say("unit done")
         logs.say("quarantined", level=logging.WARNING)
     assert root.events == ["quarantined"]
@@ -215,7 +215,7 @@ def test_a_program_may_listen_itself(root, monkeypatch, tmp_path):
     monkeypatch.setattr(logging.getLogger("signalcam"), "level", logging.INFO)
     logging.getLogger("signalcam.jobs").manager._clear_cache()
     logs.say("unit done", unit=3)
-    with logs.logged(tmp_path / "run.jsonl"):
+    with logs.log_to(tmp_path / "run.jsonl"):
         logs.say("unit done", unit=4)
     assert root.events == ["unit done", "unit done"]
     monkeypatch.undo()

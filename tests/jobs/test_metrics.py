@@ -8,7 +8,7 @@ import zarr
 import signalcam as sc
 from signalcam.jobs import columns, summary
 from signalcam.jobs.scorer import Scorer
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.jobs.worker import Worker
 
 NAMES = ["deletion", "average-drop", "complexity"]
@@ -114,7 +114,7 @@ def test_another_metric_is_another_job():
 
 def scorer_and_rows(scored, sections, unit=0, **section):
     """What scores a unit's first batch, with rows from which the scores are gone."""
-    archive = Archive.open(scored)
+    archive = JobStore.open(scored)
     worker = Worker(sc.Job(**sections, metrics=SECTION | section, output=str(scored)))
     numbers = archive.rows(unit)
     rows = {name: np.asarray(archive.group[name][numbers.start : numbers.stop]) for name in archive.by_sample}
@@ -124,7 +124,7 @@ def scorer_and_rows(scored, sections, unit=0, **section):
 
 
 def test_a_process_says_what_the_scores_are_of_and_scores(scored, sections):
-    archive = Archive.open(scored)
+    archive = JobStore.open(scored)
     worker = Worker(sc.Job(**sections, metrics=SECTION, output=str(scored)))
     assert worker.facts()["metrics"] == archive.about["facts"]["metrics"]
     _, about, rows, explained = scorer_and_rows(scored, sections, unit=2)

@@ -43,14 +43,14 @@ def test_no_more_than_the_first_samples_are_read(store, tmp_path, monkeypatch):
     monkeypatch.setattr(job_overview, "FIRST", 12)
     read = []
     for name in ("__array__", "__getitem__"):
-        own = getattr(store_reader.Rows, name)
+        own = getattr(store_reader.SampleArray, name)
 
         def counted(rows, *asked, own=own):
             found = own(rows, *asked)
             read.extend([len(found)] if rows.ndim > 2 else [])  # maps and inputs
             return found
 
-        monkeypatch.setattr(store_reader.Rows, name, counted)
+        monkeypatch.setattr(store_reader.SampleArray, name, counted)
     sc.load(store).to_html(tmp_path / "report.html")
     assert read
     assert max(read) == 12

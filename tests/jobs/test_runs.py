@@ -19,8 +19,8 @@ import signalcam as sc
 from signalcam.cli import app
 from signalcam.jobs import model_loading, status, store_reader, summary
 from signalcam.jobs.run import locked
-from signalcam.jobs.store import Archive
-from signalcam.jobs.store_reader import Rows
+from signalcam.jobs.store import JobStore
+from signalcam.jobs.store_reader import SampleArray
 from signalcam.jobs.worker import Worker
 
 BAD = [5, 21]
@@ -48,7 +48,7 @@ def direct(sections, data):
         x, y = arrays["x"], arrays["y"]
     good = np.setdiff1d(np.arange(len(x)), BAD)
     exp = sc.explain(
-        model_loading.network(job),
+        model_loading.load_network(job),
         x[good],
         method=["grad-cam", "hires-cam"],
         layer=["2", "4"],
@@ -94,7 +94,7 @@ def test_xarray_reads_it_with_labelled_axes(store):
 
 def test_maps_are_read_when_they_are_needed(store, monkeypatch):
     exp = sc.load(store)
-    assert isinstance(exp.layers[0].values, Rows)
+    assert isinstance(exp.layers[0].values, SampleArray)
     asked = []
     monkeypatch.setattr(
         zarr.core.indexing.OIndex,
@@ -119,7 +119,7 @@ def test_bad_samples_are_recorded_with_their_reason(store):
 def test_provenance_says_whose_numbers_these_are(store, sections):
     exp = sc.load(store)
     job = sc.Job(**sections, output="unused")
-    assert exp.provenance["weights"] == model_loading.fingerprint(model_loading.network(job))
+    assert exp.provenance["weights"] == model_loading.fingerprint(model_loading.load_network(job))
     assert exp.provenance["model"] == "Sequential"
     assert len(exp.provenance["job"]) == 64
 
@@ -232,7 +232,7 @@ def test_a_unit_that_kills_its_process_three_times_is_given_up_and_tried_by_the_
     dataset = xr.open_zarr(place).load()
     assert (dataset.failed[16:32] == "its unit ended the process 3 times").all()
     assert int(summary(place)["count"].sel(of="all")) == 53
-    assert Archive.open(place).pending() == [1]
+    assert JobStore.open(place).pending() == [1]
 
 
 @pytest.mark.parametrize(
@@ -305,13 +305,13 @@ def test_a_skeleton_left_half_made_is_taken_away(sections, tmp_path):
 
 def test_another_version_or_other_weights_are_refused(sections, store, tmp_path, monkeypatch):
     place = tmp_path / "maps.zarr"
-    archive = Archive.open(store)
+    archive = JobStore.open(store)
     for name, value, said in (
         ("torch", "1.0", "begun with torch 1.0"),
         ("weights", "0", "other weights than .* seed them"),
     ):
         identity = {**archive.about["identity"], name: value}
-        Archive(place, {**archive.about, "identity": identity}).make()
+        JobStore(place, {**archive.about, "identity": identity}).make()
         with pytest.raises(sc.StoreError, match=said):
             changed(sections, place).run()
         place.rename(tmp_path / name)
@@ -328,7 +328,7 @@ def test_a_second_driver_is_refused(sections, tmp_path):
 
 def test_a_full_disk_is_told_in_one_sentence_and_the_unit_is_done_later(sections, store, tmp_path, monkeypatch):
     place = tmp_path / "maps.zarr"
-    Archive(place, Archive.open(store).about).make()
+    JobStore(place, JobStore.open(store).about).make()
     worker = Worker(changed(sections, place))
     write, written = zarr.AsyncArray.setitem, []
 
@@ -342,14 +342,14 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_unit_is_done_later(sections
         patched.setattr(zarr.AsyncArray, "setitem", full)
         with pytest.raises(sc.StoreError, match="No space left on device"):
             worker.do(0)
-    assert Archive.open(place).pending() == [0, 1, 2, 3, 4]
+    assert JobStore.open(place).pending() == [0, 1, 2, 3, 4]
     assert worker.do(0) == 1
-    assert Archive.open(place).pending() == [1, 2, 3, 4]
+    assert JobStore.open(place).pending() == [1, 2, 3, 4]
 
 
 def test_the_status_is_written_last(sections, store, tmp_path, monkeypatch):
     place = tmp_path / "maps.zarr"
-    Archive(place, Archive.open(store).about).make()
+    JobStore(place, JobStore.open(store).about).make()
     written = []
     for kind, name in ((zarr.Array, "__setitem__"), (zarr.AsyncArray, "setitem")):
         write = getattr(kind, name)
@@ -362,7 +362,7 @@ def test_the_status_is_written_last(sections, store, tmp_path, monkeypatch):
 
 
 def test_one_writer_writes_each_file(store):
-    archive = Archive.open(store)
+    archive = JobStore.open(store)
     for name, array in archive.group.arrays():
         if name in archive.by_sample:
             assert (array.shards or array.chunks)[0] == archive.size, name
@@ -419,11 +419,11 @@ def test_ctrl_c_stops_cleanly_and_status_tells_how_far_it_is(job_file, tmp_path)
     assert "Traceback" not in said
     assert 0 < status(place).done < 70
     assert not status(place).running
-    committed = {each: file.stat().st_mtime_ns for each, file in Archive.open(place).committed().items()}
+    committed = {each: file.stat().st_mtime_ns for each, file in JobStore.open(place).committed().items()}
     result = CliRunner().invoke(app, ["run", str(job_file)])
     assert result.exit_code == 0, result.output
     assert "70 of 70 samples done (100.0%); 1 failed" in result.stdout
-    after = Archive.open(place).committed()
+    after = JobStore.open(place).committed()
     assert all(after[each].stat().st_mtime_ns == when for each, when in committed.items())  # not done twice
 
 

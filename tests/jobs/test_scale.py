@@ -10,11 +10,11 @@ import zarr
 
 import signalcam as sc
 from signalcam.jobs import Status, aggregate, incremental, status, store, summary, worker
-from signalcam.jobs.config_sections import Units
-from signalcam.jobs.incremental import Rolling
-from signalcam.jobs.prefetch import overlapped
-from signalcam.jobs.store import QUARANTINED, Archive
-from signalcam.jobs.store_reader import Names, Rows
+from signalcam.jobs.config_sections import UnitsSection
+from signalcam.jobs.incremental import IncrementalMerge
+from signalcam.jobs.prefetch import prefetch
+from signalcam.jobs.store import QUARANTINED, JobStore
+from signalcam.jobs.store_reader import Names, SampleArray
 from signalcam.jobs.worker import Worker
 
 UNITS = range(5)
@@ -40,7 +40,7 @@ def made(about, sections, tmp_path):
 
     def make(name="maps.zarr", **engine):
         place = tmp_path / name
-        Archive(place, about).make()
+        JobStore(place, about).make()
         return Worker(sc.Job(**sections, output=str(place), engine=engine))
 
     return make
@@ -95,7 +95,7 @@ def test_no_more_than_two_units_are_in_memory():
         held.discard(number)
         return number
 
-    assert list(overlapped(iter(range(50)), make, write)) == list(range(50))
+    assert list(prefetch(iter(range(50)), make, write)) == list(range(50))
     assert max(most) <= 2
 
 
@@ -176,7 +176,7 @@ def test_what_a_unit_wrote_is_on_the_disk_before_its_status_is_written(made, mon
 def filled(place, about, *, block, without=()):
     """A store of 19 units of 2 samples, full of random maps, but for some units."""
     job = {**about["job"], "units": {"size": 2, "batch": 2}}
-    kept = Archive(place, {**about, "samples": 37, "job": job, "block": block})
+    kept = JobStore(place, {**about, "samples": 37, "job": job, "block": block})
     kept.make()
     for unit in sorted(set(range(19)) - set(without)):
         commit(kept, unit)
@@ -214,7 +214,7 @@ def test_blocks_put_together_change_no_bit_of_the_sums(about, unrolled, tmp_path
     kept = filled(tmp_path / "maps.zarr", about, block=4)
     assert_same_sums(kept, unrolled)
     whole = kept.status()
-    Rolling(kept)
+    IncrementalMerge(kept)
     assert [kept.is_rolled(block) for block in range(4)] == [True] * 4
     assert set(kept.committed()) == {16, 17, 18}
     assert files_of(kept) == {16, 17, 18}
@@ -226,7 +226,7 @@ def test_blocks_put_together_change_no_bit_of_the_sums(about, unrolled, tmp_path
 
 def test_a_block_is_put_together_when_its_last_unit_is_done(about, tmp_path):
     kept = filled(tmp_path / "maps.zarr", about, block=4, without=range(2, 19))
-    rolled = Rolling(kept)
+    rolled = IncrementalMerge(kept)
     for unit in (3, 18, 2):
         assert not kept.is_rolled(0)
         commit(kept, unit)
@@ -249,13 +249,13 @@ def test_a_crash_while_units_are_taken_away_changes_nothing(deleted, about, unro
     with monkeypatch.context() as patched:
         patched.setattr(type(kept.place), "unlink", crash)
         with pytest.raises(KeyboardInterrupt):
-            Rolling(kept)
+            IncrementalMerge(kept)
     assert kept.is_rolled(0)
     assert 0 in kept.committed() or deleted > 19
     assert_same_sums(kept, unrolled)
     assert kept.pending() == []
     assert status(kept.place).done == 37
-    Rolling(kept)
+    IncrementalMerge(kept)
     assert set(kept.committed()) == {16, 17, 18}
     assert_same_sums(kept, unrolled)
 
@@ -268,7 +268,7 @@ def test_a_crash_before_a_block_is_whole_leaves_its_units(about, unrolled, tmp_p
             incremental, "on_disk", lambda files: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
         )
         with pytest.raises(sc.StoreError, match="No space left"):
-            Rolling(kept)
+            IncrementalMerge(kept)
     assert not kept.is_rolled(0)
     assert files_of(kept) == before
     assert_same_sums(kept, unrolled)
@@ -276,7 +276,7 @@ def test_a_crash_before_a_block_is_whole_leaves_its_units(about, unrolled, tmp_p
 
 def test_sums_read_while_a_block_is_put_together_are_the_same(about, unrolled, tmp_path, monkeypatch):
     kept = filled(tmp_path / "maps.zarr", about, block=4)
-    known, add, meanwhile = kept.status(), aggregate.added, []
+    known, add, meanwhile = kept.status(), aggregate.add_units, []
 
     def late(store, units, done):
         if units == store.units_of(1) and not meanwhile:
@@ -284,7 +284,7 @@ def test_sums_read_while_a_block_is_put_together_are_the_same(about, unrolled, t
             incremental.roll(kept, 1)  # by the driver, just before these are read
         return add(store, units, done)
 
-    monkeypatch.setattr(aggregate, "added", late)
+    monkeypatch.setattr(aggregate, "add_units", late)
     assert_same_sums(kept, unrolled)
     assert meanwhile
     assert kept.status() == known
@@ -293,14 +293,14 @@ def test_sums_read_while_a_block_is_put_together_are_the_same(about, unrolled, t
 def test_a_block_with_a_unit_given_up_waits_for_it(about, unrolled, tmp_path):
     kept = filled(tmp_path / "maps.zarr", about, block=4, without=[5])
     kept.commit(5, kept.blank(5), {}, QUARANTINED)
-    rolled = Rolling(kept)
+    rolled = IncrementalMerge(kept)
     rolled.done(5, QUARANTINED)
     assert [kept.is_rolled(block) for block in range(4)] == [True, False, True, True]
     assert kept.pending() == [5]
     assert status(kept.place).quarantined == 2
     assert int(summary(kept.place)["count"].sel(of="all")) == 35
     commit(kept, 5)  # another run tries it again
-    rolled = Rolling(kept)
+    rolled = IncrementalMerge(kept)
     assert kept.is_rolled(1)
     assert kept.pending() == []
     assert_same_sums(kept, unrolled)
@@ -310,7 +310,7 @@ def test_a_run_leaves_its_blocks_put_together(sections, tmp_path, monkeypatch):
     place = tmp_path / "maps.zarr"
     monkeypatch.setattr("signalcam.jobs.run.BLOCK", 2)
     sc.Job(**sections, output=str(place)).run()
-    kept = Archive.open(place)
+    kept = JobStore.open(place)
     assert set(kept.committed()) == {4}
     assert (status(place).done, status(place).failed) == (70, 2)
     whole = sc.Job(**sections, output=str(tmp_path / "whole.zarr"))
@@ -320,7 +320,7 @@ def test_a_run_leaves_its_blocks_put_together(sections, tmp_path, monkeypatch):
 
 
 def test_the_status_of_a_hundred_thousand_units_is_right(about, tmp_path):
-    kept = Archive(tmp_path / "maps.zarr", {**about, "samples": 1_600_000 - 3, "block": 256})
+    kept = JobStore(tmp_path / "maps.zarr", {**about, "samples": 1_600_000 - 3, "block": 256})
     kept.make()
     assert (kept.units, kept.blocks) == (100_000, 390)
     for block in range(kept.blocks):
@@ -355,21 +355,21 @@ def test_the_status_of_a_hundred_thousand_units_is_right(about, tmp_path):
     ],
 )
 def test_units_grow_with_the_number_of_samples(samples, size, units):
-    assert Units().size_for(samples) == size
+    assert UnitsSection().size_for(samples) == size
     assert -(-samples // size) == units
-    assert Units(size=64).size_for(samples) == 64
+    assert UnitsSection(size=64).size_for(samples) == 64
 
 
 def test_a_unit_holds_whole_batches():
-    assert Units(batch=48).size_for(1000) == 1056
-    assert Units(batch=5000).size_for(1000) == 5000
+    assert UnitsSection(batch=48).size_for(1000) == 1056
+    assert UnitsSection(batch=5000).size_for(1000) == 5000
 
 
 def test_a_job_that_goes_on_finds_the_size_it_began_with(sections, tmp_path, monkeypatch):
     job = sc.Job(**{**sections, "units": {"batch": 8}}, output=str(tmp_path / "maps.zarr"))
     first = job.run()
-    assert Archive.open(tmp_path / "maps.zarr").size == 1024
-    monkeypatch.setattr(Units, "size_for", lambda self, samples: 64)
+    assert JobStore.open(tmp_path / "maps.zarr").size == 1024
+    monkeypatch.setattr(UnitsSection, "size_for", lambda self, samples: 64)
     assert job.run().provenance["job"] == first.provenance["job"]
 
 
@@ -417,7 +417,7 @@ def test_what_is_lazy_is_what_it_would_be_in_memory(made):
     exp, known = sc.load(one.archive.place), arrays_of(one.archive.place)
     for mine, name in ((exp.scores, "score"), (exp.logits, "logit"), (exp.classes, "predicted")):
         values = known[name]
-        assert isinstance(mine, Rows)
+        assert isinstance(mine, SampleArray)
         np.testing.assert_array_equal(mine, values)
         np.testing.assert_array_equal(mine[3], values[3])
         np.testing.assert_array_equal(mine[[60, 2]], values[[60, 2]])

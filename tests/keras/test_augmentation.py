@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import signalcam as sc
-from signalcam.attribution.augmentation import Flip, Noise, Scale, Shift
+from signalcam.attribution.augmentation import Flip, GaussianNoise, Scale, Shift
 
 SINGLE = 1e-4  # float32, of the largest value
 
@@ -52,6 +52,6 @@ def test_images_are_mirrored_and_signals_are_not(x):
 
 
 def test_default_and_noise_repeat(x):
-    model, method = network((24, 2)), sc.Augment("hires-cam", [Noise(2, 0.3, 7), Shift(-1)])
+    model, method = network((24, 2)), sc.Augment("hires-cam", [GaussianNoise(2, 0.3, 7), Shift(-1)])
     close(maps(model, x, method), maps(model, x, method, batch_size=1))
     assert np.isfinite(maps(model, x, sc.Augment())).all()

@@ -18,13 +18,13 @@ CLOSE = 2e-6  # of the largest value: a compiler adds up in another order
 def compiling(monkeypatch):
     """How often something was compiled; two runs alike are enough."""
     engine, counted = BACKEND.engine, []
-    own = engine.compiled
+    own = engine.compile_request
 
     def counting(task, seen):
         counted.append(task.batch)
         return own(task, seen)
 
-    monkeypatch.setattr(engine, "compiled", counting)
+    monkeypatch.setattr(engine, "compile_request", counting)
     monkeypatch.setattr(compile_policy, "AFTER", 1)
     return counted
 

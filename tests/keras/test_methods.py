@@ -50,7 +50,7 @@ def ask(kind="plain", classes=(0, 1, 2)):
 def felt(model, x, layer, kind):
     """Activation, gradient of that kind and score of classes 0, 1 and 2, in NumPy."""
     backend = backend_of(model)
-    pull = backend.pull(model, as_inputs(x), [layer], ask(kind))
+    pull = backend.forward_backward(model, as_inputs(x), [layer], ask(kind))
     ((one,),) = pull.rows
     return [backend.numpy(each).astype(np.float64) for each in (one.activation, one.gradient, pull.asked[0].value)]
 

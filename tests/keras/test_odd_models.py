@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 
 import signalcam as sc
-from signalcam.backends.unsupported import of_engine
+from signalcam.backends.unsupported import explain_engine
 
 ENGINE = keras.backend.backend()
 TOLERANCE = 1e-5  # of a map's largest value: single precision, summed in another order
@@ -258,7 +258,7 @@ def test_step_by_step_layers_of_keras_2_are_refused(x, keras2):
     ],
 )
 def test_engine_that_will_not_do_is_named_with_a_way_out(package, engine, sentence):
-    assert sentence in of_engine(package, engine)
+    assert sentence in explain_engine(package, engine)
 
 
 # --- softmax and sigmoid held as an attribute ----------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import signalcam as sc
-from signalcam.explainer.layer_selection import strengths
+from signalcam.explainer.layer_selection import gradient_norms
 from signalcam.inputs.conversion import as_inputs
 
 ENGINE = keras.backend.backend()
@@ -217,7 +217,7 @@ def test_softmax_behind_a_loop_is_found_from_many_layers_at_once(x):
     given, asked = as_inputs(x), explainer.running.ask(range(len(x)))
     listed = explainer.backend.layers(explainer.model, given)
     assert [each.name for each in listed] == [f"conv{i}" for i in range(9)]
-    assert min(strengths(explainer.backend, explainer.model, given, listed, asked)) > 0
+    assert min(gradient_norms(explainer.backend, explainer.model, given, listed, asked)) > 0
 
 
 def test_attention_behind_a_convolution_gets_the_map_by_hand(kit, x):

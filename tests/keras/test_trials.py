@@ -69,7 +69,7 @@ def test_handing_back_gives_what_running_the_whole_model_gives(build, batch_size
     quick = sc.explain(model, x, batch_size=batch_size, **options)
     assert quick.provenance["trials run"] == perturbation_engine.TAIL
     assert all("call" not in each.__dict__ for each in model.layers)
-    monkeypatch.setattr(perturbation_engine.Trying, "_prefix", lambda self, edit: None)
+    monkeypatch.setattr(perturbation_engine.PerturbationContext, "_prefix", lambda self, edit: None)
     slow = sc.explain(model, x, **options)
     assert slow.provenance["trials run"] == perturbation_engine.WHOLE
     size = np.abs(slow.maps.values).max()

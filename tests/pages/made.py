@@ -4,7 +4,7 @@ import numpy as np
 from unit.results import make
 
 from signalcam import Layout
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.results.layer_maps import LayerMaps
 
 
@@ -18,8 +18,8 @@ def smooth(*shape):
 def ecg(samples=3, length=4000, **changes):
     """Recordings of three leads, longer than a figure is wide, explained at two layers."""
     grids = {
-        "conv1": (Axis(2, length // 8, length, 3.5, 8.0),),
-        "conv2": (Axis(2, length // 100, length, 49.5, 100.0, first=40, last=length - 60),),
+        "conv1": (AxisGrid(2, length // 8, length, 3.5, 8.0),),
+        "conv2": (AxisGrid(2, length // 100, length, 49.5, 100.0, first=40, last=length - 60),),
     }
     layers = [LayerMaps(name, smooth(samples, 2, 2, grid[0].cells), grid) for name, grid in grids.items()]
     rng = np.random.default_rng(1)
@@ -40,7 +40,7 @@ def ecg(samples=3, length=4000, **changes):
 
 def picture(shape, dims, axes, **layout):
     """Pictures or volumes whose maps are a quarter as fine."""
-    grid = tuple(Axis(axis, shape[axis] // 4, shape[axis], 1.5, 4.0) for axis in axes)
+    grid = tuple(AxisGrid(axis, shape[axis] // 4, shape[axis], 1.5, 4.0) for axis in axes)
     layers = (LayerMaps("conv", smooth(shape[0], 2, 2, *(axis.cells for axis in grid)), grid),)
     x = np.random.default_rng(2).standard_normal(shape)
     return make(layers=layers, layout=Layout(dims, **layout), input=x)

@@ -11,7 +11,7 @@ from pages.made import ecg, picture
 
 from signalcam.jobs import group_summary
 from signalcam.report import html, job_overview
-from signalcam.results.group_summary import summed
+from signalcam.results.group_summary import summarize_groups
 
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
@@ -169,7 +169,7 @@ def test_a_page_of_a_job_asks_for_nothing_in_the_dark(opened):
 def test_as_many_samples_as_fit_are_on_a_page(monkeypatch):
     exp, _ = job(ecg(120, 400), monkeypatch)
     monkeypatch.setattr(html, "MOST", 300_000)
-    some = job_overview.first(exp, summed(exp), html.MOST)
+    some = job_overview.first_samples(exp, summarize_groups(exp), html.MOST)
     assert 1 <= len(some) < 100
 
 

@@ -258,10 +258,10 @@ def test_mean_maps_and_deviations_are_those_of_each_class(opened, exp):
 
 
 def test_a_map_of_each_channel_has_a_strip_each_and_signs_have_two_colours(page, tmp_path):
-    from signalcam.alignment.resampling import Axis  # noqa: PLC0415 - beside what it is for
+    from signalcam.alignment.resampling import AxisGrid  # noqa: PLC0415 - beside what it is for
     from signalcam.results.layer_maps import LayerMaps  # noqa: PLC0415 - the same
 
-    grid = (Axis(1, 3, 3, 0.0, 1.0), Axis(2, 40, 400, 4.5, 10.0))
+    grid = (AxisGrid(1, 3, 3, 0.0, 1.0), AxisGrid(2, 40, 400, 4.5, 10.0))
     values = np.random.default_rng(3).standard_normal((2, 2, 2, 3, 40)).astype("f4")
     exp = ecg(samples=2, length=400, layers=(LayerMaps("conv", values, grid),))
     page.open(exp, tmp_path)
@@ -277,7 +277,7 @@ def test_a_map_of_each_channel_has_a_strip_each_and_signs_have_two_colours(page,
 def test_samples_of_unequal_length_end_where_they_end(page, tmp_path):
     shapes = np.array([[3, 400], [3, 240], [3, 400]])
     exp = ecg(length=400)
-    exp = ecg(length=400, layers=tuple(each.shortened(shapes) for each in exp.layers), shapes=shapes)
+    exp = ecg(length=400, layers=tuple(each.mask_padding(shapes) for each in exp.layers), shapes=shapes)
     page.open(exp, tmp_path)
     assert page.js("return document.getElementById('tab-means').hidden")
     page.doing(page.key("n"))
@@ -540,10 +540,10 @@ def test_the_command_writes_a_saved_result_and_refuses_what_is_none(tmp_path, ex
 
 
 def test_tokens_with_names_are_read_as_text_under_their_heat(page, tmp_path):
-    from signalcam.alignment.resampling import Axis  # noqa: PLC0415 - beside what it is for
+    from signalcam.alignment.resampling import AxisGrid  # noqa: PLC0415 - beside what it is for
     from signalcam.results.layer_maps import LayerMaps  # noqa: PLC0415 - the same
 
-    grid = (Axis(1, 5, 5, 0.0, 1.0),)
+    grid = (AxisGrid(1, 5, 5, 0.0, 1.0),)
     values = np.tile(np.float32([0, 0.25, -0.5, 1, 0]), (3, 2, 2, 1))
     layout = Layout("batch token", token_names=[["", "play", "##ing", EVIL, "end"], ["a"], ["b"]])
     exp = make(input=np.zeros((3, 5)), layers=(LayerMaps("encoder", values, grid),), layout=layout)
@@ -563,10 +563,10 @@ def test_tokens_with_names_are_read_as_text_under_their_heat(page, tmp_path):
 
 
 def test_tokens_are_drawn_by_number_and_regressions_by_target(page, tmp_path):
-    from signalcam.alignment.resampling import Axis  # noqa: PLC0415 - beside what it is for
+    from signalcam.alignment.resampling import AxisGrid  # noqa: PLC0415 - beside what it is for
     from signalcam.results.layer_maps import LayerMaps  # noqa: PLC0415 - the same
 
-    grid = (Axis(1, 12, 12, 0.0, 1.0),)
+    grid = (AxisGrid(1, 12, 12, 0.0, 1.0),)
     layers = (LayerMaps("encoder", np.random.default_rng(4).random((3, 2, 2, 12)).astype("f4"), grid),)
     exp = make(
         input=np.arange(36).reshape(3, 12),

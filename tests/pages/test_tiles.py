@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from unit.results import make, numbers
 
 from signalcam import Layout, LayoutError, io, load
-from signalcam.alignment.resampling import Axis, resample
+from signalcam.alignment.resampling import AxisGrid, resample
 from signalcam.report import downsample
-from signalcam.report.downsample import Overview, Signal, Tiles, bounds
+from signalcam.report.downsample import Overview, SignalRows, Tiles, bounds
 from signalcam.results.layer_maps import LayerMaps
 
 ROUNDING = 1e-5  # of float32, where a map is interpolated from another stretch
@@ -20,8 +20,8 @@ ROUNDING = 1e-5  # of float32, where a map is interpolated from another stretch
 
 def signals(length=1000, channels=2, cells=60, start=7.5, jump=16.25, **changes):
     """Two samples with two maps each, one of which has a row a channel."""
-    time = Axis(2, cells, length, start, jump, jump, probed=True, **changes)
-    grids = {"conv": (time,), "leads": (Axis(1, channels, channels, 0.0, 1.0), time)}
+    time = AxisGrid(2, cells, length, start, jump, jump, probed=True, **changes)
+    grids = {"conv": (time,), "leads": (AxisGrid(1, channels, channels, 0.0, 1.0), time)}
     layers = [LayerMaps(name, numbers(2, 1, 1, *[a.cells for a in grid]), grid) for name, grid in grids.items()]
     return make(
         layers=tuple(layers),
@@ -178,7 +178,7 @@ def test_place_as_it_is_drawn_means_its_own_sample_only():
 
 def test_map_that_does_not_follow_the_long_axis_is_the_same_all_along():
     exp = signals()
-    leads = LayerMaps("leads", numbers(2, 1, 1, 2), (Axis(1, 2, 2, 0.0, 1.0),))
+    leads = LayerMaps("leads", numbers(2, 1, 1, 2), (AxisGrid(1, 2, 2, 0.0, 1.0),))
     both = make(**{**vars(exp), "layers": (exp.layers[0], leads)})
     tile = Tiles(both).tile(1, layer=1, columns=20)
     np.testing.assert_array_equal(tile.heat, leads.values[1, 0, 0][:, None].repeat(20, axis=1))
@@ -186,7 +186,7 @@ def test_map_that_does_not_follow_the_long_axis_is_the_same_all_along():
 
 def test_images_have_no_long_axis():
     image = make(
-        grids={"conv": (Axis(2, 3, 6, 0.5, 2.0), Axis(3, 4, 8, 0.5, 2.0))},
+        grids={"conv": (AxisGrid(2, 3, 6, 0.5, 2.0), AxisGrid(3, 4, 8, 0.5, 2.0))},
         input=np.zeros((3, 1, 6, 8), np.float32),
         layout=Layout("batch _ height width"),
     )
@@ -227,14 +227,14 @@ def test_overview_reads_a_block_at_a_time_and_everything_once(monkeypatch):
         read.append((stretch.start, stretch.stop))
         return values[:, stretch]
 
-    overview = Overview(Signal(2, 20_001, part))
+    overview = Overview(SignalRows(2, 20_001, part))
     overview.work(until=np.inf)
     assert max(stop - start for start, stop in read) <= 2000
     assert [0, *(stop for _, stop in read)] == [*(start for start, _ in read), 20_001]
 
 
 def test_overview_of_many_rows_takes_wider_bins_and_no_more_memory():
-    overview = Overview(Signal(64, 10_000_000, lambda _: np.zeros((64, 0))))
+    overview = Overview(SignalRows(64, 10_000_000, lambda _: np.zeros((64, 0))))
     assert overview.unit == 128
     assert overview.nbytes <= 2 * 4 * downsample._BINS
 
@@ -272,7 +272,7 @@ def test_many_threads_get_what_one_gets():
 def test_tiles_of_a_store_left_on_disk_are_those_of_the_result(tmp_path):
     exp = signals(20_000, cells=1200)
     exp.save(tmp_path / "maps.zarr")
-    lazy = Tiles(io.opened(tmp_path / "maps.zarr"))
+    lazy = Tiles(io.load_lazy(tmp_path / "maps.zarr"))
     for layer in range(2):
         for asked in ({"columns": 20}, {"begin": 100, "end": 130, "columns": 400}):
             one, other = (each.tile(1, layer=layer, **asked) for each in (lazy, Tiles(exp)))
@@ -284,7 +284,7 @@ def test_one_sample_of_many_lies_in_few_chunks(tmp_path):
     many = signals(500)
     exp = make(**{**vars(many), "input": numbers(4000, 2, 500), "sample_names": tuple(range(4000))})
     exp.save(tmp_path / "maps.zarr")
-    chunks = io.opened(tmp_path / "maps.zarr").input.source.chunks
+    chunks = io.load_lazy(tmp_path / "maps.zarr").input.source.chunks
     assert chunks[1:] == (2, 500)
     assert np.prod(chunks) <= 2**18
     np.testing.assert_array_equal(load(tmp_path / "maps.zarr").input, exp.input)
@@ -296,7 +296,7 @@ def test_opening_reads_no_input_and_no_map(tmp_path):
     for chunk in (tmp_path / "maps.zarr" / "input" / "c").rglob("*"):
         if chunk.is_file():
             chunk.write_bytes(b"not a chunk")
-    lazy = io.opened(tmp_path / "maps.zarr")
+    lazy = io.load_lazy(tmp_path / "maps.zarr")
     assert lazy.input.shape == exp.input.shape
     assert len(lazy) == 2
     np.testing.assert_array_equal(lazy.layers[0].values[0], exp.layers[0].values[0])

@@ -8,7 +8,7 @@ from unit.results import make
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
 from signalcam import Layout
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.report import api
 from signalcam.report.downsample import Tiles
 from signalcam.report.server import serving
@@ -79,7 +79,7 @@ def long():
     record = np.random.default_rng(0).standard_normal((1, 2, length)).astype("f4")
     heat = np.zeros((1, 1, 1, cells), "f4")
     heat[..., 200_000] = 1
-    layer = LayerMaps("conv", heat, (Axis(2, cells, length, 7.5, 16.0, probed=True),))
+    layer = LayerMaps("conv", heat, (AxisGrid(2, cells, length, 7.5, 16.0, probed=True),))
     bare = dict.fromkeys(["logits", "probabilities", "classes", "true_classes", "class_names"])
     return make(
         **bare,

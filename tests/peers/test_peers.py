@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import signalcam as sc
-from signalcam.metrics.interpolation import interpolated
+from signalcam.metrics.interpolation import interpolate_removed
 
 for name, wanted in {
     "torchvision": (),
@@ -170,7 +170,7 @@ def test_linear_interpolation_equals_the_imputer_of_grad_cam_without_noise(shape
     x, known = rng.standard_normal(shape).astype(np.float32), rng.random(shape[1:]) > 0.7
     known[:, 0] = True
     theirs = NoisyLinearImputer(noise=0)(torch.as_tensor(x), torch.as_tensor(known.astype(np.float32)))
-    np.testing.assert_allclose(interpolated(x, known), theirs.numpy(), atol=1e-5)
+    np.testing.assert_allclose(interpolate_removed(x, known), theirs.numpy(), atol=1e-5)
 
 
 # --- not equal, and why --------------------------------------------------------------------------

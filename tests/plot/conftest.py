@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.inputs.layout import Layout
 from signalcam.results.explanation import Explanation, LayerMaps
 
@@ -16,7 +16,7 @@ def make():
         rng = np.random.default_rng(0)
         lengths = [shape[axis] for axis in axes]
         heat = rng.random((shape[0], 2, 1, *lengths)).astype(np.float32)
-        grid = tuple(Axis(axis, n, n, 0.0, 1.0) for axis, n in zip(axes, lengths, strict=True))
+        grid = tuple(AxisGrid(axis, n, n, 0.0, 1.0) for axis, n in zip(axes, lengths, strict=True))
         return Explanation(
             layers=(LayerMaps("conv", heat - 0.5 * signed, grid),),
             targets=("predicted", "AF"),

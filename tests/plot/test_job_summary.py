@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 import signalcam as sc
 from signalcam.jobs import store_reader, summary
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.plot.curves import CurveDisplay
 from signalcam.plot.mean_maps import MeansDisplay
-from signalcam.results.group_summary import summed
+from signalcam.results.group_summary import summarize_groups
 
 BAD = 5
 NETWORK = """
@@ -85,13 +85,13 @@ def unread(monkeypatch):
     """Fail where a map or an input is read."""
 
     for name in ("__array__", "__getitem__"):
-        own = getattr(store_reader.Rows, name)
+        own = getattr(store_reader.SampleArray, name)
 
         def read(rows, *asked, own=own):
             assert rows.ndim < 3, "maps or inputs were read"
             return own(rows, *asked)
 
-        monkeypatch.setattr(store_reader.Rows, name, read)
+        monkeypatch.setattr(store_reader.SampleArray, name, read)
 
 
 def edges(band):
@@ -139,7 +139,7 @@ def test_the_quantiles_of_a_job_are_drawn(stores, unread):
     ],
 )
 def test_quantiles_are_those_that_the_job_was_asked_for(stores, tmp_path, shares, said, bands):
-    sections = copy.deepcopy(Archive.open(stores("signal")).about["job"])
+    sections = copy.deepcopy(JobStore.open(stores("signal")).about["job"])
     sections["aggregates"]["quantiles"] = shares
     sections["output"]["path"] = str(tmp_path / "maps.zarr")
     exp = sc.Job(**sections, folder=stores("signal").parent).run()
@@ -193,9 +193,9 @@ def test_what_a_job_has_done_is_drawn_while_it_runs(stores, unread, tmp_path):
 
 def test_parts_of_a_job_and_changed_maps_are_averaged_as_they_are(stores):
     exp = sc.load(stores("signal"))
-    assert summed(exp) is not None
+    assert summarize_groups(exp) is not None
     for other in (exp.isel(sample=slice(6, 20)), exp.normalized(), exp.between(0.5, 1.5)):
-        assert summed(other) is None
+        assert summarize_groups(other) is None
     some = exp.isel(sample=slice(6, 20))
     display = CurveDisplay.from_explanation(some, "predicted").plot()
     assert display.behind
@@ -206,7 +206,7 @@ def test_parts_of_a_job_and_changed_maps_are_averaged_as_they_are(stores):
 @pytest.mark.parametrize("kind", ["spectrogram", "image"])
 def test_pictures_have_mean_and_deviation_side_by_side(stores, unread, monkeypatch, kind):
     exp = sc.load(stores(kind))
-    display = MeansDisplay.from_summed(summed(exp), "right", target="AF").plot()
+    display = MeansDisplay.from_summed(summarize_groups(exp), "right", target="AF").plot()
     panels = [each.axes for each in display.heat_]
     names = display.figure_.axes[0].get_title(loc="left"), display.figure_.axes[1].get_title(loc="left")
     assert names[0].startswith("right (n = ")
@@ -229,7 +229,7 @@ def test_pictures_have_mean_and_deviation_side_by_side(stores, unread, monkeypat
     [("volume", ["superior 15", "anterior 9", "left 11"]), ("video", ["time 0 s", "time 0.8 s", "time 1.6 s"])],
 )
 def test_volumes_are_cut_through_the_middle_and_videos_have_three_frames(stores, unread, kind, places):
-    display = MeansDisplay.from_summed(summed(sc.load(stores(kind))), "label").plot()
+    display = MeansDisplay.from_summed(summarize_groups(sc.load(stores(kind))), "label").plot()
     assert len(display.heat_) == 2 * 3 * len(display.names)
     assert [each.get_text() for each in display.ax_.get_xticklabels()] == places
 

@@ -9,8 +9,8 @@ from unit.results import scored
 
 import signalcam as sc
 from signalcam.plot.image import ImageDisplay
-from signalcam.plot.map_view import View
-from signalcam.plot.overlay import Heat, blended
+from signalcam.plot.map_view import MapView
+from signalcam.plot.overlay import HeatOverlay, blend
 from signalcam.plot.volume import VolumeDisplay
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -122,22 +122,22 @@ def test_a_lower_end_asked_for_is_where_heat_begins(make):
 @pytest.mark.parametrize("signed", [False, True])
 def test_blending_by_table_is_blending(make, signed):
     exp = make((1, 1, 30, 30), "batch channel height width", [2, 3], signed=signed)
-    view = View.of(exp, 0, None, None, None)
-    heat = Heat.of(view)
+    view = MapView.of(exp, 0, None, None, None)
+    heat = HeatOverlay.of(view)
     under = np.random.default_rng(2).integers(0, 256, (30, 30, 3)).astype(np.uint8)
     alpha = 0.85 * np.abs(view.heat) / np.abs(view.heat).max()
     low = -np.abs(view.heat).max() if signed else 0
     share = (view.heat - low) / (view.heat.max() - low if not signed else -2 * low)
     expected = (1 - alpha[..., None]) * under + 255 * alpha[..., None] * heat.colours(share)[..., :3]
-    mixed = blended(under, heat.levels(view.heat), heat.table())
+    mixed = blend(under, heat.levels(view.heat), heat.table())
     np.testing.assert_allclose(mixed, expected, atol=5)  # of 255: colours come in 256 steps
 
 
 def test_blending_a_grey_picture_gives_colours(make):
-    view = View.of(make((1, 1, 5, 6), "batch channel height width", [2, 3]), 0, None, None, None)
-    heat = Heat.of(view)
+    view = MapView.of(make((1, 1, 5, 6), "batch channel height width", [2, 3]), 0, None, None, None)
+    heat = HeatOverlay.of(view)
     grey = np.full((5, 6, 1), 80, np.uint8)
-    one, three = (blended(each, heat.levels(view.heat), heat.table()) for each in (grey, grey.repeat(3, axis=2)))
+    one, three = (blend(each, heat.levels(view.heat), heat.table()) for each in (grey, grey.repeat(3, axis=2)))
     np.testing.assert_array_equal(one, three)
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalcam.alignment.resampling import Axis, resample
+from signalcam.alignment.resampling import AxisGrid, resample
 from signalcam.arrays import flatten_positions
-from signalcam.attribution.gradient import methods
+from signalcam.attribution.registry import methods
 
 SUMS = 1e-9  # float64: channels, positions or samples added up in another order
 LINE = 1e-9  # float64: one multiplication and two additions a sample
@@ -171,7 +171,7 @@ def lines(draw, cells=None):
     count = draw(st.integers(1, 12)) if cells is None else cells
     start = draw(st.integers(-60, 60)) / 2
     jump = draw(st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 8.0]))
-    return Axis(2, count, draw(st.integers(1, 60)), start, jump)
+    return AxisGrid(2, count, draw(st.integers(1, 60)), start, jump)
 
 
 def maps_on(grid, seed):
@@ -208,7 +208,7 @@ def test_resampling_is_linear_in_the_map(line, seed, one, two):
 @given(lines(), seeds, st.integers(-5, 5))
 def test_moving_the_layer_by_whole_samples_moves_the_map_by_as_many(line, seed, shift):
     maps = maps_on([line], seed)
-    moved = Axis(2, line.cells, line.length, line.start + shift, line.jump)
+    moved = AxisGrid(2, line.cells, line.length, line.start + shift, line.jump)
     one, two = resample(maps, [line]), resample(maps, [moved])
     inside = range(max(0, shift), min(line.length, line.length + shift))
     for t in inside:
@@ -218,7 +218,7 @@ def test_moving_the_layer_by_whole_samples_moves_the_map_by_as_many(line, seed, 
 @checked
 @given(st.integers(3, 12), st.integers(1, 8), st.integers(0, 10), seeds)
 def test_moving_the_map_by_a_position_moves_it_by_a_jump(cells, jump, start, seed):
-    line = Axis(2, cells, start + jump * cells, float(start), float(jump))
+    line = AxisGrid(2, cells, start + jump * cells, float(start), float(jump))
     values = maps_on([line], seed)[:, 1:]
     early = np.concatenate([values, values[:, -1:]], axis=1)
     late = np.concatenate([values[:, :1], values], axis=1)

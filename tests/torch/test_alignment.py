@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from torch import nn
 
 import signalcam as sc
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 
 LENGTH = 1000
 TOLERANCE = 1e-5  # of a map's largest value: float32 in another order of operations
@@ -107,7 +107,7 @@ def grid(model, x, **options):
 @pytest.mark.parametrize(("make", "cells", "start", "jump", "field"), STACKS.values(), ids=STACKS)
 def test_positions_lie_where_arithmetic_puts_them(make, cells, start, jump, field):
     (axis,) = grid(Pooled(make()), noise(2, 2, LENGTH))
-    assert axis == Axis(2, cells, LENGTH, start, jump, field, probed=True)
+    assert axis == AxisGrid(2, cells, LENGTH, start, jump, field, probed=True)
 
 
 def test_transposed_convolution_is_measured_to_within_the_step_its_neighbours_share():
@@ -122,8 +122,8 @@ def test_image_with_different_strides_along_its_axes_is_measured_exactly():
     net = stack(nn.Conv2d(2, 4, (5, 3), (2, 1)), nn.ReLU(), nn.Conv2d(4, 4, (3, 3), (2, 2), (1, 0)))
     rows, columns = grid(Pooled(net), noise(2, 2, 60, 50))
     # rows: 5/2 then 3/2 padded by 1; columns: 3/1 then 3/2
-    assert rows == Axis(2, 14, 60, 2 + (1 - 1) * 2, 4, 5 + 2 * 2, probed=True)
-    assert columns == Axis(3, 23, 50, 1 + 1, 2, 3 + 2, probed=True)
+    assert rows == AxisGrid(2, 14, 60, 2 + (1 - 1) * 2, 4, 5 + 2 * 2, probed=True)
+    assert columns == AxisGrid(3, 23, 50, 1 + 1, 2, 3 + 2, probed=True)
 
 
 def test_volume_with_different_strides_along_its_axes_is_measured_exactly():
@@ -177,7 +177,7 @@ class Rearranged(Pooled):
 )
 def test_time_is_found_wherever_the_input_has_it(shape, turn, inputs, time):
     exp = explain(Rearranged(turn, inputs), noise(*shape))
-    assert exp.layers[0].grid == (Axis(time, 147, 300, 3, 2, 7, probed=True),)
+    assert exp.layers[0].grid == (AxisGrid(time, 147, 300, 3, 2, 7, probed=True),)
     assert exp.maps.dims[4:] == ("time",)
     assert exp.maps.shape[4:] == (300,)
 
@@ -185,7 +185,7 @@ def test_time_is_found_wherever_the_input_has_it(shape, turn, inputs, time):
 def test_kernels_as_wide_as_the_channels_give_every_channel_the_same_map():
     net = stack(nn.Conv2d(1, 4, (5, 3)), nn.ReLU(), nn.Conv2d(4, 4, (3, 1), (2, 1)))
     exp = explain(Pooled(net), noise(2, 1, 300, 3), layout="batch _ time channel")
-    assert exp.layers[0].grid[0] == Axis(2, 147, 300, 3, 2, 7, probed=True)
+    assert exp.layers[0].grid[0] == AxisGrid(2, 147, 300, 3, 2, 7, probed=True)
     assert exp.maps.dims[4:] == ("time", "channel")
     assert (exp.maps == exp.maps.isel(channel=[0])).all()
 
@@ -220,7 +220,7 @@ def test_flatten_head_does_not_hinder_measuring_on_a_longer_input():
             return self.head(self.net(x).flatten(1))
 
     (axis,) = grid(Flat(), noise(2, 2, 120))
-    assert axis == Axis(2, 120, 120, 0, 1, 15 + 2 * 56, probed=True)
+    assert axis == AxisGrid(2, 120, 120, 0, 1, 15 + 2 * 56, probed=True)
 
 
 class Gated(nn.Module):
@@ -237,7 +237,7 @@ class Gated(nn.Module):
 
 def test_channel_gate_is_seen_through():
     (axis,) = grid(Pooled(Gated()), noise(2, 2, 400))
-    assert axis == Axis(2, 392, 400, 4, 1, 9, probed=True)
+    assert axis == AxisGrid(2, 392, 400, 4, 1, 9, probed=True)
 
 
 class Everywhere(nn.Module):
@@ -259,7 +259,7 @@ def test_layer_that_sees_everything_is_spread_evenly_with_a_warning():
     with pytest.warns(sc.CamWarning, match=r"'net.*spread evenly.*align='resize'") as caught:
         exp = explain(Pooled(Everywhere()), noise(2, 2, 100))
     assert len(caught) == 1
-    assert exp.layers[0].grid == (Axis(2, 100, 100, 0, 1),)
+    assert exp.layers[0].grid == (AxisGrid(2, 100, 100, 0, 1),)
 
 
 def test_resizing_is_asked_for_without_a_warning():

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam.attribution.augmentation import Flip, Noise, Scale, Shift
+from signalcam.attribution.augmentation import Flip, GaussianNoise, Scale, Shift
 
 SINGLE = 2e-5  # float32, of the largest value: sums in another order
 pytestmark = pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
@@ -55,8 +55,8 @@ NOTHING = {
     "no transform": [],
     "scale by 1": Scale(1),
     "no shift": Shift(0),
-    "no noise": Noise(2, 0.0),
-    "all of them": [Shift(0), Scale(1.0), Noise(1, 0)],
+    "no noise": GaussianNoise(2, 0.0),
+    "all of them": [Shift(0), Scale(1.0), GaussianNoise(1, 0)],
 }
 
 
@@ -123,7 +123,7 @@ def test_mirrored_images_are_mirrored_back(method, axis, number):
 def test_copies_are_asked_about_the_class_of_the_clean_sample():
     model, x = picture(), image()
     classes = model(x).argmax(1)
-    far = [Noise(3, 2.0, seed=5), Flip("width")]
+    far = [GaussianNoise(3, 2.0, seed=5), Flip("width")]
     noisy = x + 2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
     assert (model(noisy).argmax(1) != classes).any()
     found = maps(sc.Augment("hires-cam", far), model, x, target="predicted")
@@ -134,7 +134,7 @@ def test_noise_repeats_by_its_seed_and_leaves_every_random_state_alone():
     model = chain()
     before = torch.get_rng_state().clone(), np.random.get_state()[1].copy()  # noqa: NPY002 - the global one is meant
     once, again, other = (
-        maps(sc.Augment("hires-cam", Noise(2, 0.5, seed)), model, batch_size=size)
+        maps(sc.Augment("hires-cam", GaussianNoise(2, 0.5, seed)), model, batch_size=size)
         for seed, size in ((3, 1), (3, 3), (4, 3))
     )
     close(once, again)
@@ -166,7 +166,7 @@ def test_methods_around_methods_go_around_each_other():
         (lambda: Shift(3, "channel"), "'channel' has none"),
         (lambda: Scale(0), "above 0"),
         (lambda: Scale(float("nan")), "above 0"),
-        (lambda: Noise(0), "at least 1 copy"),
+        (lambda: GaussianNoise(0), "at least 1 copy"),
         (lambda: sc.Augment("grad-cam", "flip"), "'flip' is no transform; give Shift"),
         (lambda: sc.Augment("grad-cam", [Shift(1), 3]), "3 is no transform"),
         (lambda: sc.Augment("gradcamm"), "Nearest: 'grad-cam'"),

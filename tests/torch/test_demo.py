@@ -65,7 +65,7 @@ def test_methods_and_version_are_listed(tmp_path):
 def test_heat_lies_on_the_ventricular_beats_by_the_rule_labels():
     ecg = recording()
     windows = tour.held_out(ecg, label_beats(ecg))
-    found = tour.score(tour.explained(windows), windows)
+    found = tour.score(tour.explain_beats(windows), windows)
     assert found.accuracy >= 0.97
     assert found.peak_inside >= 0.95
     assert found.energy_inside >= 0.7
@@ -74,8 +74,8 @@ def test_heat_lies_on_the_ventricular_beats_by_the_rule_labels():
 
 @pytest.mark.skipif(not REAL_DATA, reason="SIGNALCAM_REAL_DATA names no folder of real data")
 def test_heat_lies_on_the_beats_that_cardiologists_annotated():
-    windows = tour.held_out(recording(), tour.annotated(Path(REAL_DATA)))
-    found = tour.score(tour.explained(windows), windows)
+    windows = tour.held_out(recording(), tour.annotate_beats(Path(REAL_DATA)))
+    found = tour.score(tour.explain_beats(windows), windows)
     assert found.windows == 67
     assert found.accuracy == 1.0
     assert found.peak_inside >= 0.95

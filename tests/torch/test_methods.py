@@ -9,7 +9,7 @@ from torch import nn
 import signalcam as sc
 from signalcam.alignment.resampling import resample
 from signalcam.attribution import mask_search, perturbation, smoothing
-from signalcam.attribution.smoothing import Noise, SmoothGradCamPlusPlus
+from signalcam.attribution.smoothing import GaussianNoise, SmoothGradCamPlusPlus
 from signalcam.backends import backend_of
 from signalcam.explainer.receptive_fields import measured_axes
 from signalcam.inputs.conversion import as_inputs
@@ -299,7 +299,7 @@ def test_smoothed_map_is_the_mean_over_noisy_copies_of_the_clean_class():
 
 
 def test_smooth_grad_cam_plus_plus_without_noise_is_grad_cam_plus_plus():
-    plan = SmoothGradCamPlusPlus(Noise(1, 0.0, 0))
+    plan = SmoothGradCamPlusPlus(GaussianNoise(1, 0.0, 0))
     method = sc.Method("clean", None, "none", plan=plan, needs_gradients=False)
     close(maps(method, head="deep"), maps("grad-cam++", head="deep"))
 

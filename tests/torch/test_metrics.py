@@ -303,7 +303,7 @@ def test_road_of_an_image_agrees_with_the_curve_by_hand(kit):
     exp = sc.explain(net, x, layer="conv", signed=True)
     exact = sc.metrics.Linear(noise=0)
     scores = sc.metrics.evaluate(exp, net, "road-morf", imputer=exact, window=1, steps=4, baselines=[])
-    from signalcam.metrics.interpolation import interpolated  # noqa: PLC0415 - an inner part
+    from signalcam.metrics.interpolation import interpolate_removed  # noqa: PLC0415 - an inner part
 
     for sample in range(2):
         own, found = exp.maps.values[sample, 0, 0, 0], []
@@ -311,7 +311,7 @@ def test_road_of_an_image_agrees_with_the_curve_by_hand(kit):
         for step in (1, 2, 3):
             known = np.ones(own.size, bool)
             known[order[: 30 * step]] = False
-            changed = interpolated(x[sample], known.reshape(own.shape))
+            changed = interpolate_removed(x[sample], known.reshape(own.shape))
             with torch.no_grad():
                 p = net(torch.as_tensor(changed[None].astype(np.float32))).softmax(1)
             found.append(float(p[0, exp.classes[sample]]))

@@ -7,8 +7,9 @@ from torch import nn
 
 import signalcam as sc
 from signalcam.attribution import mask_search, perturbation, registry, smoothing
-from signalcam.attribution.augmentation import Noise
-from signalcam.attribution.gradient import kpca_cam, method, random_cam
+from signalcam.attribution.augmentation import GaussianNoise
+from signalcam.attribution.gradient import kpca_cam, random_cam
+from signalcam.attribution.registry import method
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*all zero because:signalcam.CamWarning")
 AROUND = [sc.Smooth(), sc.PerChannel(), sc.Augment(), sc.Principal()]
@@ -141,7 +142,7 @@ def test_network_without_rectifiers_has_no_guided_gradient():
         (lambda: smoothing.seg_xres_cam(1.5), "window is 1.5"),
         (lambda: sc.Smooth(noise=float("inf")), "noise inf"),
         (lambda: sc.Smooth(seed=-1), "seed -1"),
-        (lambda: Noise(seed=0.5), "seed 0.5"),
+        (lambda: GaussianNoise(seed=0.5), "seed 0.5"),
         (lambda: random_cam(-1), "seed is -1"),
         (lambda: kpca_cam(kernel="rfb"), "Nearest: 'rbf'"),
         (lambda: sc.Smooth("hirescamm"), "Nearest: 'hires-cam'"),
@@ -234,6 +235,6 @@ def test_plan_from_outside_is_asked_for_by_name():
         """Score every position by itself, twice."""
         return [2 * each for each in registry.find("recipro-cam").maps(case)]
 
-    registry.planned("twice-recipro", keep, paper="none", passes="as recipro-cam")
+    registry.register_planned("twice-recipro", keep, paper="none", passes="as recipro-cam")
     np.testing.assert_array_equal(maps("twice-recipro"), 2 * maps("recipro-cam"))
     assert "twice-recipro" in [each.name for each in sc.methods()]

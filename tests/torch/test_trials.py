@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import signalcam as sc
-from signalcam.attribution.gradient import Method
-from signalcam.attribution.perturbation import _gaussian, own_number
+from signalcam.attribution.perturbation import _gaussian, one_hot
+from signalcam.attribution.registry import Method
 from signalcam.backends import backend_of
 from signalcam.explainer import perturbation_engine
 from signalcam.inputs.conversion import as_inputs
@@ -36,7 +36,7 @@ def drops(case):
         hot = case.array(np.eye(channels)[numbers])
         return case.a[samples][:, None] * (1 - hot)[None, :, :, None]
 
-    tried = case.try_layer(channels, edit)
+    tried = case.run_with_activations(channels, edit)
     lost = [own[:, None] - each for own, each in zip(case.scores, tried, strict=True)]
     return [torch.einsum("bc,bcp->bp", each.to(case.a), case.a) for each in lost]
 
@@ -200,7 +200,7 @@ def test_model_comes_back_as_it_was_also_when_a_trial_fails(layer):
         def edit(samples, numbers):
             return case.a[samples][:, None, :2]
 
-        return case.try_layer(2, edit)
+        return case.run_with_activations(2, edit)
 
     broken = Method("broken", None, "none", "trials", needs_gradients=False, plan=fails)
     with pytest.raises(RuntimeError):
@@ -226,13 +226,13 @@ def test_trials_score_exact_logits_behind_the_last_step(last):
 def test_no_more_rows_than_the_batch_size_are_run(monkeypatch):
     model, x, rows = network(Residual), torch.randn(3, 2, 40), []
     backend = type(backend_of(model))
-    own = backend.push
+    own = backend.forward
 
     def push(self, model, inputs, question, edit=None):
         rows.append(inputs.explained.shape[0])
         return own(self, model, inputs, question, edit)
 
-    monkeypatch.setattr(backend, "push", push)
+    monkeypatch.setattr(backend, "forward", push)
     sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True)
     rows.clear()
     sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True, batch_size=4)
@@ -274,7 +274,7 @@ def test_numbers_of_the_trials_not_run_are_not_made():
     case = SimpleNamespace(array=lambda values: values)
     tracemalloc.start()
     try:
-        found = own_number(case, slice(2, 4), 3001, 3000)
+        found = one_hot(case, slice(2, 4), 3001, 3000)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -295,14 +295,14 @@ def test_trials_are_halved_when_memory_runs_out(monkeypatch):
     model, x = network(Residual), torch.randn(3, 2, 40)
     wanted = sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True).maps
     backend = type(backend_of(model))
-    own = backend.push
+    own = backend.forward
 
     def push(self, model, inputs, question, edit=None):
         if inputs.explained.shape[0] > 2:
             raise torch.OutOfMemoryError
         return own(self, model, inputs, question, edit)
 
-    monkeypatch.setattr(backend, "push", push)
+    monkeypatch.setattr(backend, "forward", push)
     found = sc.explain(model, x, layer="two", method=DROPS, target=1, signed=True).maps
     np.testing.assert_allclose(found, wanted, rtol=SINGLE, atol=SINGLE * float(wanted.max()))
 
@@ -330,7 +330,7 @@ def test_trials_run_as_the_user_runs_the_model_under_autocast():
 
 
 def felt(model, x, layer, kind, classes=(0, 1, 2)):
-    pull = backend_of(model).pull(model, as_inputs(x), [layer], ask(kind, classes))
+    pull = backend_of(model).forward_backward(model, as_inputs(x), [layer], ask(kind, classes))
     ((one,),) = pull.rows
     return one, pull.asked[0].value
 
@@ -422,7 +422,7 @@ def test_relevance_is_what_the_layer_by_layer_rule_hands_down():
 def test_relevance_refuses_a_single_output(kind):
     model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 1), kind)
     with pytest.raises(sc.MethodError, match="one logit a class"):
-        backend_of(model).pull(model, as_inputs(torch.randn(2, 2, 9)), ["0"], ask("relevance", (0, 1)))
+        backend_of(model).forward_backward(model, as_inputs(torch.randn(2, 2, 9)), ["0"], ask("relevance", (0, 1)))
 
 
 def test_guided_gradients_equal_those_by_hand():
@@ -470,7 +470,7 @@ def test_offsets_and_activations_add_up_to_the_score():
     backend, given = backend_of(model), as_inputs(x)
     held = backend.offsets(model, given)
     assert list(held) == ["0[0]", "1[0]", "3[0]", "4[0]"]
-    pull = backend.pull(model, given, list(held), ask(classes=(0, 1, 2)))
+    pull = backend.forward_backward(model, given, list(held), ask(classes=(0, 1, 2)))
     (row,) = pull.rows
     total = sum((held[each.ran][None, :, None] * each.gradient).sum((1, 2)) for each in row)
     ((score, g),) = backend.input_gradients(model, given, ask(classes=(0, 1, 2)), None)
@@ -504,7 +504,7 @@ def test_no_backward_pass_is_made_for_methods_without_gradients(monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(torch.autograd, "grad", never)
-    pull = backend_of(network(Cut)).pull(
+    pull = backend_of(network(Cut)).forward_backward(
         network(Residual), as_inputs(torch.randn(2, 2, 40)), ["two"], ask(None, (0, 1))
     )
     assert [row[0].gradient for row in pull.rows] == [None]

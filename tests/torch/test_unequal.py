@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import signalcam as sc
-from signalcam.inputs.padding import WASTE, by_length, wasted
+from signalcam.inputs.padding import WASTE, group_by_length, padding_share
 
 LENGTHS = [40, 64, 33, 64, 50, 40]
 SAME = 1e-5  # of a map's largest value
@@ -247,9 +247,9 @@ def test_padding_is_tried_once_for_lengths_like_those_seen(net):
 def test_less_than_a_fifth_of_padded_batches_is_padding(spread):
     rng = np.random.default_rng(0)
     lengths = np.exp(rng.uniform(np.log(500), np.log(500 * spread), 400)).astype(int)[:, None]
-    batches = by_length(lengths)
+    batches = group_by_length(lengths)
     assert sorted(np.concatenate(batches)) == list(range(400))
-    assert max(wasted(lengths[rows]) for rows in batches) < WASTE == 0.2
+    assert max(padding_share(lengths[rows]) for rows in batches) < WASTE == 0.2
     room = sum(len(rows) * lengths[rows].max() for rows in batches)
     assert 1 - lengths.sum() / room < 0.2
     most = 2 + 2 * np.log(spread) / np.log(1.4)

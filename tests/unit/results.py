@@ -6,14 +6,14 @@ import numpy as np
 import xarray as xr
 
 from signalcam import Explanation, Layout
-from signalcam.alignment.resampling import Axis
-from signalcam.results.input_maps import Modality
+from signalcam.alignment.resampling import AxisGrid
+from signalcam.results.input_maps import InputMaps
 from signalcam.results.layer_maps import LayerMaps
 
 METHODS, TARGETS, SAMPLES = ("grad-cam", "hires-cam"), ("predicted", "noise"), ("ann", "bob", "cy")
 GRIDS = {
-    "conv1": (Axis(2, 10, 40, 1.5, 4.0, 4.0, probed=True),),
-    "conv2": (Axis(2, 5, 40, 3.5, 8.0),),
+    "conv1": (AxisGrid(2, 10, 40, 1.5, 4.0, 4.0, probed=True),),
+    "conv2": (AxisGrid(2, 5, 40, 3.5, 8.0),),
 }
 
 
@@ -82,7 +82,7 @@ def _assert_same(one, other):
     if isinstance(one, np.ndarray):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
-    elif isinstance(one, tuple) and one and isinstance(one[0], LayerMaps | Modality):
+    elif isinstance(one, tuple) and one and isinstance(one[0], LayerMaps | InputMaps):
         for mine, yours in zip(one, other, strict=True):
             assert_same(mine, yours)
     else:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from signalcam.metrics.perturbation import Axes, Study, Units
+from signalcam.metrics.perturbation import PerturbationExperiment, PerturbedAxes, PerturbedUnits
 from signalcam.targets import PerSample, Question
 
 FIRST, LAST = "most relevant first", "least relevant first"
@@ -26,8 +26,10 @@ def study(x, maps, function, *, width=1, steps=4, seed=0, measure="probability",
     names = ("batch", "channel", "depth", "height", "width")[: x.ndim]
     axes = tuple(range(2, x.ndim))
     question = Question((PerSample(()),), measure, None, (np.zeros(len(x), int),), kind=None)
-    units = Units(x.shape[2:], (width,) * len(axes))
-    return Study(Function(x, function), question, maps, Axes.of(axes, names), units, steps, seed, **more)
+    units = PerturbedUnits(x.shape[2:], (width,) * len(axes))
+    return PerturbationExperiment(
+        Function(x, function), question, maps, PerturbedAxes.of(axes, names), units, steps, seed, **more
+    )
 
 
 def total(weights):

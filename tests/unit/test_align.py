@@ -5,8 +5,8 @@ import oracles
 import pytest
 from oracles import Step
 
-from signalcam.alignment.receptive_field import measure, placed
-from signalcam.alignment.resampling import Axis, evenly, resample, values_at
+from signalcam.alignment.receptive_field import measure_grid, place_layer
+from signalcam.alignment.resampling import AxisGrid, resample, sample_at, spread_evenly
 from signalcam.errors import LayoutError
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near 1
@@ -14,7 +14,7 @@ DOUBLE = 1e-12  # float64: a few hundred times its resolution
 
 
 def axis(cells, length, start=0.0, jump=1.0, input_axis=2):
-    return Axis(input_axis, cells, length, start, jump)
+    return AxisGrid(input_axis, cells, length, start, jump)
 
 
 # --- resampling --------------------------------------------------------------------------------------
@@ -39,9 +39,9 @@ def test_constant_map_stays_constant_to_the_last_bit(start, jump, length, dtype)
 @pytest.mark.parametrize("seen", [{}, {"first": 2}, {"first": 1, "last": 4}])
 @pytest.mark.parametrize(("start", "jump", "length"), LINES)
 def test_values_at_some_samples_are_those_of_the_whole_map(rng, start, jump, length, seen):
-    line, maps = Axis(2, 9, length, start, jump, **seen), rng.standard_normal((2, 9))
+    line, maps = AxisGrid(2, 9, length, start, jump, **seen), rng.standard_normal((2, 9))
     some = np.array([length - 1, 0, 3, 3, 5])
-    np.testing.assert_array_equal(values_at(maps, line, some), resample(maps, [line])[:, some])
+    np.testing.assert_array_equal(sample_at(maps, line, some), resample(maps, [line])[:, some])
 
 
 @pytest.mark.parametrize(("start", "jump", "length"), LINES)
@@ -89,19 +89,19 @@ def test_map_without_axes_to_move_along_is_left_as_it_is():
 
 
 def test_positions_spread_evenly_have_the_places_of_a_resized_image():
-    line = evenly(2, 5, 20)
+    line = spread_evenly(2, 5, 20)
     expected = [(u + 0.5) * 20 / 5 - 0.5 for u in range(5)]  # align_corners=False
     np.testing.assert_allclose(line.centres, expected, atol=DOUBLE)
     assert (line.field, line.probed) == (0, False)
 
 
 def test_two_values_resized_to_four_are_those_of_every_image_library():
-    found = resample(np.array([0.0, 1.0]), [evenly(1, 2, 4)])
+    found = resample(np.array([0.0, 1.0]), [spread_evenly(1, 2, 4)])
     np.testing.assert_allclose(found, [0, 0.25, 0.75, 1], atol=DOUBLE)
 
 
 def test_as_many_positions_as_samples_spread_evenly_are_the_samples():
-    assert evenly(2, 7, 7).centres.tolist() == list(range(7))
+    assert spread_evenly(2, 7, 7).centres.tolist() == list(range(7))
 
 
 # --- measuring ---------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class Network:
 
 def look(network, axes=None):
     axes = [*range(2, len(network.shape)), 1] if axes is None else axes  # channels last in doubt
-    return measure(network, axes, [network.shape[i] for i in axes])
+    return measure_grid(network, axes, [network.shape[i] for i in axes])
 
 
 def assert_lies(found, input_axis, steps, length):
@@ -302,7 +302,7 @@ def test_layer_that_sees_nothing_is_not_measured():
         picked = pick((10,))
         return (10,), picked, np.zeros((len(picked), 3, sizes.get(2, 20)))
 
-    assert measure(blind, [1, 2], [3, 20]) == {}
+    assert measure_grid(blind, [1, 2], [3, 20]) == {}
 
 
 def seeing(span, cells):
@@ -325,12 +325,12 @@ LENGTH = 200
 
 def test_edges_that_move_apart_are_not_measured():
     widening = seeing(lambda u: (u, 3 * u + 5), lambda length: length // 4)
-    assert measure(widening, [1], [LENGTH]) == {}
+    assert measure_grid(widening, [1], [LENGTH]) == {}
 
 
 def test_layer_finer_than_the_input_is_measured_to_the_nearest_sample():
     doubled = seeing(lambda u: (u // 2, u // 2), lambda length: 2 * length)
-    found = measure(doubled, [1], [LENGTH])[0]
+    found = measure_grid(doubled, [1], [LENGTH])[0]
     assert found.jump == pytest.approx(0.5, rel=0.01)
     np.testing.assert_allclose(found.centres, np.arange(2 * LENGTH) // 2, atol=1)
 
@@ -343,7 +343,7 @@ def test_very_long_input_is_not_made_longer_without_end():
         picked = pick((100,))
         return (100,), picked, np.ones((len(picked), tried[-1]))
 
-    assert measure(everything, [1], [10_000]) == {}
+    assert measure_grid(everything, [1], [10_000]) == {}
     assert max(tried) < 8 * 10_000 + 64  # eight times the length, in whole steps of 64
 
 
@@ -360,38 +360,38 @@ def test_error_of_a_network_on_its_own_input_passes_through():
         raise RuntimeError(message)
 
     with pytest.raises(RuntimeError, match="out of order"):
-        measure(broken, [2], [20])
+        measure_grid(broken, [2], [20])
 
 
 # --- giving every axis a place -------------------------------------------------------------------------
 
-MEASURED = Axis(2, 10, 100, 3.0, 10.0, 7.0, probed=True)
+MEASURED = AxisGrid(2, 10, 100, 3.0, 10.0, 7.0, probed=True)
 
 
 def test_measured_axis_keeps_its_place():
-    assert placed((10,), {0: MEASURED}, (2, 3, 100), [2, 1], "conv") == {0: MEASURED}
+    assert place_layer((10,), {0: MEASURED}, (2, 3, 100), [2, 1], "conv") == {0: MEASURED}
 
 
 def test_axis_that_could_not_be_measured_is_spread_over_the_likeliest_axis():
-    found = placed((10,), {}, (2, 3, 100), [2, 1], "conv")
-    assert found == {0: evenly(2, 10, 100)}
+    found = place_layer((10,), {}, (2, 3, 100), [2, 1], "conv")
+    assert found == {0: spread_evenly(2, 10, 100)}
 
 
 def test_axes_that_could_not_be_measured_keep_their_order():
-    found = placed((5, 10), {}, (2, 3, 50, 100), [3, 2, 1], "conv")
-    assert found == {0: evenly(2, 5, 50), 1: evenly(3, 10, 100)}
+    found = place_layer((5, 10), {}, (2, 3, 50, 100), [3, 2, 1], "conv")
+    assert found == {0: spread_evenly(2, 5, 50), 1: spread_evenly(3, 10, 100)}
 
 
 def test_measured_axis_leaves_the_others_to_the_rest():
-    found = placed((5, 10), {1: MEASURED}, (2, 3, 100, 50), [2, 3, 1], "conv")
-    assert found == {0: evenly(3, 5, 50), 1: MEASURED}
+    found = place_layer((5, 10), {1: MEASURED}, (2, 3, 100, 50), [2, 3, 1], "conv")
+    assert found == {0: spread_evenly(3, 5, 50), 1: MEASURED}
 
 
 def test_axis_of_one_cell_without_an_axis_left_is_dropped():
-    found = placed((1, 10), {1: MEASURED}, (2, 100), [2], "conv")
+    found = place_layer((1, 10), {1: MEASURED}, (2, 100), [2], "conv")
     assert found == {1: MEASURED}
 
 
 def test_more_positions_than_axes_raise():
     with pytest.raises(LayoutError, match=r"layer 'conv' has positions \(4, 10\) .* \(2, 3, 100\)"):
-        placed((4, 10), {}, (2, 3, 100), [2], "conv")
+        place_layer((4, 10), {}, (2, 3, 100), [2], "conv")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from signalcam import InputError, Layout, LayoutError
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.results.layer_maps import LayerMaps
 from unit.results import make, numbers
 
@@ -57,7 +57,7 @@ def test_the_signal_is_cut_as_the_maps_are():
 def test_a_peak_of_the_map_lies_where_the_layer_saw_it():
     values = np.zeros((1, 1, 1, 10), np.float32)
     values[..., 4] = 1  # the layer's position 4 sees sample 1.5 + 4 * 4
-    grid = (Axis(2, 10, 40, 1.5, 4.0),)
+    grid = (AxisGrid(2, 10, 40, 1.5, 4.0),)
     exp = make().isel(sample=0, target=0, method=0, layer=0)
     exp = replace(exp, layers=(LayerMaps("conv1", values, grid),))
     found = exp.around([[1.75]], 0.5, 0.5).table["mean"].squeeze()
@@ -75,7 +75,10 @@ def test_many_samples_are_put_together_from_blocks(monkeypatch):
 
 
 def test_axes_beside_time_are_at_the_inputs_resolution():
-    grids = {"all": (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0)), "time": (Axis(2, 10, 40, 1.5, 4.0),)}
+    grids = {
+        "all": (AxisGrid(1, 2, 2, 0.0, 1.0), AxisGrid(2, 10, 40, 1.5, 4.0)),
+        "time": (AxisGrid(2, 10, 40, 1.5, 4.0),),
+    }
     exp = make(grids)
     found = exp.around(EVENTS, 0.2, 0.5).table
     assert found["mean"].dims == ("target", "method", "layer", "channel", "around")
@@ -86,7 +89,7 @@ def test_axes_beside_time_are_at_the_inputs_resolution():
 
 def test_samples_of_unequal_length_are_cut_to_their_own_end():
     exp = make(shapes=np.array([[2, 40], [2, 40], [2, 20]]))
-    exp = replace(exp, layers=tuple(each.shortened(exp.shapes) for each in exp.layers))
+    exp = replace(exp, layers=tuple(each.mask_padding(exp.shapes) for each in exp.layers))
     found = exp.around([[1.0], [], [1.0, 1.7]], 0.2, 0.5)
     assert (int(found.table["count"]), int(found.table["left_out"])) == (2, 1)
     assert np.isfinite(found.table["mean"]).all()

@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 
 from signalcam.errors import CamWarning, InputError, LayoutError
-from signalcam.explainer.batching import check_finite, first_size, in_batches, progress_bar, samples_in, sliced
+from signalcam.explainer.batching import (
+    check_finite,
+    count_samples,
+    first_size,
+    progress_bar,
+    run_in_batches,
+    slice_batch,
+)
 from signalcam.inputs.conversion import as_inputs
-from signalcam.inputs.padding import Items
+from signalcam.inputs.padding import RaggedArray
 from signalcam.inputs.pytree import Inputs
 
 
@@ -44,7 +51,7 @@ SIGNALS = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
 def test_array_is_explained_itself():
     given = as_inputs(SIGNALS)
     assert given.explained is SIGNALS
-    assert samples_in(given) == 4
+    assert count_samples(given) == 4
 
 
 @pytest.mark.parametrize("tree", [(SIGNALS[:, 0], SIGNALS), {"age": SIGNALS[:, 0, :1], "ecg": SIGNALS}])
@@ -82,9 +89,9 @@ def test_list_of_plain_numbers_is_stacked():
 )
 def test_samples_of_unequal_length_are_kept_apart(samples):
     given = as_inputs(samples)
-    assert isinstance(given.explained, Items)
+    assert isinstance(given.explained, RaggedArray)
     assert given.explained.shapes[:, 0].tolist() == [2, 2]
-    assert samples_in(given) == 2
+    assert count_samples(given) == 2
 
 
 def test_samples_with_other_numbers_of_axes_raise():
@@ -96,7 +103,7 @@ def test_lists_of_samples_may_lie_beside_other_inputs():
     ragged = [np.zeros((2, n)) for n in (3, 5, 4)]
     given = as_inputs({"ecg": ragged, "age": np.zeros((3, 1))})
     assert given.path == ("ecg",)
-    assert isinstance(given.explained, Items)
+    assert isinstance(given.explained, RaggedArray)
     alike = as_inputs({"ecg": [np.zeros((2, 7))] * 3, "age": np.zeros((3, 1))})
     assert alike.explained.shape == (3, 2, 7)
 
@@ -141,7 +148,7 @@ def test_name_that_is_no_input_raises(tree, of, message):
 def test_keywords_lie_beside_the_inputs():
     given = as_inputs(SIGNALS, None, {"mask": SIGNALS[:, 0], "scale": 2.0, "rate": [1, 2, 3, 4]})
     assert given.explained is SIGNALS
-    part = sliced(given, slice(1, 3)).tree
+    part = slice_batch(given, slice(1, 3)).tree
     assert (part.extra["mask"].shape, part.extra["scale"]) == ((2, 3), 2.0)
     assert part.extra["rate"].tolist() == [2, 3]
 
@@ -253,7 +260,7 @@ def test_infinities_of_both_signs_cause_no_other_warning():
 
 def test_every_array_with_a_row_a_sample_is_sliced():
     tree = {"ecg": SIGNALS, "age": np.arange(4), "filter": np.arange(5), "mode": "fast"}
-    part = sliced(Inputs(tree, ("ecg",)), slice(1, 3))
+    part = slice_batch(Inputs(tree, ("ecg",)), slice(1, 3))
     np.testing.assert_array_equal(part.explained, SIGNALS[1:3])
     assert part.tree["age"].tolist() == [1, 2]
     assert part.tree["filter"].tolist() == [0, 1, 2, 3, 4]
@@ -279,7 +286,7 @@ def collect(count, size, limit=1000, error=OutOfMemoryError):
         return list(range(rows.start, rows.stop))
 
     with progress_bar(count, shown=False) as done:
-        parts = in_batches(run, count, size, BACKEND, done)
+        parts = run_in_batches(run, count, size, BACKEND, done)
     return parts, tried
 
 
@@ -307,7 +314,7 @@ def test_last_short_batch_is_halved_from_its_own_size():
             raise OutOfMemoryError
         return rows
 
-    in_batches(run, 14, 8, BACKEND, lambda _: None)
+    run_in_batches(run, 14, 8, BACKEND, lambda _: None)
     assert sizes == [8, 6, 3, 3]
 
 
@@ -324,7 +331,7 @@ def test_other_errors_pass_through_at_once(error):
 
 def test_progress_is_shown_when_asked_for(capsys):
     with progress_bar(6, shown=True) as done:
-        in_batches(lambda rows: rows, 6, 2, BACKEND, done)
+        run_in_batches(lambda rows: rows, 6, 2, BACKEND, done)
     assert "6/6" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from signalcam import InputError, load
 from signalcam.metrics.localisation import localisation
-from signalcam.results.attached_scores import line
+from signalcam.results.attached_scores import summary_line
 from unit.results import METHODS, SAMPLES, TARGETS
 
 LAYERS = ("conv1", "conv2")
@@ -112,7 +112,7 @@ def test_line_has_no_sign_before_zero_and_a_dash_for_nothing(exp):
     some = scores("road", "iou")
     some["mean"][:] = -0.001
     some["mean"][1, :, 2] = np.nan
-    assert line(some) == "road 0.00, iou 0.00 (random-cam 0.00, -)"
+    assert summary_line(some) == "road 0.00, iou 0.00 (random-cam 0.00, -)"
 
 
 def test_sentence_about_a_result_tells_its_scores(exp):

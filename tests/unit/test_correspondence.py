@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from signalcam.alignment.raw_to_network import Link, averaged, seen
-from signalcam.alignment.resampling import Axis, resample
+from signalcam.alignment.raw_to_network import AxisMap, average_axis, probe_axes
+from signalcam.alignment.resampling import AxisGrid, resample
 
 
 def windows(x, size, hop):
@@ -54,7 +54,7 @@ PREPARED = {
 def test_the_line_from_prepared_to_raw_is_seen(name, rng):
     prepare, length, axis, start, jump = PREPARED[name]
     raw = rng.normal(scale=0.1, size=(1, length))
-    link = seen(prepare, raw, 1, range(1, prepare(raw).ndim))
+    link = probe_axes(prepare, raw, 1, range(1, prepare(raw).ndim))
     assert (link.raw_axis, link.input_axis) == (1, axis)
     assert link.jump == pytest.approx(jump, rel=0.002)
     assert link.start == pytest.approx(start, abs=max(0.6, 0.1 * jump))  # a tenth of a step
@@ -75,33 +75,33 @@ SHUFFLED = np.random.default_rng(0).permutation(600)
     ],
 )
 def test_no_line_is_seen_where_there_is_none(prepare, rng):
-    assert seen(prepare, rng.normal(size=(1, 600)), 1, [1]) is None
+    assert probe_axes(prepare, rng.normal(size=(1, 600)), 1, [1]) is None
 
 
 def test_channels_are_seen_too(rng):
     raw = rng.normal(size=(1, 5, 600))
-    link = seen(lambda x: standardised(x).swapaxes(1, 2), raw, 1, [1, 2])
+    link = probe_axes(lambda x: standardised(x).swapaxes(1, 2), raw, 1, [1, 2])
     assert (link.raw_axis, link.input_axis, link.start, link.jump) == (1, 2, 0, 1)
 
 
 def test_what_an_entry_is_made_of_is_seen_about(rng):
-    link = seen(log_spectrogram, rng.normal(size=(1, 4000)), 1, [1, 2])
+    link = probe_axes(log_spectrogram, rng.normal(size=(1, 4000)), 1, [1, 2])
     assert 20 <= link.reach <= 64  # windows of 64 that fade to their ends
 
 
 def test_a_layer_is_carried_to_the_raw_signal():
-    carried = Link(1, 2, 100.0, 10.0, 15.0).carried(Axis(2, 5, 20, 1.5, 4.0, 8.0, probed=True), 400)
-    assert carried == Axis(1, 5, 400, 115.0, 40.0, 80.0, probed=True, first=85, last=305)
+    carried = AxisMap(1, 2, 100.0, 10.0, 15.0).map_grid(AxisGrid(2, 5, 20, 1.5, 4.0, 8.0, probed=True), 400)
+    assert carried == AxisGrid(1, 5, 400, 115.0, 40.0, 80.0, probed=True, first=85, last=305)
 
 
 def test_maps_are_nothing_where_the_network_saw_nothing():
-    grid = (Axis(1, 3, 12, 3.0, 3.0, first=2, last=8), Axis(2, 2, 4, 0.0, 3.0))
+    grid = (AxisGrid(1, 3, 12, 3.0, 3.0, first=2, last=8), AxisGrid(2, 2, 4, 0.0, 3.0))
     full = resample(np.ones((1, 3, 2), np.float32), grid)
     assert full.dtype == np.float32
     assert full[0, :, 0].tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]
 
 
 def test_an_axis_is_averaged_as_if_interpolated_first(rng):
-    maps, axis = rng.normal(size=(2, 1, 1, 4, 6)), Axis(2, 6, 30, -2.0, 5.5)
-    here = averaged(maps, 4, axis)
+    maps, axis = rng.normal(size=(2, 1, 1, 4, 6)), AxisGrid(2, 6, 30, -2.0, 5.5)
+    here = average_axis(maps, 4, axis)
     np.testing.assert_allclose(here, resample(maps, (axis,)).mean(-1))

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from signalcam import CamError, Layout, LayoutError, MethodError, TargetError
-from signalcam.alignment.resampling import Axis, evenly
+from signalcam.alignment.resampling import AxisGrid, spread_evenly
 from signalcam.results.layer_maps import LayerMaps
 from unit.results import METHODS, SAMPLES, TARGETS, assert_same, make
 
@@ -78,7 +78,7 @@ IMAGE = {
 
 
 def test_maps_of_images_follow_the_inputs_axes():
-    grid = (evenly(2, 3, 6), evenly(3, 4, 8))
+    grid = (spread_evenly(2, 3, 6), spread_evenly(3, 4, 8))
     exp = make({"conv": grid}, **IMAGE)
     assert exp.maps.dims == (*AXES, "height", "width")
     assert exp.maps.shape == (3, 2, 2, 1, 6, 8)
@@ -86,7 +86,7 @@ def test_maps_of_images_follow_the_inputs_axes():
 
 
 def test_layer_without_one_of_the_axes_holds_its_map_along_it():
-    exp = make({"conv": (evenly(2, 3, 6), evenly(3, 4, 8)), "rows": (evenly(2, 3, 6),)}, **IMAGE)
+    exp = make({"conv": (spread_evenly(2, 3, 6), spread_evenly(3, 4, 8)), "rows": (spread_evenly(2, 3, 6),)}, **IMAGE)
     rows = exp.maps.sel(layer="rows")
     assert exp.dims == ("height", "width")
     assert rows.shape == (3, 2, 2, 6, 8)
@@ -95,7 +95,7 @@ def test_layer_without_one_of_the_axes_holds_its_map_along_it():
 
 def test_map_that_walks_over_channels_has_their_names():
     layout = Layout("batch _ time channel", channel_names=["I", "II"])
-    grid = (Axis(2, 5, 10, 0.5, 2.0), Axis(3, 2, 2, 0.0, 1.0))
+    grid = (AxisGrid(2, 5, 10, 0.5, 2.0), AxisGrid(3, 2, 2, 0.0, 1.0))
     exp = make({"conv": grid}, input=np.zeros((3, 1, 10, 2), np.float32), layout=layout)
     assert exp.maps.dims == (*AXES, "time", "channel")
     assert exp.maps.channel.values.tolist() == ["I", "II"]
@@ -106,7 +106,7 @@ SOUND = Layout("batch frequency time", coordinates={"frequency": [100, 200, 400,
 
 @pytest.fixture
 def sound():
-    grid = (Axis(1, 2, 5, 0.5, 2.0), Axis(2, 4, 8, 0.5, 2.0))
+    grid = (AxisGrid(1, 2, 5, 0.5, 2.0), AxisGrid(2, 4, 8, 0.5, 2.0))
     return make({"conv": grid}, input=np.zeros((3, 5, 8), np.float32), layout=SOUND)
 
 
@@ -132,7 +132,7 @@ def test_dataset_has_the_places_of_the_axes(sound):
 
 
 def test_maps_over_channels_are_chosen_from_by_name():
-    grid = (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 40, 40, 0.0, 1.0))
+    grid = (AxisGrid(1, 2, 2, 0.0, 1.0), AxisGrid(2, 40, 40, 0.0, 1.0))
     assert make({"conv": grid}).maps.sel(channel="II").dims == (*AXES, "time")
 
 

@@ -22,14 +22,13 @@ from signalcam.attribution.gradient import (
     hires_cam,
     kpca_cam,
     layer_cam,
-    method,
-    methods,
     random_cam,
     ratio,
     uniform,
     weigh,
     xgrad_cam,
 )
+from signalcam.attribution.registry import method, methods
 
 EXACT = 1e-12  # float64: sums of a few hundred products of numbers around 1
 SINGLE = 1e-6  # float32, the same

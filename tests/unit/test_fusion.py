@@ -7,8 +7,8 @@ import oracles
 import pytest
 
 import signalcam as sc
-from signalcam.alignment.resampling import Axis, evenly
-from signalcam.results.layer_fusion import fused, refined
+from signalcam.alignment.resampling import AxisGrid, spread_evenly
+from signalcam.results.layer_fusion import fuse, refine
 
 LINE = 1e-12  # float64: a few operations a number
 
@@ -33,30 +33,30 @@ def by_hand(how, layers):
 def test_fused_maps_equal_those_by_hand(rng, how):
     layers = [np.maximum(rng.standard_normal((3, 20)), 0) * size for size in (1, 100, 1e-3)]
     layers[1][2] = 0
-    np.testing.assert_allclose(fused(layers, how), by_hand(how, layers), rtol=LINE, atol=LINE)
+    np.testing.assert_allclose(fuse(layers, how), by_hand(how, layers), rtol=LINE, atol=LINE)
 
 
 def test_fusing_needs_two_layers_and_a_known_way(rng):
     with pytest.raises(sc.MethodError, match="Explain two layers or more"):
-        fused([rng.random((2, 5))], "mean")
+        fuse([rng.random((2, 5))], "mean")
     with pytest.raises(sc.MethodError, match="Choose one of mean, max"):
-        fused([rng.random((2, 5))] * 2, "median")
+        fuse([rng.random((2, 5))] * 2, "median")
     with pytest.raises(sc.MethodError, match=r"no way 'polycam'.*Nearest: 'poly-cam'"):
-        fused([rng.random((2, 5))] * 2, "polycam")
+        fuse([rng.random((2, 5))] * 2, "polycam")
 
 
 # --- Poly-CAM ----------------------------------------------------------------------------------------
 
 GRIDS = {
-    "signal": [(Axis(2, 40, 50, 4.0, 1.0),), (Axis(2, 18, 50, 6.0, 2.0),), (Axis(2, 5, 50, 9.0, 8.0),)],
+    "signal": [(AxisGrid(2, 40, 50, 4.0, 1.0),), (AxisGrid(2, 18, 50, 6.0, 2.0),), (AxisGrid(2, 5, 50, 9.0, 8.0),)],
     "image": [
-        (evenly(2, 12, 24), evenly(3, 10, 20)),
-        (Axis(2, 6, 24, 1.0, 4.0), Axis(3, 5, 20, 2.0, 4.0)),
-        (evenly(2, 3, 24), evenly(3, 2, 20)),
+        (spread_evenly(2, 12, 24), spread_evenly(3, 10, 20)),
+        (AxisGrid(2, 6, 24, 1.0, 4.0), AxisGrid(3, 5, 20, 2.0, 4.0)),
+        (spread_evenly(2, 3, 24), spread_evenly(3, 2, 20)),
     ],
     "volume": [
-        tuple(evenly(axis, n, 12) for axis, n in enumerate((6, 5, 4), 2)),
-        tuple(evenly(axis, 2, 12) for axis in (2, 3, 4)),
+        tuple(spread_evenly(axis, n, 12) for axis, n in enumerate((6, 5, 4), 2)),
+        tuple(spread_evenly(axis, 2, 12) for axis in (2, 3, 4)),
     ],
 }
 each_grid = pytest.mark.parametrize("grids", GRIDS.values(), ids=GRIDS)
@@ -69,7 +69,7 @@ def maps_on(rng, grids, samples=3):
 @each_grid
 def test_poly_cam_sharpens_the_deepest_map_by_the_details_of_the_others(rng, grids):
     layers = maps_on(rng, grids)
-    found, place = refined(layers, grids)
+    found, place = refine(layers, grids)
     assert place == 0
     for n in range(3):
         wanted = oracles.poly_cam_of([each[n] for each in layers], grids)
@@ -79,15 +79,15 @@ def test_poly_cam_sharpens_the_deepest_map_by_the_details_of_the_others(rng, gri
 @each_grid
 def test_poly_cam_does_not_depend_on_the_order_in_which_layers_are_named(rng, grids):
     layers = maps_on(rng, grids)
-    found, place = refined(layers[::-1], grids[::-1])
+    found, place = refine(layers[::-1], grids[::-1])
     assert place == len(grids) - 1
-    np.testing.assert_array_equal(found, refined(layers, grids)[0])
+    np.testing.assert_array_equal(found, refine(layers, grids)[0])
 
 
 def test_poly_cam_of_layers_without_detail_is_the_deepest_map():
-    fine, deep = (evenly(2, 16, 16),), (evenly(2, 4, 16),)
+    fine, deep = (spread_evenly(2, 16, 16),), (spread_evenly(2, 4, 16),)
     coarse = np.array([[0.0, 1.0, 3.0, 2.0]])
-    found, _ = refined([np.full((1, 16), 7.0), coarse], [fine, deep])
+    found, _ = refine([np.full((1, 16), 7.0), coarse], [fine, deep])
     wanted = oracles.resample_line(coarse[0], 1.5, 4.0, 16)
     np.testing.assert_allclose(found[0], wanted, rtol=LINE)
 
@@ -96,7 +96,7 @@ def test_poly_cam_of_blank_maps_is_blank_and_of_others_a_number(rng):
     grids = GRIDS["signal"]
     layers = maps_on(rng, grids)
     layers[0][0], layers[1][1], layers[2][2] = 0, 0, 0
-    found, _ = refined(layers, grids)
+    found, _ = refine(layers, grids)
     assert np.isfinite(found).all()
     assert not found.any()
 
@@ -104,11 +104,11 @@ def test_poly_cam_of_blank_maps_is_blank_and_of_others_a_number(rng):
 def test_poly_cam_scales_with_the_deepest_map_alone(rng):
     grids = GRIDS["image"]
     one, two, three = maps_on(rng, grids)
-    found, _ = refined([1e-20 * one, 1e6 * two, 5 * three], grids)
-    np.testing.assert_allclose(found, 5 * refined([one, two, three], grids)[0], rtol=1e-9)
+    found, _ = refine([1e-20 * one, 1e6 * two, 5 * three], grids)
+    np.testing.assert_allclose(found, 5 * refine([one, two, three], grids)[0], rtol=1e-9)
 
 
 def test_poly_cam_refuses_layers_along_different_axes(rng):
-    grids = [(evenly(2, 8, 8),), (evenly(3, 8, 8),)]
+    grids = [(spread_evenly(2, 8, 8),), (spread_evenly(3, 8, 8),)]
     with pytest.raises(sc.MethodError, match="positions along different axes"):
-        refined(maps_on(rng, grids), grids)
+        refine(maps_on(rng, grids), grids)

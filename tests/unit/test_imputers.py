@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import signalcam as sc
-from signalcam.metrics.imputers import IMPUTERS, Blur, Drawn, Linear, Noise, as_imputer
+from signalcam.metrics.imputers import IMPUTERS, Blur, Linear, Noise, NormalDraws, as_imputer
 
 SHAPE = (4, 2, 30)
 
 
 def drawn(count=4, seed=0, others=None):
-    return Drawn(seed, np.arange(count), others or (lambda rows: rows), count)
+    return NormalDraws(seed, np.arange(count), others or (lambda rows: rows), count)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_noise_has_each_channels_mean_and_deviation(rng):
 @pytest.mark.parametrize("name", ["noise", "linear"])
 def test_chance_does_not_depend_on_the_batch(name, x, known):
     whole = as_imputer(name).fill(x, known, drawn())
-    alone = as_imputer(name).fill(x[2:3], known[2:3], Drawn(0, np.array([2]), lambda r: r, 4))
+    alone = as_imputer(name).fill(x[2:3], known[2:3], NormalDraws(0, np.array([2]), lambda r: r, 4))
     np.testing.assert_array_equal(whole[2], alone[0])
 
 

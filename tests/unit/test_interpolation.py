@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import signalcam as sc
-from signalcam.metrics.interpolation import interpolated
+from signalcam.metrics.interpolation import interpolate_removed
 
 SHAPES = [(9,), (6, 7), (4, 5, 3), (1, 8), (1, 5, 6)]
 
@@ -40,14 +40,14 @@ def by_dense_system(x, known):
 def test_missing_values_solve_the_dense_system(shape, share, rng):
     x, known = rng.standard_normal((3, *shape)), rng.random(shape) > share
     known.reshape(-1)[0] = True
-    np.testing.assert_allclose(interpolated(x, known), by_dense_system(x, known), atol=2e-5)
+    np.testing.assert_allclose(interpolate_removed(x, known), by_dense_system(x, known), atol=2e-5)
 
 
 def test_signal_is_interpolated_as_numpy_does(rng):
     x, known = rng.standard_normal((2, 50)), rng.random(50) > 0.7
     places = np.flatnonzero(known)
     by_numpy = [np.interp(np.arange(50), places, row[known]) for row in x]
-    np.testing.assert_allclose(interpolated(x, known), by_numpy, atol=1e-12)
+    np.testing.assert_allclose(interpolate_removed(x, known), by_numpy, atol=1e-12)
 
 
 def test_weights_of_two_axes_are_those_of_the_paper():
@@ -56,21 +56,21 @@ def test_weights_of_two_axes_are_those_of_the_paper():
     for place, weight in (((0, 1), 1 / 6), ((0, 0), 1 / 12)):
         lit = x.copy()
         lit[(0, *place)] = 1
-        assert interpolated(lit, known)[0, 1, 1] == pytest.approx(weight)
+        assert interpolate_removed(lit, known)[0, 1, 1] == pytest.approx(weight)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_known_values_stay_as_they_are(shape, rng):
     x, known = rng.standard_normal((2, *shape)), rng.random(shape) > 0.5
     known.reshape(-1)[0] = True
-    np.testing.assert_array_equal(interpolated(x, known)[:, known], x[:, known])
-    np.testing.assert_array_equal(interpolated(x, np.ones(shape, bool)), x)
+    np.testing.assert_array_equal(interpolate_removed(x, known)[:, known], x[:, known])
+    np.testing.assert_array_equal(interpolate_removed(x, np.ones(shape, bool)), x)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_where_nothing_is_known_each_channel_is_its_mean(shape, rng):
     x = rng.standard_normal((2, *shape))
-    filled = interpolated(x, np.zeros(shape, bool))
+    filled = interpolate_removed(x, np.zeros(shape, bool))
     np.testing.assert_allclose(
         filled.reshape(2, -1), x.reshape(2, -1).mean(1)[:, None] + np.zeros(x[0].size), atol=1e-12
     )
@@ -79,20 +79,20 @@ def test_where_nothing_is_known_each_channel_is_its_mean(shape, rng):
 def test_what_is_given_is_not_written_to(rng):
     x, known = rng.standard_normal((1, 9)), np.arange(9) % 2 == 0
     before = x.copy()
-    interpolated(x, known)
+    interpolate_removed(x, known)
     np.testing.assert_array_equal(x, before)
 
 
 def test_a_ramp_is_restored(rng):
     x, known = np.arange(20.0)[None], rng.random(20) > 0.6
     known[[0, -1]] = True
-    np.testing.assert_allclose(interpolated(x, known), x, atol=1e-12)
+    np.testing.assert_allclose(interpolate_removed(x, known), x, atol=1e-12)
 
 
 def test_two_axes_without_scipy_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
     with pytest.raises(sc.MissingExtra, match=r"signalcam\[metrics\]"):
-        interpolated(np.ones((1, 3, 3)), np.eye(3, dtype=bool))
+        interpolate_removed(np.ones((1, 3, 3)), np.eye(3, dtype=bool))
 
 
 @pytest.mark.parametrize("shape", [(40, 33), (9, 11, 10)])
@@ -100,7 +100,7 @@ def test_two_axes_without_scipy_say_what_to_install(monkeypatch):
 def test_one_value_left_in_a_large_hole_fills_it(shape, known, rng):
     x, mask = rng.standard_normal((1, *shape)), np.zeros(shape, bool)
     mask.reshape(-1)[rng.choice(mask.size, known, replace=False)] = True
-    filled = interpolated(x, mask)
+    filled = interpolate_removed(x, mask)
     inside = x[0][mask]
     assert filled.min() >= inside.min() - 1e-3
     assert filled.max() <= inside.max() + 1e-3

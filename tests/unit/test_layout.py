@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam import Layout, LayoutError
-from signalcam.inputs.layout import as_layout, check_layout, inferred, named
+from signalcam.inputs.layout import as_layout, check_layout, infer_layout, name_axes
 
 ECG = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"], units="mV")
 
@@ -127,17 +127,17 @@ def test_channel_names_without_a_channel_axis_raise():
     ],
 )
 def test_axes_are_named_after_what_the_network_does_with_them(ndim, axes, dims):
-    assert inferred(ndim, axes) == Layout(dims)
-    assert named(None, ndim, axes) == Layout(dims)
+    assert infer_layout(ndim, axes) == Layout(dims)
+    assert name_axes(None, ndim, axes) == Layout(dims)
 
 
 def test_layout_given_keeps_its_names():
-    assert named(ECG, 3, (2,)) == ECG
+    assert name_axes(ECG, 3, (2,)) == ECG
 
 
 def test_axis_of_the_map_has_a_name_though_the_layout_gave_none():
     layout = Layout("batch _ time _", sampling_rate=10)
-    assert named(layout, 4, (1, 2)) == Layout("batch axis1 time _", sampling_rate=10)
+    assert name_axes(layout, 4, (1, 2)) == Layout("batch axis1 time _", sampling_rate=10)
 
 
 # --- axes with places of their own ------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signalcam import Explanation, Layout
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.errors import CamWarning, InputError, MethodError
 from signalcam.metrics import localisation
 from signalcam.results.layer_maps import LayerMaps
@@ -14,7 +14,7 @@ def explained(maps, shapes=None, **layout):
     """A result whose map at the input's resolution is the one given: ``(sample, *positions)``."""
     maps = np.asarray(maps, np.float32)
     names = {1: "time", 2: "height width", 3: "depth height width"}[maps.ndim - 1]
-    grid = tuple(Axis(i + 2, n, n, 0.0, 1.0) for i, n in enumerate(maps.shape[1:]))
+    grid = tuple(AxisGrid(i + 2, n, n, 0.0, 1.0) for i, n in enumerate(maps.shape[1:]))
     count = len(maps)
     sizes = None if shapes is None else np.stack([shapes[:, 1:], shapes[:, 1:]], axis=2)
     return Explanation(

@@ -8,10 +8,10 @@ import pytest
 
 import signalcam as sc
 from signalcam.metrics import find, metrics, names
-from signalcam.metrics.aggregate import Found, joined
+from signalcam.metrics.aggregate import MetricValues, concatenate_values
 from signalcam.metrics.imputers import as_imputer
 from signalcam.metrics.out_of_distribution import warn_of_confidence
-from signalcam.metrics.perturbation import Axes, Units, ranks
+from signalcam.metrics.perturbation import PerturbedAxes, PerturbedUnits, ranks
 from signalcam.results.statistics import interval, mean
 from unit.scored import FIRST, LAST, squashed, study, total
 
@@ -88,7 +88,7 @@ def test_ties_fall_by_chance_and_the_same_again():
 )
 def test_layout_is_undone_and_masks_follow_it(dims, map_axes, rng):
     x = rng.standard_normal((3, 4, 5, 2)[: len(dims)])
-    axes = Axes.of(map_axes, dims)
+    axes = PerturbedAxes.of(map_axes, dims)
     np.testing.assert_array_equal(axes.back(axes.rows(x), x.shape), x)
     known = rng.random((3, *[x.shape[i] for i in map_axes])) > 0.5
     direct = np.where(axes.wide(known, x.ndim), x, 0)
@@ -97,7 +97,7 @@ def test_layout_is_undone_and_masks_follow_it(dims, map_axes, rng):
 
 
 def test_units_are_windows_with_a_shorter_last_one(rng):
-    units, maps = Units((7, 5), (3, 2)), rng.standard_normal((2, 7, 5))
+    units, maps = PerturbedUnits((7, 5), (3, 2)), rng.standard_normal((2, 7, 5))
     assert units.shape == (3, 3)
     sums, means = units.sums(maps), units.means(maps)
     numbers = np.arange(9)[None]
@@ -537,9 +537,9 @@ def test_parts_are_put_in_the_order_of_the_samples():
     def part(rows):
         rows = np.asarray(rows, float)
         cell = rows[None, :, None, None, None]
-        return Found(cell, {"c": rows[:, None]}, {"i": rows[:, None]}, rows[:, None], np.zeros((1, 1)))
+        return MetricValues(cell, {"c": rows[:, None]}, {"i": rows[:, None]}, rows[:, None], np.zeros((1, 1)))
 
-    whole = joined([part([1, 3]), part([0, 2])], np.array([1, 3, 0, 2]))
+    whole = concatenate_values([part([1, 3]), part([0, 2])], np.array([1, 3, 0, 2]))
     for each in (whole.values[0, :, 0, 0, 0], whole.curves["c"][:, 0], whole.confidence["i"][:, 0], whole.score[:, 0]):
         np.testing.assert_array_equal(each, [0, 1, 2, 3])
 

@@ -8,16 +8,16 @@ import oracles
 import pytest
 
 from signalcam import CamWarning
-from signalcam.alignment.resampling import evenly
-from signalcam.attribution.gradient import find
-from signalcam.backends.protocol import Felt, Pull
-from signalcam.explainer.batch_maps import layer_maps, part_of
-from signalcam.explainer.batch_result import Given, Part, Said, said_by_all
+from signalcam.alignment.resampling import spread_evenly
+from signalcam.attribution.registry import find
+from signalcam.backends.protocol import ForwardResult, LayerOutput
+from signalcam.explainer.batch_maps import compute_batch, join_batches
+from signalcam.explainer.batch_result import BatchRequest, BatchResult, ModelOutputs, concatenate_outputs
 from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
-from signalcam.explainer.perturbation_engine import Setting
+from signalcam.explainer.perturbation_engine import ContextSettings
 from signalcam.inputs.pytree import Inputs
-from signalcam.targets import NO_CLASS, Asked, Predicted, Question
-from signalcam.targets.model_output import Reading
+from signalcam.targets import NO_CLASS, Predicted, Question, ScoredTarget
+from signalcam.targets.model_output import ModelOutput
 from signalcam.targets.score_functions import FALL_BACK, log_odds
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near its reference
@@ -27,7 +27,7 @@ METHODS = (find("grad-cam"), find("hires-cam"))
 class Framework:
     """A backend whose arrays are NumPy's."""
 
-    def exactly(self):
+    def full_precision(self):
         return nullcontext()
 
     def numpy(self, array):
@@ -35,7 +35,7 @@ class Framework:
 
 
 def reading(main, before=None, last_step=""):
-    return Reading(main, main, before, last_step, len(main))
+    return ModelOutput(main, main, before, last_step, len(main))
 
 
 ROWS = np.float32([[1.0, -1.0], [0.5, 3.0]])
@@ -44,16 +44,16 @@ PLAIN = reading(ROWS, ROWS)
 
 def pull(a, gradients, said=PLAIN):
     """One layer, one list of gradients for each target."""
-    asked = [Asked(ROWS[:, t % 2], np.full((len(ROWS), 1), t)) for t in range(len(gradients))]
-    return Pull(said, asked, [[Felt("conv[0]", a, g)] for g in gradients])
+    asked = [ScoredTarget(ROWS[:, t % 2], np.full((len(ROWS), 1), t)) for t in range(len(gradients))]
+    return ForwardResult(said, asked, [[LayerOutput("conv[0]", a, g)] for g in gradients])
 
 
 def part(a, gradients, said=PLAIN, *, signed=True):
-    setting = Setting(Framework(), None, lambda layer, cells: {}, (2, 1, 3), 8)
+    setting = ContextSettings(Framework(), None, lambda layer, cells: {}, (2, 1, 3), 8)
     nothing = (np.zeros(0, int),) * len(gradients)
     asked = Question((Predicted(),) * len(gradients), "logit", None, nothing)
-    given = Given(Inputs(ROWS), asked, np.arange(2))
-    return part_of(pull(a, gradients, said), METHODS, [setting], given, "logit", signed=signed)
+    given = BatchRequest(Inputs(ROWS), asked, np.arange(2))
+    return compute_batch(pull(a, gradients, said), METHODS, [setting], given, "logit", signed=signed)
 
 
 def layer(rng, cells=(3, 4)):
@@ -84,8 +84,8 @@ def test_negative_evidence_is_dropped_unless_signed(rng):
 def test_batches_are_joined_and_positions_unfolded_in_the_inputs_order(rng):
     a, g = layer(rng), layer(rng)
     (maps,) = part(a, [g]).layers
-    grid = {0: evenly(3, 3, 6), 1: evenly(2, 4, 8)}  # the layer's axes are the input's, swapped
-    joined = layer_maps("conv", [maps, maps], grid)
+    grid = {0: spread_evenly(3, 3, 6), 1: spread_evenly(2, 4, 8)}  # the layer's axes are the input's, swapped
+    joined = join_batches("conv", [maps, maps], grid)
     unfolded = maps.values.reshape(2, 1, 2, 3, 4).swapaxes(3, 4)
     np.testing.assert_array_equal(joined.values, np.concatenate([unfolded, unfolded]))
     assert joined.grid == (grid[1], grid[0])
@@ -94,7 +94,7 @@ def test_batches_are_joined_and_positions_unfolded_in_the_inputs_order(rng):
 def test_axis_of_one_cell_without_a_place_is_dropped(rng):
     a, g = layer(rng, (1, 4)), layer(rng, (1, 4))
     (maps,) = part(a, [g]).layers
-    joined = layer_maps("conv", [maps], {1: evenly(2, 4, 8)})
+    joined = join_batches("conv", [maps], {1: spread_evenly(2, 4, 8)})
     np.testing.assert_array_equal(joined.values, maps.values)
 
 
@@ -103,7 +103,7 @@ def test_axis_of_one_cell_without_a_place_is_dropped(rng):
 
 def said(reading_):
     a = np.ones((2, 1, 3), np.float32)
-    return part(a, [a], reading_).said
+    return part(a, [a], reading_).outputs
 
 
 def test_answers_are_kept_in_numpy():
@@ -116,7 +116,7 @@ def test_answers_are_kept_in_numpy():
 
 
 def test_answers_to_all_batches_are_put_together():
-    both = said_by_all([part(np.ones((2, 1, 3), np.float32), [np.ones((2, 1, 3), np.float32)])] * 2)
+    both = concatenate_outputs([part(np.ones((2, 1, 3), np.float32), [np.ones((2, 1, 3), np.float32)])] * 2)
     assert both.predicted.tolist() == [0, 1, 0, 1]
     assert both.logits.shape == (4, 2)
 
@@ -125,7 +125,7 @@ def test_output_without_classes_leaves_scores_only():
     dense = reading(np.zeros((2, 3, 7), np.float32))
     kept = said(dense)
     assert (kept.logits, kept.probabilities, kept.predicted) == (None, None, None)
-    both = said_by_all([part(np.ones((2, 1, 3)), [np.ones((2, 1, 3))], dense)] * 2)
+    both = concatenate_outputs([part(np.ones((2, 1, 3)), [np.ones((2, 1, 3))], dense)] * 2)
     assert both.logits is None
     assert both.scores.shape == (4, 1)
 
@@ -158,10 +158,10 @@ def test_unknown_logits_are_kept_as_the_log_odds_that_were_differentiated(values
 
 def scored(values, index=0, score=FALL_BACK):
     values = np.asarray(values)
-    answer = Said(values, np.full(values.shape, index))
+    answer = ModelOutputs(values, np.full(values.shape, index))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        warn_of_score([Part(answer, (), score), Part(answer, (), score)])
+        warn_of_score([BatchResult(answer, (), score), BatchResult(answer, (), score)])
     assert all(issubclass(each.category, CamWarning) for each in seen)
     return [str(each.message) for each in seen]
 

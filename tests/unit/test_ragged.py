@@ -4,18 +4,27 @@ import numpy as np
 import pytest
 
 from signalcam import Layout, Lengths, Mask
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.errors import InputError, LayoutError
-from signalcam.inputs.padding import Items, Samples, by_length, check_items, cut, may_differ, told, wasted
+from signalcam.inputs.padding import (
+    RaggedArray,
+    RaggedBatch,
+    check_ragged,
+    cut_to_lengths,
+    group_by_length,
+    length_axes,
+    may_differ,
+    padding_share,
+)
 from signalcam.inputs.pytree import Inputs, WithExtra
-from signalcam.results.layer_maps import LayerMaps, Piece, joined
+from signalcam.results.layer_maps import GroupMaps, LayerMaps, join_groups
 from unit.results import numbers
 
-ITEMS = Items(tuple(numbers(2, n) for n in (4, 7, 4)))
+ITEMS = RaggedArray(tuple(numbers(2, n) for n in (4, 7, 4)))
 
 
 def samples(tree, path=(), axes=(2,)):
-    return Samples(Inputs(tree, path), {path: axes}, np.asarray)
+    return RaggedBatch(Inputs(tree, path), {path: axes}, np.asarray)
 
 
 # --- marks ---------------------------------------------------------------------------------------
@@ -51,7 +60,7 @@ def test_marks_follow_an_input_that_is_made_longer():
 
 def test_mark_of_another_input_is_named():
     tree = WithExtra({"ecg": ITEMS, "age": np.zeros((3, 1))}, {"n": Lengths(of="ecg")})
-    given = Samples(Inputs(tree, (0, "age")), {(0, "ecg"): (2,)}, np.asarray)
+    given = RaggedBatch(Inputs(tree, (0, "age")), {(0, "ecg"): (2,)}, np.asarray)
     assert given.group(np.array([1])).inputs.tree.extra["n"].tolist() == [7]
     wrong = WithExtra({"ecg": ITEMS}, {"n": Lengths(of="egc")})
     with pytest.raises(InputError, match=r"'egc'\. Nearest: 'ecg'"):
@@ -71,19 +80,19 @@ def test_mark_of_another_input_is_named():
 )
 def test_axes_that_may_differ_and_that_marks_are_about(layout, ndim, channel_axis, free, marked):
     assert may_differ(layout, ndim, channel_axis) == free
-    assert told(layout, ndim, channel_axis) == marked
+    assert length_axes(layout, ndim, channel_axis) == marked
 
 
 def test_samples_that_differ_in_their_channels_are_refused():
-    items = Items((np.zeros((2, 4)), np.zeros((3, 4))))
-    check_items(items, Layout("batch time channel"), 1)
+    items = RaggedArray((np.zeros((2, 4)), np.zeros((3, 4))))
+    check_ragged(items, Layout("batch time channel"), 1)
     with pytest.raises(LayoutError, match=r"2 and 3 entries along axis 0 of each \(channel\)"):
-        check_items(items, None, 1)
+        check_ragged(items, None, 1)
 
 
 def test_padded_array_is_cut():
     x = numbers(3, 2, 7)
-    short = cut(Inputs({"ecg": x}, ("ecg",)), ("ecg",), 2, [4, 7, 1]).explained
+    short = cut_to_lengths(Inputs({"ecg": x}, ("ecg",)), ("ecg",), 2, [4, 7, 1]).explained
     assert short.shapes[:, 1].tolist() == [4, 7, 1]
     np.testing.assert_array_equal(short.arrays[0], x[0, :, :4])
 
@@ -99,9 +108,9 @@ def test_samples_alike_are_found_the_longest_first():
 @pytest.mark.parametrize("axes", [1, 2])
 def test_padded_batches_hold_every_sample_once_and_little_padding(axes, rng):
     shapes = rng.integers(10, 200, (300, axes))
-    batches = by_length(shapes)
+    batches = group_by_length(shapes)
     assert sorted(np.concatenate(batches)) == list(range(300))
-    assert max(wasted(shapes[each]) for each in batches) < 0.2
+    assert max(padding_share(shapes[each]) for each in batches) < 0.2
 
 
 # --- maps ----------------------------------------------------------------------------------------
@@ -109,13 +118,13 @@ def test_padded_batches_hold_every_sample_once_and_little_padding(axes, rng):
 
 def piece(rows, length, jump=2.0, start=0.5):
     cells = int(length // jump)
-    grid = (Axis(2, cells, length, start, jump, 3.0, probed=True),)
-    return Piece(np.array(rows), LayerMaps("conv", numbers(len(rows), 1, 1, cells), grid), (len(rows), 2, length))
+    grid = (AxisGrid(2, cells, length, start, jump, 3.0, probed=True),)
+    return GroupMaps(np.array(rows), LayerMaps("conv", numbers(len(rows), 1, 1, cells), grid), (len(rows), 2, length))
 
 
 def test_maps_in_the_same_places_stay_at_the_layers_resolution():
     pieces = [piece([1, 3], 12), piece([0, 2], 8)]
-    whole = joined(pieces)
+    whole = join_groups(pieces)
     assert whole.values.shape == (4, 1, 1, 6)
     assert whole.grid[0].length == 12
     np.testing.assert_array_equal(whole.values[[1, 3]], pieces[0].maps.values)
@@ -128,24 +137,24 @@ def test_maps_in_the_same_places_stay_at_the_layers_resolution():
 
 def test_maps_in_other_places_are_kept_at_the_inputs_resolution():
     pieces = [piece([1], 12), piece([0], 8, start=0.0)]
-    whole = joined(pieces)
+    whole = join_groups(pieces)
     assert whole.values.shape == (2, 1, 1, 12)
     for each in pieces:
         (row,), n = each.rows, each.shape[2]
-        found = whole.taken([row])
+        found = whole.select([row])
         np.testing.assert_array_equal(found.at_input([2], [n])[0], each.maps.at_input([2], [n])[0])
 
 
 def test_taking_samples_cuts_to_the_longest():
-    whole = joined([piece([1, 3], 12), piece([0, 2], 8)])
-    some = whole.taken([2, 0])
+    whole = join_groups([piece([1, 3], 12), piece([0, 2], 8)])
+    some = whole.select([2, 0])
     assert (some.values.shape[-1], some.grid[0].length, some.sizes) == (4, 8, None)
-    assert whole.taken([]).values.shape[0] == 0
+    assert whole.select([]).values.shape[0] == 0
 
 
 def test_what_lies_beyond_a_samples_end_is_taken_away():
     maps = piece([0, 1], 12).maps
-    short = maps.shortened(np.array([[2, 12], [2, 5]]))
+    short = maps.mask_padding(np.array([[2, 12], [2, 5]]))
     assert np.isfinite(short.values[1]).sum() == 3  # centres 0.5, 2.5, 4.5
     full = short.at_input([2], [12])
     np.testing.assert_array_equal(full[0], maps.at_input([2], [12])[0])

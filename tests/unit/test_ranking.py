@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from signalcam import CamError, Layout, LayoutError, MethodError, TargetError
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from unit.results import make
 
 LEADS = ["I", "II", "V1"]
 LAYOUT = Layout("batch channel time", 10, LEADS)
-GRID = {"conv": (Axis(1, 3, 3, 0.0, 1.0), Axis(2, 40, 40, 0.0, 1.0))}
+GRID = {"conv": (AxisGrid(1, 3, 3, 0.0, 1.0), AxisGrid(2, 40, 40, 0.0, 1.0))}
 
 
 @pytest.fixture

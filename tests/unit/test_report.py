@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from signalcam import InputError, Layout, LayoutError, MissingExtra, StoreError
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.report import html, quantize, summary
 from signalcam.report.page import bokeh
-from signalcam.report.table import Table, Wanted
+from signalcam.report.table import SampleTable, TableQuery
 from signalcam.results.layer_maps import LayerMaps
 from unit.results import make
 
@@ -66,7 +66,11 @@ def test_names_in_the_thumbnail_are_data():
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 @pytest.mark.parametrize("dims", ["batch channel time", "batch height width"])
 def test_a_thumbnail_is_drawn_also_where_nothing_is_to_be_seen(value, dims):
-    grid = (Axis(2, 10, 40, 1.5, 4.0),) if "time" in dims else (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0))
+    grid = (
+        (AxisGrid(2, 10, 40, 1.5, 4.0),)
+        if "time" in dims
+        else (AxisGrid(1, 2, 2, 0.0, 1.0), AxisGrid(2, 10, 40, 1.5, 4.0))
+    )
     maps = np.full((3, 2, 2, *[axis.cells for axis in grid]), value, np.float32)
     exp = make(
         input=np.full((3, 2, 40), value),
@@ -99,7 +103,7 @@ def drawing(monkeypatch):
 def test_more_than_a_page_should_hold_is_refused_with_the_way_out(tmp_path, drawing):
     big = np.broadcast_to(np.float32(0), (3, 2, 40_000_000))
     layers = tuple(
-        LayerMaps(each.name, each.values, (Axis(2, each.grid[0].cells, 40_000_000, 0.0, 1e6),))
+        LayerMaps(each.name, each.values, (AxisGrid(2, each.grid[0].cells, 40_000_000, 0.0, 1e6),))
         for each in make().layers
     )
     with pytest.raises(StoreError, match=r"about 640 MB.*signalcam view maps.zarr\.$"):
@@ -112,11 +116,14 @@ def test_more_than_a_page_should_hold_is_refused_with_the_way_out(tmp_path, draw
 
 def test_the_size_is_known_before_anything_is_packed():
     layers = tuple(
-        LayerMaps(each.name, each.values, (Axis(2, each.grid[0].cells, 4000, 0.0, 400.0),)) for each in make().layers
+        LayerMaps(each.name, each.values, (AxisGrid(2, each.grid[0].cells, 4000, 0.0, 400.0),))
+        for each in make().layers
     )
     exp = make(input=np.zeros((3, 2, 4000)), layers=layers)
     for each in (exp, exp.isel(sample=0)):
-        assert quantize.size(each, len(summary.groups(each))) == pytest.approx(len(quantize.packed(each)[1]), rel=0.05)
+        assert quantize.size(each, len(summary.groups(each))) == pytest.approx(
+            len(quantize.quantize_page(each)[1]), rel=0.05
+        )
 
 
 def test_nothing_to_show_is_refused(exp, drawing):
@@ -125,7 +132,7 @@ def test_nothing_to_show_is_refused(exp, drawing):
 
 
 def test_maps_of_four_axes_have_no_page(drawing):
-    axes = tuple(Axis(i, 2, 2, 0.0, 1.0) for i in range(1, 5))
+    axes = tuple(AxisGrid(i, 2, 2, 0.0, 1.0) for i in range(1, 5))
     layers = (LayerMaps("conv", np.zeros((3, 2, 2, 2, 2, 2, 2), np.float32), axes),)
     exp = make(input=np.zeros((3, 2, 2, 2, 2)), layers=layers, layout=Layout("batch a b c d"))
     with pytest.raises(LayoutError, match="a, b, c, d"):
@@ -153,9 +160,9 @@ def test_a_sample_that_could_not_be_explained_has_no_class_and_is_neither_right_
         "right",
         "wrong",
     ]
-    assert [Table(exp).rows(Wanted(outcome=each))["count"] for each in ("right", "wrong", "")] == [
+    assert [SampleTable(exp).rows(TableQuery(outcome=each))["count"] for each in ("right", "wrong", "")] == [
         1,
         1,
         3,
     ]
-    assert Table(exp).rows(Wanted())["rows"][2]["predicted"] is None
+    assert SampleTable(exp).rows(TableQuery())["rows"][2]["predicted"] is None

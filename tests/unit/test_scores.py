@@ -10,7 +10,7 @@ import pytest
 
 from signalcam.errors import MethodError, TargetError
 from signalcam.targets import score_functions
-from signalcam.targets.model_output import Reading, main_output
+from signalcam.targets.model_output import ModelOutput, main_output
 from signalcam.targets.score_functions import find, log_odds, log_prob_clamped, logit, probability, provenance
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near its reference
@@ -24,7 +24,7 @@ FIRST, LAST = np.array([0, 1]), np.array([2, 2])
 
 def reading(main, before=None, last_step="", raw=None, batch=None):
     batch = len(main) if batch is None else batch
-    return Reading(main if raw is None else raw, main, before, last_step, batch)
+    return ModelOutput(main if raw is None else raw, main, before, last_step, batch)
 
 
 def from_logits(values, dtype=np.float64):
@@ -194,7 +194,7 @@ single_shape = pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 1, 1)])
 @single_shape
 def test_single_output_tells_two_classes_apart(shape):
     said = from_logits(ALONE.reshape(shape))
-    assert said.single
+    assert said.is_binary
     assert said.has_rows
     assert said.classes == 2
 
@@ -401,7 +401,7 @@ def test_score_speaks_the_array_standard(score, last_step, columns, known):
     main = {"": z, "sigmoid": sigmoid(z), "softmax": softmax(z)}[last_step]
     before = z if known or not last_step else None
     strictly = [each if each is None else array_api_strict.asarray(each) for each in (main, before)]
-    strict = Reading(None, *strictly, last_step, 2)
-    plain = Reading(None, main, before, last_step, 2)
+    strict = ModelOutput(None, *strictly, last_step, 2)
+    plain = ModelOutput(None, main, before, last_step, 2)
     found = np.asarray(score(strict, np.array([0, 0])))
     np.testing.assert_allclose(found, score(plain, np.array([0, 0])), rtol=DOUBLE)

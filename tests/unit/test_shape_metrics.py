@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from signalcam.metrics.perturbation import Axes, Study, Units
+from signalcam.metrics.perturbation import PerturbationExperiment, PerturbedAxes, PerturbedUnits
 from signalcam.metrics.sparsity import entropy, gini
 
 
 def study(maps, width=1):
     maps = np.asarray(maps, float)
-    return Study(None, None, maps, Axes((), (2,), (1,)), Units(maps.shape[1:], (width,)), 2, 0)
+    return PerturbationExperiment(
+        None, None, maps, PerturbedAxes((), (2,), (1,)), PerturbedUnits(maps.shape[1:], (width,)), 2, 0
+    )
 
 
 def test_gini_and_entropy_know_one_position_from_all_alike():

@@ -5,22 +5,26 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from signalcam.alignment.resampling import Axis, evenly, resample, spread
+from signalcam.alignment.resampling import AxisGrid, resample, resample_batch, spread_evenly
 
 LINE = 1e-12  # float64: a few multiplications and additions
 GRIDS = {
-    "signal": ((7,), 3, {0: Axis(2, 7, 20, 1.5, 2.5)}),
-    "image": ((4, 5), 4, {0: evenly(2, 4, 9), 1: Axis(3, 5, 8, -0.5, 1.7)}),
-    "swapped image": ((4, 5), 4, {0: evenly(3, 4, 9), 1: Axis(2, 5, 8, -0.5, 1.7)}),
-    "volume, channels last": ((2, 3, 4), 5, {0: evenly(1, 2, 5), 1: evenly(2, 3, 3), 2: evenly(3, 4, 6)}),
-    "an axis without a place": ((1, 6), 4, {1: evenly(3, 6, 12)}),
-    "fewer samples than positions": ((9,), 3, {0: Axis(2, 9, 4, 0.0, 0.4)}),
+    "signal": ((7,), 3, {0: AxisGrid(2, 7, 20, 1.5, 2.5)}),
+    "image": ((4, 5), 4, {0: spread_evenly(2, 4, 9), 1: AxisGrid(3, 5, 8, -0.5, 1.7)}),
+    "swapped image": ((4, 5), 4, {0: spread_evenly(3, 4, 9), 1: AxisGrid(2, 5, 8, -0.5, 1.7)}),
+    "volume, channels last": (
+        (2, 3, 4),
+        5,
+        {0: spread_evenly(1, 2, 5), 1: spread_evenly(2, 3, 3), 2: spread_evenly(3, 4, 6)},
+    ),
+    "an axis without a place": ((1, 6), 4, {1: spread_evenly(3, 6, 12)}),
+    "fewer samples than positions": ((9,), 3, {0: AxisGrid(2, 9, 4, 0.0, 0.4)}),
 }
 every_grid = pytest.mark.parametrize(("cells", "ndim", "grid"), GRIDS.values(), ids=GRIDS)
 
 
 def run(maps, cells, ndim, grid, **options):
-    return spread(maps, cells, grid, ndim, np.asarray, **options)
+    return resample_batch(maps, cells, grid, ndim, np.asarray, **options)
 
 
 @every_grid
@@ -54,7 +58,7 @@ def test_shares_keep_their_sums(rng, cells, ndim, grid):
 
 
 def test_long_signal_is_spread_without_its_length_squared(rng):
-    grid, maps = {0: evenly(2, 2500, 5000)}, rng.standard_normal((1, 2, 2500))
+    grid, maps = {0: spread_evenly(2, 2500, 5000)}, rng.standard_normal((1, 2, 2500))
     tracemalloc.start()
     try:
         run(maps, (2500,), 3, grid)

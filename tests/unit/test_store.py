@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from signalcam import CamError, Layout, StoreError, io, load
-from signalcam.alignment.resampling import Axis, evenly
+from signalcam.alignment.resampling import AxisGrid, spread_evenly
 from signalcam.results import zarr_store
 from unit.results import assert_same, make
 
@@ -36,7 +36,7 @@ def files(folder):
 # --- there and back ----------------------------------------------------------------------------------
 
 IMAGES = {
-    "grids": {"conv": (evenly(2, 3, 6), evenly(3, 4, 8))},
+    "grids": {"conv": (spread_evenly(2, 3, 6), spread_evenly(3, 4, 8))},
     "input": np.zeros((3, 1, 6, 8), np.float32),
     "layout": Layout("batch _ height width"),
 }
@@ -71,7 +71,7 @@ def test_places_of_the_axes_are_kept(tmp_path):
     layout = Layout(
         "batch frequency time", 10, coordinates={"frequency": [0.1, 1 / 3]}, axis_units={"frequency": "kHz"}
     )
-    grid = {"conv": (Axis(1, 2, 2, 0.0, 1.0), Axis(2, 10, 40, 1.5, 4.0))}
+    grid = {"conv": (AxisGrid(1, 2, 2, 0.0, 1.0), AxisGrid(2, 10, 40, 1.5, 4.0))}
     exp = make(grid, layout=layout, input=np.zeros((3, 2, 40), np.float32))
     exp.save(tmp_path / "a")
     same = load(tmp_path / "a")
@@ -395,7 +395,7 @@ def test_store_that_asks_to_be_unpickled_is_refused(saved, tmp_path, codec):
 
 
 def test_result_left_on_disk_says_the_same_and_reads_what_is_indexed(exp, saved):
-    lazy = io.opened(saved)
+    lazy = io.load_lazy(saved)
     assert repr(lazy) == repr(exp)
     assert len(lazy) == len(exp)
     np.testing.assert_array_equal(lazy.input[1, :, 3:9], exp.input[1, :, 3:9])
@@ -405,7 +405,7 @@ def test_result_left_on_disk_says_the_same_and_reads_what_is_indexed(exp, saved)
 
 def test_chunk_that_is_missing_reads_as_nan_and_does_not_load(saved):
     shutil.rmtree(saved / "maps_0" / "c")
-    assert np.isnan(io.opened(saved).layers[0].values[:]).all()
+    assert np.isnan(io.load_lazy(saved).layers[0].values[:]).all()
     with pytest.raises(StoreError, match="damaged"):
         load(saved)
 
@@ -415,13 +415,13 @@ def test_chunk_that_cannot_be_read_is_a_store_error_when_it_is(saved):
         if chunk.is_file():
             chunk.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(StoreError, match=r"maps_0.*damaged"):
-        io.opened(saved).layers[0].values[0]
+        io.load_lazy(saved).layers[0].values[0]
 
 
 def test_scores_are_checked_also_where_maps_are_left_on_disk(saved):
     shutil.rmtree(saved / "scores" / "c")
     with pytest.raises(StoreError, match="not those that were saved"):
-        io.opened(saved)
+        io.load_lazy(saved)
 
 
 @pytest.mark.parametrize(

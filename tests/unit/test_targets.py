@@ -19,20 +19,20 @@ from signalcam.targets import (
     TrueLabel,
     as_target,
     class_index,
-    question,
+    make_question,
 )
-from signalcam.targets.model_output import Reading
+from signalcam.targets.model_output import ModelOutput
 
 NAMES = ("normal", "ventricular", "noise")
 ROWS = np.array([[0.5, -1.0, 2.0], [3.0, 2.9, -4.0]])
 
 
 def reading(main):
-    return Reading(main, main, main, "", len(main))
+    return ModelOutput(main, main, main, "", len(main))
 
 
 def ask(target, main=ROWS, rows=slice(None), names=NAMES):
-    asking = question([target], rows, "logit", names)
+    asking = make_question([target], rows, "logit", names)
     said = reading(main)
     asking.check(said.told)
     return asking.ask(said)[0]
@@ -188,11 +188,11 @@ def behind_softmax(rows):
     """A reading of probabilities whose logits are not known."""
     grown = np.exp(rows)
     p = grown / grown.sum(1, keepdims=True)
-    return Reading(p, p, None, "softmax", len(p))
+    return ModelOutput(p, p, None, "softmax", len(p))
 
 
 def answer(target, said, names=NAMES, score="logit", rows=slice(None)):
-    return question([target], rows, score, names).ask(said)[0]
+    return make_question([target], rows, score, names).ask(said)[0]
 
 
 def test_the_next_likely_class_can_be_asked_about():
@@ -224,7 +224,7 @@ def test_a_contrast_behind_softmax_is_exact_without_the_logits():
 
 
 def test_the_result_says_that_such_a_contrast_is_exact():
-    asking = question([Contrast(0, foil=1)], slice(None), "logit", NAMES)
+    asking = make_question([Contrast(0, foil=1)], slice(None), "logit", NAMES)
     assert "exact differences" in asking.provenance(behind_softmax(THREE))
 
 
@@ -308,7 +308,7 @@ def test_true_label_without_labels_says_how_to_give_them():
     ids=["contrast", "finer", "counterfactual"],
 )
 def test_what_was_picked_stays_when_the_input_changes(target):
-    asking = question([target], slice(None), "logit", NAMES)
+    asking = make_question([target], slice(None), "logit", NAMES)
     (first,) = asking.ask(reading(THREE))
     changed = THREE[:, ::-1].copy()
     (again,) = asking.fixed([np.asarray(first.picks)]).ask(reading(changed))
@@ -344,7 +344,7 @@ def test_the_distance_from_a_reference_value_rises_on_either_side():
 
 
 def test_the_side_of_the_reference_stays_when_the_input_changes():
-    asking = question([Regression(0, reference=1.0)], slice(None), "logit", None)
+    asking = make_question([Regression(0, reference=1.0)], slice(None), "logit", None)
     (first,) = asking.ask(reading(THREE))
     (again,) = asking.fixed([np.asarray(first.picks).astype(int)]).ask(reading(THREE + 10))
     np.testing.assert_allclose(again.value, [-9.5, 12.0])
@@ -356,7 +356,7 @@ def test_an_output_of_a_regression_that_does_not_exist_raises():
 
 
 def test_a_regression_holds_no_class_names_against_the_output():
-    question([Regression()], slice(None), "logit", ("one",)).check(3)
+    make_question([Regression()], slice(None), "logit", ("one",)).check(3)
 
 
 DENSE = np.arange(2 * 3 * 5, dtype=float).reshape(2, 3, 5) % 7
@@ -386,7 +386,7 @@ def test_a_region_may_be_where_the_class_is_predicted():
 
 
 def test_a_predicted_region_stays_when_the_input_changes():
-    asking = question([Region(1, where="predicted")], slice(None), "logit", NAMES)
+    asking = make_question([Region(1, where="predicted")], slice(None), "logit", NAMES)
     (first,) = asking.ask(reading(DENSE))
     (again,) = asking.fixed([np.asarray(first.picks)]).ask(reading(-DENSE))
     np.testing.assert_allclose(again.value, -first.value)
@@ -484,12 +484,12 @@ SEVERAL = {"features": np.zeros((2, 8)), "extra": THREE + 1, "logits": THREE}
 
 @pytest.mark.parametrize("output", ["extra", 1, lambda raw: raw["extra"]])
 def test_the_output_can_be_chosen(output):
-    asking = question([Class(0)], slice(None), "logit", None, output)
+    asking = make_question([Class(0)], slice(None), "logit", None, output)
     np.testing.assert_array_equal(asking.main(SEVERAL), THREE + 1)
 
 
 def test_logits_are_found_by_their_name():
-    asking = question([Class(0)], slice(None), "logit", None)
+    asking = make_question([Class(0)], slice(None), "logit", None)
     np.testing.assert_array_equal(asking.main(SEVERAL), THREE)
 
 
@@ -504,7 +504,7 @@ def test_logits_are_found_by_their_name():
 )
 def test_an_output_that_is_not_there_raises(raw, output, words):
     with pytest.raises(TargetError, match=words):
-        question([Class(0)], slice(None), "logit", None, output).main(raw)
+        make_question([Class(0)], slice(None), "logit", None, output).main(raw)
 
 
 def test_a_type_in_place_of_a_target_is_told():
@@ -514,7 +514,7 @@ def test_a_type_in_place_of_a_target_is_told():
 
 def test_runs_are_alike_only_where_the_question_is():
     def key(*targets, **options):
-        return question(targets, slice(None), **{"score": "logit", "names": None, **options}).repeated
+        return make_question(targets, slice(None), **{"score": "logit", "names": None, **options}).repeated
 
     assert key(Contrast(0, foil=1)) == key(Contrast(0, foil=1))
     assert key(Contrast(PerSample([0]), foil=1)) == key(Contrast(PerSample([2]), foil=1))

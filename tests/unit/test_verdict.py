@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from signalcam.attribution.gradient import find
-from signalcam.metrics.verdict import as_text, judged, verdict
+from signalcam.attribution.registry import find
+from signalcam.metrics.verdict import as_text, compare_to_baselines, verdict
 from signalcam.results.statistics import interval
 
 METHODS = ("grad-cam", "hires-cam", "random-cam", "input-energy")
@@ -39,7 +39,7 @@ def table(levels, better=("lower",), samples=40, layers=("conv",), targets=("pre
         coords,
     )
     methods = [find(each) for each in METHODS]
-    return judged(scores, methods, METHODS[2:])
+    return compare_to_baselines(scores, methods, METHODS[2:])
 
 
 def test_gain_is_the_mean_difference_on_the_same_samples_and_positive_where_better():
@@ -64,7 +64,7 @@ def test_ranks_count_those_that_are_better_and_errors_rank_by_size():
 def test_baseline_counts_at_the_layer_where_it_does_best():
     found = table([[0.2, 0.3, 0.5, 0.25]], layers=("a", "b"))
     found["value"].loc[{"method": "random-cam", "layer": "b"}] -= 0.4
-    again = judged(found[["value", "mean", "low", "high", "count"]], METHODS, ["random-cam"])
+    again = compare_to_baselines(found[["value", "mean", "low", "high", "count"]], METHODS, ["random-cam"])
     value = found["value"].squeeze()
     for layer in ("a", "b"):
         wanted = value.sel({"method": "random-cam", "layer": "b"}) - value.sel({"method": "grad-cam", "layer": layer})

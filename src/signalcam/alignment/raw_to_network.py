@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, resample
+from signalcam.alignment.resampling import AxisGrid, resample
 
 _PLACES = 24  # along each axis of the raw signal where it is nudged
 _CLICKS = 6  # at least: places that are nudged by a single sample
@@ -23,7 +23,7 @@ _DRIFT = 1.0  # steps that a rounder number may be off by at the far end
 
 
 @dataclass(frozen=True)
-class Link:
+class AxisMap:
     """Entry ``f`` of an axis of the network's input lies at ``start + jump * f`` of the raw signal's.
 
     Attributes:
@@ -44,7 +44,7 @@ class Link:
         """Where the entries of the network's input lie, in samples of the raw signal."""
         return self.start + self.jump * np.arange(length)
 
-    def carried(self, axis: Axis, length: int) -> Axis:
+    def map_grid(self, axis: AxisGrid, length: int) -> AxisGrid:
         """Where a layer's positions lie along the raw signal, which is ``length`` samples long."""
         first = math.ceil(self.start - self.reach)
         last = math.floor(self.start + self.jump * (axis.length - 1) + self.reach)
@@ -60,14 +60,16 @@ class Link:
         )
 
 
-def averaged(values: np.ndarray, where: int, axis: Axis) -> np.ndarray:
+def average_axis(values: np.ndarray, where: int, axis: AxisGrid) -> np.ndarray:
     """Average maps over an axis as if they had been interpolated to the input first."""
     weights = resample(np.eye(axis.cells, dtype=values.dtype), (axis,)).mean(-1)
     mean: np.ndarray = np.moveaxis(values, where, -1) @ weights
     return mean
 
 
-def seen(prepare: Callable[[np.ndarray], np.ndarray], raw: np.ndarray, axis: int, among: Sequence[int]) -> Link | None:
+def probe_axes(
+    prepare: Callable[[np.ndarray], np.ndarray], raw: np.ndarray, axis: int, among: Sequence[int]
+) -> AxisMap | None:
     """Nudge the raw signal at several places along an axis and see which entries change.
 
     Args:
@@ -89,7 +91,7 @@ def seen(prepare: Callable[[np.ndarray], np.ndarray], raw: np.ndarray, axis: int
     _, input_axis, start, jump = min(lines)
     some = np.sort(places)[:: max(1, len(places) // _CLICKS)]
     clicks = _profile(_changed(prepare, raw, axis, some, 0.0), input_axis)
-    return Link(axis, input_axis, start, jump, _reach(clicks) * jump)
+    return AxisMap(axis, input_axis, start, jump, impulse_half_width(clicks) * jump)
 
 
 def _changed(
@@ -156,7 +158,7 @@ def _centres(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centres, (top > _SEEN * np.median(top)) & clear & (top > 0)
 
 
-def _reach(profile: np.ndarray) -> float:
+def impulse_half_width(profile: np.ndarray) -> float:
     """To how many entries a click goes, to either side, as most of them do."""
     shown = profile[_centres(profile)[1]]
     if not len(shown):

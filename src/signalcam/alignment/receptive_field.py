@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, evenly
+from signalcam.alignment.resampling import AxisGrid, spread_evenly
 from signalcam.errors import LayoutError
 
 _THRESHOLDS = (
@@ -22,16 +22,16 @@ _THRESHOLDS = (
 _SMALL = (16, 48)  # samples along the axes that are not being measured: quick to run
 
 
-_STILL = 0.005  # of an axis: what is seen has not moved along it
+MIN_DRIFT_SHARE = 0.005  # of an axis: what is seen has not moved along it
 
 
-_CLEAR = 3  # times further along one axis than along any other
+MIN_DRIFT_RATIO = 3  # times further along one axis than along any other
 
 
 _FINEST = 0.01  # samples from one position to the next: less is standing still
 
 
-_CROOKED = 0.75  # samples by which an edge may miss its line: less than one
+MAX_LINE_ERROR_SAMPLES = 0.75  # samples by which an edge may miss its line: less than one
 
 
 _OUTSIDE = 0.25  # of a layer's centres: if more lie outside the input, centres say nothing
@@ -67,7 +67,7 @@ Probe = Callable[[dict[int, int], Pick], tuple[Any, Sequence[tuple[int, ...]], n
 _REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError, LookupError)
 
 
-def measure(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]) -> dict[int, Axis]:
+def measure_grid(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]) -> dict[int, AxisGrid]:
     """Find how a layer's axes lie along the input's by looking at what its positions depend on.
 
     Args:
@@ -135,7 +135,7 @@ def _along(layer_axis: int) -> Pick:
     return pick
 
 
-def _measured(probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]) -> Axis | None:
+def _measured(probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]) -> AxisGrid | None:
     """Measure along one axis, the others kept small, in the first way that works."""
     others = {each: size for each, size in small.items() if each != axis}
     shape, picked, support = probe(others, _along(layer_axis))
@@ -148,7 +148,7 @@ def _measured(probe: Probe, layer_axis: int, axis: int, length: int, small: dict
     if line is None:
         return None
     start, jump, field = line
-    found = Axis(axis, shape[layer_axis], length, start, jump, field, probed=True)
+    found = AxisGrid(axis, shape[layer_axis], length, start, jump, field, probed=True)
     return found if found.outside <= _OUTSIDE else None  # as after long causal padding
 
 
@@ -165,8 +165,8 @@ def _moves_along(pair: np.ndarray, axes: Iterable[int]) -> int | None:
     """The input axis along which what is seen moves from one position to another."""
     drifts = {axis: _drift(pair, axis) for axis in axes}
     best, *others = sorted(drifts, key=lambda axis: -drifts[axis])
-    clear = all(drifts[best] > _CLEAR * drifts[axis] for axis in others)
-    return best if clear and drifts[best] > _STILL else None
+    clear = all(drifts[best] > MIN_DRIFT_RATIO * drifts[axis] for axis in others)
+    return best if clear and drifts[best] > MIN_DRIFT_SHARE else None
 
 
 def _drift(pair: np.ndarray, axis: int) -> float:
@@ -221,7 +221,7 @@ def _straight(index: np.ndarray, edge: np.ndarray, least: int, length: int) -> t
         if len(np.unique(index[:count])) < least:
             break
         slope, offset, miss = _fit(index[:count], edge[:count])
-        if miss <= max(_CROOKED, abs(slope) / 8):
+        if miss <= max(MAX_LINE_ERROR_SAMPLES, abs(slope) / 8):
             return slope, offset
     if len(np.unique(index)) < max(least, 3):
         return None
@@ -261,18 +261,18 @@ def _line_above_threshold(
     return next((line for line in lines if line is not None), None)
 
 
-def placed(
+def place_layer(
     shape: Sequence[int],
-    measured: dict[int, Axis],
+    measured: dict[int, AxisGrid],
     input_shape: Sequence[int],
     candidates: Sequence[int],
     layer: str,
-) -> dict[int, Axis]:
+) -> dict[int, AxisGrid]:
     """Give every axis of a layer its place: measured, or spread evenly over the axes left.
 
     Args:
         shape: The layer's positions.
-        measured: What ``measure`` found, by layer axis.
+        measured: What ``measure_grid`` found, by layer axis.
         input_shape: Of the explained array, batch included.
         candidates: Axes of the input that may carry positions, most likely first.
         layer: The layer's name, for the error.
@@ -292,5 +292,5 @@ def placed(
         )
         raise LayoutError(message)
     chosen = sorted(free[: len(open_axes)])
-    rest = {i: evenly(axis, shape[i], input_shape[axis]) for i, axis in zip(open_axes, chosen, strict=True)}
+    rest = {i: spread_evenly(axis, shape[i], input_shape[axis]) for i, axis in zip(open_axes, chosen, strict=True)}
     return {i: (measured | rest)[i] for i in range(len(shape)) if i in measured or i in rest}

@@ -20,7 +20,7 @@ from signalcam.errors import LayoutError
 
 
 @dataclass(frozen=True)
-class Axis:
+class AxisGrid:
     """How one axis of a layer lies along one axis of the input.
 
     Attributes:
@@ -55,7 +55,7 @@ class Axis:
         """The place of each position, in samples of the input."""
         return self.start + self.jump * np.arange(self.cells)
 
-    def between(self, start: int, stop: int) -> tuple[Axis, slice]:
+    def between(self, start: int, stop: int) -> tuple[AxisGrid, slice]:
         """The same along a stretch of the input, and which cells are needed to draw it."""
         low = math.floor((start - self.start) / self.jump)
         high = math.ceil((stop - 1 - self.start) / self.jump)
@@ -73,14 +73,14 @@ class Axis:
         return shorter, slice(first, last + 1)
 
 
-def evenly(input_axis: int, cells: int, length: int) -> Axis:
+def spread_evenly(input_axis: int, cells: int, length: int) -> AxisGrid:
     """Spread positions evenly over the input, as resizing an image does."""
     jump = length / cells
-    return Axis(input_axis, cells, length, jump / 2 - 0.5, jump)
+    return AxisGrid(input_axis, cells, length, jump / 2 - 0.5, jump)
 
 
 @np.errstate(invalid="ignore")  # maps that are not finite were warned of when they were made
-def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
+def resample(maps: np.ndarray, grid: Sequence[AxisGrid]) -> np.ndarray:
     """Interpolate maps linearly from a layer's positions to every sample of the input.
 
     Args:
@@ -99,7 +99,7 @@ def resample(maps: np.ndarray, grid: Sequence[Axis]) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore")  # as above
-def values_at(maps: np.ndarray, axis: Axis, samples: np.ndarray) -> np.ndarray:
+def sample_at(maps: np.ndarray, axis: AxisGrid, samples: np.ndarray) -> np.ndarray:
     """Interpolate maps as ``resample`` does, at some samples of the input only.
 
     Args:
@@ -115,7 +115,7 @@ def values_at(maps: np.ndarray, axis: Axis, samples: np.ndarray) -> np.ndarray:
     return _cut(between, axis, -1, samples)
 
 
-def _cut(maps: np.ndarray, axis: Axis, where: int, samples: np.ndarray | None = None) -> np.ndarray:
+def _cut(maps: np.ndarray, axis: AxisGrid, where: int, samples: np.ndarray | None = None) -> np.ndarray:
     """Put 0 where the network saw nothing."""
     if axis.first is None and axis.last is None:
         return maps
@@ -127,7 +127,7 @@ def _cut(maps: np.ndarray, axis: Axis, where: int, samples: np.ndarray | None = 
 
 def _between(
     maps: Array,
-    axis: Axis,
+    axis: AxisGrid,
     where: int,
     array: Callable[[Any], Array],
     samples: np.ndarray | None = None,
@@ -144,10 +144,10 @@ def _between(
     return below + (above - below) * share  # so written, a constant stays one to the last bit
 
 
-def spread(
+def resample_batch(
     maps: Array,
     cells: Sequence[int],
-    grid: dict[int, Axis],
+    grid: dict[int, AxisGrid],
     ndim: int,
     array: Callable[[Any], Array],
     *,
@@ -208,7 +208,7 @@ def _multiplied(array: Array, matrices: Sequence[Array]) -> Array:
     return array
 
 
-def _weights(axis: Axis, *, keep_sums: bool) -> np.ndarray:
+def _weights(axis: AxisGrid, *, keep_sums: bool) -> np.ndarray:
     """The weight of each position for each sample: ``(length, cells)``."""
     weights: np.ndarray = resample(np.eye(axis.cells), [axis]).T
     if not keep_sums:

@@ -14,13 +14,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 
 _PARTS = 16  # of a sample: jumps of other fractions are not taken for exact
 _EXACT = 0.01  # samples by which a measured place may be off
 
 
-def unit_of(axis: Axis | None) -> int:
+def common_step(axis: AxisGrid | None) -> int:
     """After how many samples a layer's cells lie the same way again; 0 where that is not known."""
     if axis is None or not axis.probed:
         return 0
@@ -29,13 +29,13 @@ def unit_of(axis: Axis | None) -> int:
     return jump.numerator if exact else 0
 
 
-def _exact(axis: Axis) -> Fraction:
+def _exact(axis: AxisGrid) -> Fraction:
     """The jump without the error of its measurement, which would add up over a day."""
     return Fraction(axis.jump).limit_denominator(_PARTS)
 
 
 @dataclass(frozen=True)
-class Steps:
+class WindowSteps:
     """How windows follow one another, in samples.
 
     Attributes:
@@ -49,7 +49,7 @@ class Steps:
     unit: int
 
     @classmethod
-    def of(cls, window: int, overlap: float, axes: Sequence[Axis | None]) -> Steps:
+    def of(cls, window: int, overlap: float, axes: Sequence[AxisGrid | None]) -> WindowSteps:
         """Choose a stride that lets the cells of as many layers as possible coincide.
 
         Args:
@@ -61,7 +61,7 @@ class Steps:
         wanted = max(1, math.floor(window * (1 - overlap) + 1e-9))
         unit = 1
         for axis in axes:
-            both = math.lcm(unit, unit_of(axis) or 1)
+            both = math.lcm(unit, common_step(axis) or 1)
             unit = both if both <= wanted else unit
         return cls(window, wanted // unit * unit, unit)
 
@@ -70,13 +70,13 @@ class Steps:
         """Samples that neighbours share."""
         return self.window - self.stride
 
-    def fits(self, axis: Axis) -> bool:
+    def fits(self, axis: AxisGrid) -> bool:
         """Whether the cells of a layer coincide from window to window."""
-        own = unit_of(axis)
+        own = common_step(axis)
         return own > 0 and self.unit % own == 0
 
 
-def whole_cells(axis: Axis, length: int) -> np.ndarray:
+def whole_cells(axis: AxisGrid, length: int) -> np.ndarray:
     """Which cells see nothing beyond a window's edges; all where it is not known what they see, or none would."""
     half = (axis.field - 1) / 2
     centres = axis.centres
@@ -85,7 +85,7 @@ def whole_cells(axis: Axis, length: int) -> np.ndarray:
     return inside if known else np.ones(axis.cells, bool)
 
 
-def _weights(own: Axis, seen: Axis | None, length: int) -> np.ndarray:
+def _weights(own: AxisGrid, seen: AxisGrid | None, length: int) -> np.ndarray:
     """``(2, cells)``, how much each cell counts: among those that see all they look at, and among all."""
     centres = own.centres
     ends = centres[[0, -1]]
@@ -95,7 +95,7 @@ def _weights(own: Axis, seen: Axis | None, length: int) -> np.ndarray:
     return np.stack([np.where(inside, tents[0], 0.0), tents[1]])
 
 
-class Stitch:
+class OverlapAdd:
     """Folds the maps of one layer, window by window, into the map of the whole record.
 
     Args:
@@ -105,7 +105,7 @@ class Stitch:
         samples: Of the record, to make room for; it grows where more come.
     """
 
-    def __init__(self, own: Axis, seen: Axis | None, steps: Steps, samples: int) -> None:
+    def __init__(self, own: AxisGrid, seen: AxisGrid | None, steps: WindowSteps, samples: int) -> None:
         self.own = replace(own, jump=float(_exact(own)))
         self._weights = _weights(own, seen, steps.window)
         self._room = math.ceil(samples / own.jump) + own.cells
@@ -161,7 +161,7 @@ class Stitch:
         made = np.empty(0, np.float32) if self._made is None else self._made
         return made if whole else made[..., : self._done]
 
-    def result(self, samples: int) -> tuple[np.ndarray, Axis]:
+    def result(self, samples: int) -> tuple[np.ndarray, AxisGrid]:
         """The map of the record ``(..., cells)`` and where its cells lie.
 
         Args:

@@ -30,7 +30,7 @@ def namespace(array: Array) -> ModuleType:
     return found
 
 
-def taken(array: Array, places: np.ndarray, axis: int) -> Array:
+def take_entries(array: Array, places: np.ndarray, axis: int) -> Array:
     """Take entries along an axis by their numbers."""
     xp, here = namespace(array), array_api_compat.device(array)
     return xp.take(array, xp.asarray(places.astype(np.int32), device=here), axis=axis)

@@ -1,11 +1,12 @@
 """The one method that reads attention weights in place of activations."""
 
 from signalcam.arrays import Array, namespace
-from signalcam.attribution.context import Case
-from signalcam.attribution.gradient import planned, positive
+from signalcam.attribution.context import AttributionContext
+from signalcam.attribution.gradient import positive
+from signalcam.attribution.registry import register_planned
 
 
-def le_grad(case: Case) -> list[Array]:
+def le_grad(case: AttributionContext) -> list[Array]:
     """Average the positive gradient at the attention to each token over heads and queries.
 
     Attention is that inside the layer (over all blocks where it holds several), or else the next behind it,
@@ -16,7 +17,7 @@ def le_grad(case: Case) -> list[Array]:
     return [namespace(g).mean(positive(g), axis=1) for g in arrived]
 
 
-planned(
+register_planned(
     "le-grad",
     le_grad,
     paper="Bousselham et al. 2024, arXiv:2404.03214",

@@ -7,13 +7,13 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from signalcam.arrays import Array, taken
-from signalcam.attribution.context import Case
+from signalcam.arrays import Array, take_entries
+from signalcam.attribution.context import AttributionContext
 from signalcam.attribution.registry import Level, Method, find
-from signalcam.attribution.smoothing import Noise
+from signalcam.attribution.smoothing import GaussianNoise
 from signalcam.errors import MethodError
 
-__all__ = ["Augment", "Flip", "Noise", "Scale", "Shift", "Transform"]
+__all__ = ["Augment", "Flip", "GaussianNoise", "Scale", "Shift", "Transform"]
 
 _IMAGE = ("height", "width")  # mirrored, a picture is a picture
 _NO_PLACES = ("batch", "channel", "_", "1")
@@ -33,11 +33,11 @@ class Transform(Protocol):
         """Whether the map moves, so that it has to be brought back at the input."""
         ...
 
-    def copies(self, case: Case) -> list[Case]:
+    def copies(self, case: AttributionContext) -> list[AttributionContext]:
         """Ask the same questions about each changed copy."""
         ...
 
-    def back(self, case: Case, maps: Array) -> Array:
+    def back(self, case: AttributionContext, maps: Array) -> Array:
         """Bring a map of a copy ``(b, *axes)`` back to the unchanged input."""
         ...
 
@@ -67,21 +67,21 @@ class Shift:
             message = f"Shift moves along an axis with places, such as 'time', and {self.axis!r} has none."
             raise MethodError(message)
 
-    def copies(self, case: Case) -> list[Case]:
+    def copies(self, case: AttributionContext) -> list[AttributionContext]:
         """Ask about the moved input."""
-        return [case.again(self._moved(case, case.x, self.samples))]
+        return [case.with_inputs(self._moved(case, case.x, self.samples))]
 
-    def back(self, case: Case, maps: Array) -> Array:
+    def back(self, case: AttributionContext, maps: Array) -> Array:
         """Move the map the other way."""
         return self._moved(case, maps, -self.samples)
 
-    def _moved(self, case: Case, array: Array, samples: int) -> Array:
+    def _moved(self, case: AttributionContext, array: Array, samples: int) -> Array:
         axis = _axis(case, self.axis, "Shift") if self.axis else _usual(case)
         length, own = int(case.x.shape[axis]), int(array.shape[axis])
         if abs(samples) >= length:
             message = f"Shift({self.samples}) leaves nothing of an axis of {length} samples; take fewer."
             raise MethodError(message)
-        return taken(array, np.clip(np.arange(own) - samples, 0, own - 1), axis)
+        return take_entries(array, np.clip(np.arange(own) - samples, 0, own - 1), axis)
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ class Scale:
             message = f"factor is {self.factor}; a scale takes a number above 0."
             raise MethodError(message)
 
-    def copies(self, case: Case) -> list[Case]:
+    def copies(self, case: AttributionContext) -> list[AttributionContext]:
         """Ask about the scaled input."""
-        return [case.again(self.factor * case.x)]
+        return [case.with_inputs(self.factor * case.x)]
 
-    def back(self, _case: Case, maps: Array) -> Array:
+    def back(self, _case: AttributionContext, maps: Array) -> Array:
         """There is nothing to undo."""
         return maps
 
@@ -129,17 +129,17 @@ class Flip:
             message = f"Flip mirrors images, along 'height' or 'width', and not along {self.axis!r}: a signal that runs backwards is another signal."
             raise MethodError(message)
 
-    def copies(self, case: Case) -> list[Case]:
+    def copies(self, case: AttributionContext) -> list[AttributionContext]:
         """Ask about the mirrored image."""
-        return [case.again(self.back(case, case.x))]
+        return [case.with_inputs(self.back(case, case.x))]
 
-    def back(self, case: Case, maps: Array) -> Array:
+    def back(self, case: AttributionContext, maps: Array) -> Array:
         """Mirror again."""
         axis = _axis(case, self.axis, "Flip")
-        return taken(maps, np.arange(int(maps.shape[axis]))[::-1], axis)
+        return take_entries(maps, np.arange(int(maps.shape[axis]))[::-1], axis)
 
 
-def _axis(case: Case, name: str, what: str) -> int:
+def _axis(case: AttributionContext, name: str, what: str) -> int:
     """The number of an axis, batch being 0."""
     if name not in case.dims:
         message = f"{what} needs an axis {name!r}, and the input has {', '.join(case.dims)}. Name the axes with layout=..., or leave {what} out."
@@ -147,7 +147,7 @@ def _axis(case: Case, name: str, what: str) -> int:
     return case.dims.index(name)
 
 
-def _usual(case: Case) -> int:
+def _usual(case: AttributionContext) -> int:
     """The axis of time, or the last one along which the layer has positions."""
     if "time" in case.dims:
         return case.dims.index("time")
@@ -163,7 +163,7 @@ USUAL = (Shift(-3), Shift(3), Scale(0.9), Scale(1.1))  # odd: strides of 2 and 4
 
 
 @dataclass(frozen=True)
-class Augmented:
+class AugmentedMaps:
     """Average a method's maps over the input and transformed copies of it.
 
     Attributes:
@@ -180,16 +180,16 @@ class Augmented:
         moved = any(each.moves for each in self.transforms)
         return "input" if moved and self.method.at == "layer" else self.method.at
 
-    def __call__(self, case: Case) -> list[Array]:
+    def __call__(self, case: AttributionContext) -> list[Array]:
         """Return one map a target."""
         total, count = self._drawn(case), 1 + sum(each.n for each in self.transforms)
-        for transform in case.counted(self.transforms):
+        for transform in case.with_progress(self.transforms):
             for copy in transform.copies(case):
                 maps = [transform.back(case, each) for each in self._drawn(copy)]
                 total = [a + b for a, b in zip(total, maps, strict=True)]
         return [each / count for each in total]
 
-    def _drawn(self, case: Case) -> list[Array]:
+    def _drawn(self, case: AttributionContext) -> list[Array]:
         maps = list(self.method.maps(case))
         if self.at == self.method.at:
             return maps
@@ -206,7 +206,7 @@ def Augment(  # noqa: N802 - read as a kind of method
 
     Args:
         method: Any method.
-        transforms: One or several of ``Shift``, ``Scale``, ``Noise`` and ``Flip`` in
+        transforms: One or several of ``Shift``, ``Scale``, ``GaussianNoise`` and ``Flip`` in
             ``signalcam.attribution.augmentation``; by default the input is moved by 3 samples both ways, and scaled by
             0.9 and 1.1.
 
@@ -215,17 +215,17 @@ def Augment(  # noqa: N802 - read as a kind of method
 
     Example:
         >>> import signalcam as sc
-        >>> from signalcam.attribution.augmentation import Noise, Shift
-        >>> sc.Augment("hires-cam", [Shift(5), Noise(4)]).name
+        >>> from signalcam.attribution.augmentation import GaussianNoise, Shift
+        >>> sc.Augment("hires-cam", [Shift(5), GaussianNoise(4)]).name
         'augmented hires-cam'
     """
     inner = find(method)
     chosen = tuple(transforms) if isinstance(transforms, list | tuple) else (transforms,)
     for each in chosen:
         if not isinstance(each, Transform):
-            message = f"{each!r} is no transform; give Shift(3), Scale(0.9), Noise() or Flip() from signalcam.attribution.augmentation."
+            message = f"{each!r} is no transform; give Shift(3), Scale(0.9), GaussianNoise() or Flip() from signalcam.attribution.augmentation."
             raise MethodError(message)
-    plan = Augmented(inner, chosen)
+    plan = AugmentedMaps(inner, chosen)
     times = 1 + sum(each.n for each in chosen)
     return Method(
         f"augmented {inner.name}",

@@ -13,7 +13,7 @@ Edit = Callable[[slice, slice], Array]
 
 
 @runtime_checkable  # for the shape checks of the tests
-class Case(Protocol):
+class AttributionContext(Protocol):
     """One batch at one layer. Methods that need more than ``(a, g)`` talk to the model through it.
 
     Every target's class is fixed to the one the unchanged samples were asked about. Scores are those that
@@ -63,7 +63,7 @@ class Case(Protocol):
         """
         ...
 
-    def try_layer(self, trials: int, edit: Edit) -> list[Array]:
+    def run_with_activations(self, trials: int, edit: Edit) -> list[Array]:
         """Run what lies behind the layer on other activations.
 
         Args:
@@ -75,7 +75,7 @@ class Case(Protocol):
         """
         ...
 
-    def try_input(self, trials: int, edit: Edit) -> list[Array]:
+    def run_with_inputs(self, trials: int, edit: Edit) -> list[Array]:
         """Run the model on other inputs.
 
         Args:
@@ -104,7 +104,7 @@ class Case(Protocol):
         """The transpose of ``at_input``: add up what each position of the layer was spread to."""
         ...
 
-    def again(self, x: Array) -> Case:
+    def with_inputs(self, x: Array) -> AttributionContext:
         """The same questions about other inputs, as many as the batch holds."""
         ...
 
@@ -112,7 +112,7 @@ class Case(Protocol):
         """What each layer's own offsets add to the score: for each ``(b, *axes)``, laid out as ``at_input`` does."""
         ...
 
-    def counted(self, items: Sequence[Item]) -> Iterator[Item]:
+    def with_progress(self, items: Sequence[Item]) -> Iterator[Item]:
         """Pass items on, with a progress bar where one was asked for."""
         ...
 
@@ -121,4 +121,4 @@ class Case(Protocol):
         ...
 
 
-Plan = Callable[[Case], Sequence[Array]]
+Plan = Callable[[AttributionContext], Sequence[Array]]

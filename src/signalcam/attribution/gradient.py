@@ -10,25 +10,9 @@ from dataclasses import dataclass, replace
 import array_api_compat
 import numpy as np
 
-from signalcam.arrays import Array, Layered, Map, Weights, namespace, taken
-from signalcam.attribution.registry import Formula, Level, Method, find, method, methods, planned
+from signalcam.arrays import Array, Layered, Map, Weights, namespace, take_entries
+from signalcam.attribution.registry import Method, find, method
 from signalcam.errors import MethodError, is_count, nearest
-
-__all__ = [  # with the registry, so that a method needs one import
-    "Formula",
-    "Level",
-    "Method",
-    "find",
-    "kpca_cam",
-    "method",
-    "methods",
-    "planned",
-    "positive",
-    "principal",
-    "random_cam",
-    "ratio",
-    "weigh",
-]
 
 # --- what formulas are made of --------------------------------------------------------------------
 
@@ -292,7 +276,7 @@ def _marks(x: Array) -> Array:
     """All positions, or evenly spaced ones of many."""
     count = int(x.shape[2])
     few = min(count, _MARKS)
-    return taken(x, np.arange(few) * count // few, axis=2)
+    return take_entries(x, np.arange(few) * count // few, axis=2)
 
 
 def kpca_cam(*, kernel: str = "sigmoid", gamma: float | None = None) -> Method:

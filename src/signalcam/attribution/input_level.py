@@ -3,25 +3,26 @@
 from dataclasses import dataclass
 
 from signalcam.arrays import Array, Map, namespace
-from signalcam.attribution.context import Case
-from signalcam.attribution.gradient import Level, Method, find, planned, positive
-from signalcam.attribution.perturbation import like
+from signalcam.attribution.context import AttributionContext
+from signalcam.attribution.gradient import positive
+from signalcam.attribution.perturbation import cast_like
+from signalcam.attribution.registry import Level, Method, find, register_planned
 from signalcam.errors import MethodError
 
 
-def over_positions(case: Case, values: Array) -> Array:
+def over_positions(case: AttributionContext, values: Array) -> Array:
     """Add up what lies on axes of the input without positions: ``(b, *axes)`` as ``Case.at_input`` has them."""
     xp, shape = namespace(values), case.at_input(case.a[:1, :1, :]).shape[2:]
     none = tuple(axis for axis, length in enumerate(shape, start=1) if length == 1)
     return xp.sum(values, axis=none, keepdims=True) if none else values
 
 
-def _risen(case: Case, maps: Map) -> Array:
+def _risen(case: AttributionContext, maps: Map) -> Array:
     """What is positive of a map, at the input."""
     return case.at_input(positive(maps)[:, None, :])[:, 0, ...]
 
 
-def guided_grad_cam(case: Case) -> list[Array]:
+def guided_grad_cam(case: AttributionContext) -> list[Array]:
     """Multiply Grad-CAM with the gradient at the input that rectifiers let pass only where positive.
 
     Guided backpropagation is nearly the same for every class and for random weights (Adebayo et al. 2018,
@@ -30,11 +31,12 @@ def guided_grad_cam(case: Case) -> list[Array]:
     rough = find("grad-cam").maps(case)
     fine = case.input_gradients(case.x, "guided")
     return [
-        _risen(case, each) * over_positions(case, like(g, case.a)) for each, (_, g) in zip(rough, fine, strict=True)
+        _risen(case, each) * over_positions(case, cast_like(g, case.a))
+        for each, (_, g) in zip(rough, fine, strict=True)
     ]
 
 
-def full_grad(case: Case) -> list[Array]:
+def full_grad(case: AttributionContext) -> list[Array]:
     """Add up input times gradient and what every layer's own offsets add, signed, so that all is the score.
 
     The paper takes absolute values scaled by themselves, which adds up to nothing; here the map's sum is the
@@ -43,10 +45,10 @@ def full_grad(case: Case) -> list[Array]:
     """
     maps = []
     for target, (score, g) in enumerate(case.input_gradients(case.x)):
-        fine = over_positions(case, like(case.x * g, case.a))
+        fine = over_positions(case, cast_like(case.x * g, case.a))
         for each in case.offsets(target):
             fine = fine + each
-        maps.append(_completed(fine, like(score, case.a)))
+        maps.append(_completed(fine, cast_like(score, case.a)))
     return maps
 
 
@@ -60,17 +62,17 @@ def _completed(fine: Array, score: Array) -> Array:
     return fine + missing / cells
 
 
-def input_energy(case: Case) -> list[Array]:
+def input_energy(case: AttributionContext) -> list[Array]:
     """Square the input and add up its channels.
 
     Where the signal is strong, without any network; a map that looks the same has explained nothing.
     """
-    x = like(case.x, case.a)
+    x = cast_like(case.x, case.a)
     return [over_positions(case, x * x)] * len(case.scores)
 
 
 @dataclass(frozen=True)
-class Channels:
+class PerChannelMaps:
     """Multiply a map with what each value of the input adds by its own gradient.
 
     Attributes:
@@ -81,11 +83,11 @@ class Channels:
     method: Method
     guided: bool = False
 
-    def __call__(self, case: Case) -> list[Array]:
+    def __call__(self, case: AttributionContext) -> list[Array]:
         """Return one map a target, with a value for each value of the input."""
         fine = case.input_gradients(case.x, "guided" if self.guided else None)
         return [
-            _risen(case, each) * like(self._own(case.x, g), case.a)
+            _risen(case, each) * cast_like(self._own(case.x, g), case.a)
             for each, (_, g) in zip(self.method.maps(case), fine, strict=True)
         ]
 
@@ -101,7 +103,7 @@ def PerChannel(method: str | Method = "grad-cam", *, guided: bool = False) -> Me
 
     Args:
         method: Whose map; one that draws at the layer.
-        guided: See ``Channels``.
+        guided: See ``PerChannelMaps``.
 
     Returns:
         A method for ``method=``; the result's maps gain the channel axis.
@@ -127,13 +129,13 @@ def PerChannel(method: str | Method = "grad-cam", *, guided: bool = False) -> Me
         inner.family,
         inner.needs_gradients,
         f"{inner.passes}; 1 forward, 1 backward",
-        Channels(inner, guided),
+        PerChannelMaps(inner, guided),
         at=level,
     )
 
 
 _CHANNELS: Level = "channels"
-planned(
+register_planned(
     "guided-grad-cam",
     guided_grad_cam,
     paper="Selvaraju et al. 2017, arXiv:1610.02391; Springenberg et al. 2015, arXiv:1412.6806",
@@ -142,7 +144,7 @@ planned(
     needs_gradients=True,
     at="input",
 )
-planned(
+register_planned(
     "full-grad",
     full_grad,
     paper="Srinivas and Fleuret 2019, arXiv:1905.00780",
@@ -151,7 +153,7 @@ planned(
     needs_gradients=False,
     at="input",
 )
-planned(
+register_planned(
     "input-energy",
     input_energy,
     paper="a baseline",

@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace
-from signalcam.attribution.context import Case
-from signalcam.attribution.gradient import Method, find, planned, positive, ratio, weigh
+from signalcam.attribution.context import AttributionContext
+from signalcam.attribution.gradient import positive, ratio, weigh
 from signalcam.attribution.input_level import over_positions
-from signalcam.attribution.perturbation import like, masked, scaled, softmax
+from signalcam.attribution.perturbation import cast_like, mask_inputs, min_max_scale, softmax
+from signalcam.attribution.registry import Method, find, register_planned
 from signalcam.errors import MethodError, is_count
 
 _CLIP = 0.001  # of the positions at either end, as in the paper
 
 
-def poly_cam(case: Case) -> list[Map]:
+def poly_cam(case: AttributionContext) -> list[Map]:
     """Weigh each channel by what the model says to what it lets through, and misses where it is taken away.
 
     A channel's mask is clipped at a thousandth of its positions at either end. The paper scores probabilities:
@@ -26,12 +27,12 @@ def poly_cam(case: Case) -> list[Map]:
     def shown(samples: slice, numbers: slice) -> Array:
         trials = np.arange(2 * channels)[numbers]
         maps = namespace(case.a).stack([clipped[samples][:, int(n) % channels, :] for n in trials], axis=1)
-        masks = scaled(case.at_input(maps))
+        masks = min_max_scale(case.at_input(maps))
         shape = (1, -1, *[1] * (len(masks.shape) - 2))
         turned = namespace(masks).reshape(case.array((trials >= channels).astype(float)), shape)
-        return masked(case, masks + turned * (1 - 2 * masks), samples)
+        return mask_inputs(case, masks + turned * (1 - 2 * masks), samples)
 
-    tried = case.try_input(2 * channels, shown)
+    tried = case.run_with_inputs(2 * channels, shown)
     return [
         weigh(case.a, positive(each[:, :channels] + own[:, None] - each[:, channels:]))
         for own, each in zip(case.scores, tried, strict=True)
@@ -67,16 +68,16 @@ class OptiCam:
             message = f"steps is {self.steps} and rate {self.rate}; give at least 1 step and a rate above 0."
             raise MethodError(message)
 
-    def __call__(self, case: Case) -> list[Map]:
+    def __call__(self, case: AttributionContext) -> list[Map]:
         """Return one map a target."""
         return [self._search(case, target) for target in range(len(case.scores))]
 
-    def _search(self, case: Case, target: int) -> Map:
+    def _search(self, case: AttributionContext, target: int) -> Map:
         xp, a = namespace(case.a), positive(case.a)
         w = xp.zeros_like(a[:, :, 0]) + 0.5
         first, second = xp.zeros_like(w), xp.zeros_like(w)
         best, top = weigh(a, softmax(w)), xp.zeros_like(w[:, 0]) - np.inf
-        for step in case.counted(range(1, self.steps + 1)):
+        for step in case.with_progress(range(1, self.steps + 1)):
             score, mixed, slope = climb(case, target, a, w)
             better = score > top
             best = xp.where(better[:, None], mixed, best)
@@ -87,7 +88,7 @@ class OptiCam:
         return best
 
 
-def climb(case: Case, target: int, a: Layered, w: Weights) -> tuple[Array, Map, Weights]:
+def climb(case: AttributionContext, target: int, a: Layered, w: Weights) -> tuple[Array, Map, Weights]:
     """Return the score under a mixture's mask ``(b,)``, the mixture ``(b, p)``, and the slope ``(b, c)``."""
     xp, share = namespace(a), softmax(w)
     mixed = weigh(a, share)
@@ -95,14 +96,14 @@ def climb(case: Case, target: int, a: Layered, w: Weights) -> tuple[Array, Map, 
     axes = tuple(range(2, len(wide.shape)))
     low, high = xp.min(wide, axis=axes, keepdims=True), xp.max(wide, axis=axes, keepdims=True)
     mask = ratio(wide - low, high - low)
-    score, g = case.input_gradients(case.x * like(mask[:, 0, ...], case.x))[target]
-    down = over_positions(case, like(case.x * g, a))[:, None, ...]
+    score, g = case.input_gradients(case.x * cast_like(mask[:, 0, ...], case.x))[target]
+    down = over_positions(case, cast_like(case.x * g, a))[:, None, ...]
     at_low, at_high = _share_of(wide == low, axes, a), _share_of(wide == high, axes, a)
     kept = down + at_low * xp.sum(down * (mask - 1), axis=axes, keepdims=True)
     kept = kept - at_high * xp.sum(down * mask, axis=axes, keepdims=True)
     here = case.from_input(ratio(kept, high - low))[:, 0, :]
     each = xp.matmul(a, here[:, :, None])[:, :, 0]
-    return like(score, a), mixed, share * (each - xp.sum(share * each, axis=1, keepdims=True))
+    return cast_like(score, a), mixed, share * (each - xp.sum(share * each, axis=1, keepdims=True))
 
 
 def _share_of(hit: Array, axes: tuple[int, ...], a: Layered) -> Array:
@@ -123,5 +124,5 @@ def opti_cam(*, steps: int = 50, rate: float = 0.1) -> Method:
     return replace(find("opti-cam"), name=f"opti-cam {steps}", plan=OptiCam(steps, rate), passes=passes)
 
 
-planned("poly-cam", poly_cam, paper="Englebert et al. 2022, arXiv:2204.13359", passes="2 K forward")
-planned("opti-cam", OptiCam(), paper="Zhang et al. 2023, arXiv:2301.07002", passes="50 forward, 50 backward")
+register_planned("poly-cam", poly_cam, paper="Englebert et al. 2022, arXiv:2204.13359", passes="2 K forward")
+register_planned("opti-cam", OptiCam(), paper="Zhang et al. 2023, arXiv:2301.07002", passes="50 forward, 50 backward")

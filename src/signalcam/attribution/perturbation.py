@@ -1,6 +1,6 @@
 """Every method that asks the model about changed samples or activations: what to try, how to add up.
 
-A plan gets a ``signalcam.attribution.context.Case`` and returns one signed map ``(b, p)`` a target. What is scored is what
+A plan gets a ``signalcam.attribution.context.AttributionContext`` and returns one signed map ``(b, p)`` a target. What is scored is what
 is explained: the logit, unless ``score=`` says otherwise.
 """
 
@@ -11,8 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, Weights, namespace
-from signalcam.attribution.context import Case
-from signalcam.attribution.gradient import Method, find, planned, positive, ratio, weigh
+from signalcam.attribution.context import AttributionContext
+from signalcam.attribution.gradient import positive, ratio, weigh
+from signalcam.attribution.registry import Method, find, register_planned
 from signalcam.errors import MethodError, is_count, nearest
 
 Weighting = Literal["softmax", "none", "relu"]
@@ -23,7 +24,7 @@ _COLUMNS = 64  # of a matrix of a signal's length squared that are made at a tim
 # --- what plans are made of -----------------------------------------------------------------------
 
 
-def scaled(maps: Array, axes: int = 2) -> Array:
+def min_max_scale(maps: Array, axes: int = 2) -> Array:
     """Spread each map over 0..1; a map that is the same everywhere becomes 0."""
     xp, rest = namespace(maps), tuple(range(axes, len(maps.shape)))
     low, high = xp.min(maps, axis=rest, keepdims=True), xp.max(maps, axis=rest, keepdims=True)
@@ -39,17 +40,17 @@ def softmax(values: Weights) -> Weights:
     return ratio(grown, xp.sum(grown, axis=1, keepdims=True))
 
 
-def like(array: Array, other: Array) -> Array:
+def cast_like(array: Array, other: Array) -> Array:
     """Give numbers the type of others."""
     return array if array.dtype == other.dtype else namespace(array).astype(array, other.dtype)
 
 
-def masked(case: Case, masks: Array, samples: slice) -> Array:
+def mask_inputs(case: AttributionContext, masks: Array, samples: slice) -> Array:
     """Multiply samples by masks at the input: ``(samples, masks, *one sample)``."""
-    return case.x[samples][:, None, ...] * like(masks, case.x)
+    return case.x[samples][:, None, ...] * cast_like(masks, case.x)
 
 
-def own_number(case: Case, numbers: slice, trials: int, width: int) -> Array:
+def one_hot(case: AttributionContext, numbers: slice, trials: int, width: int) -> Array:
     """Mark each trial's own number: ``(trials asked for, width)``, 1 there and 0 elsewhere."""
     return case.array(np.arange(trials)[numbers][:, None] == np.arange(width))
 
@@ -57,7 +58,7 @@ def own_number(case: Case, numbers: slice, trials: int, width: int) -> Array:
 # --- activations are changed ----------------------------------------------------------------------
 
 
-def ablation_cam(case: Case) -> list[Map]:
+def ablation_cam(case: AttributionContext) -> list[Map]:
     """Weigh each channel by how far the score falls when it is put out.
 
     The fall is not divided by the score: that changes nothing but the size of the map, and turns it over
@@ -66,14 +67,14 @@ def ablation_cam(case: Case) -> list[Map]:
     channels = case.a.shape[1]
 
     def without(samples: slice, numbers: slice) -> Array:
-        out = own_number(case, numbers, channels, channels)
+        out = one_hot(case, numbers, channels, channels)
         return case.a[samples][:, None, :, :] * (1 - out)[None, :, :, None]
 
-    tried = case.try_layer(channels, without)
+    tried = case.run_with_activations(channels, without)
     return [_weighed(case.a, own[:, None] - each) for own, each in zip(case.scores, tried, strict=True)]
 
 
-def recipro_cam(case: Case) -> list[Map]:
+def recipro_cam(case: AttributionContext) -> list[Map]:
     """Score each position by what the model says when nothing else is active.
 
     Less what it says when nothing is active at all: the paper's normalising takes any constant away, and
@@ -82,14 +83,14 @@ def recipro_cam(case: Case) -> list[Map]:
     positions = case.a.shape[2]
 
     def alone(samples: slice, numbers: slice) -> Array:
-        kept = own_number(case, numbers, positions + 1, positions)  # the last trial keeps nothing
+        kept = one_hot(case, numbers, positions + 1, positions)  # the last trial keeps nothing
         return case.a[samples][:, None, :, :] * kept[None, :, None, :]
 
-    tried = case.try_layer(positions + 1, alone)
-    return [like(each[:, :-1] - each[:, -1:], case.a) for each in tried]
+    tried = case.run_with_activations(positions + 1, alone)
+    return [cast_like(each[:, :-1] - each[:, -1:], case.a) for each in tried]
 
 
-def cam(case: Case) -> list[Map]:
+def class_scores(case: AttributionContext) -> list[Map]:
     """Weigh each channel by the linear layer's own weight for the target.
 
     Found without looking into the model: behind pooling and one linear layer the gradient is that weight
@@ -101,11 +102,11 @@ def cam(case: Case) -> list[Map]:
         sign = case.array(np.asarray([0.0, -1.0])[numbers])
         return case.a[samples][:, None, :, :] * sign[None, :, None, None]
 
-    tried, maps = case.try_layer(2, opposite), []
+    tried, maps = case.run_with_activations(2, opposite), []
     for target, (own, each) in enumerate(zip(case.scores, tried, strict=True)):
         g = case.gradient(target)
         rise = xp.sum(case.a * g, axis=(1, 2))
-        _require_line(case.method, g, like(own, g), like(each, g), rise)
+        _require_line(case.method, g, cast_like(own, g), cast_like(each, g), rise)
         maps.append(weigh(case.a, xp.sum(g, axis=-1)))
     return maps
 
@@ -162,46 +163,48 @@ class ScoreCam:
             message = f"steps is {self.steps}, noise {self.noise} and seed {self.seed}; give at least 1 step, noise of 0 or more, and a seed of 0, 1, 2, ..."
             raise MethodError(message)
 
-    def __call__(self, case: Case) -> list[Map]:
+    def __call__(self, case: AttributionContext) -> list[Map]:
         """Return one map a target."""
         xp, channels = namespace(case.a), int(case.a.shape[1])
 
         def shown(samples: slice, numbers: slice) -> Array:
             trials = np.arange(channels * self.steps)[numbers]
             maps = xp.stack([case.a[samples][:, int(n) // self.steps, :] for n in trials], axis=1)
-            masks = scaled(case.at_input(maps))
+            masks = min_max_scale(case.at_input(maps))
             return self._shown(case, masks, trials % self.steps, trials, samples)
 
-        tried = case.try_input(channels * self.steps, shown)
+        tried = case.run_with_inputs(channels * self.steps, shown)
         flat = xp.max(case.a, axis=-1) == xp.min(case.a, axis=-1)
         empty = self._empty(case) if self.weighting != "softmax" else [None] * len(tried)
         return [self._collected(case.a, *each, flat) for each in zip(tried, empty, strict=True)]
 
-    def _shown(self, case: Case, masks: Array, step: np.ndarray, trials: np.ndarray, samples: slice) -> Array:
+    def _shown(
+        self, case: AttributionContext, masks: Array, step: np.ndarray, trials: np.ndarray, samples: slice
+    ) -> Array:
         xp, shape = namespace(masks), (1, len(trials), *[1] * (len(masks.shape) - 2))
         if self.noise:
             masks = masks + case.array(_noise(self.seed, trials, masks.shape[2:], self.noise))[None, ...]
-        x = masked(case, masks, samples)
+        x = mask_inputs(case, masks, samples)
         if self.baseline:
-            x = x + like(self.baseline * (1 - masks), case.x)
+            x = x + cast_like(self.baseline * (1 - masks), case.x)
         if self.rising:
-            x = x * like(xp.reshape(case.array((step + 1) / self.steps), shape), case.x)
+            x = x * cast_like(xp.reshape(case.array((step + 1) / self.steps), shape), case.x)
         return x
 
-    def _empty(self, case: Case) -> list[Array]:
+    def _empty(self, case: AttributionContext) -> list[Array]:
         def nothing(samples: slice, _numbers: slice) -> Array:
             x = case.x[samples][:, None, ...]
             return namespace(x).zeros_like(x) + self.baseline
 
-        return [each[:, 0] for each in case.try_input(1, nothing)]
+        return [each[:, 0] for each in case.run_with_inputs(1, nothing)]
 
     def _collected(self, a: Layered, scores: Array, empty: Array | None, flat: Array) -> Map:
         xp = namespace(a)
-        rows = xp.reshape(like(scores, a), (*a.shape[:2], self.steps))
+        rows = xp.reshape(cast_like(scores, a), (*a.shape[:2], self.steps))
         mean = xp.mean(rows, axis=-1)
         if empty is None:
             return weigh(a, softmax(xp.where(flat, xp.zeros_like(mean) - np.inf, mean)))
-        above = mean - like(empty, a)[:, None]
+        above = mean - cast_like(empty, a)[:, None]
         above = positive(above) if self.weighting == "relu" else above
         return weigh(a, xp.where(flat, xp.zeros_like(above), above))
 
@@ -232,12 +235,12 @@ class GroupCam:
             message = f"groups is {self.groups} and blur {self.blur}; give at least 1 group and a blur above 0."
             raise MethodError(message)
 
-    def __call__(self, case: Case) -> list[Map]:
+    def __call__(self, case: AttributionContext) -> list[Map]:
         """Return one map a target."""
         blurred = _blurred(case, self.blur)
         return [self._map(case, target, blurred) for target in range(len(case.scores))]
 
-    def _map(self, case: Case, target: int, blurred: Array) -> Map:
+    def _map(self, case: AttributionContext, target: int, blurred: Array) -> Map:
         xp = namespace(case.a)
         weighed = case.a * xp.mean(case.gradient(target), axis=-1, keepdims=True)
         parts = np.array_split(np.arange(case.a.shape[1]), min(self.groups, case.a.shape[1]))
@@ -246,19 +249,19 @@ class GroupCam:
         )
 
         def shown(samples: slice, numbers: slice) -> Array:
-            masks = like(scaled(case.at_input(maps[samples][:, numbers, :])), case.x)
+            masks = cast_like(min_max_scale(case.at_input(maps[samples][:, numbers, :])), case.x)
             x, soft = case.x[samples][:, None, ...], blurred[samples][:, None, ...]
             return soft + (x - soft) * masks
 
         def soft_only(samples: slice, _numbers: slice) -> Array:
             return blurred[samples][:, None, ...]
 
-        scores = case.try_input(len(parts), shown)[target]
-        gained = positive(like(scores - case.try_input(1, soft_only)[target], case.a))
+        scores = case.run_with_inputs(len(parts), shown)[target]
+        gained = positive(cast_like(scores - case.run_with_inputs(1, soft_only)[target], case.a))
         return weigh(maps, gained)
 
 
-def _blurred(case: Case, share: float) -> Array:
+def _blurred(case: AttributionContext, share: float) -> Array:
     """The input, each axis with positions blurred by a Gaussian that ends at the borders."""
     probe = case.at_input(case.a[:1, :1, :])
     x, xp = case.x, namespace(case.x)
@@ -269,7 +272,7 @@ def _blurred(case: Case, share: float) -> Array:
         back = [order.index(i) for i in range(len(x.shape))]
         turned = xp.permute_dims(x, tuple(order))
         flat = xp.reshape(turned, (-1, length))
-        soft = xp.concat([xp.matmul(flat, like(case.array(each), x)) for each in _gaussian(length, share)], axis=1)
+        soft = xp.concat([xp.matmul(flat, cast_like(case.array(each), x)) for each in _gaussian(length, share)], axis=1)
         x = xp.permute_dims(xp.reshape(soft, turned.shape), tuple(back))
     return x
 
@@ -284,7 +287,7 @@ def _gaussian(length: int, share: float) -> Iterator[np.ndarray]:
 
 
 def _weighed(a: Layered, w: Array) -> Map:
-    return weigh(a, like(w, a))
+    return weigh(a, cast_like(w, a))
 
 
 # --- under their names ----------------------------------------------------------------------------
@@ -335,7 +338,7 @@ def group_cam(*, groups: int = 32, blur: float = 0.2) -> Method:
     return _named(f"group-cam {groups}", "group-cam", GroupCam(groups, blur))
 
 
-def _named(name: str, known: str, plan: Callable[[Case], list[Map]]) -> Method:
+def _named(name: str, known: str, plan: Callable[[AttributionContext], list[Map]]) -> Method:
     return replace(find(known), name=name, plan=plan)
 
 
@@ -361,32 +364,32 @@ class IntegratedScoreCam(ScoreCam):
     rising: bool = True
 
 
-planned(
+register_planned(
     "ablation-cam", ablation_cam, paper="Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360", passes="K tails"
 )
-planned(
+register_planned(
     "recipro-cam",
     recipro_cam,
     paper="Byun and Lee 2022, arXiv:2209.14074",
     passes="one tail a position",
 )
-planned(
+register_planned(
     "cam",
-    cam,
+    class_scores,
     paper="Zhou et al. 2016, arXiv:1512.04150",
     passes="1 forward, 1 backward, 2 tails",
     family="gradient",
     needs_gradients=True,
 )
-planned("score-cam", ScoreCam(), paper="Wang et al. 2020, arXiv:1910.01279", passes="K forward")
-planned("ss-cam", SmoothedScoreCam(), paper="Wang et al. 2020, arXiv:2006.14255", passes="10 K forward")
-planned(
+register_planned("score-cam", ScoreCam(), paper="Wang et al. 2020, arXiv:1910.01279", passes="K forward")
+register_planned("ss-cam", SmoothedScoreCam(), paper="Wang et al. 2020, arXiv:2006.14255", passes="10 K forward")
+register_planned(
     "is-cam",
     IntegratedScoreCam(),
     paper="Naidu et al. 2020, arXiv:2010.03023",
     passes="10 K forward",
 )
-planned(
+register_planned(
     "group-cam",
     GroupCam(),
     paper="Zhang et al. 2021, arXiv:2103.13859",

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Map, namespace
-from signalcam.attribution.context import Case
-from signalcam.attribution.gradient import Formula, Method, find
-from signalcam.attribution.perturbation import like
+from signalcam.attribution.context import AttributionContext
+from signalcam.attribution.perturbation import cast_like
+from signalcam.attribution.registry import Formula, Method, find
 from signalcam.errors import MethodError
 
 
 @dataclass(frozen=True, eq=False)  # an array has no one truth value
-class Against:
+class ReferenceMaps:
     """Put the difference from a reference's activations where a formula takes activations.
 
     Attributes:
@@ -24,15 +24,15 @@ class Against:
     formula: Formula
     reference: np.ndarray
 
-    def __call__(self, case: Case) -> list[Map]:
+    def __call__(self, case: AttributionContext) -> list[Map]:
         """Return one map a target."""
         x, xp = case.x, namespace(case.x)
         wide = self.reference[None] if self.reference.ndim == len(x.shape) - 1 else self.reference
         if wide.ndim != len(x.shape) or wide.shape[1:] != tuple(x.shape[1:]) or len(wide) != 1:
             message = f"the reference has shape {self.reference.shape} and a sample {tuple(x.shape[1:])}. Give one input of a sample's shape."
             raise MethodError(message)
-        there = xp.broadcast_to(like(case.array(wide), x), tuple(x.shape))
-        apart = case.a - case.again(there).a
+        there = xp.broadcast_to(cast_like(case.array(wide), x), tuple(x.shape))
+        apart = case.a - case.with_inputs(there).a
         return [self.formula(apart, case.gradient(t)) for t in range(len(case.scores))]
 
 
@@ -71,5 +71,5 @@ def FromReference(method: str | Method = "hires-cam", *, reference: Any) -> Meth
         inner.family,
         needs_gradients=True,
         passes="2 forward, 1 backward",
-        plan=Against(inner.formula, given),
+        plan=ReferenceMaps(inner.formula, given),
     )

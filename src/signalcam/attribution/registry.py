@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from signalcam.arrays import Array, Layered, Map
-from signalcam.attribution.context import Case, Plan
+from signalcam.attribution.context import AttributionContext, Plan
 from signalcam.errors import MethodError, nearest
 from signalcam.targets.question import GradientKind
 
@@ -49,7 +49,7 @@ class Method:
         """The first line of the docstring."""
         return ((self.plan or self.formula).__doc__ or self.name).splitlines()[0]
 
-    def maps(self, case: Case) -> Sequence[Array]:
+    def maps(self, case: AttributionContext) -> Sequence[Array]:
         """Return the signed map of each target, laid out as ``at`` says."""
         if self.plan is not None:
             return self.plan(case)
@@ -103,7 +103,7 @@ _PASSES: dict[GradientKind, str] = {
 }
 
 
-def planned(
+def register_planned(
     name: str,
     plan: Plan,
     *,
@@ -117,7 +117,7 @@ def planned(
 
     Args:
         name: Lower case with dashes; what users pass as ``method=``.
-        plan: From a ``signalcam.attribution.context.Case`` to one map a target.
+        plan: From a ``signalcam.attribution.context.AttributionContext`` to one map a target.
         paper: Where the method is published.
         passes: What it costs, in words.
         family: See ``Method``.

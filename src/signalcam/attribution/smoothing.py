@@ -6,16 +6,17 @@ from typing import ClassVar
 import numpy as np
 
 from signalcam.arrays import Array, Layered, Map, namespace
-from signalcam.attribution.context import Case
-from signalcam.attribution.gradient import Formula, Method, find, planned, positive, principal, ratio, weigh
-from signalcam.attribution.perturbation import like
+from signalcam.attribution.context import AttributionContext
+from signalcam.attribution.gradient import positive, principal, ratio, weigh
+from signalcam.attribution.perturbation import cast_like
+from signalcam.attribution.registry import Formula, Method, find, register_planned
 from signalcam.errors import MethodError, is_count
 
 _ADDS_UP = 1e-4  # of the map: channels added up in another order, in single precision
 
 
 @dataclass(frozen=True)
-class Noise:
+class GaussianNoise:
     """Noisy copies of a batch, the same ones every time; also one of the transforms of ``Augment``.
 
     Attributes:
@@ -34,24 +35,24 @@ class Noise:
             message = f"n is {self.n}, noise {self.level} and seed {self.seed}; give at least 1 copy, noise of 0 or more, and a seed of 0, 1, 2, ..."
             raise MethodError(message)
 
-    def copies(self, case: Case) -> list[Case]:
+    def copies(self, case: AttributionContext) -> list[AttributionContext]:
         """Ask the same questions about every copy."""
         x, xp = case.x, namespace(case.x)
         axes = tuple(range(1, len(x.shape)))
         size = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
-        return [case.again(x + self.level * size * self._drawn(case, i)) for i in case.counted(range(self.n))]
+        return [case.with_inputs(x + self.level * size * self._drawn(case, i)) for i in case.with_progress(range(self.n))]
 
-    def back(self, _case: Case, maps: Array) -> Array:
+    def back(self, _case: AttributionContext, maps: Array) -> Array:
         """Return a copy's map, which lies where it did."""
         return maps
 
-    def _drawn(self, case: Case, number: int) -> Array:
+    def _drawn(self, case: AttributionContext, number: int) -> Array:
         one = np.random.default_rng((self.seed, number)).standard_normal(case.x.shape[1:])
-        return like(case.array(one), case.x)[None, ...]
+        return cast_like(case.array(one), case.x)[None, ...]
 
 
 @dataclass(frozen=True)
-class Smoothed:
+class SmoothedMaps:
     """Average a method's maps over noisy inputs.
 
     Attributes:
@@ -60,9 +61,9 @@ class Smoothed:
     """
 
     method: Method
-    noise: Noise
+    noise: GaussianNoise
 
-    def __call__(self, case: Case) -> list[Array]:
+    def __call__(self, case: AttributionContext) -> list[Array]:
         """Return one map a target."""
         total: list[Array] = []
         for copy in self.noise.copies(case):
@@ -100,7 +101,7 @@ def Smooth(  # noqa: N802 - read as a kind of method
         inner.family,
         needs_gradients=False,
         passes=f"{n} times: {inner.passes}",
-        plan=Smoothed(inner, Noise(n, noise, seed)),
+        plan=SmoothedMaps(inner, GaussianNoise(n, noise, seed)),
         at=inner.at,
     )
 
@@ -116,9 +117,9 @@ class SmoothGradCamPlusPlus:
         noise: The copies.
     """
 
-    noise: Noise = Noise(8, 0.15, 0)
+    noise: GaussianNoise = GaussianNoise(8, 0.15, 0)
 
-    def __call__(self, case: Case) -> list[Map]:
+    def __call__(self, case: AttributionContext) -> list[Map]:
         """Return one map a target."""
         copies = self.noise.copies(case)
         targets = range(len(case.scores))
@@ -141,7 +142,7 @@ def _mean(arrays: list[Array]) -> Array:
 
 
 @dataclass(frozen=True)
-class PrincipalOf:
+class PrincipalMaps:
     """Project a method's channels onto the one pattern that holds most of them.
 
     Attributes:
@@ -184,7 +185,7 @@ def Principal(method: str | Method = "grad-cam") -> Method:  # noqa: N802 - read
         raise MethodError(message)
     return Method(
         f"principal {inner.name}",
-        PrincipalOf(inner.formula),
+        PrincipalMaps(inner.formula),
         inner.paper,
         inner.family,
         passes=inner.passes,
@@ -209,7 +210,7 @@ class SegXResCam:
             message = f"window is {self.window}; give at least 1 position."
             raise MethodError(message)
 
-    def __call__(self, case: Case) -> list[Map]:
+    def __call__(self, case: AttributionContext) -> list[Map]:
         """Return one map a target."""
         xp = namespace(case.a)
         means = [case.array(self._matrix(length)) for length in case.cells]
@@ -252,11 +253,11 @@ def smooth_grad_cam_plus_plus(*, n: int = 8, noise: float = 0.15, seed: int = 0)
         noise: Standard deviation, as a share of each sample's range.
         seed: Of the noise.
     """
-    plan, passes = SmoothGradCamPlusPlus(Noise(n, noise, seed)), f"{n + 1} forward, {n} backward"
+    plan, passes = SmoothGradCamPlusPlus(GaussianNoise(n, noise, seed)), f"{n + 1} forward, {n} backward"
     return replace(find("smooth-grad-cam++"), name=f"smooth-grad-cam++ {n}", plan=plan, passes=passes)
 
 
-planned(
+register_planned(
     "seg-xres-cam",
     SegXResCam(),
     paper="Hasany et al. 2023, doi:10.1109/CVPRW59228.2023.00393",
@@ -264,7 +265,7 @@ planned(
     family="gradient",
     needs_gradients=True,
 )
-planned(
+register_planned(
     "smooth-grad-cam++",
     SmoothGradCamPlusPlus(),
     paper="Omeiza et al. 2019, arXiv:1908.01224",

@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from signalcam.backends.estimators import unwrapped_network
-from signalcam.backends.unsupported import of_onnx, of_tensorflow
+from signalcam.backends.estimators import unwrap_network
+from signalcam.backends.unsupported import explain_onnx, explain_tensorflow
 from signalcam.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def network_of(model: object) -> object:
     Raises:
         ModelError: An estimator holds no network yet, or several; a program cannot be unflattened.
     """
-    found = unwrapped_network(model, lambda each: _is_exported(each) or _owner(each)[0] is not None)
+    found = unwrap_network(model, lambda each: _is_exported(each) or _owner(each)[0] is not None)
     if _is_exported(found):
         unflattened: object = import_module("signalcam.backends.torch.exported").unflattened(found)
         return unflattened
@@ -71,4 +71,4 @@ def _why_nobody(model: object, unusable: list[ImportError]) -> str:
     said = f"no backend owns {type(model).__name__!r}: expected a model of {known}. Pass the network itself."
     if unusable:
         return f"{said} A framework could not be used, so its models are not known: {unusable[0]}. Install what is missing (SignalCAM needs Keras 3)."
-    return of_tensorflow(model) or of_onnx(model) or said
+    return explain_tensorflow(model) or explain_onnx(model) or said

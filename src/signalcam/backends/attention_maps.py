@@ -8,15 +8,15 @@ from math import prod
 from typing import Any
 
 from signalcam.arrays import Array, namespace
-from signalcam.backends.protocol import Felt
-from signalcam.backends.unsupported import of_no_attention
+from signalcam.backends.protocol import LayerOutput
+from signalcam.backends.unsupported import explain_no_attention
 from signalcam.errors import MethodError
 
 Cells = tuple[int, ...]
 
 
 @dataclass
-class Attended:
+class AttentionMaps:
     """The attention of one run, and what part of it ran before and inside each call of some layers.
 
     Attributes:
@@ -43,7 +43,7 @@ class Attended:
         """Note that a layer has run."""
         self.calls.setdefault(id(layer), []).append((before, len(self.cells), tuple(cells)))
 
-    def felt(self, name: str, layer: object, kept: Sequence[Array], arrived: Sequence[Array | None]) -> Felt:
+    def felt(self, name: str, layer: object, kept: Sequence[Array], arrived: Sequence[Array | None]) -> LayerOutput:
         """What arrived at the attention that is meant by a layer: heads and queries second, keys behind.
 
         Args:
@@ -56,13 +56,13 @@ class Attended:
         calls = self.calls.get(id(layer), [])
         meant = self._meant(*calls[number]) if number < len(calls) else []
         if not meant:
-            raise MethodError(of_no_attention(name.removesuffix("[0]"), self.model, any_seen=bool(self.cells)))
+            raise MethodError(explain_no_attention(name.removesuffix("[0]"), self.model, any_seen=bool(self.cells)))
         weights = [kept[i] for i in meant]
         if all(arrived[i] is None for i in meant):
-            return Felt(name, self._joined(weights), None)
+            return LayerOutput(name, self._joined(weights), None)
         xp = namespace(weights[0])
         g = [xp.zeros_like(kept[i]) if arrived[i] is None else arrived[i] for i in meant]
-        return Felt(name, self._joined(weights), self._joined(g))
+        return LayerOutput(name, self._joined(weights), self._joined(g))
 
     def _meant(self, before: int, after: int, cells: Cells) -> Sequence[int]:
         """Attention to a layer's own tokens: inside it, or else the next behind it, or the last before."""

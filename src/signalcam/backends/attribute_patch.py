@@ -8,7 +8,7 @@ from typing import Any
 
 
 @contextmanager
-def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
+def patch_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Set an entry of an object's own dictionary, past every tracker, and take it back."""
     had, old = name in owner.__dict__, owner.__dict__.get(name)
     owner.__dict__[name] = value

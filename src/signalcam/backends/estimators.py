@@ -15,7 +15,7 @@ _HELD = ("module_", "model_", "best_estimator_", "model")
 _OF_ESTIMATORS = ("skorch", "braindecode", "aeon", "scikeras")
 
 
-def unwrapped_network(model: object, is_network: Callable[[object], bool]) -> object:
+def unwrap_network(model: object, is_network: Callable[[object], bool]) -> object:
     """Return the network an object holds; the object itself where it is one, or holds none.
 
     Args:
@@ -34,7 +34,7 @@ def unwrapped_network(model: object, is_network: Callable[[object], bool]) -> ob
             _log.info("explaining the network in %s.%s", kind, name)
             return inner
         if name == "best_estimator_" and inner is not None:
-            return unwrapped_network(inner, is_network)
+            return unwrap_network(inner, is_network)
     if message := _why_none(model):
         raise ModelError(f"{kind} {message}")
     return model

@@ -12,8 +12,8 @@ import numpy as np
 from signalcam.arrays import Array
 from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens
-from signalcam.targets import Asked, Question
-from signalcam.targets.model_output import Reading
+from signalcam.targets import Question, ScoredTarget
+from signalcam.targets.model_output import ModelOutput
 from signalcam.targets.question import Rule
 
 Role: TypeAlias = Literal["grid", "tokens", "inner", "recurrent"]
@@ -38,7 +38,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Felt:
+class LayerOutput:
     """What one score and one layer have to do with each other.
 
     Attributes:
@@ -59,7 +59,7 @@ class Felt:
 
 
 @dataclass(frozen=True)
-class Pull:
+class ForwardResult:
     """What one forward pass brought up, and the backward passes still to be made.
 
     Attributes:
@@ -69,9 +69,9 @@ class Pull:
             asked for, so that one target's gradients are gone before the next one's are made.
     """
 
-    reading: Reading
-    asked: Sequence[Asked]
-    rows: Iterable[Sequence[Felt]]
+    reading: ModelOutput
+    asked: Sequence[ScoredTarget]
+    rows: Iterable[Sequence[LayerOutput]]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ Pick = Callable[[tuple[int, ...]], Sequence[tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
-class Reach:
+class Support:
     """Which inputs some positions of a layer depend on.
 
     Attributes:
@@ -134,7 +134,7 @@ class Backend(Protocol):
         """Return the name of a layer given by name or as an object."""
         ...
 
-    def pull(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+    def forward_backward(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
         """Run the model once and differentiate each score with respect to the layers.
 
         Args:
@@ -146,11 +146,11 @@ class Backend(Protocol):
         """
         ...
 
-    def prepared(self, model: object, inputs: Inputs) -> Inputs:
+    def to_model(self, model: object, inputs: Inputs) -> Inputs:
         """Put every array where the model is, in its precision."""
         ...
 
-    def push(self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
+    def forward(self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
         """Run the model without recording and score each target ``(b,)``.
 
         Args:
@@ -161,7 +161,7 @@ class Backend(Protocol):
         """
         ...
 
-    def remember(self, model: object, inputs: Inputs, ran: str) -> Any | None:
+    def cache_prefix(self, model: object, inputs: Inputs, ran: str) -> Any | None:
         """Keep what was computed before a layer returned; ``None`` where that cannot be told."""
         ...
 
@@ -175,7 +175,7 @@ class Backend(Protocol):
         """What each layer with positions adds to every position: ``(c,)`` by its name and call."""
         ...
 
-    def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+    def input_support(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Support:
         """Run the model up to a layer and see which inputs the picked positions depend on."""
         ...
 
@@ -183,11 +183,11 @@ class Backend(Protocol):
         """The weights of each layer that has its own, by name, in the order the layers were made."""
         ...
 
-    def reweighted(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
+    def use_weights(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
         """Lend the model other weights for some layers while the block is open."""
         ...
 
-    def exactly(self) -> AbstractContextManager[None]:
+    def full_precision(self) -> AbstractContextManager[None]:
         """Compute in the arrays' own precision, whatever the user has switched on."""
         ...
 

@@ -9,17 +9,17 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from signalcam.arrays import Array
-from signalcam.backends.protocol import Backend, Felt, Layer, Pick, Pull, Reach
+from signalcam.backends.protocol import Backend, ForwardResult, Layer, LayerOutput, Pick, Support
 from signalcam.errors import LayoutError, ModelError
 from signalcam.inputs.pytree import Inputs, is_array, leaves
-from signalcam.inputs.tokens import MOST_BEFORE, Tokens, half, halvings
+from signalcam.inputs.tokens import MOST_BEFORE, Tokens, half_length, halved_lengths
 from signalcam.targets import Question
 
 _seen: WeakKeyDictionary[Any, dict[Any, list[Layer]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
-class Source:
+class TokenSource:
     """An earlier layer that has the same grid, and can be measured where attention sees everything.
 
     Attributes:
@@ -34,7 +34,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Folding:
+class TokenGridBackend:
     """A backend, with tokens folded to the grid that was declared, or that an earlier layer has.
 
     Attributes:
@@ -61,16 +61,16 @@ class Folding:
             for each in offered
         ]
 
-    def pull(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+    def forward_backward(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
         """Run the model once, and fold what came up."""
-        pull = self.inner.pull(model, inputs, layers, question)
+        pull = self.inner.forward_backward(model, inputs, layers, question)
         return replace(pull, rows=self._folded(model, inputs, pull))
 
-    def _folded(self, model: Any, inputs: Inputs, pull: Pull) -> Iterator[Sequence[Felt]]:
+    def _folded(self, model: Any, inputs: Inputs, pull: ForwardResult) -> Iterator[Sequence[LayerOutput]]:
         for row in pull.rows:
             yield [self._fold(model, inputs, each) for each in row]
 
-    def _fold(self, model: Any, inputs: Inputs, felt: Felt) -> Felt:
+    def _fold(self, model: Any, inputs: Inputs, felt: LayerOutput) -> LayerOutput:
         a, g = felt.activation, felt.gradient
         _check_rows(felt.ran, a, inputs)
         tokens = self.tokens(model, inputs, felt.ran, tuple(map(int, a.shape[2:])))
@@ -78,12 +78,12 @@ class Folding:
             return felt
         dropped = None if g is None or not tokens.prefix else g[..., : tokens.prefix]
         gradient = None if g is None else tokens.take(g)
-        return Felt(felt.ran, tokens.take(a), gradient, tokens, a, dropped)
+        return LayerOutput(felt.ran, tokens.take(a), gradient, tokens, a, dropped)
 
-    def reach(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+    def input_support(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Support:
         """See which inputs some positions depend on, positions counted on a declared grid."""
         if self.declared is None or not self.declared.grid:
-            return self.inner.reach(model, inputs, layer, pick)
+            return self.inner.input_support(model, inputs, layer, pick)
         cells: tuple[int, ...] = ()
         picked: Sequence[tuple[int, ...]] = ()
 
@@ -97,8 +97,8 @@ class Folding:
             picked = list(pick(cells))
             return [(*at[: len(shape) - 1], tokens.number(at[len(shape) - 1 :])) for at in picked]
 
-        found = self.inner.reach(model, inputs, layer, numbered)
-        return Reach(cells, picked, found.support)
+        found = self.inner.input_support(model, inputs, layer, numbered)
+        return Support(cells, picked, found.support)
 
     # --- how tokens lie ----------------------------------------------------------------------------
 
@@ -118,11 +118,15 @@ class Folding:
         if layer is None or layer.role not in ("tokens", "inner"):
             return None
         if self.declared is None:
-            return _unless_same(_found(_sources(earlier), cells, range(MOST_BEFORE + 1)), cells)
-        found = self._told(ran, cells) if self.declared.grid else _behind(self.declared, _sources(earlier), cells, ran)
+            return _unless_same(find_grid(_sources(earlier), cells, range(MOST_BEFORE + 1)), cells)
+        found = (
+            self._told(ran, cells)
+            if self.declared.grid
+            else grid_after_prefix(self.declared, _sources(earlier), cells, ran)
+        )
         before = 0 if found is None else found.prefix
-        if before < self.declared.prefix and not _shows(self.declared, self._every(model, inputs)):
-            raise LayoutError(_nowhere(self.declared, ran, cells))
+        if before < self.declared.prefix and not prefix_fits(self.declared, self._every(model, inputs)):
+            raise LayoutError(no_prefix_message(self.declared, ran, cells))
         return _unless_same(found, cells)
 
     def _told(self, ran: str, cells: tuple[int, ...]) -> Tokens | None:
@@ -131,14 +135,14 @@ class Folding:
             return None
         grid = self.declared.grid
         if len(cells) == len(grid) > 1:
-            if any(half(grid, times) == cells for times in range(max(grid).bit_length())):
+            if any(half_length(grid, times) == cells for times in range(max(grid).bit_length())):
                 return None
             if cells[-1] != self.declared.prefix + prod(grid):
                 message = f"the tokens of layer {ran!r} lie on a grid of {' x '.join(map(str, cells))}, and {self.declared} says {' x '.join(map(str, grid))}. Pass the grid that it has, or leave tokens=... out."
                 raise LayoutError(message)
         return self.declared.fitted(cells[-1], ran)
 
-    def source(self, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...]) -> Source | None:
+    def source(self, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...]) -> TokenSource | None:
         """The layer from which the places of another one's positions follow; ``None`` for itself."""
         earlier, layer = self._until(model, inputs, ran)
         if layer is None or layer.role == "grid":
@@ -147,12 +151,12 @@ class Folding:
             own = self.cells(model, inputs, each.name, each.shape[1:])
             long = tuple(i for i, count in enumerate(own) if count > 1)
             if tuple(own[i] for i in long) == cells:
-                return Source(each.name, 0, long)
-            halved = halvings(own, prod(cells))
-            if halved and half(own, halved) == cells:
-                return Source(each.name, halved, tuple(range(len(own))))
+                return TokenSource(each.name, 0, long)
+            halved = halved_lengths(own, prod(cells))
+            if halved and half_length(own, halved) == cells:
+                return TokenSource(each.name, halved, tuple(range(len(own))))
             if own == cells:
-                return Source(each.name, 0, tuple(range(len(own))))
+                return TokenSource(each.name, 0, tuple(range(len(own))))
         return None
 
     def role(self, model: Any, inputs: Inputs, ran: str) -> str:
@@ -160,7 +164,7 @@ class Folding:
         layer = self._until(model, inputs, ran)[1]
         return "grid" if layer is None else layer.role
 
-    def before(self, model: Any, inputs: Inputs, ran: str) -> list[Layer]:
+    def layers_before(self, model: Any, inputs: Inputs, ran: str) -> list[Layer]:
         """The layers that are offered and finish before another."""
         earlier, _ = self._until(model, inputs, ran)
         return [each for each in earlier if each.role in ("grid", "tokens")]
@@ -204,7 +208,7 @@ def _sources(earlier: Sequence[Layer]) -> list[Layer]:
     return [each for each in earlier if each.role == "grid"] or list(earlier[:1])
 
 
-def _found(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence[int]) -> Tokens | None:
+def find_grid(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence[int]) -> Tokens | None:
     """The grid of an earlier layer that the tokens fill, behind so many others, the first that fits."""
     *others, count = cells
     grids = [
@@ -217,24 +221,24 @@ def _found(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence[in
     if fitting:
         prefix, number = min(fitting, key=lambda each: (before.index(each[0]), each[1]))
         return Tokens(prefix, grids[number])
-    merged = [(grid, halvings(grid, count)) for grid in grids if len(grid) > 1]
-    return next((Tokens(0, half(grid, times)) for grid, times in merged if times), None)
+    merged = [(grid, halved_lengths(grid, count)) for grid in grids if len(grid) > 1]
+    return next((Tokens(0, half_length(grid, times)) for grid, times in merged if times), None)
 
 
-def _behind(declared: Tokens, sources: Sequence[Layer], cells: tuple[int, ...], ran: str) -> Tokens | None:
+def grid_after_prefix(declared: Tokens, sources: Sequence[Layer], cells: tuple[int, ...], ran: str) -> Tokens | None:
     """Tokens behind a declared number of others, on the grid of an earlier layer or in a row."""
-    found = _found(sources, cells, (declared.prefix, 0))
+    found = find_grid(sources, cells, (declared.prefix, 0))
     if found is not None or not declared.prefix:
         return found
     declared.check(cells[-1], ran)
-    other = _found(sources, cells, range(1, declared.prefix))
+    other = find_grid(sources, cells, range(1, declared.prefix))
     if other is not None:
         message = f"layer {ran!r} has {cells[-1]} tokens, {other.told} by the layers before it, and tokens={declared.prefix} says that {declared.prefix} stand before the first one with a place. Pass tokens={other.prefix}, or the grid too: signalcam.Tokens(prefix={declared.prefix}, grid=({cells[-1] - declared.prefix},))."
         raise LayoutError(message)
     return Tokens(declared.prefix, (cells[-1] - declared.prefix,))
 
 
-def _shows(declared: Tokens, every: Sequence[Layer]) -> bool:
+def prefix_fits(declared: Tokens, every: Sequence[Layer]) -> bool:
     """Whether some layer has the prefix that was declared, or may have it."""
     layers = [(i, each) for i, each in enumerate(every) if each.role in ("tokens", "inner")]
     if declared.grid:
@@ -243,13 +247,14 @@ def _shows(declared: Tokens, every: Sequence[Layer]) -> bool:
 
 
 def _may_have(prefix: int, layer: Layer, sources: Sequence[Layer]) -> bool:
-    found = _found(sources, tuple(layer.shape[1:]), (prefix, 0))
+    found = find_grid(sources, tuple(layer.shape[1:]), (prefix, 0))
     if found is None:
         return bool(sources) and layer.role == "tokens"
     return found.prefix == prefix
 
 
-def _nowhere(declared: Tokens, ran: str, cells: Sequence[int]) -> str:
+def no_prefix_message(declared: Tokens, ran: str, cells: Sequence[int]) -> str:
+    """Say that a layer has no prefix tokens although ``tokens=`` gave some."""
     own = " x ".join(map(str, cells))
     return f"layer {ran!r} has {own} tokens, all with a place, as has every other layer, and tokens= says that {declared.prefix} stand before the first one with a place. Pass none before: tokens=0, or Tokens(prefix=0, grid=...)."
 

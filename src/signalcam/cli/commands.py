@@ -100,10 +100,10 @@ def list_layers(
     sampling_rate: Rate = None,
 ) -> None:
     """List the layers that maps can be drawn at, best first, with what each sees and why to choose it."""
-    from signalcam.cli.model_import import model_from  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.model_import import import_model  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
-        network = model_from(model)
+        network = import_model(model)
         few, axes = _read(example, layout, sampling_rate, PROBED_SAMPLES) if example else (None, layout)
         with _run_on(example):
             print(sc.layers(network, few, layout=axes))
@@ -124,10 +124,10 @@ def explain(  # noqa: PLR0913, PLR0917 - one an option
     class_name: Annotated[list[str] | None, typer.Option(help="Of the first class; again for the next ones.")] = None,
 ) -> None:
     """Explain what a model says to some data, all at once in memory; signalcam run takes what is larger."""
-    from signalcam.cli.model_import import model_from  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.model_import import import_model  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
-        network = model_from(model)
+        network = import_model(model)
         batch, axes = _read(data, layout, sampling_rate)
         with _run_on(data):
             targets = [_class(each, class_name or ()) for each in target or ("predicted",)]
@@ -184,10 +184,10 @@ def evaluate(
     save: Annotated[bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")] = True,
 ) -> None:
     """Score saved maps beside baselines that they must beat, and say whether to read them."""
-    from signalcam.cli.evaluate import evaluated  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.evaluate import evaluate_saved  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
-        scored, said = evaluated(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
+        scored, said = evaluate_saved(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
         if save:
             scored.save(maps)
     print(said)
@@ -213,10 +213,10 @@ def export(
     samples: Annotated[str | None, typer.Option(help="Some of them, as first:end, 0:1000; all by default.")] = None,
 ) -> None:
     """Write maps and what is said of each sample to one file that other programs read, of any size."""
-    from signalcam.io import opened  # noqa: PLC0415 - so that --help is quick
+    from signalcam.io import load_lazy  # noqa: PLC0415 - so that --help is quick
 
     with _told():
-        opened(maps).export(to, _stretch(samples))
+        load_lazy(maps).export(to, _stretch(samples))
     print(f"Written to {to}.")
 
 

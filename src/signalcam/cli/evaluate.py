@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from signalcam.cli.model_import import model_from
+from signalcam.cli.model_import import import_model
 from signalcam.io import load
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
-from signalcam.metrics.verdict import as_text, judged, verdict
+from signalcam.metrics.verdict import as_text, compare_to_baselines, verdict
 from signalcam.results.explanation import Explanation
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def evaluated(path: str, model: str, metrics: Sequence[str] | None = None, **options: Any) -> tuple[Explanation, str]:
+def evaluate_saved(
+    path: str, model: str, metrics: Sequence[str] | None = None, **options: Any
+) -> tuple[Explanation, str]:
     """Evaluate a saved result.
 
     Args:
         path: Where it lies.
-        model: Where the model is, see ``signalcam.cli.model_import.model_from``.
+        model: Where the model is, see ``signalcam.cli.model_import.import_model``.
         metrics: As for ``evaluate``, its own by default.
         options: Of ``evaluate``.
 
@@ -31,11 +33,11 @@ def evaluated(path: str, model: str, metrics: Sequence[str] | None = None, **opt
         CamError: There is no such result or model, or they do not fit.
     """
     exp = load(path)
-    scores = evaluate(exp, model_from(model), list(metrics or DEFAULT), **options)
+    scores = evaluate(exp, import_model(model), list(metrics or DEFAULT), **options)
     scored = exp.with_scores(scores)
     names = scores["method"].values.tolist()
     beside = [each for each in BASELINES if each in names]
     own = [each for each in names if each not in beside]
     here = cast("xr.Dataset", scored.metrics).sel({"metric": scores["metric"].values})
-    table = judged(here, [*own, *beside], beside)
+    table = compare_to_baselines(here, [*own, *beside], beside)
     return scored, f"{as_text(table)}\n\n{verdict(table)}"

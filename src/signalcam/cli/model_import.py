@@ -10,7 +10,7 @@ from signalcam.backends import backend_of, network_of
 from signalcam.errors import ModelError
 
 
-def model_from(name: str) -> Any:
+def import_model(name: str) -> Any:
     """Import a model, or what returns one when called with nothing.
 
     Args:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.collate import Entry, checked, gathered, plain
-from signalcam.data.file_stamp import digest, stamped
+from signalcam.data.collate import Entry, read_one_by_one, require_numbers, to_python
+from signalcam.data.file_stamp import digest, stamp_if_exists
 from signalcam.data.protocol import Batch
 from signalcam.data.windows import Record
 from signalcam.errors import InputError, LayoutError
@@ -52,12 +52,12 @@ class Arrays:
     @property
     def fingerprint(self) -> str:
         """Of the file and the names of its arrays."""
-        return digest([stamped(self.path), self.inputs, self.labels, self.names])
+        return digest([stamp_if_exists(self.path), self.inputs, self.labels, self.names])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples, those that follow one another at once; see ``Reader``."""
         arrays = self.load(self.path)
-        wanted = checked(numbers, len(self))
+        wanted = require_numbers(numbers, len(self))
         rows = [_rows(arrays[name], wanted) if name else {} for name in (self.inputs, self.labels, self.names)]
 
         def entry(number: int) -> Entry:
@@ -65,9 +65,9 @@ class Arrays:
             for each in (row, label, name):
                 if isinstance(each, Exception):
                     raise each
-            return row, plain(label), plain(name)
+            return row, to_python(label), to_python(name)
 
-        return gathered(wanted, entry, self.layout)
+        return read_one_by_one(wanted, entry, self.layout)
 
 
 def _rows(array: Any, numbers: Sequence[int]) -> dict[int, Any]:
@@ -98,7 +98,7 @@ def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield int(run[0]), int(run[-1]) + 1
 
 
-def opened(
+def choose_arrays(
     path: str,
     load: Callable[[str], Mapping[str, Any]],
     about: Callable[[Any], Layout | None],
@@ -153,7 +153,7 @@ def _record(array: Any, said: bool | Layout) -> Record:  # noqa: FBT001 - as `op
     return Record(tuple(array.shape), layout, lambda start, stop: np.asarray(array[(*before, slice(start, stop))]))
 
 
-def said_by(array: Any, dims: Sequence[str | None]) -> Layout | None:
+def layout_from_attributes(array: Any, dims: Sequence[str | None]) -> Layout | None:
     """The layout of an array whose axes are named, and whose attributes say the rest."""
     if not dims or not all(dims):
         return None
@@ -162,7 +162,7 @@ def said_by(array: Any, dims: Sequence[str | None]) -> Layout | None:
     channels = about.get("channel_names")
     return Layout(
         ("batch", *map(str, dims[1:])),
-        None if rate is None else float(plain(rate)),
-        None if channels is None else tuple(str(plain(each)) for each in channels),
-        None if units is None else str(plain(units)),
+        None if rate is None else float(to_python(rate)),
+        None if channels is None else tuple(str(to_python(each)) for each in channels),
+        None if units is None else str(to_python(units)),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.optional_imports import needed
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
@@ -23,7 +23,7 @@ def open_audio(path: str, *, mono: bool = False) -> Record:
         path: The file.
         mono: Take the mean of the channels.
     """
-    soundfile = needed("soundfile", "sound files")
+    soundfile = import_optional("soundfile", "sound files")
     _check_whole(path)
     about = soundfile.info(path)
     channels = 1 if mono else about.channels

@@ -15,7 +15,7 @@ NotFinite: TypeAlias = Literal["report", "keep"]
 Entry: TypeAlias = tuple[Any, Any, Any]  # a sample, its label, its name
 
 
-def gathered(numbers: Sequence[int], read: Callable[[int], Entry], layout: Layout | None = None) -> Batch:
+def read_one_by_one(numbers: Sequence[int], read: Callable[[int], Entry], layout: Layout | None = None) -> Batch:
     """Read samples one by one.
 
     Args:
@@ -32,10 +32,10 @@ def gathered(numbers: Sequence[int], read: Callable[[int], Entry], layout: Layou
             raise
         except Exception as error:  # noqa: BLE001 - files break in any way; each is told by its number
             failed[number] = reason(error)
-    return assembled(numbers, entries, failed, layout)
+    return collate_samples(numbers, entries, failed, layout)
 
 
-def assembled(
+def collate_samples(
     numbers: Sequence[int],
     entries: Mapping[int, Entry],
     failed: Mapping[int, str],
@@ -89,7 +89,7 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def checked(numbers: Sequence[int], count: int) -> list[int]:
+def require_numbers(numbers: Sequence[int], count: int) -> list[int]:
     """The numbers as plain ones, all of them a reader's.
 
     Raises:
@@ -105,7 +105,7 @@ def checked(numbers: Sequence[int], count: int) -> list[int]:
     return [int(each) for each in numbers]
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """A label or name as Python has it: text from bytes, numbers without a dtype, several as a tuple."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, bytes):

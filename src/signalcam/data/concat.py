@@ -8,17 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
-from signalcam.data.collate import Entry, NotFinite, assembled, check_numbers, checked, reason
+from signalcam.data.collate import Entry, NotFinite, check_numbers, collate_samples, reason, require_numbers
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
-from signalcam.data.units import spelt
-from signalcam.data.windows import merged
+from signalcam.data.units import normalize_unit
+from signalcam.data.windows import merge_windows
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout, same_rate
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableFile:
     """A file that is to hold many samples and cannot be opened: one sample, which tells why.
 
     Args:
@@ -40,11 +40,11 @@ class Unreadable:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Tell why nothing can be read."""
-        return assembled([], {}, dict.fromkeys(checked(numbers, 1), self.reason), None)
+        return collate_samples([], {}, dict.fromkeys(require_numbers(numbers, 1), self.reason), None)
 
 
 @dataclass(frozen=True, repr=False)
-class Joined:
+class Concatenation:
     """Readers one after another.
 
     Args:
@@ -86,7 +86,7 @@ class Joined:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples of any of the parts; see ``Reader``."""
-        wanted = np.asarray(checked(numbers, len(self)), dtype=np.int64)
+        wanted = np.asarray(require_numbers(numbers, len(self)), dtype=np.int64)
         entries: dict[int, Entry] = {}
         failed: dict[int, str] = {}
         owners = np.searchsorted(self._ends, wanted, side="right")
@@ -101,7 +101,7 @@ class Joined:
                     failed[number + start] = about + why
                 else:
                     entries[number + start] = entry
-        return assembled(wanted.tolist(), entries, failed, self.layout)
+        return collate_samples(wanted.tolist(), entries, failed, self.layout)
 
     def _fault(self, batch: Batch, sample: np.ndarray) -> str:
         """Why a sample that was read is of no use; nothing where it is."""
@@ -120,7 +120,7 @@ def _entries(batch: Batch) -> Iterator[tuple[int, Entry]]:
 
 def _expected(own: Layout | None, said: Layout | None) -> Layout | None:
     """What is said of all goes before what one of them says."""
-    return merged(said, own) if said else own
+    return merge_windows(said, own) if said else own
 
 
 def differs(own: Layout | None, expected: Layout | None) -> str:
@@ -153,7 +153,7 @@ def _channels(own: Layout, expected: Layout) -> str:
 
 def _units(own: Layout, expected: Layout) -> str:
     units = own.units, expected.units
-    if not (units[0] and units[1]) or spelt(units[0]) == spelt(units[1]):
+    if not (units[0] and units[1]) or normalize_unit(units[0]) == normalize_unit(units[1]):
         return ""
     return f"is in {units[0]}, but {units[1]} is expected. Bring it to that, or leave it out."
 

@@ -10,7 +10,7 @@ from typing import Any
 Stamp = tuple[int, int]  # of a file: size, and time of the last change
 
 
-def stamp(path: str) -> Stamp:
+def stamp_of(path: str) -> Stamp:
     """Size and time of the last change of a file, or of all files of a folder."""
     each = Path(path)
     if not each.is_dir():
@@ -28,9 +28,9 @@ def edition(path: str) -> tuple[Stamp, ...]:
     return tuple((one.st_size, one.st_mtime_ns) for one in status)
 
 
-def stamped(path: str) -> Stamp | None:
+def stamp_if_exists(path: str) -> Stamp | None:
     """The same; ``None`` where there is no such file."""
-    return stamp(path) if Path(path).exists() else None
+    return stamp_of(path) if Path(path).exists() else None
 
 
 def digest(parts: Iterable[Any]) -> str:

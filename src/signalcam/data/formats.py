@@ -29,7 +29,7 @@ class Format:
     Attributes:
         name: What it is asked for by.
         suffixes: How the names of its files end, in small letters.
-        open: From a path, and options of its own, to a ``Record``, or to a ``Reader`` where ``many`` is set.
+        open: From a path, and options of its own, to a ``RecordArray``, or to a ``Reader`` where ``many`` is set.
         many: Whether a file holds many samples.
         files: From a path to the other files that it refers to.
     """
@@ -70,7 +70,7 @@ def register(name: str, suffixes: str | Iterable[str], opener: Callable[..., Any
         name: What it is asked for by: ``open(path, format=name)``.
         suffixes: One or several, ``".abc"``; a suffix known before is read by the new kind from then on.
         opener: A function of a module (so that other processes find it), from a path and options of its own to
-            a ``Record``: one signal, image or volume, whole or in windows.
+            a ``RecordArray``: one signal, image or volume, whole or in windows.
         many: Set where a file holds many samples; ``opener`` then returns a ``Reader``.
 
     Raises:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from signalcam.data.array_files import Arrays, Names, opened, said_by
+from signalcam.data.array_files import Arrays, Names, choose_arrays, layout_from_attributes
 from signalcam.data.file_stamp import Stamp, edition
-from signalcam.data.optional_imports import needed
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
@@ -26,7 +26,7 @@ def open_hdf5(
         names: That of their names.
         single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
     """
-    return opened(path, _load, _about, (inputs, labels, names), single=single)
+    return choose_arrays(path, _load, _about, (inputs, labels, names), single=single)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Dataset:
     turned: bool = False
 
     def __getitem__(self, rows: Any) -> Any:
-        with needed("h5py", "HDF5 files").File(self.path, "r") as file:
+        with import_optional("h5py", "HDF5 files").File(self.path, "r") as file:
             if not self.turned:
                 return file[self.name][rows]
             chosen = rows if isinstance(rows, tuple) else (rows,)
@@ -61,7 +61,7 @@ class Dataset:
 
 def _about(dataset: Dataset) -> Layout | None:
     """Named axes as HDF5's dimension scales have them."""
-    return said_by(dataset, dataset.dims)
+    return layout_from_attributes(dataset, dataset.dims)
 
 
 def _load(path: str) -> Mapping[str, Any]:
@@ -70,7 +70,7 @@ def _load(path: str) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=16)
 def _datasets(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
-    h5py = needed("h5py", "HDF5 files")
+    h5py = import_optional("h5py", "HDF5 files")
     found: dict[str, Any] = {}
 
     def keep(name: str, each: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.optional_imports import needed
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
@@ -23,7 +23,7 @@ def open_image(path: str, *, mode: str = "RGB", size: tuple[int, int] | None = N
         mode: Pillow's name of how it is read: ``"RGB"``, ``"L"`` for grey, ``"F"``, ``"I;16"``.
         size: Height and width to bring it to; ``None`` leaves it as it is.
     """
-    pillow = needed("PIL.Image", "images")
+    pillow = import_optional("PIL.Image", "images")
 
     def read(_start: int, _stop: int) -> np.ndarray:
         with pillow.open(path) as file:

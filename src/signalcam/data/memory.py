@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.collate import Entry, NotFinite, checked, gathered, plain
-from signalcam.data.concat import Joined, check_some
+from signalcam.data.collate import Entry, NotFinite, read_one_by_one, require_numbers, to_python
+from signalcam.data.concat import Concatenation, check_some
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
-from signalcam.data.streaming import Keys, Stream, behind, class_of, is_by_number, is_pair
+from signalcam.data.streaming import Keys, Stream, class_of, is_by_number, is_pair, remaining
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout, as_layout
 
 
 @dataclass(frozen=True)
-class Samples:
+class InMemorySamples:
     """A reader of any sequence.
 
     Args:
@@ -54,10 +54,10 @@ class Samples:
 
         def entry(number: int) -> Entry:
             array, label, name = self._sample(number)
-            label = label if self.labels is None else plain(self.labels[number])
-            return array, label, name if self.names is None else plain(self.names[number])
+            label = label if self.labels is None else to_python(self.labels[number])
+            return array, label, name if self.names is None else to_python(self.names[number])
 
-        return gathered(checked(numbers, len(self)), entry, self.layout)
+        return read_one_by_one(require_numbers(numbers, len(self)), entry, self.layout)
 
     def _sample(self, number: int) -> Entry:
         """A sample, and its class and name where it comes with them."""
@@ -69,7 +69,7 @@ class Samples:
         else:
             array, label, name = item, None, None
         array = array.detach().cpu() if hasattr(array, "detach") else array
-        return np.asarray(array), None if label is None else class_of(label), plain(name)
+        return np.asarray(array), None if label is None else class_of(label), to_python(name)
 
 
 def of(
@@ -112,7 +112,7 @@ def of(
     if isinstance(samples, str | PathLike):
         message = f"{str(samples)!r} is a path. Open it: sc.data.open({str(samples)!r})."
         raise InputError(message)
-    given = behind(samples)
+    given = remaining(samples)
     keys, each = _keyed(inputs, labels, names)
     said = as_layout(layout)
     own: Reader
@@ -120,14 +120,14 @@ def of(
         if length is not None or edition is not None:
             message = f"length and edition are of streams of batches; the {len(given)} samples of {type(given).__name__} are read by number. Leave them out."
             raise InputError(message)
-        own = Samples(given, *each, said, keys)
+        own = InMemorySamples(given, *each, said, keys)
     else:
         own = Stream(given, keys, length, *each, said, edition)
     for what, told in zip(("labels", "names"), each, strict=True):
         if told is not None and len(told) != len(own):
             message = f"{len(told)} {what} for {len(own)} samples. Give one each, in order."
             raise InputError(message)
-    return check_some(Joined((own,), nan=nan), type(samples).__name__)
+    return check_some(Concatenation((own,), nan=nan), type(samples).__name__)
 
 
 def _keyed(

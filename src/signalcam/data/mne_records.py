@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from signalcam.data import units
-from signalcam.data.collate import Entry, checked, gathered
+from signalcam.data.collate import Entry, read_one_by_one, require_numbers
 from signalcam.data.edf import header
-from signalcam.data.file_stamp import Stamp, digest, edition, stamped
-from signalcam.data.optional_imports import needed
+from signalcam.data.file_stamp import Stamp, digest, edition, stamp_if_exists
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.protocol import Batch
 from signalcam.data.windows import Record
 from signalcam.errors import InputError
@@ -29,7 +29,7 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
         path: The file.
         channels: Which, by name and in this order; ``None`` takes all.
     """
-    io = needed("mne", "EDF, BDF and FIF files").io
+    io = import_optional("mne", "EDF, BDF and FIF files").io
     readers = {".edf": io.read_raw_edf, ".bdf": io.read_raw_bdf}
     reader = readers.get(path[-4:].lower())
     raw = (reader or io.read_raw_fif)(path, preload=False, verbose=_QUIET)
@@ -37,8 +37,8 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
     layout = _layout(raw, picked)
     factors: Any = 1.0
     if reader:
-        factors, known = units.in_one([_units_of(path, len(raw.ch_names))[each] for each in picked], "V")
-        layout = replace(layout, units=units.told(known))
+        factors, known = units.common_unit([_units_of(path, len(raw.ch_names))[each] for each in picked], "V")
+        layout = replace(layout, units=units.unit_of_text(known))
 
     def events(name: str) -> list[tuple[int, str]]:
         if name != "annotations":
@@ -113,7 +113,7 @@ class Epochs:
     @property
     def fingerprint(self) -> str:
         """Of the file."""
-        return digest([stamped(self.path), self.channels])
+        return digest([stamp_if_exists(self.path), self.channels])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read epochs; see ``Reader``."""
@@ -125,10 +125,10 @@ class Epochs:
             array = epochs.get_data(picks=picked, item=[number], verbose=_QUIET)[0]
             return array, labels.get(int(epochs.events[number, 2])), int(epochs.selection[number])
 
-        return gathered(checked(numbers, len(self)), entry, self.layout)
+        return read_one_by_one(require_numbers(numbers, len(self)), entry, self.layout)
 
 
 @lru_cache(maxsize=16)
 def _read_epochs(path: str, _edition: tuple[Stamp, ...]) -> Any:
-    mne = needed("mne", "EDF, BDF and FIF files")
+    mne = import_optional("mne", "EDF, BDF and FIF files")
     return mne.read_epochs(path, preload=False, verbose=_QUIET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalcam.data.optional_imports import needed
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import Layout
@@ -19,7 +19,7 @@ def open_nifti(path: str) -> Record:
     Args:
         path: The file. One with a fourth axis, time, is ``(channel, time, depth, height, width)``.
     """
-    nibabel = needed("nibabel", "NIfTI volumes")
+    nibabel = import_optional("nibabel", "NIfTI volumes")
     image = nibabel.load(path)
     shape = tuple(image.shape)
     if len(shape) not in (3, 4):

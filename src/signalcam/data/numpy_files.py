@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.array_files import Arrays, Names, opened
+from signalcam.data.array_files import Arrays, Names, choose_arrays
 from signalcam.data.file_stamp import Stamp, edition
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
@@ -27,7 +27,7 @@ def open_numpy(
         names: That of their names.
         single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
     """
-    return opened(path, _load, _about, (inputs, labels, names), single=single)
+    return choose_arrays(path, _load, _about, (inputs, labels, names), single=single)
 
 
 def _about(_array: Any) -> None:

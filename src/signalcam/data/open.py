@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from signalcam.data.collate import NotFinite, reason
-from signalcam.data.concat import Joined, Unreadable, check_some
+from signalcam.data.concat import Concatenation, UnreadableFile, check_some
 from signalcam.data.formats import Format, find, format_of, known
 from signalcam.data.protocol import Batch, Reader
-from signalcam.data.windows import How, Item, RecordFile, Windows
+from signalcam.data.windows import Item, RecordFile, WindowOptions, Windows
 from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout, as_layout
 
@@ -39,7 +39,7 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
             differ; a pattern with ``*``; a list of files; or a manifest: a CSV file with the columns ``path`` and, as
             you like, ``label``, ``name``, ``begin`` and ``end`` (in seconds where there is a sampling rate).
         format: What kind of files these are; ``None`` goes by their suffix.
-        windows: Cut records into pieces of this length, or as ``Windows`` says.
+        windows: Cut records into pieces of this length, or as ``BeatWindows`` says.
         layout: The axes of the samples, batch first, with rate, channel names and units: it tells what the files
             do not, and what they must agree with. ``None`` takes the first file's word.
         nan: ``"report"`` leaves out, and tells, samples with NaN or infinite values; ``"keep"`` keeps them.
@@ -69,10 +69,10 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
     said = as_layout(layout)
     if kind.many and (cut or single):
         options = _as_record(kind, said) | options
-    how = How(kind.open, options, cut, said, kind.files)
+    how = WindowOptions(kind.open, options, cut, said, kind.files)
     many = kind.many and not options.get("single")
     parts = tuple(_many(item, how) if many else RecordFile(item, how) for item in items)
-    reader = Joined(parts, said, tuple(item.path for item in items), nan)
+    reader = Concatenation(parts, said, tuple(item.path for item in items), nan)
     _check_any(items, how, parts)
     return check_some(reader, str(path))
 
@@ -85,9 +85,9 @@ def _as_record(kind: Format, layout: Layout | None) -> dict[str, Any]:
     return {"single": layout or True}
 
 
-def _check_any(items: Sequence[Item], how: How, parts: Sequence[Reader]) -> None:
+def _check_any(items: Sequence[Item], how: WindowOptions, parts: Sequence[Reader]) -> None:
     """Raise at once where nothing can be read: the only file, or every file of many samples."""
-    broken = [each.reason for each in parts if isinstance(each, Unreadable)]
+    broken = [each.reason for each in parts if isinstance(each, UnreadableFile)]
     if len(items) == 1 and not broken:
         try:
             how.opened(items[0].path)
@@ -105,7 +105,7 @@ class _Rows:
     """A reader of a file with many samples, opened by each process for itself."""
 
     item: Item
-    how: How
+    how: WindowOptions
 
     def __len__(self) -> int:
         return len(self._own)
@@ -127,14 +127,14 @@ class _Rows:
         return self._own.read(numbers)
 
 
-def _many(item: Item, how: How) -> Reader:
+def _many(item: Item, how: WindowOptions) -> Reader:
     """A file of many samples, or the reason why it is none."""
     try:
         len(how.opened(item.path))
     except (MissingExtra, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - files break in any way; this one is told by its number
-        return Unreadable(item.path, reason(error))
+        return UnreadableFile(item.path, reason(error))
     return _Rows(item, how)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from signalcam.errors import MissingExtra
 
 
-def needed(package: str, what: str, extra: str = "data") -> Any:
+def import_optional(package: str, what: str, extra: str = "data") -> Any:
     """Import a package.
 
     Args:

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from signalcam.data.array_files import Names
-from signalcam.data.collate import Entry, checked, gathered
-from signalcam.data.file_stamp import Stamp, digest, edition, stamped
-from signalcam.data.optional_imports import needed
+from signalcam.data.collate import Entry, read_one_by_one, require_numbers
+from signalcam.data.file_stamp import Stamp, digest, edition, stamp_if_exists
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.protocol import Batch
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 
 
 @dataclass(frozen=True)
-class Table:
+class ParquetTable:
     """A reader of a table.
 
     Args:
@@ -45,11 +45,11 @@ class Table:
     @property
     def fingerprint(self) -> str:
         """Of the file and the columns."""
-        return digest([stamped(self.path), self.inputs, self.labels, self.names])
+        return digest([stamp_if_exists(self.path), self.inputs, self.labels, self.names])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read rows; a group of rows is read once for all that lie in it. See ``Reader``."""
-        return gathered(checked(numbers, len(self)), self._entry, self.layout)
+        return read_one_by_one(require_numbers(numbers, len(self)), self._entry, self.layout)
 
     def _entry(self, number: int) -> Entry:
         groups = _groups(self.path, edition(self.path))
@@ -73,7 +73,7 @@ class _Groups:
 
 def open_parquet(
     path: str, *, inputs: str | Sequence[str] | None = None, labels: Names = None, names: Names = None
-) -> Table:
+) -> ParquetTable:
     """Open a Parquet or Arrow file.
 
     Args:
@@ -91,13 +91,13 @@ def open_parquet(
     usual = [
         next((each for each in those if each in columns), None) for those in (("label", "labels", "y"), ("name", "id"))
     ]
-    return Table(path, asked, labels or usual[0], names or usual[1])
+    return ParquetTable(path, asked, labels or usual[0], names or usual[1])
 
 
 def _lists(path: str) -> tuple[str, ...]:
     """The only column that holds lists."""
     groups = _groups(path, edition(path))
-    arrow = needed("pyarrow", "Parquet and Arrow files")
+    arrow = import_optional("pyarrow", "Parquet and Arrow files")
     kinds = groups.read(0, groups.columns).schema if len(groups.ends) else ()
     found = tuple(
         each.name
@@ -112,13 +112,13 @@ def _lists(path: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _groups(path: str, _edition: tuple[Stamp, ...]) -> _Groups:
-    arrow = needed("pyarrow", "Parquet and Arrow files")
+    arrow = import_optional("pyarrow", "Parquet and Arrow files")
     if path.lower().endswith((".arrow", ".feather")):
-        file = needed("pyarrow.ipc", "Arrow files").open_file(arrow.memory_map(path))
+        file = import_optional("pyarrow.ipc", "Arrow files").open_file(arrow.memory_map(path))
         batches = [file.get_batch(each) for each in range(file.num_record_batches)]
         ends = np.cumsum([each.num_rows for each in batches])
         return _Groups(ends, file.schema.names, lambda group, names: batches[group].select(list(names)))
-    stored = needed("pyarrow.parquet", "Parquet files").ParquetFile(path)
+    stored = import_optional("pyarrow.parquet", "Parquet files").ParquetFile(path)
     sizes = [stored.metadata.row_group(each).num_rows for each in range(stored.num_row_groups)]
     return _Groups(
         np.cumsum(sizes),

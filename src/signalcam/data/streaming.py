@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.collate import Entry, assembled, checked, plain, reason
+from signalcam.data.collate import Entry, collate_samples, reason, require_numbers, to_python
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch
 from signalcam.errors import InputError, MissingExtra
@@ -86,7 +86,7 @@ def class_of(label: Any) -> Any:
     array = np.asarray(_numpy(label))
     if array.size != 1 or array.dtype.kind == "c":
         return None
-    value = plain(array.reshape(())[()])
+    value = to_python(array.reshape(())[()])
     if array.dtype.kind == "f":
         return int(value) if value in (0, 1) else None
     return value
@@ -101,14 +101,14 @@ def entries_of(item: Any, keys: Keys) -> list[Entry]:
     pair = isinstance(item, list) and len(item) == 2 and is_pair(item)
     inputs, labels, names = keys.split(tuple(item) if pair else item)
     if labels is not None and np.ndim(labels) == 0:  # a sample that nobody put into a batch
-        return [(as_array(inputs), class_of(labels), plain(_numpy(names)))]
+        return [(as_array(inputs), class_of(labels), to_python(_numpy(names)))]
     rows = _rows(inputs)
     told = [(None,) * len(rows) if each is None else each for each in (labels, names)]
     if wrong := [each for each in told if len(each) != len(rows)]:
         message = f"a batch has {len(wrong[0])} labels or names for {len(rows)} samples; expected one each."
         raise InputError(message)
     return [
-        (row, None if label is None else class_of(label), plain(_numpy(name)))
+        (row, None if label is None else class_of(label), to_python(_numpy(name)))
         for row, label, name in zip(rows, *told, strict=True)
     ]
 
@@ -135,7 +135,7 @@ def _rows(inputs: Any) -> Sequence[np.ndarray]:
 # --- one pass, and as many as are needed -------------------------------------------------------------
 
 
-def begun(given: Any) -> Iterator[Any]:
+def start_pass(given: Any) -> Iterator[Any]:
     """Begin to go through what yields batches, or through what a function gives that makes it.
 
     Raises:
@@ -176,7 +176,7 @@ def is_by_number(given: Any) -> bool:
     return hasattr(given, "__getitem__") and hasattr(given, "__len__") and not is_batched(given)
 
 
-def behind(loader: Any) -> Any:
+def remaining(loader: Any) -> Any:
     """The data set of a loader that takes its samples as they are and in order, else the loader itself."""
     in_order = type(getattr(loader, "sampler", None)).__name__ == "SequentialSampler"
     inner = getattr(loader, "dataset", None)
@@ -276,7 +276,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._lock, self._most = RLock(), _SHOWN
-        one, two = begun(self.given), begun(self.given)
+        one, two = start_pass(self.given), start_pass(self.given)
         if one is two:
             message = f"a {type(one).__name__} can be gone through once, but samples by number need more. Pass a function that makes a new one, or stream it: Explainer(...).stream(batches)."
             raise InputError(message)
@@ -305,7 +305,7 @@ class Stream:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples, going forward, or from the beginning if need be; see ``Reader``."""
-        wanted = checked(numbers, len(self))
+        wanted = require_numbers(numbers, len(self))
         entries: dict[int, Entry] = {}
         failed: dict[int, str] = {}
         with self._lock:
@@ -316,12 +316,12 @@ class Stream:
                     entries[number] = self._told(number, come.entry(number))
                 else:
                     failed[number] = come.over
-        return assembled(wanted, entries, failed, self.layout)
+        return collate_samples(wanted, entries, failed, self.layout)
 
     def _reached(self, number: int) -> Pass:
         """A pass that keeps a sample, or is over before it."""
         if self._pass is None or number < self._pass.begin:
-            self._pass = Pass(begun(self.given), self.keys)
+            self._pass = Pass(start_pass(self.given), self.keys)
         while self._pass.end <= number and not self._pass.over:
             self._pass.step()
             self._pass.forget(_KEPT * self._most)
@@ -329,8 +329,8 @@ class Stream:
 
     def _told(self, number: int, entry: Entry) -> Entry:
         array, label, name = entry
-        label = label if self.labels is None else plain(self.labels[number])
-        return array, label, name if self.names is None else plain(self.names[number])
+        label = label if self.labels is None else to_python(self.labels[number])
+        return array, label, name if self.names is None else to_python(self.names[number])
 
     def _same(self, one: Pass, two: Pass) -> Pass:
         """The first of two passes whose first batches are the same, and can be used."""
@@ -350,7 +350,7 @@ class Stream:
         if callable(cardinality) and int(cardinality()) == -1:  # TensorFlow's word for it
             message = f"{type(self.given).__name__} goes on for ever. Leave .repeat() out, or say how many samples are meant with length=...."
             raise InputError(message)
-        whole = Pass(begun(self.given), self.keys)
+        whole = Pass(start_pass(self.given), self.keys)
         while not whole.over:
             whole.step()
             whole.forget(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.optional_imports import needed
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
@@ -52,7 +52,7 @@ def open_csv(
 
 def _table(path: str, delimiter: str, header: bool | None, channels: Sequence[str] | None) -> Any:  # noqa: FBT001 - as `open_csv` got it
     """All cells of a file, the first line of which is no signal."""
-    pandas = needed("pandas", "CSV files")
+    pandas = import_optional("pandas", "CSV files")
     # read as it is: pandas would take the first column for an index where there are fewer names than cells
     first = pandas.read_csv(path, sep=delimiter, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0]
     if header is None and all(map(_is_number, first)):

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from signalcam.data.optional_imports import needed
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
@@ -21,7 +21,7 @@ def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
         path: The file.
         size: Height and width to bring it to; ``None`` leaves it as it is.
     """
-    ffmpeg, pillow = needed("imageio_ffmpeg", "videos"), needed("PIL.Image", "videos")
+    ffmpeg, pillow = import_optional("imageio_ffmpeg", "videos"), import_optional("PIL.Image", "videos")
     with closing(ffmpeg.read_frames(path)) as film:
         about = next(film)
     count, _ = ffmpeg.count_frames_and_secs(path)

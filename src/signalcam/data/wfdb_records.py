@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from signalcam.data import units
-from signalcam.data.optional_imports import needed
+from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
@@ -21,12 +21,12 @@ def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
         path: Its header, ``.hea``.
         channels: Which, by name and in this order; ``None`` takes all.
     """
-    wfdb = needed("wfdb", "WFDB records")
+    wfdb = import_optional("wfdb", "WFDB records")
     name = path[: -len(".hea")]
     first = wfdb.rdrecord(name, sampto=1, channel_names=channels)
     names = tuple(first.sig_name)
-    factors, known = units.in_one(first.units, "mV")
-    layout = Layout("batch channel time", float(first.fs), names, units.told(known))
+    factors, known = units.common_unit(first.units, "mV")
+    layout = Layout("batch channel time", float(first.fs), names, units.unit_of_text(known))
 
     def read(start: int, stop: int) -> np.ndarray:
         record = wfdb.rdrecord(name, sampfrom=start, sampto=stop, channel_names=channels)
@@ -41,6 +41,6 @@ def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
 
 def wfdb_files(path: str) -> list[str]:
     """The files that a header refers to."""
-    header: Any = needed("wfdb", "WFDB records").rdheader(path[: -len(".hea")])
+    header: Any = import_optional("wfdb", "WFDB records").rdheader(path[: -len(".hea")])
     own = [each.name for each in Path(path).parent.glob(f"{Path(path).stem}.*")]
     return sorted({str(Path(path).with_name(each)) for each in [*(getattr(header, "file_name", None) or ()), *own]})

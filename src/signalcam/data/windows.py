@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from signalcam.data.collate import Entry, checked, gathered
-from signalcam.data.file_stamp import Stamp, digest, edition, stamped
+from signalcam.data.collate import Entry, read_one_by_one, require_numbers
+from signalcam.data.file_stamp import Stamp, digest, edition, stamp_if_exists
 from signalcam.data.protocol import Batch
 from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout
@@ -116,7 +116,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class How:
+class WindowOptions:
     """How files are read, the same for all of them."""
 
     open: Callable[..., Any]
@@ -134,7 +134,7 @@ class How:
         """Changes when the file, those it refers to, or how it is read do."""
         refer = self.files
         others = _tried(lambda: refer(path)) if refer else ()
-        stamps = [stamped(each) for each in (path, *(others or ()))]
+        stamps = [stamp_if_exists(each) for each in (path, *(others or ()))]
         about = (self.windows, self.layout, sorted(self.options.items()))
         return digest([self.open.__module__, self.open.__qualname__, about, stamps])
 
@@ -154,7 +154,7 @@ def _opened(
 
 
 @dataclass(frozen=True)
-class Plan:
+class WindowPlan:
     """Which samples a record is cut into.
 
     Attributes:
@@ -180,7 +180,7 @@ class RecordFile:
     """
 
     item: Item
-    how: How
+    how: WindowOptions
 
     def __len__(self) -> int:
         if self.how.windows is None:
@@ -200,7 +200,7 @@ class RecordFile:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read windows, or the whole record; see ``Reader``."""
-        return gathered(checked(numbers, len(self)), self._entry, self.layout)
+        return read_one_by_one(require_numbers(numbers, len(self)), self._entry, self.layout)
 
     @property
     def _record(self) -> Record:
@@ -209,7 +209,7 @@ class RecordFile:
 
     @property
     def _layout(self) -> Layout | None:
-        return merged(self._record.layout, self.how.layout)
+        return merge_windows(self._record.layout, self.how.layout)
 
     def _entry(self, number: int) -> Entry:
         plan, record = self._plan, self._record
@@ -223,7 +223,7 @@ class RecordFile:
         return array, label, f"{self.item.name}[{start}:{stop}]" if cut else self.item.name
 
     @cached_property
-    def _plan(self) -> Plan:
+    def _plan(self) -> WindowPlan:
         record, layout, windows = self._record, self._layout, self.how.windows
         axis = _time_axis(layout)
         if axis is None and (windows or self.item.is_part):
@@ -233,7 +233,7 @@ class RecordFile:
         rate = layout.sampling_rate if layout else None
         bounds = self.item.bounds(length, rate, windows or Windows(1))
         if windows is None:
-            return Plan(bounds[:1], bounds[1] - bounds[0], bounds)
+            return WindowPlan(bounds[:1], bounds[1] - bounds[0], bounds)
         return _around(record, windows, bounds, rate) if windows.around else _along(windows, bounds, rate)
 
 
@@ -247,7 +247,7 @@ def _tried(find: Callable[[], Found]) -> Found | None:
         return None
 
 
-def _along(windows: Windows, bounds: Span, rate: float | None) -> Plan:
+def _along(windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
     """One window after another."""
     length = windows.samples(windows.length, rate)
     stride = length if windows.stride is None else windows.samples(windows.stride, rate)
@@ -256,12 +256,12 @@ def _along(windows: Windows, bounds: Span, rate: float | None) -> Plan:
         message = f"its {end - begin} samples are less than a window of {length}. Take shorter ones, or Windows(..., remainder='pad')."
         raise InputError(message)
     if windows.remainder == "drop":
-        return Plan(range(begin, end - length + 1, stride), length, bounds)
+        return WindowPlan(range(begin, end - length + 1, stride), length, bounds)
     count = 1 + max(0, -(-(end - begin - length) // stride))
-    return Plan(range(begin, end, stride)[:count], length, bounds)
+    return WindowPlan(range(begin, end, stride)[:count], length, bounds)
 
 
-def _around(record: Record, windows: Windows, bounds: Span, rate: float | None) -> Plan:
+def _around(record: Record, windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
     """One window an event."""
     if record.events is None:
         message = "files of this kind have no events to cut windows around. Leave around out."
@@ -274,7 +274,7 @@ def _around(record: Record, windows: Windows, bounds: Span, rate: float | None) 
     ]
     if windows.remainder == "drop":
         found = [each for each in found if bounds[0] <= each[0] and each[0] + length <= bounds[1]]
-    return Plan([start for start, _ in found], length, bounds, [label for _, label in found])
+    return WindowPlan([start for start, _ in found], length, bounds, [label for _, label in found])
 
 
 def _padded(array: np.ndarray, axis: int, missing: Span) -> np.ndarray:
@@ -288,7 +288,7 @@ def _time_axis(layout: Layout | None) -> int | None:
     return layout.dims.index("time") - 1 if layout and "time" in layout.dims else None
 
 
-def merged(own: Layout | None, said: Layout | None) -> Layout | None:
+def merge_windows(own: Layout | None, said: Layout | None) -> Layout | None:
     """What the data say of their axes, and of what the user says the rest."""
     if own is None or said is None:
         return own or said

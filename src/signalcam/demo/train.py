@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from signalcam.demo.heartbeats import (
     HELD_OUT,
     RATE,
-    Windows,
+    BeatWindows,
     cut_windows,
     label_beats,
     recording,
@@ -44,19 +44,19 @@ def main() -> None:
     )
 
 
-def training_windows() -> Windows:
+def training_windows() -> BeatWindows:
     """Cut the part of the recording that is learnt, a window every 0.1 s."""
     ecg = recording()
     return cut_windows(ecg, label_beats(ecg), HELD_OUT, len(ecg) / RATE, 0.1)
 
 
-def held_out_windows() -> Windows:
+def held_out_windows() -> BeatWindows:
     """Cut the part of the recording that is never learnt, a window every 0.5 s."""
     ecg = recording()
     return cut_windows(ecg, label_beats(ecg), 0.0, HELD_OUT, 0.5)
 
 
-def train(windows: Windows, seed: int = SEED) -> nn.Module:
+def train(windows: BeatWindows, seed: int = SEED) -> nn.Module:
     """Fit a fresh network to ``windows`` and return it in evaluation mode."""
     inputs, labels = torch.from_numpy(windows.network_input), torch.from_numpy(windows.label)
     with one_thread(), torch.random.fork_rng(devices=[]):
@@ -91,14 +91,14 @@ def fit(network: nn.Module, inputs: Tensor, labels: Tensor) -> None:
             schedule.step()
 
 
-def predict(network: nn.Module, windows: Windows) -> Tensor:
+def predict(network: nn.Module, windows: BeatWindows) -> Tensor:
     """Return the index of the likelier class for each window."""
     with torch.inference_mode():
         logits: Tensor = network(torch.from_numpy(windows.network_input))
     return logits.argmax(dim=1)
 
 
-def describe(network: nn.Module, windows: Windows) -> str:
+def describe(network: nn.Module, windows: BeatWindows) -> str:
     """Count the windows and say how often the network agrees with their labels."""
     right = predict(network, windows).numpy() == windows.label
     return f"{len(right)} windows, {windows.label.sum()} positive, accuracy {right.mean():.3f}"

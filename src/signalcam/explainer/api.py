@@ -13,28 +13,33 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.attribution.gradient import Method, find
+from signalcam.attribution.registry import Method, find
 from signalcam.backends import backend_of, network_of
 from signalcam.backends.protocol import Backend, Layer
-from signalcam.backends.token_grid import Folding
-from signalcam.backends.unsupported import WITHOUT_GRADIENT, of_no_positions
+from signalcam.backends.token_grid import TokenGridBackend
+from signalcam.backends.unsupported import WITHOUT_GRADIENT, explain_no_positions
 from signalcam.errors import InputError, ModelError, is_count
-from signalcam.explainer.assemble import result
-from signalcam.explainer.batch_result import Part
-from signalcam.explainer.batching import NotFinite, check_finite, progress_bar, samples_in
-from signalcam.explainer.layer_selection import is_pattern, last_felt, layers_of, matching
+from signalcam.explainer.assemble import build_explanation
+from signalcam.explainer.batch_result import BatchResult
+from signalcam.explainer.batching import NotFinite, check_finite, count_samples, progress_bar
+from signalcam.explainer.layer_selection import (
+    is_pattern,
+    last_layer_with_gradient,
+    layers_depending_on_input,
+    match_layers,
+)
 from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
-from signalcam.explainer.padding_plan import planned
-from signalcam.explainer.preprocessing import Preprocessing, Raw, as_preprocessing, on_raw
+from signalcam.explainer.padding_plan import plan_batches
+from signalcam.explainer.preprocessing import Preprocessing, RawSignal, as_preprocessing, map_to_raw
 from signalcam.explainer.receptive_fields import PROBED_SAMPLES, Alignment, warn_of_spread
-from signalcam.explainer.runner import Running, Shown
-from signalcam.inputs.containers import Signals, taken
+from signalcam.explainer.runner import ExplainedInput, Runner
+from signalcam.inputs.containers import ContainerData, read_container
 from signalcam.inputs.conversion import as_inputs
-from signalcam.inputs.explained_inputs import Drawn, beside, drawn
+from signalcam.inputs.explained_inputs import ExplainedInputs, describe_extra, select_inputs
 from signalcam.inputs.layout import Layout, as_layout
-from signalcam.inputs.pytree import Inputs, spelt
+from signalcam.inputs.pytree import Inputs, path_to_str
 from signalcam.inputs.tokens import Tokens, as_tokens
-from signalcam.inputs.validation import check_options, check_samples, several, unpaired
+from signalcam.inputs.validation import as_list, check_options, check_samples, split_labels
 from signalcam.results.explanation import Explanation
 from signalcam.targets import Selector, Target, as_target, score_functions
 
@@ -58,7 +63,7 @@ class Explainer:
         target: One or several questions, each asked of every sample: ``"predicted"``, a class index or
             name, a function of the model's output, or one of ``Predicted(rank)``, ``TrueLabel()``,
             ``PerSample([...])``, ``Contrast(c, foil=f)``, ``Finer``, ``Counterfactual``, ``Regression``, ``Region``,
-            ``Similarity``, ``Output``.
+            ``Similarity``, ``OutputSection``.
         layout: Names of the input's axes, ``"batch channel time"``, or a ``Layout`` with rates, names and
             units. ``None`` finds out which axes carry positions by looking at the network.
         class_names: One name a class.
@@ -123,9 +128,9 @@ class Explainer:
         as_preprocessing(self.preprocess)
 
     @cached_property
-    def folding(self) -> Folding:
+    def folding(self) -> TokenGridBackend:
         """The backend that owns the model, its tokens folded."""
-        return Folding(backend_of(self.model), as_tokens(self.tokens))
+        return TokenGridBackend(backend_of(self.model), as_tokens(self.tokens))
 
     @property
     def backend(self) -> Backend:
@@ -135,13 +140,13 @@ class Explainer:
     @cached_property
     def methods(self) -> tuple[Method, ...]:
         """The methods asked for, each once."""
-        return tuple(dict.fromkeys(find(each) for each in several(self.method)))
+        return tuple(dict.fromkeys(find(each) for each in as_list(self.method)))
 
     @cached_property
     def targets(self) -> dict[str, Target]:
         """The questions asked, by the name they have in the result."""
         named_targets: dict[str, Target] = {}
-        for wanted in several(self.target):
+        for wanted in as_list(self.target):
             target = as_target(wanted, self.class_names)
             target = target.for_axis(self.backend.channel_axis(self.model))
             label = target.label(self.class_names)
@@ -178,15 +183,15 @@ class Explainer:
         here = self.drawn(as_inputs(inputs, _first(self.of), extra))
         self._check(here, labels=labels, sample_names=sample_names)
         running = replace(self.running, shown=self.shown(here))
-        plan = planned(running, here.samples, here.whole, self._remembered)
+        plan = plan_batches(running, here.samples, here.whole, self._remembered)
         with progress_bar(here.samples.count, shown=self.progress) as done:
             pieces = [piece for group in plan.groups() for piece in running.pieces(group, done)]
         parts = [part for piece in pieces for part in piece.parts]
         warn_of_score(parts)
         warn_of_flaws(parts, running.layers, tuple(self.targets), self.methods)
         warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)
-        about = self.about(parts[0], plan.how) | beside(here.samples.given)
-        return result(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
+        about = self.about(parts[0], plan.how) | describe_extra(here.samples.given)
+        return build_explanation(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
 
     def stream(self, loader: Iterable[Any], *, extra: Mapping[str, Any] | None = None) -> Iterator[Explanation]:
         """Explain batch after batch without holding more than one.
@@ -202,26 +207,26 @@ class Explainer:
         """
         start = 0
         for item in loader:
-            inputs, labels = unpaired(item, self.layout)
+            inputs, labels = split_labels(item, self.layout)
             signals = self.taken(inputs)
-            count = samples_in(as_inputs(inputs if signals is None else signals.array))
+            count = count_samples(as_inputs(inputs if signals is None else signals.array))
             own = None if signals is None else signals.sample_names
             names = own or range(start, start + count)
             yield self(inputs, extra=extra, labels=labels, sample_names=names)
             start += count
 
-    def taken(self, inputs: Any) -> Signals | None:
+    def taken(self, inputs: Any) -> ContainerData | None:
         """The signals in an object of pandas, xarray, MNE, wfdb and others; ``None`` for plain arrays."""
         if isinstance(self.layout, Mapping):
             return None
         axis = None if self.preprocess else self.backend.channel_axis(self.model)
-        return taken(inputs, as_layout(self.layout), axis)
+        return read_container(inputs, as_layout(self.layout), axis)
 
-    def told_by(self, signals: Signals) -> Explainer:
+    def told_by(self, signals: ContainerData) -> Explainer:
         """The same for signals that say themselves what their axes are."""
         return self._like(layout=signals.layout or self.layout)
 
-    def _labels_of(self, signals: Signals) -> tuple[int | str, ...] | None:
+    def _labels_of(self, signals: ContainerData) -> tuple[int | str, ...] | None:
         """The true classes that signals come with, if each is a class by number or name."""
         classes, labels = self.class_names or (), signals.labels or ()
         known = all(is_count(each, 0) or each in classes for each in labels)
@@ -232,13 +237,13 @@ class Explainer:
         if isinstance(self.layout, Mapping) or self.of is not None:
             message = "preprocess= makes the network's one input of one raw signal, so of= and a layout by input have no place beside it. Prepare several inputs yourself and leave preprocess= out."
             raise InputError(message)
-        raw = Raw.of(inputs, as_layout(self.layout), how, self.backend, self.nan)
+        raw = RawSignal.of(inputs, as_layout(self.layout), how, self.backend, self.nan)
         made = raw.prepared()
         key = ("links", *raw.signal.shape[1:])
         if key not in self._remembered:
             self._remembered[key] = raw.links(made)
         exp = self._like(preprocess=None, layout=how.layout)(made.tree, **more)
-        return on_raw(exp, raw, self._remembered[key])
+        return map_to_raw(exp, raw, self._remembered[key])
 
     def _like(self, **changes: Any) -> Explainer:
         """The same with other options; what was found out about the model is shared."""
@@ -249,9 +254,9 @@ class Explainer:
     # --- before the model runs -------------------------------------------------------------------
 
     @cached_property
-    def running(self) -> Running:
+    def running(self) -> Runner:
         """What stays the same for all inputs."""
-        return Running(
+        return Runner(
             self.folding,
             self.model,
             self.methods,
@@ -265,27 +270,29 @@ class Explainer:
             self.progress,
         )
 
-    def drawn(self, given: Inputs) -> Drawn:
+    def drawn(self, given: Inputs) -> ExplainedInputs:
         """Which of the inputs maps are drawn on, and what was said about them."""
         of = list(self.layer) if self.of is None and isinstance(self.layer, Mapping) else self.of
-        return drawn(given, of, self.layout, self.layer, self.backend.channel_axis(self.model), self.backend.numpy)
+        return select_inputs(
+            given, of, self.layout, self.layer, self.backend.channel_axis(self.model), self.backend.numpy
+        )
 
-    def _check(self, here: Drawn, **per_sample: Sequence[Any] | None) -> None:
+    def _check(self, here: ExplainedInputs, **per_sample: Sequence[Any] | None) -> None:
         check_samples(here.samples.count, tuple(self.targets.values()), **per_sample)
         check_finite(here.samples.given, self.backend, self.nan)
 
-    def shown(self, here: Drawn) -> tuple[Shown, ...]:
+    def shown(self, here: ExplainedInputs) -> tuple[ExplainedInput, ...]:
         """The inputs that maps are drawn on, with their layers."""
         rows = here.samples.alike()[0][:PROBED_SAMPLES]
         few = here.samples.group(rows).inputs
         return tuple(
-            Shown(name, path, here.layouts.get(path), self._layers(few.at(path), rows, asked))
+            ExplainedInput(name, path, here.layouts.get(path), self._layers(few.at(path), rows, asked))
             for name, path, asked in zip(here.names, here.paths, here.layers, strict=True)
         )
 
     def _layers(self, few: Inputs, rows: np.ndarray, asked: OneOrMore) -> tuple[str, ...]:
         if asked is not None:
-            names = [name for each in several(asked) for name in self._meant(few, rows, each)]
+            names = [name for each in as_list(asked) for name in self._meant(few, rows, each)]
             return tuple(dict.fromkeys(names))
         if few.path not in self._remembered:
             self._remembered[few.path] = (self._last_layer(few, rows),)
@@ -300,25 +307,25 @@ class Explainer:
         key = ("pattern", few.path, layer)
         if key not in self._remembered:
             _, own = self._listed(few, rows)
-            self._remembered[key] = matching(layer, [each.name for each in own])
+            self._remembered[key] = match_layers(layer, [each.name for each in own])
         found: Sequence[str] = self._remembered[key]
         return found
 
     def _listed(self, few: Inputs, rows: np.ndarray) -> tuple[list[Layer], list[Layer]]:
         """The layers with positions that ran, and those of them that see the explained input."""
         listed = self.backend.layers(self.model, few)
-        return listed, layers_of(self.backend, self.model, few, listed, self.running.ask(rows))
+        return listed, layers_depending_on_input(self.backend, self.model, few, listed, self.running.ask(rows))
 
     def _last_layer(self, few: Inputs, rows: np.ndarray) -> str:
         """The last layer that the explained input and every target have to do with."""
         asked, (listed, own) = self.running.ask(rows), self._listed(few, rows)
-        found = last_felt(self.backend, self.model, few, own, asked)
+        found = last_layer_with_gradient(self.backend, self.model, few, own, asked)
         if found is None and own and not any(map(_differentiates, self.methods)):
             return own[-1].name
         if found is None and not listed:
-            raise ModelError(of_no_positions(self.model))
+            raise ModelError(explain_no_positions(self.model))
         if found is None:
-            of_it = f" that depends on {spelt(few.path[-1:])!r}" if len(own) < len(listed) else ""
+            of_it = f" that depends on {path_to_str(few.path[-1:])!r}" if len(own) < len(listed) else ""
             message = (
                 f"no layer of {type(self.model).__name__}{of_it} has both positions and a gradient for "
                 f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
@@ -327,13 +334,13 @@ class Explainer:
             raise ModelError(message)
         return found
 
-    def about(self, part: Part, how: str) -> dict[str, Any]:
+    def about(self, part: BatchResult, how: str) -> dict[str, Any]:
         """The provenance of a result."""
         folded = [f"{each.ran}: {each.tokens.told}" for each in part.layers if each.tokens]
         return {
             "model": type(self.model).__name__,
             "score": part.score,
-            **({"trials run": part.ran_again} if part.ran_again else {}),
+            **({"trials run": part.rerun_reason} if part.rerun_reason else {}),
             **({"unequal lengths": how} if how else {}),
             **({"tokens": "; ".join(folded)} if folded else {}),
             "signed": str(self.signed),

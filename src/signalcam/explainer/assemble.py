@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.errors import CamWarning
-from signalcam.explainer.batch_result import Said
-from signalcam.explainer.padding_plan import Plan
-from signalcam.explainer.runner import Piece, Running, Shown
-from signalcam.inputs.layout import named
-from signalcam.inputs.padding import Items, padded
-from signalcam.inputs.validation import true_classes
+from signalcam.explainer.batch_result import ModelOutputs
+from signalcam.explainer.padding_plan import BatchPlan
+from signalcam.explainer.runner import ExplainedInput, GroupResult, Runner
+from signalcam.inputs.layout import name_axes
+from signalcam.inputs.padding import RaggedArray, pad_arrays
+from signalcam.inputs.validation import encode_labels
 from signalcam.results.explanation import Explanation
-from signalcam.results.input_maps import Modality
-from signalcam.results.layer_maps import LayerMaps, joined
+from signalcam.results.input_maps import InputMaps
+from signalcam.results.layer_maps import LayerMaps, join_groups
 
 
-def result(
-    running: Running,
-    plan: Plan,
-    pieces: Sequence[Piece],
+def build_explanation(
+    running: Runner,
+    plan: BatchPlan,
+    pieces: Sequence[GroupResult],
     *,
     about: Mapping[str, Any],
     labels: Sequence[Any] | None,
@@ -42,7 +42,7 @@ def result(
         sample_names: Names of the samples.
     """
     columns = zip(*[piece.maps(running.layers) for piece in pieces], strict=True)
-    layers = iter([joined(column) for column in columns])
+    layers = iter([join_groups(column) for column in columns])
     grids = iter([_axes(column) for column in zip(*[each.grids for each in pieces], strict=True)])
     drawn = [
         _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers]) for each in running.shown
@@ -62,7 +62,7 @@ def result(
         logits=said.logits,
         probabilities=said.probabilities,
         classes=said.predicted,
-        true_classes=None if labels is None else true_classes(labels, names, classes),
+        true_classes=None if labels is None else encode_labels(labels, names, classes),
         class_names=None if names is None else tuple(names),
         sample_names=tuple(range(count) if sample_names is None else sample_names),
         provenance=about,
@@ -73,44 +73,46 @@ def result(
     )
 
 
-def _said(pieces: Sequence[Piece]) -> Said:
+def _said(pieces: Sequence[GroupResult]) -> ModelOutputs:
     """What the model answered, sample after sample."""
     order = np.argsort(np.concatenate([each.rows for each in pieces]))
-    every = [each.said for each in pieces]
-    columns = {each.name: [getattr(said, each.name) for said in every] for each in fields(Said)}
+    every = [each.outputs for each in pieces]
+    columns = {each.name: [getattr(said, each.name) for said in every] for each in fields(ModelOutputs)}
     whole = {name: None if each[0] is None else np.concatenate(each) for name, each in columns.items()}
-    return Said(**whole).taken(order)  # type: ignore[arg-type] # scores and classes are always there
+    return ModelOutputs(**whole).select(order)  # type: ignore[arg-type] # scores and classes are always there
 
 
-def _axes(grids: Sequence[dict[int, Axis]]) -> set[int]:
+def _axes(grids: Sequence[dict[int, AxisGrid]]) -> set[int]:
     """The axes of the input that a layer's positions lie along."""
     return {axis.input_axis for each in grids for axis in each.values()}
 
 
-def _modality(running: Running, plan: Plan, shown: Shown, found: Sequence[tuple[LayerMaps, set[int]]]) -> Modality:
+def _modality(
+    running: Runner, plan: BatchPlan, shown: ExplainedInput, found: Sequence[tuple[LayerMaps, set[int]]]
+) -> InputMaps:
     """One input that maps are drawn on."""
     layers = [each for each, _ in found]
     given = plan.samples.given.at(shown.path).explained
-    shapes = given.shapes if isinstance(given, Items) else None
+    shapes = given.shapes if isinstance(given, RaggedArray) else None
     x = _values(given, running)
     if shapes is not None and plan.whole is not None:
         layers = [_within(each, shapes) for each in layers]
     axes = sorted(set().union(*[along for _, along in found]))
-    layout = named(shown.layout, x.ndim, axes)
+    layout = name_axes(shown.layout, x.ndim, axes)
     alike = shapes is None or bool((shapes == shapes[0]).all())
-    return Modality(shown.name, tuple(layers), layout, x, None if alike else shapes)
+    return InputMaps(shown.name, tuple(layers), layout, x, None if alike else shapes)
 
 
-def _values(given: Any, running: Running) -> np.ndarray:
-    if not isinstance(given, Items):
+def _values(given: Any, running: Runner) -> np.ndarray:
+    if not isinstance(given, RaggedArray):
         return running.backend.numpy(given)
     items = [running.backend.numpy(each) for each in given.arrays]
-    return padded(items, np.nan if items[0].dtype.kind == "f" else 0)
+    return pad_arrays(items, np.nan if items[0].dtype.kind == "f" else 0)
 
 
 def _within(maps: LayerMaps, shapes: np.ndarray) -> LayerMaps:
     """Take away what was drawn on padding, and warn where nothing is left."""
-    short = maps.shortened(shapes)
+    short = maps.mask_padding(shapes)
     axes = tuple(range(3, maps.values.ndim))
     left = np.nan_to_num(short.values).any(axis=axes)
     lost = int((maps.values.any(axis=axes) & ~left).any(axis=(1, 2)).sum())

@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, spread
+from signalcam.alignment.resampling import AxisGrid, resample_batch
 from signalcam.arrays import flatten_positions
-from signalcam.attribution.gradient import Level, Method
-from signalcam.backends.protocol import Backend, Felt, Pull
-from signalcam.explainer.batch_result import Cut, Given, NativeMaps, Part, _said, _whole
-from signalcam.explainer.perturbation_engine import Setting, Trying
+from signalcam.attribution.registry import Level, Method
+from signalcam.backends.protocol import Backend, ForwardResult, LayerOutput
+from signalcam.explainer.batch_result import BatchRequest, BatchResult, LengthGroup, NativeMaps, read_outputs, to_int64
+from signalcam.explainer.perturbation_engine import ContextSettings, PerturbationContext
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.normalization import rectify
 
 _LEVELS: tuple[Level, ...] = ("layer", "input", "channels")
 
 
-def part_of(
-    pull: Pull,
+def compute_batch(
+    pull: ForwardResult,
     methods: Sequence[Method],
-    settings: Sequence[Setting],
-    given: Given,
+    settings: Sequence[ContextSettings],
+    given: BatchRequest,
     score: str,
     *,
     signed: bool,
-) -> Part:
+) -> BatchResult:
     """Turn activations and gradients into maps, and keep what the model said, in NumPy.
 
     Args:
@@ -39,13 +39,13 @@ def part_of(
         score: What was differentiated, in words.
         signed: Keep what is negative.
     """
-    planned = [each for each in methods if not is_plain(each)]
+    planned = [each for each in methods if not needs_one_pass(each)]
     backend = settings[0].backend
-    picks = _picked(pull, given, backend)
-    said = _said(pull, given.question, picks, backend)
-    with backend.exactly():
+    picks = selected_classes(pull, given, backend)
+    said = read_outputs(pull, given.question, picks, backend)
+    with backend.full_precision():
         keep = any(each.needs_gradients for each in planned)
-        rows, felt = [], list[Sequence[Felt]]()
+        rows, felt = [], list[Sequence[LayerOutput]]()
         for row in pull.rows:
             rows.append([_plain_maps(each, methods, backend) for each in row])
             felt.append(row if keep else [replace(each, gradient=None, dropped=None) for each in row])
@@ -54,23 +54,23 @@ def part_of(
         for setting, column, own in zip(settings, columns, kept, strict=True):
             question = given.question.fixed(picks)
             inputs = given.inputs if setting.path is None else given.inputs.at(setting.path)
-            case = Trying(setting, inputs, question, own, [each.value for each in pull.asked])
+            case = PerturbationContext(setting, inputs, question, own, [each.value for each in pull.asked])
             others = {each.name: _planned_maps(case, each) for each in planned}
-            layers.append(_native(own, methods, column, others, signed=signed, setting=setting))
+            layers.append(collect_layer_maps(own, methods, column, others, signed=signed, setting=setting))
     ran = next((each.ran for each in settings if each.ran), "")
-    return Part(said, tuple(layers), score, ran)
+    return BatchResult(said, tuple(layers), score, ran)
 
 
-def parts_of_padded(
-    pull: Pull,
+def compute_padded_batch(
+    pull: ForwardResult,
     methods: Sequence[Method],
-    setting: Setting,
-    cuts: Sequence[Cut],
-    given: Given,
+    setting: ContextSettings,
+    cuts: Sequence[LengthGroup],
+    given: BatchRequest,
     score: str,
     *,
     signed: bool,
-) -> list[Part]:
+) -> list[BatchResult]:
     """Turn what a padded batch brought up into maps, one part a length, as if each had run alone.
 
     No formula sees a position of the padding.
@@ -85,10 +85,10 @@ def parts_of_padded(
         signed: Keep what is negative.
     """
     backend = setting.backend
-    said = _said(pull, given.question, _picked(pull, given, backend), backend)
+    said = read_outputs(pull, given.question, selected_classes(pull, given, backend), backend)
     found: list[list[list[Any]]] = [[[] for _ in cut.cells] for cut in cuts]
-    kept: list[list[list[Felt]]] = [[[] for _ in cut.cells] for cut in cuts]
-    with backend.exactly():
+    kept: list[list[list[LayerOutput]]] = [[[] for _ in cut.cells] for cut in cuts]
+    with backend.full_precision():
         for row in pull.rows:
             for number, cut in enumerate(cuts):
                 for place, each in enumerate(row):
@@ -96,10 +96,10 @@ def parts_of_padded(
                     found[number][place].append(_plain_maps(short, methods, backend))
                     kept[number][place].append(replace(short, gradient=None))
     return [
-        Part(
-            said.taken(cut.rows),
+        BatchResult(
+            said.select(cut.rows),
             tuple(
-                _native(own, methods, column, {}, signed=signed, setting=setting)
+                collect_layer_maps(own, methods, column, {}, signed=signed, setting=setting)
                 for own, column in zip(kept[number], found[number], strict=True)
             ),
             score,
@@ -108,39 +108,39 @@ def parts_of_padded(
     ]
 
 
-def _short(felt: Felt, rows: slice, cells: tuple[int, ...]) -> Felt:
+def _short(felt: LayerOutput, rows: slice, cells: tuple[int, ...]) -> LayerOutput:
     where = (rows, slice(None), *map(slice, cells))
     gradient = None if felt.gradient is None else felt.gradient[where]
-    return Felt(felt.ran, felt.activation[where], gradient)
+    return LayerOutput(felt.ran, felt.activation[where], gradient)
 
 
-def is_plain(method: Method) -> bool:
+def needs_one_pass(method: Method) -> bool:
     """Whether a method needs no more than one pass."""
     return method.plan is None and (method.kind == "plain" or not method.needs_gradients)
 
 
-def _plain_maps(felt: Felt, methods: Sequence[Method], backend: Backend) -> dict[str, np.ndarray]:
+def _plain_maps(felt: LayerOutput, methods: Sequence[Method], backend: Backend) -> dict[str, np.ndarray]:
     """One target's maps ``(b, p)`` by every formula."""
     a = flatten_positions(felt.activation)
     g = a if felt.gradient is None else flatten_positions(felt.gradient)
-    chosen = [(each.name, each.formula) for each in methods if is_plain(each)]
+    chosen = [(each.name, each.formula) for each in methods if needs_one_pass(each)]
     return {name: backend.numpy(formula(a, g)) for name, formula in chosen if formula}
 
 
-def _planned_maps(case: Trying, method: Method) -> list[np.ndarray]:
+def _planned_maps(case: PerturbationContext, method: Method) -> list[np.ndarray]:
     """One map a target by a method that asks the model again."""
     case.method = method.name
     return [case.setting.backend.numpy(each) for each in method.maps(case)]
 
 
-def _native(
-    felt: Sequence[Felt],
+def collect_layer_maps(
+    felt: Sequence[LayerOutput],
     methods: Sequence[Method],
     plain: Sequence[dict[str, np.ndarray]],
     planned: dict[str, list[np.ndarray]],
     *,
     signed: bool,
-    setting: Setting,
+    setting: ContextSettings,
 ) -> NativeMaps:
     """Put one layer's maps together, at the finest place that any of its methods draws at."""
     ran, cells = felt[0].ran, tuple(felt[0].activation.shape[2:])
@@ -149,7 +149,7 @@ def _native(
     def at_finest(drawn: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Drop what is negative where the method drew, as interpolating first would give another map."""
         columns = [
-            [_raised(drawn(each), method.at, finest, setting, felt[0]) for each in own]
+            [to_common_resolution(drawn(each), method.at, finest, setting, felt[0]) for each in own]
             for method, own in zip(methods, found, strict=True)
         ]
         return np.asarray(columns, np.float32).transpose(2, 1, 0, 3)
@@ -157,46 +157,49 @@ def _native(
     found = [planned.get(method.name) or [each[method.name] for each in plain] for method in methods]
     full = at_finest(np.asarray)
     values = full if signed else at_finest(rectify)
-    return NativeMaps(ran, cells, values, _flaws(full, values), finest, felt[0].tokens)
+    return NativeMaps(ran, cells, values, find_flaws(full, values), finest, felt[0].tokens)
 
 
-def _raised(maps: np.ndarray, at: Level, finest: Level, setting: Setting, felt: Felt) -> np.ndarray:
+def to_common_resolution(
+    maps: np.ndarray, at: Level, finest: Level, setting: ContextSettings, felt: LayerOutput
+) -> np.ndarray:
     """Bring maps ``(b, ...)`` to the level that all of a layer's maps are kept at: ``(b, p)``."""
     if finest != "layer" and at == "layer":
         cells = tuple(felt.activation.shape[2:])
         grid = setting.grid(felt.ran, cells)
-        maps = spread(maps[:, None], cells, grid, len(setting.shape), np.asarray)[:, 0]
+        maps = resample_batch(maps[:, None], cells, grid, len(setting.shape), np.asarray)[:, 0]
     if finest == "channels":
         maps = np.broadcast_to(maps, (len(maps), *setting.shape[1:]))
     return maps.reshape(len(maps), -1)
 
 
-def fine_grid(grid: dict[int, Axis], shape: Sequence[int], at: Level) -> dict[int, Axis]:
+def grid_at_level(grid: dict[int, AxisGrid], shape: Sequence[int], at: Level) -> dict[int, AxisGrid]:
     """The grid of maps kept at a level: the layer's own, or one value for each of the input's."""
     if at == "layer":
         return grid
     axes = sorted(each.input_axis for each in grid.values())
     if at == "channels":
         axes = list(range(1, len(shape)))
-    lines = [Axis(axis, shape[axis], shape[axis], 0.0, 1.0, 1.0, probed=True) for axis in axes]
+    lines = [AxisGrid(axis, shape[axis], shape[axis], 0.0, 1.0, 1.0, probed=True) for axis in axes]
     return dict(enumerate(lines))
 
 
-def _flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
+def find_flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Number the flaw of each map, 0 for none: see ``map_warnings``."""
     low, high = values.min(axis=-1), values.max(axis=-1)
     broken, nothing = ~np.isfinite(full).all(axis=-1), ~full.any(axis=-1)
     return np.select([broken, nothing, (low == 0) & (high == 0), low == high], [3, 1, 2, 4], 0)
 
 
-def _picked(pull: Pull, given: Given, backend: Backend) -> list[np.ndarray]:
+def selected_classes(pull: ForwardResult, given: BatchRequest, backend: Backend) -> list[np.ndarray]:
     """What every target picked by looking at each sample."""
-    picks = [_whole(backend, each.picks) for each in pull.asked]
+    picks = [to_int64(backend, each.picks) for each in pull.asked]
     for target, each in zip(given.question.targets, picks, strict=True):
         target.check_picks(each, given.rows)
     return picks
 
 
-def layer_maps(name: str, parts: Sequence[NativeMaps], grid: dict[int, Axis]) -> LayerMaps:
+def join_batches(name: str, parts: Sequence[NativeMaps], grid: dict[int, AxisGrid]) -> LayerMaps:
     """Join a layer's batches, unfold its positions, in the order of the input's axes."""
     values = np.concatenate([part.values for part in parts])
     cells = parts[0].cells

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.attribution.gradient import Level
-from signalcam.backends.protocol import Backend, Pull
+from signalcam.attribution.registry import Level
+from signalcam.backends.protocol import Backend, ForwardResult
 from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens
 from signalcam.targets import Question
@@ -37,7 +37,7 @@ class NativeMaps:
 
 
 @dataclass(frozen=True)
-class Said:
+class ModelOutputs:
     """What the model answered; see the attributes of ``Explanation``."""
 
     scores: np.ndarray
@@ -46,24 +46,24 @@ class Said:
     probabilities: np.ndarray | None = None
     predicted: np.ndarray | None = None
 
-    def taken(self, rows: slice | np.ndarray) -> Said:
+    def select(self, rows: slice | np.ndarray) -> ModelOutputs:
         """What it answered to some of the samples."""
         values = vars(self).values()
-        return Said(*[None if each is None else each[rows] for each in values])  # type: ignore[arg-type] # in order
+        return ModelOutputs(*[None if each is None else each[rows] for each in values])  # type: ignore[arg-type] # in order
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchResult:
     """What one batch gave."""
 
-    said: Said
+    outputs: ModelOutputs
     layers: tuple[NativeMaps, ...]
     score: str
-    ran_again: str = ""
+    rerun_reason: str = ""
 
 
 @dataclass(frozen=True)
-class Cut:
+class LengthGroup:
     """Samples of a padded batch that are of one length.
 
     Attributes:
@@ -74,14 +74,14 @@ class Cut:
     rows: slice
     cells: Sequence[tuple[int, ...]]
 
-    def within(self, rows: slice) -> Cut:
+    def within(self, rows: slice) -> LengthGroup:
         """The same of some of the samples, counted from the first of these."""
         start = max(self.rows.start, rows.start) - rows.start
-        return Cut(slice(start, min(self.rows.stop, rows.stop) - rows.start), self.cells)
+        return LengthGroup(slice(start, min(self.rows.stop, rows.stop) - rows.start), self.cells)
 
 
 @dataclass(frozen=True)
-class Given:
+class BatchRequest:
     """What one batch was asked with.
 
     Attributes:
@@ -95,18 +95,22 @@ class Given:
     rows: np.ndarray
 
 
-def _said(pull: Pull, question: Question, picks: Sequence[np.ndarray], backend: Backend) -> Said:
+def read_outputs(
+    pull: ForwardResult, question: Question, picks: Sequence[np.ndarray], backend: Backend
+) -> ModelOutputs:
+    """Read scores, classes, logits and probabilities of a batch into NumPy."""
     reading = pull.reading
     values = np.stack([backend.numpy(each.value) for each in pull.asked], axis=1)
     index = np.stack([each[:, 0] for each in picks], axis=1)
     if not (reading.has_rows and any(each.about_classes for each in question.targets)):
-        return Said(values, index)
+        return ModelOutputs(values, index)
     p, rows = backend.numpy(reading.probabilities()), reading.logit_rows()
-    logits = _log_odds(p, apart=reading.apart) if rows is None else backend.numpy(rows)
-    return Said(values, index, logits, p, _whole(backend, reading.predicted()))
+    logits = _log_odds(p, apart=reading.is_multilabel) if rows is None else backend.numpy(rows)
+    return ModelOutputs(values, index, logits, p, to_int64(backend, reading.predicted()))
 
 
-def _whole(backend: Backend, index: Array) -> np.ndarray:
+def to_int64(backend: Backend, index: Array) -> np.ndarray:
+    """Class indices as NumPy integers."""
     return backend.numpy(index).astype(np.int64)
 
 
@@ -123,7 +127,7 @@ def _log_odds(p: np.ndarray, *, apart: bool) -> np.ndarray:
     return odds
 
 
-def said_by_all(parts: Sequence[Part]) -> Said:
+def concatenate_outputs(parts: Sequence[BatchResult]) -> ModelOutputs:
     """Put together what the model answered to every batch."""
-    columns = zip(*[vars(part.said).values() for part in parts], strict=True)
-    return Said(*[None if each[0] is None else np.concatenate(each) for each in columns])  # type: ignore[arg-type] # in order
+    columns = zip(*[vars(part.outputs).values() for part in parts], strict=True)
+    return ModelOutputs(*[None if each[0] is None else np.concatenate(each) for each in columns])  # type: ignore[arg-type] # in order

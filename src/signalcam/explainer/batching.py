@@ -11,7 +11,7 @@ import numpy as np
 
 from signalcam.backends.protocol import Backend
 from signalcam.errors import CamWarning, InputError
-from signalcam.inputs.padding import Items
+from signalcam.inputs.padding import RaggedArray
 from signalcam.inputs.pytree import Inputs, is_array, leaves
 
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ _LARGEST_BATCH = 256
 _FOOTPRINT = 256  # bytes a network may need for each byte of input; an image network needs about 200
 
 
-def samples_in(inputs: Inputs) -> int:
+def count_samples(inputs: Inputs) -> int:
     """How many samples the explained array holds."""
     return int(inputs.explained.shape[0])
 
@@ -34,24 +34,22 @@ def samples_in(inputs: Inputs) -> int:
 def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
     """Refuse, or warn of, samples that hold NaN or infinity, by their numbers."""
     for _, array in leaves(inputs.tree):
-        bad = not_finite(array, backend)
+        bad = find_not_finite(array, backend)
         if bad and policy != "warn":
-            message = (
-                f"samples {listed(bad)} hold NaN or infinite values. Clean or drop them, or pass nan='warn' to go on."
-            )
+            message = f"samples {format_list(bad)} hold NaN or infinite values. Clean or drop them, or pass nan='warn' to go on."
             raise InputError(message)
         if bad:
             warnings.warn(
-                f"samples {listed(bad)} hold NaN or infinite values; their maps mean nothing.",
+                f"samples {format_list(bad)} hold NaN or infinite values; their maps mean nothing.",
                 CamWarning,
                 stacklevel=4,
             )
 
 
-def not_finite(array: Any, backend: Backend) -> list[int]:
+def find_not_finite(array: Any, backend: Backend) -> list[int]:
     """The samples of an array, or the items, that hold NaN or infinity."""
-    if isinstance(array, Items):
-        return [i for i, each in enumerate(array.arrays) if not_finite(each[None], backend)]
+    if isinstance(array, RaggedArray):
+        return [i for i, each in enumerate(array.arrays) if find_not_finite(each[None], backend)]
     values = backend.numpy(array) if is_array(array) else np.zeros(0, int)
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum()
@@ -61,14 +59,14 @@ def not_finite(array: Any, backend: Backend) -> list[int]:
     return bad
 
 
-def listed(numbers: Sequence[int]) -> str:
+def format_list(numbers: Sequence[int]) -> str:
     """The first few of some numbers, for a message."""
     return ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
 
-def sliced(inputs: Inputs, rows: slice) -> Inputs:
+def slice_batch(inputs: Inputs, rows: slice) -> Inputs:
     """Take some samples of every array that has as many rows as the explained one."""
-    count = samples_in(inputs)
+    count = count_samples(inputs)
     return inputs.map(lambda array: array[rows] if array.shape[0] == count else array)
 
 
@@ -88,7 +86,7 @@ def progress_bar(count: int | None, *, shown: bool, unit: str = "sample") -> Ite
         yield bar.update
 
 
-def in_batches(
+def run_in_batches(
     run: Callable[[slice], Result],
     count: int,
     size: int,

@@ -8,10 +8,10 @@ from html import escape
 from math import prod
 from typing import Any, overload
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.backends.protocol import Layer
 from signalcam.explainer.api import Explainer
-from signalcam.explainer.layer_selection import strengths
+from signalcam.explainer.layer_selection import gradient_norms
 from signalcam.explainer.receptive_fields import PROBED_SAMPLES
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.layout import Layout
@@ -143,7 +143,7 @@ def layers(
     rows = here.samples.alike()[0][:PROBED_SAMPLES]
     few = here.samples.group(rows).inputs
     found, asked = backend.layers(explainer.model, few), explainer.running.ask(rows)
-    felt = strengths(backend, explainer.model, few, found, asked) if found else []
+    felt = gradient_norms(backend, explainer.model, few, found, asked) if found else []
     layout, last_first = here.layouts.get(few.path), list(zip(found, felt, strict=True))[::-1]
     seen = [
         (layer, strength, explainer.running.measured(few, layer.name, layout, layer.shape[1:]))
@@ -152,7 +152,7 @@ def layers(
     return _ranked([(_info(*each, layout), each[2]) for each in seen])
 
 
-def _info(layer: Layer, strength: float, measured: Mapping[int, Axis], layout: Layout | None) -> LayerInfo:
+def _info(layer: Layer, strength: float, measured: Mapping[int, AxisGrid], layout: Layout | None) -> LayerInfo:
     along = [measured.get(i) for i in range(len(layer.shape) - 1)]
     rate = layout.sampling_rate if layout else None
     timed = [axis for axis in along if axis and layout and layout.dims[axis.input_axis] == "time"]
@@ -170,7 +170,7 @@ def _info(layer: Layer, strength: float, measured: Mapping[int, Axis], layout: L
 # --- why -----------------------------------------------------------------------------------------
 
 
-def _ranked(last_first: Sequence[tuple[LayerInfo, Mapping[int, Axis]]]) -> Layers:
+def _ranked(last_first: Sequence[tuple[LayerInfo, Mapping[int, AxisGrid]]]) -> Layers:
     """Say why each layer is a good or a poor choice; the poor ones go behind the default and the good ones."""
     rows: list[tuple[int, LayerInfo]] = []
     for place, (row, measured) in enumerate(last_first):
@@ -183,7 +183,7 @@ def _ranked(last_first: Sequence[tuple[LayerInfo, Mapping[int, Axis]]]) -> Layer
     return Layers(tuple(row for _, row in sorted(rows, key=lambda each: each[0])))
 
 
-def _flaw(row: LayerInfo, measured: Mapping[int, Axis]) -> str:
+def _flaw(row: LayerInfo, measured: Mapping[int, AxisGrid]) -> str:
     """What makes a layer a poor choice; nothing if nothing does."""
     count, field = prod(row.shape[1:]), row.receptive_field
     shares = [axis.field / axis.length for axis in measured.values()]

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.protocol import Backend, Felt, Layer
+from signalcam.backends.protocol import Backend, Layer, LayerOutput
 from signalcam.errors import ModelError, nearest
-from signalcam.inputs.pytree import Inputs, WithExtra, is_array, leaves, unpacked
+from signalcam.inputs.pytree import Inputs, WithExtra, is_array, leaves, unpack_extra
 from signalcam.targets import Question
 
 _FELT = 1e-6  # of a layer's largest value: what another input changes is more than rounding
 
 
-def strengths(
+def gradient_norms(
     backend: Backend,
     model: Any,
     few: Inputs,
@@ -35,12 +35,14 @@ def strengths(
         asked: What is asked of them.
         among: Which of the targets and samples counts: the strongest, or ``np.min``.
     """
-    pull = backend.pull(model, few, [each.name for each in layers], asked)
+    pull = backend.forward_backward(model, few, [each.name for each in layers], asked)
     rows = [[among(_strength(backend, each)) for each in row] for row in pull.rows]
     return [float(among(column)) for column in zip(*rows, strict=True)]
 
 
-def last_felt(backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question) -> str | None:
+def last_layer_with_gradient(
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+) -> str | None:
     """The last layer that every target depends on, in each of some samples; nothing if none is.
 
     Of tokens at more than one place: behind the last attention only the one that is read out counts.
@@ -48,13 +50,13 @@ def last_felt(backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer]
 
     def felt(layer: Layer) -> bool:
         least = 1 if layer.role == "grid" else 2
-        pull = backend.pull(model, few, [layer.name], asked)
+        pull = backend.forward_backward(model, few, [layer.name], asked)
         return min(_places(backend, row[0]) for row in pull.rows) >= least
 
     return next((each.name for each in reversed(layers) if felt(each)), None)
 
 
-def _places(backend: Backend, arrived: Felt) -> int:
+def _places(backend: Backend, arrived: LayerOutput) -> int:
     """At how many positions the gradient arrives, in the sample where it does at the fewest."""
     if arrived.gradient is None:
         return 0
@@ -63,7 +65,7 @@ def _places(backend: Backend, arrived: Felt) -> int:
     return int(places.min())
 
 
-def _strength(backend: Backend, arrived: Felt) -> np.ndarray:
+def _strength(backend: Backend, arrived: LayerOutput) -> np.ndarray:
     """The root mean square of each sample's gradient."""
     if arrived.gradient is None:
         return np.zeros(1)
@@ -72,7 +74,9 @@ def _strength(backend: Backend, arrived: Felt) -> np.ndarray:
     return strength
 
 
-def layers_of(backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question) -> list[Layer]:
+def layers_depending_on_input(
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+) -> list[Layer]:
     """The layers that depend on the explained input, without those whose positions may be another's.
 
     Seen by changing one input at a time, which works for whole numbers too, where a gradient would not.
@@ -84,7 +88,7 @@ def layers_of(backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer]
         layers: Where to look.
         asked: What is asked of them.
     """
-    arrays = {path: each for path, each in leaves(unpacked(few.tree)[0]) if is_array(each)}
+    arrays = {path: each for path, each in leaves(unpack_extra(few.tree)[0]) if is_array(each)}
     within = isinstance(few.tree, WithExtra)
     paths = [(0, *path) if within else path for path in arrays]
     rivals = [path for path in paths if path != few.path and _may_hold_positions(backend, few, path)]
@@ -119,7 +123,7 @@ def _may_hold_positions(backend: Backend, few: Inputs, path: tuple[Any, ...]) ->
 def _activations(
     backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
 ) -> list[np.ndarray]:
-    pull = backend.pull(model, few, [each.name for each in layers], asked)
+    pull = backend.forward_backward(model, few, [each.name for each in layers], asked)
     return [backend.numpy(each.activation) for each in next(iter(pull.rows))]
 
 
@@ -140,7 +144,7 @@ def is_pattern(layer: object) -> bool:
     return isinstance(layer, str) and ("*" in layer or "?" in layer)
 
 
-def matching(pattern: str, names: Sequence[str]) -> list[str]:
+def match_layers(pattern: str, names: Sequence[str]) -> list[str]:
     """The layers a pattern fits, in the order they ran; the end of a Keras path will do.
 
     Args:

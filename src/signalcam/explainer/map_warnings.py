@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from signalcam.attribution.gradient import Method
+from signalcam.attribution.registry import Method
 from signalcam.errors import CamWarning
-from signalcam.explainer.batch_result import Part, said_by_all
+from signalcam.explainer.batch_result import BatchResult, concatenate_outputs
 from signalcam.targets import NO_CLASS
 from signalcam.targets.score_functions import FALL_BACK
 
@@ -26,9 +26,9 @@ _FLAWS = {
 _SILENT = "all zero because nothing stands out in what the layer gives. Choose another layer"
 
 
-def warn_of_score(parts: Sequence[Part]) -> None:
+def warn_of_score(parts: Sequence[BatchResult]) -> None:
     """Warn, once, where log-odds stand in for logits that could not be found; and where they overflow."""
-    said = said_by_all(parts)
+    said = concatenate_outputs(parts)
     values = said.scores[:, (said.index != NO_CLASS).any(axis=0)]
     if not values.size or all(part.score != FALL_BACK for part in parts):
         return
@@ -47,7 +47,7 @@ def warn_of_score(parts: Sequence[Part]) -> None:
 
 
 def warn_of_flaws(
-    parts: Sequence[Part],
+    parts: Sequence[BatchResult],
     layers: Sequence[str],
     targets: Sequence[str],
     methods: Sequence[Method],

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.explainer.batch_result import Said
-from signalcam.explainer.runner import Piece, Running
-from signalcam.inputs.padding import Group, Samples, by_length
-from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, spelt
+from signalcam.explainer.batch_result import ModelOutputs
+from signalcam.explainer.runner import GroupResult, Runner
+from signalcam.inputs.padding import Group, RaggedBatch, group_by_length
+from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, path_to_str
 from signalcam.results.layer_maps import LayerMaps
 
 SAME = 1e-5  # of the largest value: the same numbers, added up in another order
-TURNS = 8  # ways each sample is tried: one alone may happen not to show what leaks from its padding
+N_SHIFTS = 8  # ways each sample is tried: one alone may happen not to show what leaks from its padding
 _log = logging.getLogger("signalcam")
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """Which samples run together.
 
     Attributes:
@@ -32,7 +32,7 @@ class Plan:
         whole: The padded arrays to be run as they came.
     """
 
-    samples: Samples
+    samples: RaggedBatch
     rows: Sequence[np.ndarray] | None
     how: str = ""
     whole: Inputs | None = None
@@ -47,7 +47,9 @@ class Plan:
             yield from map(self.samples.group, self.rows)
 
 
-def planned(running: Running, samples: Samples, whole: Inputs | None, tried: MutableMapping[Any, Any]) -> Plan:
+def plan_batches(
+    running: Runner, samples: RaggedBatch, whole: Inputs | None, tried: MutableMapping[Any, Any]
+) -> BatchPlan:
     """Decide, trying the model out where it may be run on padded samples.
 
     Args:
@@ -57,36 +59,36 @@ def planned(running: Running, samples: Samples, whole: Inputs | None, tried: Mut
         tried: What earlier trials of this model found.
     """
     if not samples.uneven:
-        return Plan(samples, None)
+        return BatchPlan(samples, None)
     if whole is not None and (reason := _not_cut(running, samples, whole)):
         how = f"padded as it came, as {reason}; what lies beyond a sample's end gets no heat, but may have changed the rest"
-        return Plan(samples, None, how, whole)
+        return BatchPlan(samples, None, how, whole)
     alike = samples.alike()
     reason = _not_padded(running, samples)
     if not reason and len(alike) > 1:
-        reason = _tried(running, samples, tried)
+        reason = padding_changes_output(running, samples, tried)
     if reason or len(alike) == 1:
         more = f", as {reason}" if reason else ""
-        return Plan(samples, alike, f"samples of equal length ran together, {len(alike)} lengths{more}")
+        return BatchPlan(samples, alike, f"samples of equal length ran together, {len(alike)} lengths{more}")
     shapes = _shapes(samples)
-    batches = by_length(shapes)
+    batches = group_by_length(shapes)
     room = sum(len(each) * float(shapes[each].max(axis=0).prod()) for each in batches)
     waste = 1 - float(shapes.prod(axis=1, dtype=float).sum()) / room
     how = (
         f"padded and marked, as answers and maps were then those of running alone; {len(alike)} lengths in "
         f"{len(batches)} batches, {100 * waste:.0f} % of them padding"
     )
-    return Plan(samples, batches, how)
+    return BatchPlan(samples, batches, how)
 
 
-def _shapes(samples: Samples) -> np.ndarray:
+def _shapes(samples: RaggedBatch) -> np.ndarray:
     return np.concatenate([each.shapes for each in samples.uneven.values()], axis=1)
 
 
 # --- padded arrays ---------------------------------------------------------------------------------
 
 
-def _not_cut(running: Running, samples: Samples, whole: Inputs) -> str:
+def _not_cut(running: Runner, samples: RaggedBatch, whole: Inputs) -> str:
     """Why padded arrays are not cut to the samples' lengths; nothing where they can be."""
     beside = _padded_alike(samples, whole)
     if beside:
@@ -103,7 +105,7 @@ def _not_cut(running: Running, samples: Samples, whole: Inputs) -> str:
     return ""
 
 
-def _padded_alike(samples: Samples, whole: Inputs) -> str:
+def _padded_alike(samples: RaggedBatch, whole: Inputs) -> str:
     """Another array with a row a sample and an axis as long as the padded one, such as a mask."""
     lengths = {
         int(whole.at(path).explained.shape[axis])
@@ -115,13 +117,13 @@ def _padded_alike(samples: Samples, whole: Inputs) -> str:
         for path, each in leaves(samples.given.tree)
         if is_array(each) and each.shape[0] == samples.count and lengths & {*map(int, each.shape[1:])}
     ]
-    return repr(spelt(others[0][-1:])) if others else ""
+    return repr(path_to_str(others[0][-1:])) if others else ""
 
 
 # --- may they be padded? ---------------------------------------------------------------------------
 
 
-def _not_padded(running: Running, samples: Samples) -> str:
+def _not_padded(running: Runner, samples: RaggedBatch) -> str:
     """Why samples may not be padded, as far as that is known beforehand; nothing where they may."""
     if not samples.marks:
         return (
@@ -140,7 +142,7 @@ def _not_padded(running: Running, samples: Samples) -> str:
     return ""
 
 
-def _tried(running: Running, samples: Samples, tried: MutableMapping[Any, Any]) -> str:
+def padding_changes_output(running: Runner, samples: RaggedBatch, tried: MutableMapping[Any, Any]) -> str:
     """Why padding changes something, by running a few samples both ways; nothing where it does not."""
     shapes = _shapes(samples)
     key = (running.layers, tuple(each.name for each in running.methods), tuple(samples.uneven))
@@ -149,7 +151,7 @@ def _tried(running: Running, samples: Samples, tried: MutableMapping[Any, Any]) 
     inside = low is not None and bool((shapes >= low).all() and (shapes <= high).all())
     if not inside:
         try:
-            reason = _compared(running, samples, _few(shapes))
+            reason = _compared(running, samples, probe_samples(shapes))
         except Exception as error:  # noqa: BLE001 - whatever a model says to padding, it can run without
             _log.info("the model refuses padded samples: %s", error)
             reason = f"padded samples made it raise {type(error).__name__}"
@@ -157,7 +159,7 @@ def _tried(running: Running, samples: Samples, tried: MutableMapping[Any, Any]) 
     return reason
 
 
-def _few(shapes: np.ndarray) -> np.ndarray:
+def probe_samples(shapes: np.ndarray) -> np.ndarray:
     """The shortest and the longest sample, and others whose lengths leave another remainder.
 
     A layer with a stride may pad even and odd lengths in different ways.
@@ -170,7 +172,7 @@ def _few(shapes: np.ndarray) -> np.ndarray:
     return np.asarray(chosen)
 
 
-def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
+def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
     """Run samples, each turned in several ways, alone and padded together; why the two differ.
 
     Turned, a sample ends in another of its own parts: a rectifier that lets nothing through behind
@@ -179,16 +181,16 @@ def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
     Returns:
         Nothing where they do not differ.
     """
-    turns = np.arange(TURNS) / TURNS
+    turns = np.arange(N_SHIFTS) / N_SHIFTS
 
-    def found(some: np.ndarray) -> Iterator[tuple[Said, list[LayerMaps]]]:
-        group = samples.group(np.repeat(some, TURNS), np.tile(turns, len(some)))
+    def found(some: np.ndarray) -> Iterator[tuple[ModelOutputs, list[LayerMaps]]]:
+        group = samples.group(np.repeat(some, N_SHIFTS), np.tile(turns, len(some)))
         return _each(running, running.pieces(group, _nothing))
 
     together = list(found(rows))
     worst = {"answers": 0.0, "maps": 0.0}
     for i in range(len(rows)):
-        pairs = list(zip(together[i * TURNS : (i + 1) * TURNS], found(rows[i : i + 1]), strict=True))
+        pairs = list(zip(together[i * N_SHIFTS : (i + 1) * N_SHIFTS], found(rows[i : i + 1]), strict=True))
         for name in ("scores", "logits"):
             said = [(getattr(one, name), getattr(own, name)) for (one, _), (own, _) in pairs]
             worst["answers"] = max(worst["answers"], _apart(said))
@@ -199,12 +201,12 @@ def _compared(running: Running, samples: Samples, rows: np.ndarray) -> str:
     return f"padding changed the model's {' and '.join(what)} of the largest" if what else ""
 
 
-def _each(running: Running, pieces: Sequence[Piece]) -> Iterator[tuple[Said, list[LayerMaps]]]:
+def _each(running: Runner, pieces: Sequence[GroupResult]) -> Iterator[tuple[ModelOutputs, list[LayerMaps]]]:
     """What was found for each sample: the answers, and a map for each layer."""
     for piece in pieces:
-        said, maps = piece.said, piece.maps(running.layers)
+        said, maps = piece.outputs, piece.maps(running.layers)
         for place in range(len(piece.rows)):
-            yield said.taken(np.asarray([place])), [each.maps.taken([place]) for each in maps]
+            yield said.select(np.asarray([place])), [each.maps.select([place]) for each in maps]
 
 
 def _nothing(_count: int) -> None:

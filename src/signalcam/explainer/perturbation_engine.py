@@ -13,15 +13,15 @@ from weakref import WeakKeyDictionary
 import array_api_compat
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, spread
+from signalcam.alignment.resampling import AxisGrid, resample_batch
 from signalcam.arrays import Array, Layered, flatten_positions, namespace
 from signalcam.attribution.context import Edit as Changed
 from signalcam.attribution.context import Item
-from signalcam.backends.protocol import Backend, Edit, Felt
+from signalcam.backends.protocol import Backend, Edit, LayerOutput
 from signalcam.errors import MethodError
-from signalcam.explainer.batching import samples_in, sliced
-from signalcam.inputs.layout import Layout, named
-from signalcam.inputs.pytree import Inputs, repeated
+from signalcam.explainer.batching import count_samples, slice_batch
+from signalcam.inputs.layout import Layout, name_axes
+from signalcam.inputs.pytree import Inputs, repeat_samples
 from signalcam.targets import Question
 from signalcam.targets.question import GradientKind, Rule
 
@@ -30,7 +30,7 @@ _SAME = 1e-3  # of a score's size: two ways of running the same numbers, also in
 _tails: WeakKeyDictionary[Any, dict[Any, bool]] = WeakKeyDictionary()
 _log = logging.getLogger("signalcam")
 
-Grid = Callable[[str, tuple[int, ...]], dict[int, Axis]]
+Grid = Callable[[str, tuple[int, ...]], dict[int, AxisGrid]]
 
 
 class _CannotBeCut(Exception):  # noqa: N818 - no error: the whole model is run instead
@@ -38,7 +38,7 @@ class _CannotBeCut(Exception):  # noqa: N818 - no error: the whole model is run 
 
 
 @dataclass
-class Setting:
+class ContextSettings:
     """What stays the same for every trial.
 
     Attributes:
@@ -65,8 +65,8 @@ class Setting:
 
 
 @dataclass
-class Trying:
-    """One batch at one layer, as ``signalcam.attribution.context.Case`` promises.
+class PerturbationContext:
+    """One batch at one layer, as ``signalcam.attribution.context.AttributionContext`` promises.
 
     Attributes:
         setting: What stays the same.
@@ -77,10 +77,10 @@ class Trying:
         method: The name of the method that is running.
     """
 
-    setting: Setting
+    setting: ContextSettings
     inputs: Inputs
     question: Question
-    felt: Sequence[Felt]
+    felt: Sequence[LayerOutput]
     said: Sequence[Array]
     method: str = ""
     _kinds: dict[GradientKind, list[Array]] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Trying:
         """What the input's axes are called."""
         grid = self.setting.grid(self.felt[0].ran, self.cells)
         axes = sorted(each.input_axis for each in grid.values())
-        return tuple(named(self.setting.layout, self.x.ndim, axes).dims)
+        return tuple(name_axes(self.setting.layout, self.x.ndim, axes).dims)
 
     def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
         """Return a target's gradient, from the first pass if it was made there."""
@@ -123,7 +123,7 @@ class Trying:
     def _felt_as(self, kind: GradientKind) -> list[Array]:
         setting, ran = self.setting, self.felt[0].ran
         question = replace(self.question, kind=kind)
-        pull = setting.backend.pull(setting.model, self.inputs, [ran], question)
+        pull = setting.backend.forward_backward(setting.model, self.inputs, [ran], question)
         rows = [row[0].gradient for row in pull.rows]
         if any(each is None for each in rows):
             message = f"{self.method} reads the gradient at layer {ran!r}, and there is none. Choose another layer: signalcam.layers(model, example)."
@@ -132,7 +132,7 @@ class Trying:
 
     # --- trials ----------------------------------------------------------------------------------
 
-    def try_input(self, trials: int, edit: Changed) -> list[Array]:
+    def run_with_inputs(self, trials: int, edit: Changed) -> list[Array]:
         """Run the model on other inputs."""
         self._require_measurements()
 
@@ -144,7 +144,7 @@ class Trying:
 
         return self._in_chunks(trials, run)
 
-    def try_layer(self, trials: int, edit: Changed) -> list[Array]:
+    def run_with_activations(self, trials: int, edit: Changed) -> list[Array]:
         """Run what lies behind the layer on other activations, or the whole model where that fails."""
         prefix = self._prefix(edit)
         if prefix is not None:
@@ -173,18 +173,18 @@ class Trying:
         shaped = xp.reshape(values, (-1, *felt.activation.shape[1:]))
         edited = _as(shaped, felt.activation)
         if felt.tokens is not None:
-            count = samples_in(self.inputs)
-            edited = felt.tokens.put(edited, repeated(felt.whole, count, samples, times))
+            count = count_samples(self.inputs)
+            edited = felt.tokens.put(edited, repeat_samples(felt.whole, count, samples, times))
         edit = Edit(felt.ran, edited, prefix, samples, times)
         return self._push(self._rows(samples, times), samples, times, edit)
 
     def _push(self, rows: Inputs, samples: slice, times: int, edit: Edit | None = None) -> list[Array]:
         setting, question = self.setting, self.question.repeated_for(samples, times)
-        return setting.backend.push(setting.model, rows, question, edit)
+        return setting.backend.forward(setting.model, rows, question, edit)
 
     def _rows(self, samples: slice, times: int) -> Inputs:
-        count = samples_in(self.inputs)
-        return replace(self.inputs, tree=repeated(self.inputs.tree, count, samples, times))
+        count = count_samples(self.inputs)
+        return replace(self.inputs, tree=repeat_samples(self.inputs.tree, count, samples, times))
 
     @property
     def _key(self) -> Any:
@@ -196,7 +196,7 @@ class Trying:
         known = _tails.setdefault(setting.model, {})
         if known.get(key) is False:
             return None
-        prefix = setting.backend.remember(setting.model, self.inputs, ran)
+        prefix = setting.backend.cache_prefix(setting.model, self.inputs, ran)
         if prefix is not None and key not in known:
             known[key] = self._same(edit, prefix)
             _log.info("for layer %r %s is run again", ran, TAIL if known[key] else WHOLE)
@@ -204,7 +204,7 @@ class Trying:
 
     def _same(self, edit: Changed, prefix: Any) -> bool:
         """Whether the first trials of two samples score alike with and without what was remembered."""
-        samples = slice(0, min(2, samples_in(self.inputs)))
+        samples = slice(0, min(2, count_samples(self.inputs)))
         values = edit(samples, slice(0, 2))
         times, numpy = int(values.shape[1]), self.setting.backend.numpy
         whole = [numpy(each) for each in self._push_layer(values, samples, times, None)]
@@ -219,7 +219,7 @@ class Trying:
 
     def _in_chunks(self, trials: int, run: Callable[[slice, slice, int], list[Array]]) -> list[Array]:
         """Run all trials of all samples, no more rows at a time than allowed."""
-        setting, count = self.setting, samples_in(self.inputs)
+        setting, count = self.setting, count_samples(self.inputs)
         found: list[list[Array]] = []
         with self._bar(count * trials, "trial") as bar:
             for samples, numbers in _chunks(count, trials, setting.size):
@@ -239,11 +239,11 @@ class Trying:
     def input_gradients(self, x: Array, rule: Rule | None = None) -> list[tuple[Array, Array]]:
         """Differentiate each score with respect to the input, as many samples at a time as fit."""
         self._require_measurements()
-        backend, count = self.setting.backend, samples_in(self.inputs)
+        backend, count = self.setting.backend, count_samples(self.inputs)
         given, found = self.inputs.with_explained(x), []
         for samples, _ in _chunks(count, 1, self.setting.size):
             question = self.question.repeated_for(samples, 1)
-            part = sliced(given, samples)
+            part = slice_batch(given, samples)
             found.append(backend.input_gradients(self.setting.model, part, question, rule))
         xp = namespace(x)
         return [
@@ -263,18 +263,18 @@ class Trying:
 
     def _spread(self, maps: Array, ran: str, cells: tuple[int, ...]) -> Array:
         grid = self.setting.grid(ran, cells)
-        return spread(maps, cells, grid, self.x.ndim, self.array)
+        return resample_batch(maps, cells, grid, self.x.ndim, self.array)
 
     def from_input(self, maps: Array) -> Array:
         """The transpose of ``at_input``."""
         grid = self.setting.grid(self.felt[0].ran, self.cells)
-        return spread(maps, self.cells, grid, self.x.ndim, self.array, back=True)
+        return resample_batch(maps, self.cells, grid, self.x.ndim, self.array, back=True)
 
-    def again(self, x: Array) -> Trying:
+    def with_inputs(self, x: Array) -> PerturbationContext:
         """The same questions about other inputs."""
         self._require_measurements()
         setting, inputs = self.setting, self.inputs.with_explained(x)
-        pull = setting.backend.pull(setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain"))
+        pull = setting.backend.forward_backward(setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain"))
         felt = [row[0] for row in pull.rows]
         said = [each.value for each in pull.asked]
         return replace(self, inputs=inputs, felt=felt, said=said, _kinds={})
@@ -286,10 +286,10 @@ class Trying:
         if not held:
             return [[] for _ in self.said]
         question = replace(self.question, kind="offset")
-        pull = setting.backend.pull(setting.model, self.inputs, list(held), question)
+        pull = setting.backend.forward_backward(setting.model, self.inputs, list(held), question)
         return [list(self._added(row, held)) for row in pull.rows]
 
-    def _added(self, row: Sequence[Felt], held: dict[str, Array]) -> Iterator[Array]:
+    def _added(self, row: Sequence[LayerOutput], held: dict[str, Array]) -> Iterator[Array]:
         for felt in row:
             if felt.gradient is None:
                 continue
@@ -298,17 +298,17 @@ class Trying:
             shares = xp.matmul(offset[None, None, :], g)
             yield self._spread_evenly(shares, felt)
 
-    def _spread_evenly(self, shares: Array, felt: Felt) -> Array:
+    def _spread_evenly(self, shares: Array, felt: LayerOutput) -> Array:
         """Spread shares over the input so that each sample's still add up to the same."""
         cells = tuple(felt.activation.shape[2:])
         grid = self.setting.grid(felt.ran, cells)
-        return spread(shares, cells, grid, self.x.ndim, self.array, keep_sums=True)[:, 0]
+        return resample_batch(shares, cells, grid, self.x.ndim, self.array, keep_sums=True)[:, 0]
 
     def offsets(self, target: int) -> list[Array]:
         """What each layer's own offsets add to the score."""
         return self._offsets[target]
 
-    def counted(self, items: Sequence[Item]) -> Iterator[Item]:
+    def with_progress(self, items: Sequence[Item]) -> Iterator[Item]:
         """Pass items on, with a progress bar where one was asked for."""
         with self._bar(len(items), "step") as bar:
             for each in items:

@@ -9,18 +9,18 @@ from typing import Any, Literal
 import array_api_compat
 import numpy as np
 
-from signalcam.alignment.raw_to_network import Link, averaged, seen
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.raw_to_network import AxisMap, average_axis, probe_axes
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Backend
 from signalcam.errors import CamError, InputError, LayoutError
-from signalcam.explainer.batching import NotFinite, check_finite, samples_in
+from signalcam.explainer.batching import NotFinite, check_finite, count_samples
 from signalcam.inputs.conversion import as_inputs
-from signalcam.inputs.layout import DUMMY, Layout, as_layout, check_layout, named, same_rate
-from signalcam.inputs.padding import Items
+from signalcam.inputs.layout import DUMMY, Layout, as_layout, check_layout, name_axes, same_rate
+from signalcam.inputs.padding import RaggedArray
 from signalcam.inputs.pytree import Inputs, is_array
 from signalcam.results.explanation import Explanation
-from signalcam.results.input_maps import NETWORK_INPUT, RAW_SIGNAL, Modality
+from signalcam.results.input_maps import NETWORK_INPUT, RAW_SIGNAL, InputMaps
 from signalcam.results.layer_maps import LayerMaps
 
 _WAY_OUT = "Say it: signalcam.Preprocessing(function, start=..., jump=...), entry f of the network's input lying at start + jump * f of the raw signal."
@@ -76,7 +76,7 @@ def as_preprocessing(given: Any) -> Preprocessing | None:
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawSignal:
     """A raw batch and how it is prepared.
 
     Attributes:
@@ -101,13 +101,13 @@ class Raw:
         how: Preprocessing,
         backend: Backend,
         nan: NotFinite,
-    ) -> Raw:
+    ) -> RawSignal:
         """Check a raw batch."""
         given = as_inputs(inputs)
         if given.path:
             message = "preprocess= takes one raw array, batch first; this input holds several. Prepare them yourself and pass what the network takes."
             raise InputError(message)
-        if isinstance(given.explained, Items) or (layout is not None and layout.lengths is not None):
+        if isinstance(given.explained, RaggedArray) or (layout is not None and layout.lengths is not None):
             message = "preprocess= takes raw signals of equal length, and these differ. Explain those of each length by themselves."
             raise InputError(message)
         check_layout(layout, given.explained.shape)
@@ -117,7 +117,7 @@ class Raw:
     def prepared(self) -> Inputs:
         """Make the network's input, one for each raw sample."""
         made = self._made(self.signal)
-        wanted, count = int(self.signal.shape[0]), samples_in(made)
+        wanted, count = int(self.signal.shape[0]), count_samples(made)
         if count != wanted:
             message = (
                 f"preprocess made {count} inputs of {wanted} raw samples; it must return one for each, batch first."
@@ -140,7 +140,7 @@ class Raw:
 
     # --- where is it? ----------------------------------------------------------------------------
 
-    def links(self, made: Inputs) -> tuple[Link, ...]:
+    def links(self, made: Inputs) -> tuple[AxisMap, ...]:
         """Find which entries of the network's input lie where: declared, or seen by nudging.
 
         Raises:
@@ -178,7 +178,7 @@ class Raw:
             return [layout.dims.index(name)]
         return [i for i in range(1, len(made.explained.shape)) if made.explained.shape[i] > 1]
 
-    def _declared(self, made: Inputs, axis: int) -> Link:
+    def _declared(self, made: Inputs, axis: int) -> AxisMap:
         step = 1.0
         if self.how.unit == "seconds":
             line = self.layout.line(self.how.along, self.signal.shape[axis]) if self.layout else None
@@ -194,9 +194,9 @@ class Raw:
             message = f"which axis of the network's input, of shape {tuple(made.explained.shape)}, is {self.how.along!r} is not known. Give Preprocessing(..., layout='batch time frequency'), say."
             raise LayoutError(message)
         start, jump = (self.how.start or 0.0) / step, (self.how.jump or 1.0) / step
-        return Link(axis, among[0], start, jump, _WINDOW * jump)
+        return AxisMap(axis, among[0], start, jump, _WINDOW * jump)
 
-    def _seen(self, made: Inputs, axis: int) -> Link | None:
+    def _seen(self, made: Inputs, axis: int) -> AxisMap | None:
         """Nudge noise of the signal's size, and the first sample where noise cannot be prepared."""
         first = self.backend.numpy(self.signal[:1]).astype(np.float32)
         size = float(first.std()) or 1.0
@@ -204,7 +204,7 @@ class Raw:
         among = self._among(made, axis)
         for raw in (first.mean() + size * noise, first):
             try:
-                found = seen(self._prepare, raw, axis, among)
+                found = probe_axes(self._prepare, raw, axis, among)
             except Exception:  # noqa: BLE001, S112 - whatever the user's function raises at what is no recording
                 continue
             if found:
@@ -230,7 +230,7 @@ def _like(values: np.ndarray, signal: Array) -> Array:
 # --- afterwards ---------------------------------------------------------------------------------------
 
 
-def on_raw(exp: Explanation, raw: Raw, links: Sequence[Link]) -> Explanation:
+def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Explanation:
     """Draw the maps of what the network was given on the raw signal.
 
     Args:
@@ -247,11 +247,11 @@ def on_raw(exp: Explanation, raw: Raw, links: Sequence[Link]) -> Explanation:
     signal = raw.backend.numpy(raw.signal)
     layers = tuple(_carried(layer, links, signal.shape) for layer in exp.layers)
     axes = sorted({axis.input_axis for layer in layers for axis in layer.grid})
-    layout = named(raw.layout, signal.ndim, axes)
+    layout = name_axes(raw.layout, signal.ndim, axes)
     own = replace(exp, layout=_layout_of_input(exp, layout, links, as_layout(raw.how.layout)))
     said = "; ".join(f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links)
     provenance = {**exp.provenance, "preprocess": f"{said} (samples of the raw signal)"}
-    there = Modality(NETWORK_INPUT, own.layers, own.layout, own.input, own.shapes)
+    there = InputMaps(NETWORK_INPUT, own.layers, own.layout, own.input, own.shapes)
     return replace(
         own,
         layers=layers,
@@ -264,17 +264,17 @@ def on_raw(exp: Explanation, raw: Raw, links: Sequence[Link]) -> Explanation:
     )
 
 
-def _carried(layer: LayerMaps, links: Sequence[Link], shape: tuple[int, ...]) -> LayerMaps:
+def _carried(layer: LayerMaps, links: Sequence[AxisMap], shape: tuple[int, ...]) -> LayerMaps:
     """Move a layer's maps to the raw signal; axes that only the network's input has are averaged over."""
     by_axis = {link.input_axis: link for link in links}
-    values, kept = layer.values, list[Axis]()
+    values, kept = layer.values, list[AxisGrid]()
     for axis in layer.grid:
         where = 3 + len(kept)
         if axis.input_axis in by_axis:
             link = by_axis[axis.input_axis]
-            kept.append(link.carried(axis, shape[link.raw_axis]))
+            kept.append(link.map_grid(axis, shape[link.raw_axis]))
         else:
-            values = averaged(values, where, axis)
+            values = average_axis(values, where, axis)
     if not kept:
         message = f"layer {layer.name!r} has no positions along the axis of the network's input that follows the raw signal. Choose an earlier layer, or leave preprocess= out."
         raise LayoutError(message)
@@ -283,7 +283,7 @@ def _carried(layer: LayerMaps, links: Sequence[Link], shape: tuple[int, ...]) ->
     return LayerMaps(layer.name, turned, tuple(kept[i] for i in order))
 
 
-def _layout_of_input(exp: Explanation, raw: Layout, links: Sequence[Link], given: Layout | None) -> Layout:
+def _layout_of_input(exp: Explanation, raw: Layout, links: Sequence[AxisMap], given: Layout | None) -> Layout:
     """Name the axes of the network's input, with the raw signal's clock along those that follow it."""
     layout = exp.layout if given else _renamed(exp, raw, links)
     for link in links:
@@ -297,7 +297,7 @@ def _layout_of_input(exp: Explanation, raw: Layout, links: Sequence[Link], given
     return layout
 
 
-def _renamed(exp: Explanation, raw: Layout, links: Sequence[Link]) -> Layout:
+def _renamed(exp: Explanation, raw: Layout, links: Sequence[AxisMap]) -> Layout:
     """Axes that follow the raw signal are called as there; another one that has positions, ``feature``."""
     dims = list(exp.layout.dims)
     linked = {link.input_axis: raw.dims[link.raw_axis] for link in links}
@@ -312,7 +312,7 @@ def _renamed(exp: Explanation, raw: Layout, links: Sequence[Link]) -> Layout:
     return replace(exp.layout, dims=tuple(dims))
 
 
-def _with_clock(layout: Layout, raw: Layout, link: Link, length: int) -> Layout:
+def _with_clock(layout: Layout, raw: Layout, link: AxisMap, length: int) -> Layout:
     dim = raw.dims[link.raw_axis]
     places = raw.coordinate(dim, link.places(length))
     if layout.sampling_rate and dim == "time":

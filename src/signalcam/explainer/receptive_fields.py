@@ -11,15 +11,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from signalcam.alignment.receptive_field import Pick, Probe, measure, placed
-from signalcam.alignment.resampling import Axis, evenly
-from signalcam.arrays import taken
+from signalcam.alignment.receptive_field import Pick, Probe, measure_grid, place_layer
+from signalcam.alignment.resampling import AxisGrid, spread_evenly
+from signalcam.arrays import take_entries
 from signalcam.backends.protocol import Backend
-from signalcam.backends.token_grid import Folding
+from signalcam.backends.token_grid import TokenGridBackend
 from signalcam.errors import CamWarning, LayoutError
-from signalcam.explainer.batching import samples_in
+from signalcam.explainer.batching import count_samples
 from signalcam.inputs.layout import DUMMY, Layout
-from signalcam.inputs.pytree import Inputs, repeated
+from signalcam.inputs.pytree import Inputs, repeat_samples
 
 PROBED_SAMPLES = 2  # two real samples with noise on top keep every path of a network alive
 _LOOKED_AT = 16  # tokens of a row, to see whether it is one
@@ -28,13 +28,13 @@ _MOST_WORDS = 1024  # beyond which exchanging one after the other takes too long
 _WORDS_AT_ONCE = 64
 _TURNS = 2  # other sentences, other words: a rectifier may be silent once
 _ROUNDED = 1e-5  # of the strongest: less is how sums were rounded
-_remembered: WeakKeyDictionary[Any, dict[Any, dict[int, Axis]]] = WeakKeyDictionary()
+_remembered: WeakKeyDictionary[Any, dict[Any, dict[int, AxisGrid]]] = WeakKeyDictionary()
 
 Alignment = Literal["receptive-field", "resize"]
 See = Callable[[str, Inputs], np.ndarray]
 
 
-def candidates(layout: Layout | None, ndim: int, channel_axis: int) -> list[int]:
+def candidate_axes(layout: Layout | None, ndim: int, channel_axis: int) -> list[int]:
     """Axes of the input that may carry positions, the channel axis last.
 
     Args:
@@ -49,31 +49,31 @@ def candidates(layout: Layout | None, ndim: int, channel_axis: int) -> list[int]
     return sorted(axes, key=lambda axis: dims[axis] == "channel")
 
 
-def grid(
-    measured: dict[int, Axis],
+def layer_grid(
+    measured: dict[int, AxisGrid],
     cells: Sequence[int],
     input_shape: Sequence[int],
     axes: Sequence[int],
     align: Alignment,
     layer: str,
-) -> dict[int, Axis]:
+) -> dict[int, AxisGrid]:
     """Give each axis of a layer its place along an axis of the input.
 
     Args:
         measured: What ``measured_axes`` found.
         cells: The layer's positions.
         input_shape: Of the explained array, batch included.
-        axes: From ``candidates``.
+        axes: From ``candidate_axes``.
         align: ``"resize"`` keeps which axis is which and spreads the positions evenly.
         layer: Its name, for messages.
     """
-    found = placed(cells, measured, input_shape, axes, layer)
+    found = place_layer(cells, measured, input_shape, axes, layer)
     if align == "resize":
-        return {i: evenly(axis.input_axis, axis.cells, axis.length) for i, axis in found.items()}
+        return {i: spread_evenly(axis.input_axis, axis.cells, axis.length) for i, axis in found.items()}
     return found
 
 
-def warn_of_spread(found: Sequence[Sequence[dict[int, Axis]]], layers: Sequence[str], align: Alignment) -> None:
+def warn_of_spread(found: Sequence[Sequence[dict[int, AxisGrid]]], layers: Sequence[str], align: Alignment) -> None:
     """Warn, once for each layer, where its place in the input had to be guessed.
 
     Args:
@@ -92,9 +92,15 @@ def warn_of_spread(found: Sequence[Sequence[dict[int, Axis]]], layers: Sequence[
             warnings.warn(message, CamWarning, stacklevel=4)
 
 
-def places(
-    folding: Folding, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...], axes: Sequence[int], see: See
-) -> dict[int, Axis]:
+def measure_layer(
+    folding: TokenGridBackend,
+    model: Any,
+    inputs: Inputs,
+    ran: str,
+    cells: tuple[int, ...],
+    axes: Sequence[int],
+    see: See,
+) -> dict[int, AxisGrid]:
     """Find where a layer looks: measured there, or where an earlier layer of the same grid looks.
 
     Behind attention or a recurrence every position sees the whole input, and lies where it came from. Numbers
@@ -107,14 +113,14 @@ def places(
         inputs: Some samples.
         ran: The layer's name.
         cells: Its positions, folded.
-        axes: From ``candidates``.
+        axes: From ``candidate_axes``.
         see: What a layer puts out, ``(b, c, *cells)``.
     """
     backend = cast("Backend", folding)
     role, source = folding.role(model, inputs, ran), folding.source(model, inputs, ran, cells)
     if not _is_real(inputs) and cells == tuple(inputs.explained.shape[1:]):  # one a token
         own = measured_axes(backend, model, inputs, ran, axes, see) if role == "grid" else {}
-        at_words = {i: Axis(i + 1, n, n, 0.0, 1.0, probed=True) for i, n in enumerate(cells)}
+        at_words = {i: AxisGrid(i + 1, n, n, 0.0, 1.0, probed=True) for i, n in enumerate(cells)}
         return own if len(own) == len(cells) else at_words
     if role == "recurrent":
         own = measured_axes(backend, model, inputs, ran, axes, see)
@@ -149,7 +155,7 @@ def _middle(felt: np.ndarray, axis: int) -> float:
     return float(along[0] + along[-1])
 
 
-def _merged(axis: Axis, cells: int, halved: int) -> Axis:
+def _merged(axis: AxisGrid, cells: int, halved: int) -> AxisGrid:
     """The same axis once neighbours were merged two by two, so many times."""
     step = 2**halved
     start = axis.start + axis.jump * (step - 1) / 2
@@ -158,7 +164,7 @@ def _merged(axis: Axis, cells: int, halved: int) -> Axis:
 
 def measured_axes(
     backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int], see: See
-) -> dict[int, Axis]:
+) -> dict[int, AxisGrid]:
     """Measure where a layer looks; remembered for as long as the model lives."""
     array = inputs.explained
     known = _remembered.setdefault(model, {})
@@ -167,7 +173,7 @@ def measured_axes(
     if key not in known:
         lengths = [array.shape[axis] for axis in axes]
         probe = (_probe if _is_real(inputs) else _word_probe)(backend, model, inputs, layer, see)
-        known[key] = {} if probe is None else measure(probe, axes, lengths)
+        known[key] = {} if probe is None else measure_grid(probe, axes, lengths)
     return known[key]
 
 
@@ -178,9 +184,9 @@ def _is_real(inputs: Inputs) -> bool:
 
 def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str, _see: See | None) -> Probe:
     """See which inputs a layer's positions depend on, at any input length."""
-    count = samples_in(inputs)
+    count = count_samples(inputs)
     rows = np.arange(PROBED_SAMPLES) % count
-    few = inputs.map(lambda array: taken(array, rows, 0) if array.shape[0] == count else array)
+    few = inputs.map(lambda array: take_entries(array, rows, 0) if array.shape[0] == count else array)
     x = np.nan_to_num(backend.numpy(few.explained), posinf=0, neginf=0).astype(np.float32)
     noise = 0.5 * (float(x.std()) or 1.0)
 
@@ -190,7 +196,7 @@ def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str, _see: See |
             wide = wide.take(np.arange(length) % x.shape[axis], axis=axis)
         rng = np.random.default_rng(0)
         wide = wide + noise * rng.standard_normal(wide.shape, dtype=np.float32)
-        reach = backend.reach(model, few.with_explained(wide), layer, pick)
+        reach = backend.input_support(model, few.with_explained(wide), layer, pick)
         return reach.shape, reach.picked, reach.support
 
     return probe
@@ -201,14 +207,14 @@ def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: 
 
     Nothing where there are too many words, or fewer than two different ones to exchange.
     """
-    given, count = backend.numpy(inputs.explained), samples_in(inputs)
+    given, count = backend.numpy(inputs.explained), count_samples(inputs)
     kind = str(inputs.explained.dtype).rpartition(".")[-1]  # PyTorch says torch.int64
     known = np.unique(given).astype(kind)
     if known.size < 2 or given[0].size > _MOST_WORDS:
         return None
 
     def put(words: np.ndarray, times: int) -> np.ndarray:
-        tree = repeated(inputs.tree, count, slice(0, 1), times)
+        tree = repeat_samples(inputs.tree, count, slice(0, 1), times)
         return see(layer, Inputs(tree, inputs.path, inputs.made).with_explained(words))
 
     def probe(longer: dict[int, int], pick: Pick) -> tuple[Any, Any, np.ndarray]:

@@ -20,7 +20,7 @@ _KNOWN = ("channel", "time", "frequency", "depth", "height", "width")
 
 
 @dataclass(frozen=True)
-class Signals:
+class ContainerData:
     """Signals taken out of an object, and what it says about them.
 
     Attributes:
@@ -36,12 +36,12 @@ class Signals:
     labels: tuple[Any, ...] | None = None
 
 
-def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signals | None:
+def read_container(given: Any, wanted: Layout | None, channel_axis: int | None) -> ContainerData | None:
     """Take the signals out of an object of another package.
 
     Args:
         given: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
-            ``Evoked``, a wfdb ``Record``, a ``Batch`` of ``signalcam.data``, a pair ``(waveform, rate)``, a tokenizer's ``BatchEncoding``, another
+            ``Evoked``, a wfdb ``RecordArray``, a ``Batch`` of ``signalcam.data``, a pair ``(waveform, rate)``, a tokenizer's ``BatchEncoding``, another
             mapping that is no ``dict``, or a list of these.
         wanted: The layout asked for; what it says goes before what the object says.
         channel_axis: Where the framework has the channels; ``None`` leaves them where they are, and adds none.
@@ -53,7 +53,7 @@ def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signal
         CamError: The object cannot be read so, or its rate disagrees with the layout.
     """
     if isinstance(given, list) and given and all(_reader(each) for each in given):
-        return _joined([taken(each, wanted, channel_axis) for each in given])
+        return _joined([read_container(each, wanted, channel_axis) for each in given])
     reader = _reader(given)
     if reader is None:
         return None
@@ -63,7 +63,7 @@ def taken(given: Any, wanted: Layout | None, channel_axis: int | None) -> Signal
     return _arranged(found, wanted, channel_axis)
 
 
-def _reader(given: Any) -> Callable[[Any, Layout | None], Signals] | None:
+def _reader(given: Any) -> Callable[[Any, Layout | None], ContainerData] | None:
     """The function that reads an object, by the names of its classes."""
     for each in type(given).__mro__:
         package, name = each.__module__.partition(".")[0], each.__name__
@@ -78,7 +78,7 @@ def _reader(given: Any) -> Callable[[Any, Layout | None], Signals] | None:
 # --- one reader an object -----------------------------------------------------------------------------
 
 
-def _frame(frame: Any, _wanted: Layout | None) -> Signals:
+def _frame(frame: Any, _wanted: Layout | None) -> ContainerData:
     """Rows are time, columns are channels; the outer of two levels of rows is the sample."""
     levels = frame.index.nlevels
     if levels > 2:
@@ -88,7 +88,7 @@ def _frame(frame: Any, _wanted: Layout | None) -> Signals:
     layout: dict[str, Any] = {"channel_names": tuple(map(str, frame.columns))}
     if levels == 1:
         times = _clock(frame.index.to_numpy())
-        return Signals(values[None], Layout("batch time channel", **layout, **times))
+        return ContainerData(values[None], Layout("batch time channel", **layout, **times))
     outer, inner = (frame.index.get_level_values(level).to_numpy() for level in (0, 1))
     names = tuple(dict.fromkeys(outer.tolist()))
     rows = [np.flatnonzero(outer == name) for name in names]
@@ -98,14 +98,14 @@ def _frame(frame: Any, _wanted: Layout | None) -> Signals:
         raise LayoutError(message)
     array = np.stack([values[each] for each in rows])
     times = _clock(inner[rows[0]])
-    return Signals(array, Layout("batch time channel", **layout, **times), names)
+    return ContainerData(array, Layout("batch time channel", **layout, **times), names)
 
 
-def _series(series: Any, wanted: Layout | None) -> Signals:
+def _series(series: Any, wanted: Layout | None) -> ContainerData:
     return _frame(series.to_frame("0" if series.name is None else series.name), wanted)
 
 
-def _labelled(array: Any, wanted: Layout | None) -> Signals:
+def _labelled(array: Any, wanted: Layout | None) -> ContainerData:
     """An array with named axes, coordinates and attributes."""
     dims = [str(dim) for dim in array.dims]
     batch = _batch_dim(dims, wanted)
@@ -121,7 +121,7 @@ def _labelled(array: Any, wanted: Layout | None) -> Signals:
         about.setdefault("sampling_rate", float(rates[0]))
     if "units" in array.attrs:
         about["units"] = str(array.attrs["units"])
-    return Signals(values, Layout(("batch", *order), **about), names)
+    return ContainerData(values, Layout(("batch", *order), **about), names)
 
 
 def _batch_dim(dims: Sequence[str], wanted: Layout | None) -> str | None:
@@ -152,22 +152,22 @@ def _about_axes(coords: Mapping[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _mne_epochs(epochs: Any, _wanted: Layout | None) -> Signals:
+def _mne_epochs(epochs: Any, _wanted: Layout | None) -> ContainerData:
     names = tuple(int(each) for each in epochs.selection)
     codes = {code: name for name, code in epochs.event_id.items()}
     labels = tuple(codes.get(int(code), "") for code in epochs.events[:, 2])
     unique = len(set(names)) == len(names)
     known = all(labels) and len(codes) == len(epochs.event_id)
-    return Signals(epochs.get_data(), _mne_layout(epochs), names if unique else None, labels if known else None)
+    return ContainerData(epochs.get_data(), _mne_layout(epochs), names if unique else None, labels if known else None)
 
 
-def _mne_raw(raw: Any, _wanted: Layout | None) -> Signals:
-    return Signals(raw.get_data()[None], _mne_layout(raw))
+def _mne_raw(raw: Any, _wanted: Layout | None) -> ContainerData:
+    return ContainerData(raw.get_data()[None], _mne_layout(raw))
 
 
-def _mne_evoked(evoked: Any, _wanted: Layout | None) -> Signals:
+def _mne_evoked(evoked: Any, _wanted: Layout | None) -> ContainerData:
     names = (evoked.comment,) if evoked.comment else None
-    return Signals(evoked.data[None], _mne_layout(evoked), names)
+    return ContainerData(evoked.data[None], _mne_layout(evoked), names)
 
 
 def _mne_layout(recording: Any) -> Layout:
@@ -181,7 +181,7 @@ def _mne_layout(recording: Any) -> Layout:
     )
 
 
-def _wfdb_record(record: Any, _wanted: Layout | None) -> Signals:
+def _wfdb_record(record: Any, _wanted: Layout | None) -> ContainerData:
     if record.p_signal is None:
         message = f"record {record.record_name!r} holds no signal in physical units. Read it with wfdb.rdrecord(..., physical=True)."
         raise InputError(message)
@@ -189,10 +189,10 @@ def _wfdb_record(record: Any, _wanted: Layout | None) -> Signals:
     layout = Layout(
         "batch time channel", float(record.fs), tuple(record.sig_name), units.pop() if len(units) == 1 else None
     )
-    return Signals(record.p_signal[None], layout, (str(record.record_name),))
+    return ContainerData(record.p_signal[None], layout, (str(record.record_name),))
 
 
-def _read_batch(batch: Any, _wanted: Layout | None) -> Signals:
+def _read_batch(batch: Any, _wanted: Layout | None) -> ContainerData:
     """What a reader of ``signalcam.data`` returns; what could not be read is told."""
     failed = dict(batch.failed)
     told = next((f"The first, {number}: {why}" for number, why in failed.items()), "")
@@ -204,10 +204,10 @@ def _read_batch(batch: Any, _wanted: Layout | None) -> Signals:
         warnings.warn(message, CamWarning, stacklevel=5)
     # numbers where names repeat, or one is missing
     names = batch.names if batch.names and len({*batch.names, None}) > len(batch) else batch.numbers
-    return Signals(batch.inputs, batch.layout, tuple(names), batch.labels)
+    return ContainerData(batch.inputs, batch.layout, tuple(names), batch.labels)
 
 
-def _pair(pair: tuple[Array, float], _wanted: Layout | None) -> Signals:
+def _pair(pair: tuple[Array, float], _wanted: Layout | None) -> ContainerData:
     """A waveform, ``(time,)``, ``(channel, time)`` or ``(batch, channel, time)``, and its rate."""
     waveform, rate = pair
     axes = ("batch", "channel", "time")[-len(waveform.shape) :]
@@ -215,12 +215,12 @@ def _pair(pair: tuple[Array, float], _wanted: Layout | None) -> Signals:
         message = f"a waveform with a rate has shape {tuple(waveform.shape)}; expected (time,), (channel, time) or (batch, channel, time)."
         raise LayoutError(message)
     batched = waveform if axes[0] == "batch" else waveform[None]
-    return Signals(batched, Layout(("batch", *(each for each in axes if each != "batch")), rate))
+    return ContainerData(batched, Layout(("batch", *(each for each in axes if each != "batch")), rate))
 
 
-def _mapping(features: Mapping[Any, Any], _wanted: Layout | None) -> Signals:
+def _mapping(features: Mapping[Any, Any], _wanted: Layout | None) -> ContainerData:
     """What a feature extractor or tokenizer returns: a dict that is none."""
-    return Signals({key: _array(each) for key, each in features.items()})
+    return ContainerData({key: _array(each) for key, each in features.items()})
 
 
 def _array(value: Any) -> Any:
@@ -231,7 +231,7 @@ def _array(value: Any) -> Any:
     return [np.asarray(each) for each in value] if uneven else np.asarray(value)
 
 
-def _encoding(encoding: Any, wanted: Layout | None) -> Signals:
+def _encoding(encoding: Any, wanted: Layout | None) -> ContainerData:
     """What a tokenizer of transformers returns: numbers, what marks their padding, the tokens as text."""
     found = _mapping(encoding, wanted)
     ids, marks = (found.array.get(name) for name in ("input_ids", "attention_mask"))
@@ -262,7 +262,7 @@ def _texts(encoding: Any) -> list[str]:
     ]
 
 
-_READERS: dict[tuple[str, str], Callable[[Any, Layout | None], Signals]] = {
+_READERS: dict[tuple[str, str], Callable[[Any, Layout | None], ContainerData]] = {
     ("pandas", "DataFrame"): _frame,
     ("pandas", "Series"): _series,
     ("xarray", "DataArray"): _labelled,
@@ -303,7 +303,7 @@ def _plain(rate: float) -> float:
 # --- in the order asked for ---------------------------------------------------------------------------
 
 
-def _arranged(found: Signals, wanted: Layout | None, channel_axis: int | None) -> Signals:
+def _arranged(found: ContainerData, wanted: Layout | None, channel_axis: int | None) -> ContainerData:
     """Bring the axes into the order asked for, and put together what the object and the user say."""
     own = found.layout or Layout("batch")
     dims = wanted.dims if wanted else _usual(own.dims, channel_axis)
@@ -377,7 +377,7 @@ def _rate(layout: Layout) -> float | None:
     return 1 / line[1] if line else None
 
 
-def _joined(parts: Sequence[Signals | None]) -> Signals:
+def _joined(parts: Sequence[ContainerData | None]) -> ContainerData:
     """One batch of several objects that say the same about their axes."""
     found = [each for each in parts if each]
     rates = [each.layout and _rate(each.layout) for each in found]
@@ -399,4 +399,4 @@ def _joined(parts: Sequence[Signals | None]) -> Signals:
         layout = found[0].layout and replace(found[0].layout, coordinates=None)
     else:
         array, layout = namespace(arrays[0]).concat(arrays, axis=0), found[0].layout
-    return Signals(array, layout, names if unique else None)
+    return ContainerData(array, layout, names if unique else None)

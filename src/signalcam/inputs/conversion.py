@@ -9,15 +9,15 @@ import numpy as np
 
 from signalcam.arrays import namespace
 from signalcam.errors import InputError, LayoutError
-from signalcam.inputs.padding import Items
-from signalcam.inputs.pytree import Inputs, Path, WithExtra, is_array, leaves, path_of
+from signalcam.inputs.padding import RaggedArray
+from signalcam.inputs.pytree import Inputs, Path, WithExtra, find_path, is_array, leaves
 
 
 def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = None) -> Inputs:
     """Accept what the model takes: an array, or nested tuples and dicts of arrays, batch first.
 
     A list of arrays is a batch of single samples, also inside a tuple or dict; where their shapes differ
-    ``Items`` stand for it.
+    ``RaggedArray`` stand for it.
 
     Args:
         given: The inputs.
@@ -29,7 +29,7 @@ def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = N
         LayoutError: The samples of a list have different numbers of axes.
     """
     tree = _stacked(given) if isinstance(given, list) else _with_samples(given)
-    arrays = {path: each for path, each in leaves(tree) if is_array(each) or isinstance(each, Items)}
+    arrays = {path: each for path, each in leaves(tree) if is_array(each) or isinstance(each, RaggedArray)}
     if not arrays:
         message = f"the input is {type(given).__name__}; expected an array, or a tuple or dict of arrays, batch first."
         raise InputError(message)
@@ -37,18 +37,18 @@ def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = N
     for array in (*arrays.values(), *filter(is_array, beside.values())):
         _check_numbers(array)
     if not beside:
-        return Inputs(tree, _largest(arrays) if of is None else path_in(of, tree))
+        return Inputs(tree, _largest(arrays) if of is None else resolve_path(of, tree))
     whole = WithExtra(tree, beside)
-    return Inputs(whole, (0, *_largest(arrays)) if of is None else path_in(of, whole))
+    return Inputs(whole, (0, *_largest(arrays)) if of is None else resolve_path(of, whole))
 
 
-def path_in(of: Any, tree: Any) -> Path:
+def resolve_path(of: Any, tree: Any) -> Path:
     """The keys that lead to an input, or to an array among the keywords beside."""
     if not isinstance(tree, WithExtra):
-        return path_of(of, tree)
+        return find_path(of, tree)
     if not isinstance(of, tuple) and is_array(tree.extra.get(of)):
         return (1, of)
-    return (0, *path_of(of, tree.inputs))
+    return (0, *find_path(of, tree.inputs))
 
 
 def _largest(arrays: Mapping[Path, Any]) -> Path:
@@ -67,7 +67,7 @@ def _stacked(samples: list[Any]) -> Any:
         message = f"the samples of the list have {axes[0]} and {axes[-1]} axes; they must be alike but for their length. A model of several inputs takes a tuple."
         raise LayoutError(message)
     if len(set(map(_shape, samples))) > 1:
-        return Items(tuple(each if is_array(each) else np.asarray(each) for each in samples))
+        return RaggedArray(tuple(each if is_array(each) else np.asarray(each) for each in samples))
     if not samples or not is_array(samples[0]):
         return np.asarray(samples)
     if isinstance(samples[0], np.ndarray):
@@ -118,7 +118,7 @@ def _shape(sample: Any) -> tuple[int, ...]:
 
 
 def _check_numbers(array: Any) -> None:
-    if isinstance(array, Items):
+    if isinstance(array, RaggedArray):
         for each in array.arrays:
             _check_numbers(each)
         return

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from signalcam.errors import InputError, LayoutError, MethodError
-from signalcam.inputs.conversion import path_in
+from signalcam.inputs.conversion import resolve_path
 from signalcam.inputs.layout import Layout, as_layout, check_layout, check_lengths
-from signalcam.inputs.padding import Items, Samples, check_items, cut, told
-from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, spelt, unpacked
-from signalcam.inputs.validation import several
+from signalcam.inputs.padding import RaggedArray, RaggedBatch, check_ragged, cut_to_lengths, length_axes
+from signalcam.inputs.pytree import Inputs, Path, is_array, leaves, path_to_str, unpack_extra
+from signalcam.inputs.validation import as_list
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ExplainedInputs:
     """The inputs of one call, and what was said about them.
 
     Attributes:
@@ -29,7 +29,7 @@ class Drawn:
         layers: For each that maps are drawn on the layers asked for; ``None`` where nobody said.
     """
 
-    samples: Samples
+    samples: RaggedBatch
     whole: Inputs | None
     names: tuple[str, ...]
     paths: tuple[Path, ...]
@@ -37,9 +37,9 @@ class Drawn:
     layers: tuple[Any, ...]
 
 
-def drawn(
+def select_inputs(
     given: Inputs, of: Any, layout: Any, layer: Any, channel_axis: int, to_numpy: Callable[[Any], np.ndarray]
-) -> Drawn:
+) -> ExplainedInputs:
     """Sort out the inputs of one call.
 
     Args:
@@ -54,7 +54,7 @@ def drawn(
         CamError: A name is no input, or what was said does not fit.
     """
     asked = [None] if of is None else list(of) if isinstance(of, list) else [of]
-    paths = tuple(given.path if each is None else path_in(each, given.tree) for each in asked)
+    paths = tuple(given.path if each is None else resolve_path(each, given.tree) for each in asked)
     if len(set(paths)) < len(paths) or not paths:
         message = "of=[...] holds an input twice, or none. Name each input once."
         raise InputError(message)
@@ -63,10 +63,10 @@ def drawn(
     short = _cut(given, layouts, channel_axis)
     _check(short, layouts, channel_axis, to_numpy)
     kept = {path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()}
-    names = tuple("" if each is None else spelt(each if isinstance(each, tuple) else (each,)) for each in asked)
-    about = {path: told(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}
-    return Drawn(
-        Samples(short, about, to_numpy),
+    names = tuple("" if each is None else path_to_str(each if isinstance(each, tuple) else (each,)) for each in asked)
+    about = {path: length_axes(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}
+    return ExplainedInputs(
+        RaggedBatch(short, about, to_numpy),
         None if short is given else given,
         names,
         paths,
@@ -75,20 +75,20 @@ def drawn(
     )
 
 
-def beside(given: Inputs) -> dict[str, str]:
+def describe_extra(given: Inputs) -> dict[str, str]:
     """Names, for the result, of what the model took beside the input that is explained."""
-    tree, extra = unpacked(given.tree)
+    tree, extra = unpack_extra(given.tree)
     start = (0,) if extra else ()
-    others = [spelt(path) for path, each in leaves(tree) if each is not None and (*start, *path) != given.path]
+    others = [path_to_str(path) for path, each in leaves(tree) if each is not None and (*start, *path) != given.path]
     return {name: ", ".join(each) for name, each in (("inputs", others), ("extra", extra)) if each}
 
 
 def _inputs(given: Inputs) -> list[tuple[Path, Any]]:
-    return [(path, each) for path, each in leaves(given.tree) if is_array(each) or isinstance(each, Items)]
+    return [(path, each) for path, each in leaves(given.tree) if is_array(each) or isinstance(each, RaggedArray)]
 
 
 def _by_input(given: Inputs, value: Mapping[Any, Any]) -> dict[Path, Any]:
-    return {path_in(key, given.tree): each for key, each in value.items()}
+    return {resolve_path(key, given.tree): each for key, each in value.items()}
 
 
 def _layouts(given: Inputs, paths: Sequence[Path], layout: Any) -> dict[Path, Layout | None]:
@@ -105,13 +105,13 @@ def _layers(given: Inputs, paths: Sequence[Path], layer: Any) -> tuple[Any, ...]
         own = _by_input(given, layer)
         unused = [path for path in own if path not in paths]
         if unused:
-            message = f"layer names {spelt(unused[0][-1:])!r}, which no map is drawn on. Name it in of=[...] too."
+            message = f"layer names {path_to_str(unused[0][-1:])!r}, which no map is drawn on. Name it in of=[...] too."
             raise InputError(message)
         return tuple(own.get(path) for path in paths)
     if layer is not None and len(paths) > 1:
         message = "one layer was given for several inputs. Give a dict: layer={'ecg': 'ecg_net.conv3', 'audio': ...}."
         raise MethodError(message)
-    return (None if layer is None else several(layer),) * len(paths)
+    return (None if layer is None else as_list(layer),) * len(paths)
 
 
 def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int) -> Inputs:
@@ -120,19 +120,19 @@ def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int
         if layout is None or layout.lengths is None:
             continue
         array = given.at(path).explained
-        if isinstance(array, Items):
+        if isinstance(array, RaggedArray):
             message = (
                 "lengths are for padded arrays, and a list of samples was given, which has its own. Leave them out."
             )
             raise LayoutError(message)
         check_layout(layout, array.shape)
-        axes = told(layout, len(array.shape), channel_axis)
+        axes = length_axes(layout, len(array.shape), channel_axis)
         if len(axes) != 1:
             message = f"lengths need an axis called 'time' in the layout {' '.join(layout.dims)!r}."
             raise LayoutError(message)
         check_lengths(layout.lengths, array.shape, axes[0])
         if min(layout.lengths) < array.shape[axes[0]]:
-            given = cut(given, path, axes[0], layout.lengths)
+            given = cut_to_lengths(given, path, axes[0], layout.lengths)
     return given
 
 
@@ -145,9 +145,9 @@ def _check(
         if layout is not None and layout.token_names is not None:
             _check_names(layout.token_names, array, layout.dims.index("token"), numpy)
     for path, each in _inputs(given):
-        if isinstance(each, Items):
-            check_items(each, layouts.get(path), channel_axis)
-    counts = {each.shape[0] for _, each in _inputs(given) if isinstance(each, Items)}
+        if isinstance(each, RaggedArray):
+            check_ragged(each, layouts.get(path), channel_axis)
+    counts = {each.shape[0] for _, each in _inputs(given) if isinstance(each, RaggedArray)}
     if len(counts | {given.explained.shape[0]} if counts else ()) > 1:
         message = f"the inputs hold {' and '.join(map(str, sorted(counts | {given.explained.shape[0]})))} samples. Give as many of each."
         raise InputError(message)
@@ -158,7 +158,7 @@ def _check_names(names: Sequence[Sequence[str]], array: Any, axis: int, numpy: C
     if len(names) != array.shape[0]:
         message = f"token_names holds {len(names)} lists for {array.shape[0]} samples. Give one a sample, in order."
         raise LayoutError(message)
-    cut = isinstance(array, Items)
+    cut = isinstance(array, RaggedArray)
     most = array.shapes[:, axis - 1] if cut else [array.shape[axis]] * len(names)
     for row, (own, count) in enumerate(zip(names, most, strict=True)):
         if len(own) > count or (cut and len(own) < count):

@@ -130,7 +130,7 @@ class Layout:
         known = _UNITS.get(dim, "") if self._is_placed(dim) else ""
         return (self.axis_units or {}).get(dim, known)
 
-    def stretch(self, dim: str, length: int, begin: float, end: float) -> tuple[int, int]:
+    def interval_to_indices(self, dim: str, length: int, begin: float, end: float) -> tuple[int, int]:
         """From which to before which entry of an axis its places lie between two values."""
         if dim in (self.coordinates or {}):
             places = np.asarray((self.coordinates or {})[dim])
@@ -155,7 +155,7 @@ class Layout:
     def _names_between(self, start: int, stop: int) -> Sequence[Sequence[str]] | None:
         return self.token_names and [each[start:stop] for each in self.token_names]
 
-    def of_samples(self, samples: Sequence[int]) -> Layout:
+    def select_samples(self, samples: Sequence[int]) -> Layout:
         """The layout of some of the samples."""
         if self.token_names is None:
             return self
@@ -313,7 +313,7 @@ def _check_lengths(layout: Layout, shape: Sequence[int]) -> None:
             raise LayoutError(message)
 
 
-def inferred(ndim: int, position_axes: Sequence[int]) -> Layout:
+def infer_layout(ndim: int, position_axes: Sequence[int]) -> Layout:
     """Name the axes of an input whose position axes were found by looking at the network.
 
     Args:
@@ -329,10 +329,10 @@ def inferred(ndim: int, position_axes: Sequence[int]) -> Layout:
     return Layout(("batch", *(given[axis] for axis in range(1, ndim))))
 
 
-def named(layout: Layout | None, ndim: int, position_axes: Sequence[int]) -> Layout:
+def name_axes(layout: Layout | None, ndim: int, position_axes: Sequence[int]) -> Layout:
     """Return the layout given, or the one the network implies; every position axis has a name."""
     if layout is None:
-        return inferred(ndim, position_axes)
+        return infer_layout(ndim, position_axes)
     if "time" in layout.dims and [layout.dims[axis] for axis in position_axes] == ["channel"]:
         given = " ".join(layout.dims)
         message = (

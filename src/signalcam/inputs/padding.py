@@ -13,13 +13,13 @@ import numpy as np
 from signalcam.arrays import Array, namespace
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import DUMMY, Layout
-from signalcam.inputs.pytree import Inputs, Made, Path, WithExtra, is_array, leaves, map_leaves, path_of
+from signalcam.inputs.pytree import DerivedInput, Inputs, Path, WithExtra, find_path, is_array, leaves, map_leaves
 
 WASTE = 0.2  # of a padded batch: more padding than that costs more than another batch
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
+class RaggedArray:
     """The samples of one input, which differ in length; stands where the array would.
 
     Attributes:
@@ -48,13 +48,13 @@ class Items:
         some = [self.arrays[row] for row in rows]
         if turns is not None:
             axes = np.flatnonzero((self.shapes != self.shapes[0]).any(axis=0))
-            some = [_turn(each, axes, by) for each, by in zip(some, turns, strict=True)]
+            some = [roll(each, axes, by) for each, by in zip(some, turns, strict=True)]
         if len({tuple(each.shape) for each in some}) == 1:
             return namespace(some[0]).stack(some)
-        return padded([numpy(each) for each in some], 0)
+        return pad_arrays([numpy(each) for each in some], 0)
 
 
-def padded(arrays: Sequence[np.ndarray], value: float) -> np.ndarray:
+def pad_arrays(arrays: Sequence[np.ndarray], value: float) -> np.ndarray:
     """Stack arrays of unequal length, with a value behind those that are shorter."""
     shape = np.max([each.shape for each in arrays], axis=0)
     wide = np.full((len(arrays), *shape), value, arrays[0].dtype)
@@ -106,7 +106,7 @@ class Mask:
 
     def filled(self, sizes: np.ndarray, whole: Sequence[int]) -> np.ndarray:
         """Make it from the samples' sizes ``(b, axis)`` and the padded ones."""
-        return inside(sizes, whole)
+        return positions_inside(sizes, whole)
 
 
 def may_differ(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int, ...]:
@@ -116,7 +116,7 @@ def may_differ(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int
     return tuple(i for i in range(1, ndim) if ndim == 2 or i != channel_axis % ndim)
 
 
-def told(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int, ...]:
+def length_axes(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int, ...]:
     """The axes that ``Lengths`` and ``Mask`` are about: time if there is one, else all that may differ."""
     if layout is not None and "time" in layout.dims:
         return (tuple(layout.dims).index("time"),)
@@ -159,11 +159,11 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Samples:
+class RaggedBatch:
     """All samples that were passed in, of equal length or not.
 
     Attributes:
-        given: A tree in which ``Items``, ``Lengths`` and ``Mask`` may stand for arrays.
+        given: A tree in which ``RaggedArray``, ``Lengths`` and ``Mask`` may stand for arrays.
         axes: For each input the axes that lengths and masks are about.
         numpy: Copies an array to NumPy.
     """
@@ -173,9 +173,9 @@ class Samples:
     numpy: Callable[[Array], np.ndarray]
 
     @cached_property
-    def uneven(self) -> dict[Path, Items]:
+    def uneven(self) -> dict[Path, RaggedArray]:
         """The inputs whose samples differ in length."""
-        return {path: each for path, each in leaves(self.given.tree) if isinstance(each, Items)}
+        return {path: each for path, each in leaves(self.given.tree) if isinstance(each, RaggedArray)}
 
     @cached_property
     def marks(self) -> dict[str, tuple[Lengths | Mask, Path]]:
@@ -185,7 +185,7 @@ class Samples:
         extra, inputs = self.given.tree.extra, self.given.tree.inputs
         asked = {name: each for name, each in extra.items() if isinstance(each, Lengths | Mask)}
         return {
-            name: (each, self.given.path if each.of is None else (0, *path_of(each.of, inputs)))
+            name: (each, self.given.path if each.of is None else (0, *find_path(each.of, inputs)))
             for name, each in asked.items()
         }
 
@@ -210,7 +210,7 @@ class Samples:
         return Group(chosen, self._told(inputs, padding) if self.marks else inputs, padding)
 
     def _rows(self, _path: Path, each: Any, rows: np.ndarray | None, turns: np.ndarray | None) -> Any:
-        if isinstance(each, Items):
+        if isinstance(each, RaggedArray):
             return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy, turns)
         if rows is None or not is_array(each) or each.shape[0] != self.count:
             return each
@@ -227,7 +227,8 @@ class Samples:
             sizes = own[:, [axis - 1 for axis in self.axes[path]]]
             made[name] = mark.filled(sizes, [int(shape[axis]) for axis in self.axes[path]])
         anew = tuple(
-            Made(name, path, partial(_whole, mark, self.axes[path])) for name, (mark, path) in self.marks.items()
+            DerivedInput(name, path, partial(_whole, mark, self.axes[path]))
+            for name, (mark, path) in self.marks.items()
         )
         tree, extra = inputs.tree
         return replace(inputs, tree=WithExtra(tree, extra | made), made=anew)
@@ -236,7 +237,7 @@ class Samples:
         """All samples in the padded arrays they came in, with what the model is told about lengths."""
         own = {path: each.shapes for path, each in self.uneven.items()}
         inputs = replace(
-            self.given, tree=map_leaves(partial(_silent, own=own, whole=whole, numpy=self.numpy), self.given.tree)
+            self.given, tree=map_leaves(partial(zero_padding, own=own, whole=whole, numpy=self.numpy), self.given.tree)
         )
         return Group(np.arange(self.count), self._told(inputs, own) if self.marks else inputs, {})
 
@@ -250,13 +251,14 @@ class Samples:
         return [np.flatnonzero(index.reshape(-1) == kind) for kind in order]
 
 
-def _turn(array: Array, axes: Sequence[int] | np.ndarray, share: float) -> Array:
+def roll(array: Array, axes: Sequence[int] | np.ndarray, share: float) -> Array:
+    """Shift an array circularly along some axes, by a share of their lengths."""
     for axis in map(int, axes):
         array = namespace(array).roll(array, round(share * array.shape[axis]), axis=axis)
     return array
 
 
-def _silent(
+def zero_padding(
     path: Path, each: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]
 ) -> Any:
     """A padded array as it came; what is not finite in its padding is no signal, and becomes zero."""
@@ -266,7 +268,7 @@ def _silent(
     values = numpy(array)
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return array
-    real = inside(own[path], values.shape[1:])
+    real = positions_inside(own[path], values.shape[1:])
     return np.where(real | np.isfinite(values), values, 0)
 
 
@@ -275,7 +277,7 @@ def _whole(mark: Lengths | Mask, axes: Sequence[int], shape: Sequence[int]) -> n
     return mark.filled(np.tile(np.asarray(lengths), (int(shape[0]), 1)), lengths)
 
 
-def by_length(shapes: np.ndarray) -> list[np.ndarray]:
+def group_by_length(shapes: np.ndarray) -> list[np.ndarray]:
     """Put samples into batches to be padded, the longest first, so that little of each is padding.
 
     Args:
@@ -287,24 +289,24 @@ def by_length(shapes: np.ndarray) -> list[np.ndarray]:
     order = np.lexsort((*shapes.T, shapes.prod(axis=1, dtype=float)))[::-1]
     batches: list[list[int]] = []
     for row in order:
-        if batches and wasted(shapes[[*batches[-1], row]]) < WASTE:
+        if batches and padding_share(shapes[[*batches[-1], row]]) < WASTE:
             batches[-1].append(int(row))
         else:
             batches.append([int(row)])
     return [np.asarray(each) for each in batches]
 
 
-def wasted(shapes: np.ndarray) -> float:
+def padding_share(shapes: np.ndarray) -> float:
     """The share of padding when samples of such shapes ``(sample, axis)`` are padded to one batch."""
     room = len(shapes) * float(shapes.max(axis=0).prod(dtype=float))
     return 1 - float(shapes.prod(axis=1, dtype=float).sum()) / room
 
 
-def cut(inputs: Inputs, path: Path, axis: int, lengths: Sequence[int]) -> Inputs:
+def cut_to_lengths(inputs: Inputs, path: Path, axis: int, lengths: Sequence[int]) -> Inputs:
     """Cut a padded input to its samples' lengths along an axis."""
 
     def short(here: Path, each: Any) -> Any:
-        return each if here != path else Items(tuple(_cut(each, axis, lengths)))
+        return each if here != path else RaggedArray(tuple(_cut(each, axis, lengths)))
 
     return replace(inputs, tree=map_leaves(short, inputs.tree))
 
@@ -314,7 +316,7 @@ def _cut(array: Array, axis: int, lengths: Sequence[int]) -> Iterator[Array]:
         yield array[(row, *[slice(None)] * (axis - 1), slice(0, int(length)))]
 
 
-def check_items(items: Items, layout: Layout | None, channel_axis: int) -> None:
+def check_ragged(items: RaggedArray, layout: Layout | None, channel_axis: int) -> None:
     """Raise a ``LayoutError`` where samples differ along an axis that is no length."""
     ndim = len(items.shape)
     fixed = set(range(1, ndim)) - set(may_differ(layout, ndim, channel_axis))
@@ -329,7 +331,7 @@ def check_items(items: Items, layout: Layout | None, channel_axis: int) -> None:
             raise LayoutError(message)
 
 
-def inside(sizes: np.ndarray, whole: Sequence[int]) -> np.ndarray:
+def positions_inside(sizes: np.ndarray, whole: Sequence[int]) -> np.ndarray:
     """Which positions lie within each sample: ``(sample, *whole)`` from sizes ``(sample, axis)``."""
     within = np.ones((len(sizes), *whole), bool)
     for axis, length in enumerate(whole):

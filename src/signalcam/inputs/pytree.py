@@ -24,7 +24,7 @@ class WithExtra(NamedTuple):
     extra: dict[str, Any]
 
 
-def unpacked(tree: Any) -> tuple[Any, dict[str, Any]]:
+def unpack_extra(tree: Any) -> tuple[Any, dict[str, Any]]:
     """Split what a model is called with into its inputs and what it takes by keyword."""
     return (tree.inputs, tree.extra) if isinstance(tree, WithExtra) else (tree, {})
 
@@ -69,7 +69,7 @@ def map_leaves(function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path:
     return function(path, tree)
 
 
-def repeated(tree: Any, count: int, samples: slice, times: int) -> Any:
+def repeat_samples(tree: Any, count: int, samples: slice, times: int) -> Any:
     """Take some samples of every array that has ``count`` rows, each several times in a row."""
 
     def rows(array: Any) -> Any:
@@ -83,7 +83,7 @@ def repeated(tree: Any, count: int, samples: slice, times: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Made:
+class DerivedInput:
     """A keyword that was made from the lengths of an input, to be made anew where those change.
 
     Attributes:
@@ -110,7 +110,7 @@ class Inputs:
 
     tree: Any
     path: tuple[Any, ...] = ()
-    made: tuple[Made, ...] = ()
+    made: tuple[DerivedInput, ...] = ()
 
     @property
     def explained(self) -> Array:
@@ -142,12 +142,12 @@ class Inputs:
 Path = tuple[Any, ...]
 
 
-def spelt(path: Path) -> str:
+def path_to_str(path: Path) -> str:
     """The name of an input in messages and results: its keys, outermost first."""
     return "/".join(map(str, path))
 
 
-def path_of(of: Any, tree: Any) -> Path:
+def find_path(of: Any, tree: Any) -> Path:
     """Return the keys that lead to an input.
 
     Args:
@@ -163,14 +163,16 @@ def path_of(of: Any, tree: Any) -> Path:
     found = [each for each in known if size and each[:size] == wanted] or [
         each for each in known if size and each[-size:] == wanted
     ]
-    found = found or [each for each in known if spelt(each) == spelt(wanted)]  # as results spell it
+    found = found or [each for each in known if path_to_str(each) == path_to_str(wanted)]  # as results spell it
     if len(found) == 1:
         return found[0]
-    names = [spelt(each) for each in known]
+    names = [path_to_str(each) for each in known]
     if names == [""]:
-        message = f"there is no input {spelt(wanted)!r}: the model takes a single array. Leave of=... out."
+        message = f"there is no input {path_to_str(wanted)!r}: the model takes a single array. Leave of=... out."
     elif found:
-        message = f"{spelt(wanted)!r} may be {' or '.join(map(spelt, found))}. Give the whole path as a tuple."
+        message = (
+            f"{path_to_str(wanted)!r} may be {' or '.join(map(path_to_str, found))}. Give the whole path as a tuple."
+        )
     else:
-        message = f"there is no input {spelt(wanted)!r}.{nearest(spelt(wanted), names)} There are: {', '.join(names)}."
+        message = f"there is no input {path_to_str(wanted)!r}.{nearest(path_to_str(wanted), names)} There are: {', '.join(names)}."
     raise InputError(message)

@@ -72,14 +72,14 @@ class Tokens:
 
     def fits(self, count: int) -> bool:
         """Whether so many tokens are the prefix and the grid, or the grid once merged."""
-        return halvings(self.grid, count - self.prefix) is not None
+        return halved_lengths(self.grid, count - self.prefix) is not None
 
     def fitted(self, count: int, layer: str) -> Tokens:
         """The same for a layer of so many tokens: before the prefix came, or once merged."""
         for prefix in (self.prefix, 0):
-            halved = halvings(self.grid, count - prefix)
+            halved = halved_lengths(self.grid, count - prefix)
             if halved is not None:
-                return Tokens(prefix, half(self.grid, halved))
+                return Tokens(prefix, half_length(self.grid, halved))
         message = f"layer {layer!r} has {count} tokens, and {self} says {self.prefix + math.prod(self.grid)}. Pass a prefix and a grid that add up to its tokens."
         raise LayoutError(message)
 
@@ -94,12 +94,12 @@ def as_tokens(given: Tokens | int | None) -> Tokens | None:
     raise LayoutError(message)
 
 
-def half(grid: Sequence[int], times: int) -> tuple[int, ...]:
+def half_length(grid: Sequence[int], times: int) -> tuple[int, ...]:
     """A grid whose neighbours were merged two by two along each axis, so many times."""
     return tuple(-(-cells // 2**times) for cells in grid)
 
 
-def halvings(grid: Sequence[int], count: int) -> int | None:
+def halved_lengths(grid: Sequence[int], count: int) -> int | None:
     """How often a grid was merged two by two to leave so many positions; ``None`` for never."""
     most = max(grid, default=1).bit_length()
-    return next((n for n in range(most) if math.prod(half(grid, n)) == count > 1), None)
+    return next((n for n in range(most) if math.prod(half_length(grid, n)) == count > 1), None)

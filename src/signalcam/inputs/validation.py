@@ -44,7 +44,7 @@ def check_samples(count: int, targets: Sequence[Target], **per_sample: Sequence[
         target.check_count(count)
 
 
-def several(value: Any) -> Sequence[Any]:
+def as_list(value: Any) -> Sequence[Any]:
     """One value, or a list or tuple of them, as a sequence."""
     if isinstance(value, list | tuple):
         if not value:
@@ -54,7 +54,7 @@ def several(value: Any) -> Sequence[Any]:
     return [value]
 
 
-def unpaired(item: Any, layout: Any = None) -> tuple[Any, Any]:
+def split_labels(item: Any, layout: Any = None) -> tuple[Any, Any]:
     """Split ``(inputs, labels)`` as loaders yield it; anything else is inputs."""
     if isinstance(item, list) and _are_samples(item, layout):
         return item, None
@@ -79,7 +79,7 @@ def _are_samples(item: list[Any], layout: Any) -> bool:
     return len(rows) > 1 or max(ranks) < 3  # several inputs have as many rows each
 
 
-def true_classes(labels: Sequence[Any], names: Sequence[str] | None, classes: int | None) -> np.ndarray:
+def encode_labels(labels: Sequence[Any], names: Sequence[str] | None, classes: int | None) -> np.ndarray:
     """Turn labels into class indices ``(b,)``.
 
     Args:

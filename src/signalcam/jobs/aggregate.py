@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.jobs import columns, events
-from signalcam.jobs.codec import decoded
-from signalcam.jobs.store import QUARANTINED, Archive
-from signalcam.results.statistics import average, deviation, merged, moments
+from signalcam.jobs.codec import decode
+from signalcam.jobs.store import QUARANTINED, JobStore
+from signalcam.results.statistics import average, deviation, merge_moments, moments
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,7 +64,7 @@ def part(
     """What one unit adds: the count of each group, and mean, squared deviations and histogram of its maps.
 
     Args:
-        about: See ``Archive``.
+        about: See ``JobStore``.
         rows: The unit's.
         own: Its events, if the job names any.
     """
@@ -74,7 +74,7 @@ def part(
     least = -1.0 if about["job"]["explain"]["signed"] else 0.0
     sums = {"count": belongs.sum(axis=1)}
     for number in range(len(about["facts"]["layers"])):
-        maps = decoded(rows[f"maps_{number}"][good])
+        maps = decode(rows[f"maps_{number}"][good])
         parts = [moments(maps[here]) for here in belongs]
         sums[f"mean_{number}"] = np.stack([mean for _, mean, _ in parts])
         sums[f"squares_{number}"] = np.stack([squares for _, _, squares in parts])
@@ -109,7 +109,7 @@ def _merge(one: Sums, two: Sums) -> Sums:
         kind, _, about = name.partition("_")
         if kind == "mean":
             own = (counter(about, one), name, f"squares_{about}")
-            _, *both = merged((one[own[0]], one[own[1]], one[own[2]]), (two[own[0]], two[own[1]], two[own[2]]))
+            _, *both = merge_moments((one[own[0]], one[own[1]], one[own[2]]), (two[own[0]], two[own[1]], two[own[2]]))
             found |= zip(own[1:], both, strict=True)
     return found
 
@@ -131,12 +131,12 @@ def _tree(parts: Iterable[Sums]) -> Sums:
 _AT_ONCE = 4  # units whose sums are read at a time
 
 
-def added(archive: Archive, units: range, done: Container[int]) -> Sums:
+def add_units(archive: JobStore, units: range, done: Container[int]) -> Sums:
     """The sums of neighbouring units as one's; of those that are not done nothing counts."""
     return _tree(_read(archive, units, done))
 
 
-def _read(archive: Archive, units: range, done: Container[int]) -> Iterator[Sums]:
+def _read(archive: JobStore, units: range, done: Container[int]) -> Iterator[Sums]:
     kept = archive.by_unit
     blank = {name: np.full(each.shape[1:], each.blank, _wide(each.dtype)) for name, each in kept.items()}
     for start in range(units.start, units.stop, _AT_ONCE):
@@ -152,10 +152,10 @@ def _wide(dtype: Any) -> Any:
     return np.int64 if dtype == np.uint32 else dtype
 
 
-def _block(archive: Archive, block: int, done: Container[int]) -> Sums:
+def _block(archive: JobStore, block: int, done: Container[int]) -> Sums:
     """The sums of a block, from itself or from its units: the same bits, also when it is put together just now."""
     if not archive.is_rolled(block):
-        found = added(archive, archive.units_of(block), done)
+        found = add_units(archive, archive.units_of(block), done)
         if not archive.is_rolled(block):  # else units may have been taken away while they were read
             return found
     return {name: archive.read(f"block/{name}", block) for name in archive.by_block}
@@ -180,17 +180,17 @@ def summary(store: str | PathLike[str]) -> xr.Dataset:
     Raises:
         StoreError: There is no job's store.
     """
-    return summed(Archive.open(Path(store)))
+    return summarize_store(JobStore.open(Path(store)))
 
 
-def summed(archive: Archive) -> xr.Dataset:
+def summarize_store(archive: JobStore) -> xr.Dataset:
     """See ``summary``."""
     import xarray as xr  # noqa: PLC0415 - workers do not need it
 
     done = {each for each, failed in archive.status().items() if failed != QUARANTINED}
     rest = range(archive.blocks * archive.block, archive.units)
     whole = (_block(archive, each, done) for each in range(archive.blocks))
-    sums = _tree(chain(whole, (added(archive, each, done) for each in [rest] if each)))
+    sums = _tree(chain(whole, (add_units(archive, each, done) for each in [rest] if each)))
     variables = _variables(archive, sums)
     wanted = archive.about["job"]["aggregates"]["quantiles"]
     least = -1.0 if archive.about["job"]["explain"]["signed"] else 0.0
@@ -203,7 +203,7 @@ def summed(archive: Archive) -> xr.Dataset:
     return xr.Dataset(variables, {**coords, "of": of, "quantile": list(wanted)})
 
 
-def _variables(archive: Archive, sums: Sums) -> dict[str, Any]:
+def _variables(archive: JobStore, sums: Sums) -> dict[str, Any]:
     """Counts, means and deviations with their axes."""
     found: dict[str, Any] = {}
     for name, values in sums.items():

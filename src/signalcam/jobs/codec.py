@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 
-def decoded(stored: np.ndarray) -> np.ndarray:
+def decode(stored: np.ndarray) -> np.ndarray:
     """Maps as they were stored, as numbers whose largest is 1."""
     return stored / 255 if stored.dtype.kind == "u" else stored.astype(np.float64)
 
 
-def restored(stored: np.ndarray, peak: np.ndarray) -> np.ndarray:
+def restore_maps(stored: np.ndarray, peak: np.ndarray) -> np.ndarray:
     """The same as large as they were, ``(sample, target, method, *positions)``, by their largest values."""
     wide = peak.reshape(*peak.shape, *[1] * (stored.ndim - peak.ndim))
-    found: np.ndarray = (decoded(stored) * wide).astype(np.float32)
+    found: np.ndarray = (decode(stored) * wide).astype(np.float32)
     return found

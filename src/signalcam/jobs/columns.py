@@ -71,7 +71,7 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ColumnSpec:
     """An array of the store: its axes, their lengths, its numbers, and what stands where nothing was written."""
 
     dims: tuple[str, ...]

@@ -15,17 +15,17 @@ from signalcam.errors import JobError
 from signalcam.jobs.config_sections import (
     ADDRESS,
     BUILD,
-    Aggregates,
-    Axes,
-    Data,
-    Engine,
-    Explain,
-    Metrics,
-    Model,
-    Output,
+    AggregatesSection,
+    DataSection,
+    EngineSection,
+    ExplainSection,
+    LayoutSection,
+    MetricsSection,
+    ModelSection,
+    OutputSection,
     Section,
-    Units,
-    short,
+    UnitsSection,
+    allow_short_form,
 )
 
 _SHORT = {"model": "build", "metrics": "names"}  # what a section of one word means
@@ -34,15 +34,15 @@ _SHORT = {"model": "build", "metrics": "names"}  # what a section of one word me
 class JobConfig(Section):
     """The description of a job; see ``Job``."""
 
-    data: Annotated[Data, short("path")]
-    model: Annotated[Model, short("build")]
-    output: Annotated[Output, short("path")]
-    explain: Explain = Field(default_factory=Explain)
-    layout: Axes = Field(default_factory=Axes)
-    units: Units = Field(default_factory=Units)
-    aggregates: Aggregates = Field(default_factory=Aggregates)
-    metrics: Annotated[Metrics, short("names")] = Field(default_factory=Metrics)
-    engine: Engine = Field(default_factory=Engine)
+    data: Annotated[DataSection, allow_short_form("path")]
+    model: Annotated[ModelSection, allow_short_form("build")]
+    output: Annotated[OutputSection, allow_short_form("path")]
+    explain: ExplainSection = Field(default_factory=ExplainSection)
+    layout: LayoutSection = Field(default_factory=LayoutSection)
+    units: UnitsSection = Field(default_factory=UnitsSection)
+    aggregates: AggregatesSection = Field(default_factory=AggregatesSection)
+    metrics: Annotated[MetricsSection, allow_short_form("names")] = Field(default_factory=MetricsSection)
+    engine: EngineSection = Field(default_factory=EngineSection)
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
     def __init__(self, *, folder: str | Path | None = None, **sections: Any) -> None:
@@ -55,7 +55,7 @@ class JobConfig(Section):
 
     @field_validator("output")
     @classmethod
-    def _a_place(cls, output: Output) -> Output:
+    def _a_place(cls, output: OutputSection) -> OutputSection:
         if not Path(output.path).name:
             message = "path names no folder that could be made"
             raise ValueError(message)
@@ -114,7 +114,7 @@ class JobConfig(Section):
     def digest(self, fingerprint: str) -> str:
         """A hash of everything that changes numbers; where and by how many it is done does not."""
         told = self.model_dump(
-            mode="json", exclude={"output": {"path"}, "engine": set(Engine.model_fields) - {"threads"}}
+            mode="json", exclude={"output": {"path"}, "engine": set(EngineSection.model_fields) - {"threads"}}
         )
         told["data"]["path"] = fingerprint
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -32,7 +32,7 @@ def _several(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def short(field: str) -> BeforeValidator:
+def allow_short_form(field: str) -> BeforeValidator:
     """Take one word for a section that needs no more."""
     return BeforeValidator(lambda value: {field: str(value)} if isinstance(value, str | Path) else value)
 
@@ -46,7 +46,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Data(BaseModel):
+class DataSection(BaseModel):
     """Where the samples are; what is not named here is an option of ``signalcam.data.open``, or ``of``."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -74,7 +74,7 @@ class Data(BaseModel):
         return self
 
 
-class Model(Section):
+class ModelSection(Section):
     """How the network is built, and its weights."""
 
     build: Annotated[str | None, Field(pattern=BUILD)] = None
@@ -93,7 +93,7 @@ class Model(Section):
         return self
 
 
-class Explain(Section):
+class ExplainSection(Section):
     """The questions; names are those of ``signalcam.explain``."""
 
     method: Names = ("grad-cam",)
@@ -106,7 +106,7 @@ class Explain(Section):
     align: Alignment = "receptive-field"
 
 
-class Axes(Section):
+class LayoutSection(Section):
     """What the axes of a batch are; what is not said is found out, or told by the data."""
 
     dims: str | None = None
@@ -131,7 +131,7 @@ class Axes(Section):
         return self
 
 
-class Units(Section):
+class UnitsSection(Section):
     """How much is done at a time: a unit is committed whole, a batch goes through the model at once."""
 
     size: PositiveInt | None = None
@@ -154,14 +154,14 @@ class Units(Section):
         return self.size or -(-(1024 * 2**doublings) // self.batch) * self.batch
 
 
-class Output(Section):
+class OutputSection(Section):
     """The store that is made, and how exactly it keeps maps."""
 
     path: str
     dtype: Dtype = "float16"
 
 
-class Aggregates(Section):
+class AggregatesSection(Section):
     """What is summed up while the job runs: maps by what they have in common, and around events."""
 
     by: tuple[Kind, ...] | None = None
@@ -174,7 +174,7 @@ class Aggregates(Section):
     after: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.4
 
 
-class Metrics(Section):
+class MetricsSection(Section):
     """How far each map can be trusted; names are those of ``signalcam.metrics.evaluate``."""
 
     names: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
@@ -196,7 +196,7 @@ class Metrics(Section):
         return self
 
 
-class Engine(Section):
+class EngineSection(Section):
     """Who does the work; only ``threads`` may change a number."""
 
     name: Literal["local", "ray", "rank"] = "local"
@@ -209,13 +209,13 @@ class Engine(Section):
     on_error: Literal["record", "stop"] = "record"
 
 
-def check(asked: Metrics) -> None:
+def check(asked: MetricsSection) -> None:
     """Refuse what no metric, imputer or baseline is called.
 
     Raises:
         MethodError: There is none of that name.
     """
-    from signalcam.attribution.gradient import find as find_method  # noqa: PLC0415 - only where scores are asked for
+    from signalcam.attribution.registry import find as find_method  # noqa: PLC0415 - only where scores are asked for
     from signalcam.metrics import find  # noqa: PLC0415
     from signalcam.metrics.imputers import as_imputer  # noqa: PLC0415
 

@@ -38,7 +38,7 @@ class Process:
                 start_new_session=True,
                 env={**os.environ, **threads(self.job), **self.more, **logs.environment(), "PYTHONPATH": path},
             )
-        logs.started(self.process)
+        logs.log_start(self.process)
         self.wire = Connection(ours.detach())
         self._send((self.job.model_dump(), self.job.folder))
 
@@ -69,7 +69,7 @@ class Process:
 
     def end(self, why: str = "no longer needed") -> None:
         """Kill it, and wait until it is gone."""
-        logs.ended(self.process, why)
+        logs.log_end(self.process, why)
         self.process.kill()
         self.process.wait()
         self.wire.close()

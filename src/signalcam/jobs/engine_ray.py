@@ -20,7 +20,7 @@ from typing import Any
 from signalcam.errors import JobError, MissingExtra
 from signalcam.jobs import logs
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.config_sections import Engine
+from signalcam.jobs.config_sections import EngineSection
 from signalcam.jobs.scheduler import Answer, Asked
 from signalcam.jobs.worker_protocol import threads
 
@@ -81,7 +81,7 @@ class Actors:
             of[each].owed.popleft()
             try:
                 answer, said = ray.get(each)
-                logs.again(said)
+                logs.replay_logs(said)
             except ray.exceptions.RayError as error:  # of the worker, its node, or the way there
                 answer = "dead", " ".join(str(error).split())[:300]
             found.append((of[each], answer))
@@ -118,10 +118,10 @@ def _kind() -> type:
 
             os.environ.update(threads)
             from signalcam.jobs import logs  # noqa: PLC0415 - loads NumPy
-            from signalcam.jobs.worker_protocol import Served  # noqa: PLC0415
+            from signalcam.jobs.worker_protocol import WorkerServer  # noqa: PLC0415
 
-            self.kept = logs.kept
-            self.served = Served(sections, folder, log="in Ray's log of that worker")
+            self.kept = logs.collect_logs
+            self.served = WorkerServer(sections, folder, log="in Ray's log of that worker")
 
         def answer(self, asked: Any) -> Any:
             with self.kept() as said:
@@ -130,7 +130,7 @@ def _kind() -> type:
     return SignalCamWorker
 
 
-def _init(asked: Engine) -> None:
+def _init(asked: EngineSection) -> None:
     """Connect to a cluster, or start one of this machine."""
     import ray  # noqa: PLC0415 - an extra
 
@@ -170,7 +170,7 @@ def _refused(address: str | None, reason: str) -> str:
     return f"Ray at {address} does not let this program in ({reason}). Give it the cluster's token (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=file), and the versions of Ray and Python that the cluster has."
 
 
-def _require_room(asked: Engine, nodes: Sequence[Mapping[str, float]]) -> None:
+def _require_room(asked: EngineSection, nodes: Sequence[Mapping[str, float]]) -> None:
     """Refuse what no node could ever hold; Ray itself would wait for such a node for ever."""
     if not any(asked.cpus <= each.get("CPU", 0) and asked.gpus <= each.get("GPU", 0) for each in nodes):
         there = ", ".join(f"{each.get('CPU', 0):g} and {each.get('GPU', 0):g}" for each in nodes)

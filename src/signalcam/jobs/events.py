@@ -10,16 +10,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
-from signalcam.data.optional_imports import needed
+from signalcam.alignment.resampling import AxisGrid
+from signalcam.data.optional_imports import import_optional
 from signalcam.errors import CamError, JobError
 from signalcam.inputs.layout import Layout
-from signalcam.jobs.codec import decoded
-from signalcam.results.epochs import Stretch, cuts
+from signalcam.jobs.codec import decode
+from signalcam.results.epochs import EventWindow, cut_epochs
 from signalcam.results.statistics import moments
 
 if TYPE_CHECKING:
-    from signalcam.jobs.columns import Kept
+    from signalcam.jobs.columns import ColumnSpec
     from signalcam.jobs.config import JobConfig
 
 _DIM = "time"
@@ -95,8 +95,8 @@ def _arrays(file: Path, _samples: int) -> Pair:
 
 
 def _columns(file: Path, samples: int) -> Pair:
-    table = needed("pyarrow.parquet", "Parquet files").read_table(file)
-    arrow, compute = needed("pyarrow", "Parquet files"), needed("pyarrow.compute", "Parquet files")
+    table = import_optional("pyarrow.parquet", "Parquet files").read_table(file)
+    arrow, compute = import_optional("pyarrow", "Parquet files"), import_optional("pyarrow.compute", "Parquet files")
     lists = [
         each.name for each in table.schema if arrow.types.is_list(each.type) or arrow.types.is_large_list(each.type)
     ]
@@ -134,20 +134,20 @@ def _length(about: Mapping[str, Any]) -> int:
     return int(about["facts"]["input"][0][axis - 1])
 
 
-def _stretch(about: Mapping[str, Any]) -> Stretch:
+def _stretch(about: Mapping[str, Any]) -> EventWindow:
     asked, layout = about["job"]["aggregates"], Layout(**about["facts"]["layout"])
-    return Stretch.of(layout, _DIM, _length(about), asked["before"], asked["after"])
+    return EventWindow.of(layout, _DIM, _length(about), asked["before"], asked["after"])
 
 
-def _along(about: Mapping[str, Any], layer: int) -> tuple[int, Axis]:
+def _along(about: Mapping[str, Any], layer: int) -> tuple[int, AxisGrid]:
     """Which axis of a layer's maps is time, and how it lies along the input."""
     dims = Layout(**about["facts"]["layout"]).dims
-    grid = [Axis(**axis) for axis in about["facts"]["layers"][layer]["grid"]]
+    grid = [AxisGrid(**axis) for axis in about["facts"]["layers"][layer]["grid"]]
     where = [dims[axis.input_axis] for axis in grid].index(_DIM)
     return 3 + where, grid[where]
 
 
-def by_unit(about: Mapping[str, Any], by_sample: Mapping[str, Kept]) -> dict[str, tuple[dict[str, int], Any]]:
+def by_unit(about: Mapping[str, Any], by_sample: Mapping[str, ColumnSpec]) -> dict[str, tuple[dict[str, int], Any]]:
     """The arrays that each unit adds to."""
     if about["job"]["aggregates"]["events"] is None:
         return {}
@@ -186,7 +186,7 @@ def part(
     }
     for number in range(len(about["facts"]["layers"])):
         where, axis = _along(about, number)
-        cut = cuts(decoded(rows[f"maps_{number}"]), where, axis, row[kept], places[kept])
+        cut = cut_epochs(decode(rows[f"maps_{number}"]), where, axis, row[kept], places[kept])
         parts = [moments(cut[here[kept]]) for here in having]
         sums[f"mean_around_{number}"] = np.stack([mean for _, mean, _ in parts])
         sums[f"squares_around_{number}"] = np.stack([squares for _, _, squares in parts])

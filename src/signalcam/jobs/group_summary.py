@@ -13,13 +13,13 @@ import numpy as np
 from signalcam.jobs.aggregate import summary
 from signalcam.jobs.progress import status
 from signalcam.results.explanation import Explanation
-from signalcam.results.group_summary import Summed
+from signalcam.results.group_summary import GroupSummary
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def summarize(store: Path, exp: Explanation) -> Summed:
+def summarize(store: Path, exp: Explanation) -> GroupSummary:
     """What a job has summed up so far.
 
     Args:
@@ -32,7 +32,7 @@ def summarize(store: Path, exp: Explanation) -> Summed:
     parted = [_parted(str(table["of"].values[number])) for number in there]
     names = [name for _, name in parted]
     result = partial(_result, exp, there=there, names=names)
-    return Summed(
+    return GroupSummary(
         result(table, "mean"),
         result(table, "std"),
         tuple(kind for kind, _ in parted),

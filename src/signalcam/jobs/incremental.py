@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from signalcam.jobs import aggregate
-from signalcam.jobs.store import QUARANTINED, Archive, on_disk, writing
+from signalcam.jobs.store import QUARANTINED, JobStore, on_disk, writing
 
 
 @dataclass
-class Rolling:
+class IncrementalMerge:
     """Puts blocks together while a job runs; only who holds the store may.
 
     Args:
         archive: The job's store. What it holds already is put together at once.
     """
 
-    archive: Archive
+    archive: JobStore
     left: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Rolling:
                 roll(self.archive, block)
 
 
-def roll(archive: Archive, block: int) -> None:
+def roll(archive: JobStore, block: int) -> None:
     """Put the units of a block together, all of which are done, and take away what they wrote of sums and status.
 
     Raises:
@@ -62,12 +62,12 @@ def roll(archive: Archive, block: int) -> None:
                 archive.file(f"unit/{name}", unit).unlink(missing_ok=True)
 
 
-def _write(archive: Archive, block: int) -> None:
+def _write(archive: JobStore, block: int) -> None:
     units = archive.units_of(block)
     own = [archive.file("unit/status", unit) for unit in units]
     codes = np.array([int.from_bytes(each.read_bytes(), "little") for each in own], np.uint32)
     when = max(each.stat().st_mtime_ns for each in own)
-    for name, values in aggregate.added(archive, units, units).items():
+    for name, values in aggregate.add_units(archive, units, units).items():
         archive.array(f"block/{name}")[block] = values
     written = [archive.file(f"block/{name}", block) for name in archive.by_block]
     on_disk([each for each in written if each.exists()])

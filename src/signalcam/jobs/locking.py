@@ -51,7 +51,7 @@ class Hold:
 
 
 @contextmanager
-def locked(place: Path, *, shared: bool = False) -> Iterator[Hold]:
+def lock_store(place: Path, *, shared: bool = False) -> Iterator[Hold]:
     """Hold a store for one run, which may be of several ranks; the lock goes with the process, however that ends.
 
     Raises:

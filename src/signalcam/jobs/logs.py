@@ -18,7 +18,7 @@ from typing import Any
 
 from signalcam.errors import CamError, CamWarning, StoreError
 from signalcam.jobs.progress import status
-from signalcam.jobs.store import QUARANTINED, Archive
+from signalcam.jobs.store import QUARANTINED, JobStore
 
 _log = logging.getLogger("signalcam.jobs")
 _log.addHandler(logging.NullHandler())  # nothing is printed where nobody listens
@@ -96,7 +96,7 @@ class _Above(logging.Handler):
 
 
 @contextmanager
-def logged(path: str | os.PathLike[str] | None) -> Iterator[None]:
+def log_to(path: str | os.PathLike[str] | None) -> Iterator[None]:
     """Write what is told to a file, too, while the block is open.
 
     Args:
@@ -138,14 +138,14 @@ class _Keeper(logging.Handler):
 
 
 @contextmanager
-def kept() -> Iterator[Told]:
-    """Keep what is told while the block is open, for a process that writes the log to tell it ``again``."""
+def collect_logs() -> Iterator[Told]:
+    """Keep what is told while the block is open, for a process that writes the log to tell it ``replay_logs``."""
     keeper = _Keeper()
     with _heard(keeper):
         yield keeper.told
 
 
-def again(told: Told) -> None:
+def replay_logs(told: Told) -> None:
     """Tell what another process was told."""
     for level, message, more in told:
         _log.log(level, "%s", message, extra=more)
@@ -178,7 +178,7 @@ def environment() -> dict[str, str]:
     return {_VARIABLE: str(files[-1])} if files else {}
 
 
-def inherited() -> str | None:
+def read_environment() -> str | None:
     """The file of the run that this process belongs to."""
     return os.environ.get(_VARIABLE)
 
@@ -229,7 +229,7 @@ def _far(place: Path) -> dict[str, Any]:
     return {name: known[name] for name in ("samples", "done", "failed", "quarantined")}
 
 
-def told(archive: Archive, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def told(archive: JobStore, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Tell of each unit, and of the samples that failed in it, as they are handed on.
 
     Args:
@@ -256,7 +256,7 @@ def told(archive: Archive, units: Sequence[int], results: Iterator[tuple[int, in
         yield unit, failed
 
 
-def _failures(archive: Archive, rows: range, left: int) -> int:
+def _failures(archive: JobStore, rows: range, left: int) -> int:
     """Tell why samples failed, and how many more may be told."""
     if left <= 0 or not _log.isEnabledFor(logging.INFO):
         return left
@@ -269,12 +269,12 @@ def _failures(archive: Archive, rows: range, left: int) -> int:
     return left - len(failed)
 
 
-def started(process: subprocess.Popen[bytes]) -> None:
+def log_start(process: subprocess.Popen[bytes]) -> None:
     """Tell that a process was started."""
     say("process started", pid=process.pid)
 
 
-def ended(process: subprocess.Popen[bytes], why: str) -> None:
+def log_end(process: subprocess.Popen[bytes], why: str) -> None:
     """Tell that a process ended, and how: by itself, or why it is ended now."""
     code = process.poll()
     if code is None:

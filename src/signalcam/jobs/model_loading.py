@@ -24,7 +24,7 @@ _TRUST = (
 )
 
 
-def network(job: JobConfig) -> Any:
+def load_network(job: JobConfig) -> Any:
     """Build a job's network.
 
     Raises:
@@ -36,13 +36,13 @@ def network(job: JobConfig) -> Any:
         raise JobError(message)
     if job.model.build is None:
         return _placed(_whole(weights or Path(), trusted=job.model.trust), job)
-    model = called(job, "model")
+    model = call_builder(job, "model")
     if weights is not None:
         _fill(model, weights, trusted=job.model.trust)
     return _placed(model, job)
 
 
-def called(job: JobConfig, section: Literal["model", "data"]) -> Any:
+def call_builder(job: JobConfig, section: Literal["model", "data"]) -> Any:
     """What the function that a section names returns.
 
     Raises:
@@ -169,7 +169,7 @@ def _placed(model: Any, job: JobConfig) -> Any:
         raise JobError(message) from error
 
 
-def sent(batch: Batch, device: str) -> Batch:
+def move_to_device(batch: Batch, device: str) -> Batch:
     """Have a batch on its way to a CUDA device, through pinned memory, before it is needed there.
 
     The thread that reads calls this: it waits until the copy has arrived, on a stream of its own, while another

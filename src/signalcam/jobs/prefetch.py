@@ -16,7 +16,7 @@ Done = TypeVar("Done")
 _Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
-class Beside:
+class BackgroundThread:
     """One thread, in a ``with`` block; it keeps no process from ending, as a pool of threads would."""
 
     def __init__(self, name: str) -> None:
@@ -50,7 +50,7 @@ class Beside:
             )  # or what was last done would be held while nothing is asked
 
 
-def overlapped(
+def prefetch(
     read: Iterator[Read], make: Callable[[Read], Made | None], write: Callable[[Made], Done]
 ) -> Iterator[Done]:
     """Make things of what is read, and write them; the next is read, and the last written, meanwhile.
@@ -64,7 +64,7 @@ def overlapped(
         What ``write`` returns, as soon as it does, in the same order.
     """
     writes: deque[Future[Done]] = deque()
-    with Beside("reads") as reading, Beside("writes") as writing:
+    with BackgroundThread("reads") as reading, BackgroundThread("writes") as writing:
         try:
             coming = reading.ask(next, read, None)
             while (some := (yield from _next(writes, coming))) is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from signalcam.errors import StoreError
 from signalcam.jobs.locking import is_locked
-from signalcam.jobs.store import QUARANTINED, Archive
+from signalcam.jobs.store import QUARANTINED, JobStore
 
 _RECENT = 100  # units that say how fast a job is
 
@@ -65,7 +65,7 @@ def status(store: str | PathLike[str]) -> Status:
     if not place.exists():
         message = f"there is no store at {place}. Give the output of a job."
         raise StoreError(message)
-    archive = Archive.open(place)
+    archive = JobStore.open(place)
     known = archive.status()
     given_up = {unit for unit, failed in known.items() if failed == QUARANTINED}
     done = archive.count(known.keys() - given_up)
@@ -83,7 +83,7 @@ def status(store: str | PathLike[str]) -> Status:
     )
 
 
-def _pace(archive: Archive, given_up: set[int]) -> float:
+def _pace(archive: JobStore, given_up: set[int]) -> float:
     """Samples a second between the first and the last of the latest commits."""
     latest: list[tuple[float, int]] = []
     for when, _, units in sorted(commits(archive, given_up), reverse=True):
@@ -93,7 +93,7 @@ def _pace(archive: Archive, given_up: set[int]) -> float:
     return _samples_a_second(latest)
 
 
-def commits(archive: Archive, given_up: set[int]) -> Iterator[tuple[float, int, range]]:
+def commits(archive: JobStore, given_up: set[int]) -> Iterator[tuple[float, int, range]]:
     """When units, or the last of a block, were committed, the first of them and all."""
     known = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]
     known += [(archive.status_of(each), archive.units_of(each)) for each in range(archive.blocks)]
@@ -115,7 +115,7 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def bar(archive: Archive, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+def bar(archive: JobStore, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over samples, with the numbers of ``status``; gives what is called for each unit done."""
     from tqdm import tqdm  # noqa: PLC0415 - not needed to look at a status
 

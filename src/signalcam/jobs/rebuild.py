@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.inputs.layout import Layout
 from signalcam.results.explanation import Explanation
 from signalcam.results.layer_maps import LayerMaps
 
 
-def rebuilt(
+def rebuild_explanation(
     about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any
 ) -> Explanation:
     """The explanation of what was stored.
 
     Args:
-        about: See ``Archive``.
+        about: See ``JobStore``.
         read: From the name of an array with a row a sample to the array, if there is one.
         maps: Of each layer.
         inputs: The samples.
@@ -25,7 +25,7 @@ def rebuilt(
     """
     facts = about["facts"]
     layers = [
-        LayerMaps(each["name"], values, tuple(Axis(**axis) for axis in each["grid"]))
+        LayerMaps(each["name"], values, tuple(AxisGrid(**axis) for axis in each["grid"]))
         for each, values in zip(facts["layers"], maps, strict=True)
     ]
     return Explanation(

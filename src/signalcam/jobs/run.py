@@ -13,17 +13,17 @@ from signalcam.jobs import aggregate, logs
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.engine_local import Processes
 from signalcam.jobs.engine_ranks import Rank, gpu
-from signalcam.jobs.incremental import Rolling
-from signalcam.jobs.locking import locked
+from signalcam.jobs.incremental import IncrementalMerge
+from signalcam.jobs.locking import lock_store
 from signalcam.jobs.progress import bar, commits
-from signalcam.jobs.scheduler import Crew, Hands
+from signalcam.jobs.scheduler import JobEngine, Scheduler
 from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
-from signalcam.jobs.store import BLOCK, Archive, consolidate, label, on_disk, texts, writing
+from signalcam.jobs.store import BLOCK, JobStore, consolidate, label, on_disk, texts, writing
 
 
 def drive(job: JobConfig, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
     """Do what is not done yet, and tell of it; see ``Job.run``."""
-    with logs.logged(log), logs.whole(job.path(job.output.path)):
+    with logs.log_to(log), logs.whole(job.path(job.output.path)):
         return _driven(job, progress=progress)
 
 
@@ -35,36 +35,36 @@ def _driven(job: JobConfig, *, progress: bool) -> Path:
     digest = job.digest(fingerprint_of(job, reader))
     ranked = job.engine.name == "rank"
     rank = Rank.told(os.environ) if ranked else Rank()
-    with locked(place, shared=ranked) as hold, Crew(job, _hands(job)) as crew:
+    with lock_store(place, shared=ranked) as hold, Scheduler(job, _hands(job)) as crew:
         if rank.number:
             rank.wait_for(place)
-        archive = Archive.open(place) if os.path.lexists(place) else None
+        archive = JobStore.open(place) if os.path.lexists(place) else None
         if archive is None:
             about = {"digest": digest, "samples": len(reader), "job": job.model_dump(mode="json")}
             archive = _made(place, about | {"folder": str(job.folder)}, crew, names)
         _require_same(archive, digest)
-        units, rolling = rank.share(archive.pending()), None if ranked else Rolling(archive)
+        units, rolling = rank.share(archive.pending()), None if ranked else IncrementalMerge(archive)
         with bar(archive, shown=progress and not rank.number) as done:
             for unit, failed in logs.told(archive, units, crew.run(archive, units)):
                 done(unit, failed)
                 if rolling is not None:
                     rolling.done(unit, failed)
         if hold.alone and _lacks_sum(archive):
-            Rolling(archive)  # what ranks left, each of which saw only its own units
-            sum_up(archive)
+            IncrementalMerge(archive)  # what ranks left, each of which saw only its own units
+            write_summary(archive)
     return place
 
 
-def _made(place: Path, known: dict[str, Any], crew: Crew, names: Sequence[str]) -> Archive:
+def _made(place: Path, known: dict[str, Any], crew: Scheduler, names: Sequence[str]) -> JobStore:
     """Make the store, with what a first sample says of all."""
     identity, facts = crew.ask()
     about = known | {"identity": identity, "facts": facts, "block": BLOCK}
-    archive = Archive(place, about | {"groups": aggregate.groups(about, names)})
+    archive = JobStore(place, about | {"groups": aggregate.groups(about, names)})
     archive.make()
     return archive
 
 
-def _hands(job: JobConfig) -> Hands:
+def _hands(job: JobConfig) -> JobEngine:
     """The job's engine."""
     if job.engine.name == "ray":
         from signalcam.jobs.engine_ray import Actors  # noqa: PLC0415 - an extra
@@ -76,11 +76,11 @@ def _hands(job: JobConfig) -> Hands:
 def _size(job: JobConfig, place: Path, samples: int) -> int:
     """How large units are: as asked, as in the store that there is, or as suits the number of samples."""
     if job.units.size is None and os.path.lexists(place):
-        return Archive.open(place).size
+        return JobStore.open(place).size
     return job.units.size_for(samples)
 
 
-def _lacks_sum(archive: Archive) -> bool:
+def _lacks_sum(archive: JobStore) -> bool:
     """Whether all units are done, or given up, and some of them after they were summed up last."""
     kept = archive.place / "summary" / "zarr.json"
     summed_at = kept.stat().st_mtime if kept.exists() else 0.0
@@ -88,17 +88,17 @@ def _lacks_sum(archive: Archive) -> bool:
     return len(archive.status()) == archive.units and summed_at < latest
 
 
-def _require_same(archive: Archive, digest: str) -> None:
+def _require_same(archive: JobStore, digest: str) -> None:
     if archive.about["digest"] != digest:
         message = f"{archive.place} holds another job, or this one with other data or settings. Give another output, or move it away; nothing was changed."
         raise StoreError(message)
 
 
-def sum_up(archive: Archive) -> None:
+def write_summary(archive: JobStore) -> None:
     """Write the aggregates into the store, as the group ``summary``, whole or not at all."""
     import zarr  # noqa: PLC0415 - not needed to import this
 
-    found = aggregate.summed(archive)
+    found = aggregate.summarize_store(archive)
     new, place = archive.place / f".summary-{os.getpid()}", archive.place / "summary"
     with writing(archive.place):
         for left in archive.place.glob(".summary-*"):

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from signalcam.errors import JobError, StoreError
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.store import QUARANTINED, Archive
+from signalcam.jobs.store import QUARANTINED, JobStore
 
 TRIES = 3  # times a unit may kill its worker, or a worker die before it is ready
 IN_FLIGHT = 2  # units a worker is told at most, so that it need not wait for the next
@@ -20,7 +20,7 @@ Asked = str | int
 Answer = tuple[str, Any]
 
 
-class Hand(Protocol):
+class WorkerHandle(Protocol):
     """A worker, wherever it is: what it is asked is answered in that order."""
 
     def tell(self, asked: Asked) -> None:
@@ -30,7 +30,7 @@ class Hand(Protocol):
         """End it at once, whatever it does."""
 
 
-class Hands(Protocol):
+class JobEngine(Protocol):
     """An engine: how workers are made, and heard. It carries nothing but the job and numbers of units."""
 
     def hire(self) -> Any:
@@ -48,10 +48,10 @@ class Hands(Protocol):
 
 
 @dataclass(eq=False)
-class Member:
+class WorkerState:
     """A worker, and what it has been told."""
 
-    hand: Hand
+    hand: WorkerHandle
     ready: dict[str, str] | None = None
     units: deque[int] = field(default_factory=deque)
     since: float = 0.0
@@ -70,12 +70,12 @@ class Member:
 
 
 @dataclass
-class Crew:
+class Scheduler:
     """The workers of a job; a ``with`` block leaves none of them."""
 
     job: JobConfig
-    hands: Hands
-    members: list[Member] = field(default_factory=list)
+    hands: JobEngine
+    members: list[WorkerState] = field(default_factory=list)
     born_dead: int = 0
     deaths: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     suspects: set[int] = field(default_factory=set)
@@ -88,13 +88,13 @@ class Crew:
             each.hand.end()
         self.hands.close()
 
-    def _hire(self) -> Member:
-        member = Member(self.hands.hire())
+    def _hire(self) -> WorkerState:
+        member = WorkerState(self.hands.hire())
         self.members.append(member)
         member.hand.tell("identity")
         return member
 
-    def _bury(self, member: Member, why: str) -> None:
+    def _bury(self, member: WorkerState, why: str) -> None:
         """Count out a worker that died; one that never was ready counts against the job."""
         member.hand.end(why)
         self.members.remove(member)
@@ -126,11 +126,11 @@ class Crew:
         message = f"explaining the first sample ends the process ({why}). Try one sample with signalcam.explain first."
         raise JobError(message)
 
-    def _answer(self, member: Member) -> Answer:
+    def _answer(self, member: WorkerState) -> Answer:
         ((_, answer),) = self.hands.heard([member.hand], None)
         return _accepted(answer)
 
-    def run(self, archive: Archive, units: Sequence[int]) -> Iterator[tuple[int, int]]:
+    def run(self, archive: JobStore, units: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Do units in any order; yields each with how many samples failed, or ``QUARANTINED``.
 
         Raises:
@@ -162,7 +162,7 @@ class Crew:
                 if enough and not alone and each.ready is not None and len(each.units) == held:
                     each.give(todo.popleft())
 
-    def _answers(self) -> list[tuple[Member, Answer]]:
+    def _answers(self) -> list[tuple[WorkerState, Answer]]:
         """What workers say next, and that some have been silent for too long."""
         asked = {id(each.hand): each for each in self.members if each.units or each.ready is None}
         heard = self.hands.heard([each.hand for each in asked.values()], self._patience())
@@ -170,7 +170,7 @@ class Crew:
         late = [each for each in asked.values() if each.units and self._left(each) <= 0]
         return [*found, *((each, ("dead", _LATE)) for each in late)]
 
-    def _left(self, member: Member) -> float:
+    def _left(self, member: WorkerState) -> float:
         limit = self.job.engine.timeout
         return float("inf") if limit is None else member.since + limit - time.monotonic()
 
@@ -180,7 +180,7 @@ class Crew:
         soonest = min(left, default=float("inf"))
         return None if soonest == float("inf") else max(soonest, 0.0)
 
-    def _lost(self, archive: Archive, member: Member, todo: deque[int], why: str) -> Iterator[tuple[int, int]]:
+    def _lost(self, archive: JobStore, member: WorkerState, todo: deque[int], why: str) -> Iterator[tuple[int, int]]:
         """What becomes of the units of a worker that died: done all the same, tried again, or given up.
 
         One was explained while another was written, so where it had two either may be at fault: each is tried
@@ -214,7 +214,7 @@ def _accepted(answer: Answer) -> Answer:
     return answer
 
 
-def _require_same(archive: Archive, ready: dict[str, str]) -> None:
+def _require_same(archive: JobStore, ready: dict[str, str]) -> None:
     """Refuse to go on with other weights or versions than those that began."""
     known = archive.about["identity"]
     if ready["weights"] != known["weights"]:

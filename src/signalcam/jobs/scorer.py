@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.errors import CamWarning, JobError
-from signalcam.jobs.codec import restored
+from signalcam.jobs.codec import restore_maps
 from signalcam.jobs.columns import _CELL
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from signalcam.jobs.config_sections import Metrics
+    from signalcam.jobs.config_sections import MetricsSection
     from signalcam.results.explanation import Explanation
 
 _log = logging.getLogger("signalcam")
@@ -29,15 +29,15 @@ _log = logging.getLogger("signalcam")
 def dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarray) -> xr.Dataset:
     """The scores of a store in the form of ``evaluate``, without its curves."""
     from signalcam.metrics import find  # noqa: PLC0415 - only where there are scores
-    from signalcam.metrics.aggregate import Found, dataset  # noqa: PLC0415
+    from signalcam.metrics.aggregate import MetricValues, label_values  # noqa: PLC0415
 
     known, asked = about["facts"]["metrics"], about["job"]["metrics"]
     beside = [each for each in known["methods"] if each not in exp.methods]
     told = {**exp.provenance, "measure": asked["measure"], "seed": asked["seed"], "baselines": ", ".join(beside)}
     whole = np.moveaxis(values.astype(np.float64), 1, 0)
-    found = Found(whole, {}, {}, _measured(exp, asked["measure"]), np.empty((0, 0)))
+    found = MetricValues(whole, {}, {}, _measured(exp, asked["measure"]), np.empty((0, 0)))
     metrics = [find(each) for each in known["names"]]
-    return dataset(exp, metrics, found, methods=known["methods"], seed=asked["seed"], about=told)
+    return label_values(exp, metrics, found, methods=known["methods"], seed=asked["seed"], about=told)
 
 
 def _measured(exp: Explanation, measure: str) -> np.ndarray:
@@ -62,7 +62,7 @@ class Scorer:
         batch: Rows at a time.
     """
 
-    asked: Metrics
+    asked: MetricsSection
     model: Any
     target: Any
     batch: int
@@ -142,8 +142,12 @@ def _whole(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], here: np.ndarray, inputs: np.ndarray
 ) -> Explanation:
     """Some samples of a unit as an explanation, as it will be read from the store."""
-    from signalcam.jobs.rebuild import rebuilt  # noqa: PLC0415 - needs this module
+    from signalcam.jobs.rebuild import rebuild_explanation  # noqa: PLC0415 - needs this module
 
-    maps = [restored(rows[f"maps_{i}"][here], rows[f"peak_{i}"][here]) for i in range(len(about["facts"]["layers"]))]
+    maps = [
+        restore_maps(rows[f"maps_{i}"][here], rows[f"peak_{i}"][here]) for i in range(len(about["facts"]["layers"]))
+    ]
     names = rows["sample"][here] if "sample" in rows else np.arange(len(here))
-    return rebuilt(about, lambda name: rows[name][here] if name in rows else None, maps, inputs, tuple(names.tolist()))
+    return rebuild_explanation(
+        about, lambda name: rows[name][here] if name in rows else None, maps, inputs, tuple(names.tolist())
+    )

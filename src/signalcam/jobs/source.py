@@ -11,12 +11,12 @@ import numpy as np
 
 from signalcam.data import Batch, Reader, Windows, of
 from signalcam.data import open as open_data
-from signalcam.data.collate import Entry, class_of, gathered
+from signalcam.data.collate import Entry, class_of, read_one_by_one
 from signalcam.errors import InputError, JobError
 from signalcam.inputs.layout import Layout
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.events import mark
-from signalcam.jobs.model_loading import called
+from signalcam.jobs.model_loading import call_builder
 
 _AGREED = ("sampling_rate", "channel_names", "units")
 _MOST = 1000  # groups that are summed up: each holds maps in memory
@@ -94,7 +94,7 @@ class _Converted:
             array, label, name = rows[number]
             return self._converted(array), label, name
 
-        found = gathered(batch.numbers, entry, batch.layout)
+        found = read_one_by_one(batch.numbers, entry, batch.layout)
         return replace(found, failed={**batch.failed, **found.failed})
 
     def _converted(self, array: np.ndarray) -> np.ndarray:
@@ -150,9 +150,9 @@ def _opened(job: JobConfig, options: Mapping[str, Any]) -> Reader:
 
 def _built(job: JobConfig, options: Mapping[str, Any]) -> Reader:
     """What a job's function returns, as a reader."""
-    made = called(job, "data")
+    made = call_builder(job, "data")
     if isinstance(made, Iterator):  # the function is what makes it anew
-        return of(lambda: called(job, "data"), **options)
+        return of(lambda: call_builder(job, "data"), **options)
     if not isinstance(made, Reader):
         return of(made, **options)
     if options:

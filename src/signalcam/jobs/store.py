@@ -20,7 +20,7 @@ import numpy as np
 from signalcam.errors import StoreError
 from signalcam.inputs.layout import DUMMY, Layout
 from signalcam.jobs import columns, events
-from signalcam.jobs.columns import Kept
+from signalcam.jobs.columns import ColumnSpec
 from signalcam.results.zarr_store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
@@ -32,7 +32,7 @@ _TEXT = np.dtypes.StringDType()
 
 
 @dataclass(frozen=True)
-class Archive:
+class JobStore:
     """A job's store.
 
     Attributes:
@@ -46,7 +46,7 @@ class Archive:
     about: Mapping[str, Any]
 
     @classmethod
-    def open(cls, place: Path) -> Archive:
+    def open(cls, place: Path) -> JobStore:
         """Open what is there.
 
         Raises:
@@ -108,7 +108,7 @@ class Archive:
         return range(unit * self.size, min(self.samples, (unit + 1) * self.size))
 
     @cached_property
-    def by_sample(self) -> dict[str, Kept]:
+    def by_sample(self) -> dict[str, ColumnSpec]:
         """The arrays with a row a sample."""
         facts, job = self.about["facts"], self.about["job"]
         target, classes = {"target": len(facts["targets"])}, {"class": facts["classes"]}
@@ -135,32 +135,32 @@ class Archive:
         }
         there |= dict.fromkeys(("logit", "probability", "predicted"), facts["classes"])
         return {
-            name: Kept(("sample", *axes), (self.samples, *axes.values()), kind, blank)
+            name: ColumnSpec(("sample", *axes), (self.samples, *axes.values()), kind, blank)
             for name, (axes, kind, blank) in known.items()
             if there.get(name, True)
         }
 
     @cached_property
-    def by_unit(self) -> dict[str, Kept]:
+    def by_unit(self) -> dict[str, ColumnSpec]:
         """The arrays with a row a unit: what aggregates are made of."""
         groups, bins = len(self.about["groups"]), self.about["job"]["aggregates"]["bins"]
-        kept = {"count": Kept(("unit", "of"), (self.units, groups), np.int64, 0)}
+        kept = {"count": ColumnSpec(("unit", "of"), (self.units, groups), np.int64, 0)}
         for number in range(len(self.about["facts"]["layers"])):
             maps = self.by_sample[f"maps_{number}"]
             dims, shape = ("unit", "of", *maps.dims[1:]), (self.units, groups, *maps.shape[1:])
-            kept[f"mean_{number}"] = Kept(dims, shape, np.float64, 0.0)
-            kept[f"squares_{number}"] = Kept(dims, shape, np.float64, 0.0)
-            kept[f"histogram_{number}"] = Kept((*dims, "bin"), (*shape, bins), np.uint32, 0)
+            kept[f"mean_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
+            kept[f"squares_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
+            kept[f"histogram_{number}"] = ColumnSpec((*dims, "bin"), (*shape, bins), np.uint32, 0)
         more = columns.by_unit(self.about) | events.by_unit(self.about, self.by_sample)
         for name, (axes, kind) in more.items():
-            kept[name] = Kept(("unit", "of", *axes), (self.units, groups, *axes.values()), kind, 0)
+            kept[name] = ColumnSpec(("unit", "of", *axes), (self.units, groups, *axes.values()), kind, 0)
         return kept
 
     @cached_property
-    def by_block(self) -> dict[str, Kept]:
+    def by_block(self) -> dict[str, ColumnSpec]:
         """The same with a row a block."""
         return {
-            name: Kept(
+            name: ColumnSpec(
                 ("block", *each.dims[1:]),
                 (self.blocks, *each.shape[1:]),
                 np.int64 if each.dtype == np.uint32 else each.dtype,
@@ -334,7 +334,7 @@ class Archive:
         inner = group.create_group("unit")
         for name, each in self.by_unit.items():
             _array(inner, name, each, (1, *each.shape[1:]))
-        status = Kept(("unit",), (self.units,), np.uint32, 0)
+        status = ColumnSpec(("unit",), (self.units,), np.uint32, 0)
         _array(inner, "status", status, (1,), compressors=None, chunk_key_encoding=_NESTED)
         if self.blocks:
             self._fill_blocks(group.create_group("block"))
@@ -344,7 +344,7 @@ class Archive:
     def _fill_blocks(self, group: Any) -> None:
         for name, each in self.by_block.items():
             _array(group, name, each, (1, *each.shape[1:]))
-        status = Kept(("block", "within"), (self.blocks, self.block), np.uint32, 0)
+        status = ColumnSpec(("block", "within"), (self.blocks, self.block), np.uint32, 0)
         _array(group, "status", status, (1, self.block), compressors=None, chunk_key_encoding=_NESTED)
 
 
@@ -352,7 +352,7 @@ _FLAT = {"name": "default", "separator": "."}  # all chunks of an array in its o
 _NESTED = {"name": "default", "separator": "/"}
 
 
-def _array(group: Any, name: str, kept: Kept, chunks: Sequence[int], **more: Any) -> None:
+def _array(group: Any, name: str, kept: ColumnSpec, chunks: Sequence[int], **more: Any) -> None:
     kind = str if kept.dtype is _TEXT else kept.dtype
     group.create_array(
         name,
@@ -376,7 +376,7 @@ def _store(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
         pool.submit(asyncio.run, all_of_them()).result()
 
 
-def _together(size: int, batch: int, maps: Kept) -> int:
+def _together(size: int, batch: int, maps: ColumnSpec) -> int:
     """How many maps of a unit are packed into one: whole batches, as many as stay small to read for one of them."""
     wide = np.dtype(maps.dtype).itemsize * int(np.prod(maps.shape[1:]))
     batches = size // batch

@@ -14,18 +14,18 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from signalcam.errors import CamError, JobError
 from signalcam.jobs import scorer
-from signalcam.jobs.codec import restored
+from signalcam.jobs.codec import restore_maps
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.group_summary import summarize
-from signalcam.jobs.rebuild import rebuilt
+from signalcam.jobs.rebuild import rebuild_explanation
 from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.results.explanation import Explanation
-from signalcam.results.group_summary import Summed
+from signalcam.results.group_summary import GroupSummary
 
 
 @dataclass(frozen=True, eq=False)
-class Rows(NDArrayOperatorsMixin):
+class SampleArray(NDArrayOperatorsMixin):
     """What is read like an array with a row a sample, a few samples at a time; to calculate with it reads all.
 
     Attributes:
@@ -38,7 +38,7 @@ class Rows(NDArrayOperatorsMixin):
     read: Callable[[np.ndarray], np.ndarray]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    summarize: Callable[[Explanation], Summed] | None = None
+    summarize: Callable[[Explanation], GroupSummary] | None = None
 
     @property
     def ndim(self) -> int:
@@ -71,7 +71,7 @@ class Rows(NDArrayOperatorsMixin):
         return getattr(np.asarray(self), name)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        whole = [np.asarray(each) if isinstance(each, Rows) else each for each in inputs]
+        whole = [np.asarray(each) if isinstance(each, SampleArray) else each for each in inputs]
         return getattr(ufunc, method)(*whole, **options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - NumPy's own words
@@ -127,7 +127,7 @@ def load(path: str | os.PathLike[str], job: JobConfig | None = None) -> Explanat
         path: Of the store.
         job: The one that made it, whose ``data.build`` may be called; a store alone has no code run.
     """
-    archive = Archive.open(Path(path))
+    archive = JobStore.open(Path(path))
 
     def column(name: str) -> Any:
         return _column(archive, name) if name in archive.by_sample else None
@@ -135,14 +135,14 @@ def load(path: str | os.PathLike[str], job: JobConfig | None = None) -> Explanat
     maps = [_maps(archive, number) for number in range(len(archive.about["facts"]["layers"]))]
     names = column("sample")
     called = Names(np.asarray if names is None else names.read, archive.samples, archive.size)
-    exp = rebuilt(archive.about, column, maps, _input(archive, job), called)
+    exp = rebuild_explanation(archive.about, column, maps, _input(archive, job), called)
     exp = replace(exp, failed=_failed(archive))
     if "metrics" not in archive.by_sample:
         return exp
     return exp.with_scores(scorer.dataset(archive.about, exp, archive.read("metrics", slice(None))))
 
 
-def _failed(archive: Archive) -> tuple[str, ...]:
+def _failed(archive: JobStore) -> tuple[str, ...]:
     """Why samples could not be explained; nothing where all could."""
     known = archive.status()
     if len(known) == archive.units and not any(known.values()):
@@ -158,7 +158,7 @@ def _failed(archive: Archive) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _column(archive: Archive, name: str) -> Rows:
+def _column(archive: JobStore, name: str) -> SampleArray:
     """What is small for each sample: of a few samples only their units are read; of many all, once."""
     kept = archive.by_sample[name]
 
@@ -173,21 +173,21 @@ def _column(archive: Archive, name: str) -> Rows:
         found: np.ndarray = stretch[rows - first]
         return found
 
-    return Rows(read, kept.shape, np.dtype(kept.dtype))
+    return SampleArray(read, kept.shape, np.dtype(kept.dtype))
 
 
-def _maps(archive: Archive, number: int) -> Rows:
+def _maps(archive: JobStore, number: int) -> SampleArray:
     """The maps of a layer, read when they are needed."""
 
     def read(rows: np.ndarray) -> np.ndarray:
         maps, peak = (archive.read(f"{each}_{number}", rows) for each in ("maps", "peak"))
-        return restored(maps, peak)
+        return restore_maps(maps, peak)
 
     kept = archive.by_sample[f"maps_{number}"]
-    return Rows(read, kept.shape, np.dtype(np.float32), partial(summarize, archive.place))
+    return SampleArray(read, kept.shape, np.dtype(np.float32), partial(summarize, archive.place))
 
 
-def _input(archive: Archive, job: JobConfig | None) -> Rows | np.ndarray:
+def _input(archive: JobStore, job: JobConfig | None) -> SampleArray | np.ndarray:
     """The samples, from the data themselves; NaN where these are gone or have changed, or are built by code."""
     shape, dtype = archive.about["facts"]["input"]
     shape = (archive.samples, *shape)
@@ -209,10 +209,10 @@ def _input(archive: Archive, job: JobConfig | None) -> Rows | np.ndarray:
                 values[place] = known[row]
         return values
 
-    return Rows(read, shape, np.dtype(dtype))
+    return SampleArray(read, shape, np.dtype(dtype))
 
 
-def _plain(archive: Archive) -> JobConfig:
+def _plain(archive: JobStore) -> JobConfig:
     """The job that a store tells of, unless its samples come from code."""
     job = JobConfig(folder=archive.about["folder"], **archive.about["job"])
     if job.data.build is not None:

@@ -22,10 +22,10 @@ from signalcam.explainer.api import Explainer
 from signalcam.inputs.layout import Layout, check_layout
 from signalcam.jobs import aggregate, events, model_loading
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.prefetch import overlapped
+from signalcam.jobs.prefetch import prefetch
 from signalcam.jobs.scorer import Scorer
 from signalcam.jobs.source import groups_of, of_shape, reader_of, require_same
-from signalcam.jobs.store import Archive
+from signalcam.jobs.store import JobStore
 from signalcam.results.explanation import Explanation
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
@@ -37,7 +37,7 @@ Explained = list[tuple[Sequence[int], Explanation]]
 
 
 @dataclass(frozen=True)
-class Some:
+class ReadBatch:
     """A batch of a unit that was read, or could not be; ``last`` says that it ends the unit."""
 
     unit: int
@@ -47,7 +47,7 @@ class Some:
 
 
 @dataclass(frozen=True)
-class Filling:
+class UnitBuffer:
     """A unit, its first sample, and what its samples gave so far."""
 
     unit: int
@@ -89,7 +89,7 @@ class Worker:
     @cached_property
     def model(self) -> Any:
         """The network."""
-        return model_loading.network(self.job)
+        return model_loading.load_network(self.job)
 
     @cached_property
     def layout(self) -> Layout | None:
@@ -100,9 +100,9 @@ class Worker:
         return Layout(**{name: each for name, each in vars(told).items() if each is not None} | said)
 
     @cached_property
-    def archive(self) -> Archive:
+    def archive(self) -> JobStore:
         """The store, once it is there."""
-        archive = Archive.open(self.job.path(self.job.output.path))
+        archive = JobStore.open(self.job.path(self.job.output.path))
         require_same(self.job, self.reader, archive.about["digest"])
         return archive
 
@@ -211,17 +211,17 @@ class Worker:
             JobError: A sample failed, and the job says to stop then.
             StoreError: The store cannot be written to.
         """
-        under_way: dict[int, Filling] = {}
+        under_way: dict[int, UnitBuffer] = {}
 
-        def explained(some: Some) -> Filling | None:
+        def explained(some: ReadBatch) -> UnitBuffer | None:
             if some.unit not in under_way:
                 under_way[some.unit] = self._filling(some.unit)
             self._explain(under_way[some.unit], some)
             return under_way.pop(some.unit) if some.last else None
 
-        return overlapped(self._read(units), explained, self._commit)
+        return prefetch(self._read(units), explained, self._commit)
 
-    def _read(self, units: Iterable[int]) -> Iterator[Some]:
+    def _read(self, units: Iterable[int]) -> Iterator[ReadBatch]:
         """The batches of units, one after the other; what their reading raises is raised where they are used."""
         for unit in units:
             numbers = self.archive.rows(unit)
@@ -229,7 +229,7 @@ class Worker:
                 read = self._tried(several)
                 for some in _steps(several, self.job.units.batch):
                     part = read if isinstance(read, Exception) else _part(read, some)
-                    yield Some(unit, some, some.stop == numbers.stop, part)
+                    yield ReadBatch(unit, some, some.stop == numbers.stop, part)
 
     @cached_property
     def _at_once(self) -> int:
@@ -251,18 +251,18 @@ class Worker:
             batch = self.reader.read(numbers)
         if not first:
             batch = of_shape(batch, self.archive.about["facts"]["input"][0])
-        return model_loading.sent(batch, self.job.model.device)
+        return model_loading.move_to_device(batch, self.job.model.device)
 
-    def _filling(self, unit: int) -> Filling:
+    def _filling(self, unit: int) -> UnitBuffer:
         """The rows of a unit, with what is known without its samples."""
         numbers, rows = self.archive.rows(unit), self.archive.blank(unit)
         if self.groups is not None:
             rows["group"][:] = np.array(
                 [str(each) for each in self.groups[numbers.start : numbers.stop]], rows["group"].dtype
             )
-        return Filling(unit, numbers.start, rows)
+        return UnitBuffer(unit, numbers.start, rows)
 
-    def _explain(self, filling: Filling, some: Some) -> None:
+    def _explain(self, filling: UnitBuffer, some: ReadBatch) -> None:
         """Put what a batch gives into its unit."""
         stop = self.job.engine.on_error == "stop"
         explained, failed = self.explained(self.settled, some.numbers, stop=stop, read=some.read)
@@ -275,7 +275,7 @@ class Worker:
             filling.rows["failed"][number - filling.first] = reason
         self._score(filling.rows, explained, filling.first)
 
-    def _commit(self, filling: Filling) -> tuple[int, int]:
+    def _commit(self, filling: UnitBuffer) -> tuple[int, int]:
         failed = int((filling.rows["failed"] != "").sum())
         own = None if self.events is None else self.events.of(self.archive.rows(filling.unit))
         sums = aggregate.part(self.archive.about, filling.rows, own)

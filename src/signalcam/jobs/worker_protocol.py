@@ -30,7 +30,7 @@ def threads(job: JobConfig) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Served:
+class WorkerServer:
     """Answers for a worker, also that it failed.
 
     Attributes:
@@ -105,8 +105,8 @@ def main(descriptor: int) -> None:
     wire = Connection(descriptor)
     asked = _asked(wire)
     sections, folder = next(asked)
-    with suppress(ConnectionError), logs.logged(logs.inherited()):  # or the driver is gone
-        for each in Served(sections, folder, log="above").answers(asked):
+    with suppress(ConnectionError), logs.log_to(logs.read_environment()):  # or the driver is gone
+        for each in WorkerServer(sections, folder, log="above").answers(asked):
             wire.send(each)
 
 

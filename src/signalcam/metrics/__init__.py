@@ -15,7 +15,7 @@ from signalcam.metrics.imputers import (
     Swap,
 )
 from signalcam.metrics.localisation import localisation
-from signalcam.metrics.perturbation import Study
+from signalcam.metrics.perturbation import PerturbationExperiment
 from signalcam.metrics.registry import Metric, find, metric, metrics, names
 from signalcam.metrics.sanity import sanity
 
@@ -30,8 +30,8 @@ __all__ = [
     "Metric",
     "Noise",
     "OtherSample",
+    "PerturbationExperiment",
     "SegmentMean",
-    "Study",
     "Swap",
     "compare",
     "evaluate",

@@ -19,7 +19,7 @@ CELL = ("target", "method", "layer")
 
 
 @dataclass(frozen=True)
-class Found:
+class MetricValues:
     """What was worked out for some samples.
 
     Attributes:
@@ -37,7 +37,7 @@ class Found:
     removed: np.ndarray
 
 
-def joined(parts: Sequence[Found], order: np.ndarray) -> Found:
+def concatenate_values(parts: Sequence[MetricValues], order: np.ndarray) -> MetricValues:
     """Put together what was found for samples of several shapes, in their own order."""
     back = np.argsort(order)
 
@@ -45,7 +45,7 @@ def joined(parts: Sequence[Found], order: np.ndarray) -> Found:
         return np.take(np.concatenate(arrays, axis=axis), back, axis=axis)
 
     first = parts[0]
-    return Found(
+    return MetricValues(
         rows([each.values for each in parts], 1),
         {name: rows([each.curves[name] for each in parts]) for name in first.curves},
         {name: rows([each.confidence[name] for each in parts]) for name in first.confidence},
@@ -54,10 +54,10 @@ def joined(parts: Sequence[Found], order: np.ndarray) -> Found:
     )
 
 
-def dataset(
+def label_values(
     exp: Explanation,
     metrics: Sequence[Metric],
-    found: Found,
+    found: MetricValues,
     *,
     methods: Sequence[str],
     seed: int,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from signalcam.errors import MethodError
-from signalcam.metrics.perturbation import Study
+from signalcam.metrics.perturbation import PerturbationExperiment
 from signalcam.metrics.registry import metric
 from signalcam.results.normalization import affine
 
@@ -13,7 +13,7 @@ _GRAD_CAM_PP = "Chattopadhyay et al. 2018, arXiv:1710.11063"
 _ADCC = "Poppi et al. 2021, arXiv:2104.10252"
 
 
-def _mask(study: Study) -> tuple[np.ndarray, np.ndarray]:
+def _mask(study: PerturbationExperiment) -> tuple[np.ndarray, np.ndarray]:
     """Return the maps scaled to 0..1, ``(sample, *axes)``, and which samples' maps are not constant."""
     flat = study.maps.reshape(study.count, -1).astype(np.float64)
     shift, scale = affine(flat, "minmax")
@@ -25,14 +25,14 @@ def _where(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
     return np.where(defined, values, np.nan)
 
 
-def _shown(study: Study, imputer: object) -> tuple[np.ndarray, np.ndarray]:
+def _shown(study: PerturbationExperiment, imputer: object) -> tuple[np.ndarray, np.ndarray]:
     """Return the score of each sample seen through its map, and which maps are not constant."""
     mask, defined = _mask(study)
     return study.scored(study.lit(mask, imputer)), defined
 
 
 @metric("average-drop", better="lower", paper=_GRAD_CAM_PP)
-def average_drop(study: Study, *, imputer: object = "zero") -> np.ndarray:
+def average_drop(study: PerturbationExperiment, *, imputer: object = "zero") -> np.ndarray:
     """Take the share of the score that is lost when only what the map shows is left.
 
     A map of 1 all over but for one position has almost no drop: read it beside complexity, or ADCC.
@@ -48,7 +48,7 @@ def average_drop(study: Study, *, imputer: object = "zero") -> np.ndarray:
 
 
 @metric("increase-in-confidence", better="higher", paper=_GRAD_CAM_PP)
-def increase_in_confidence(study: Study, *, imputer: object = "zero") -> np.ndarray:
+def increase_in_confidence(study: PerturbationExperiment, *, imputer: object = "zero") -> np.ndarray:
     """Say whether the score rises when only what the map shows is left: 1 or 0.
 
     Args:
@@ -60,7 +60,7 @@ def increase_in_confidence(study: Study, *, imputer: object = "zero") -> np.ndar
 
 
 @metric("average-gain", better="higher", paper="Zhang et al. 2023, arXiv:2301.07002")
-def average_gain(study: Study, *, imputer: object = "zero") -> np.ndarray:
+def average_gain(study: PerturbationExperiment, *, imputer: object = "zero") -> np.ndarray:
     """Take how much of the probability still missing to 1 is won when only what the map shows is left.
 
     Args:
@@ -80,7 +80,7 @@ def average_gain(study: Study, *, imputer: object = "zero") -> np.ndarray:
 
 
 @metric("coherency", better="higher", paper=_ADCC)
-def coherency(study: Study, *, imputer: object = "zero") -> np.ndarray:
+def coherency(study: PerturbationExperiment, *, imputer: object = "zero") -> np.ndarray:
     """Correlate the map with the map of what it shows, from 0 to 1.
 
     Args:
@@ -95,7 +95,7 @@ def coherency(study: Study, *, imputer: object = "zero") -> np.ndarray:
 
 
 @metric("complexity", better="lower", paper=_ADCC)
-def complexity(study: Study) -> np.ndarray:
+def complexity(study: PerturbationExperiment) -> np.ndarray:
     """Average the map, scaled to 0..1.
 
     Args:
@@ -106,7 +106,7 @@ def complexity(study: Study) -> np.ndarray:
 
 
 @metric("adcc", better="higher", paper=_ADCC)
-def adcc(study: Study, *, imputer: object = "zero") -> np.ndarray:
+def adcc(study: PerturbationExperiment, *, imputer: object = "zero") -> np.ndarray:
     """Take the harmonic mean of coherency, 1 - complexity and 1 - average drop, sample by sample.
 
     Args:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from signalcam.attribution.gradient import Method, find
+from signalcam.attribution.registry import Method, find
 from signalcam.errors import InputError, MethodError, nearest
 from signalcam.explainer.api import Explainer
-from signalcam.inputs.validation import several
+from signalcam.inputs.validation import as_list
 from signalcam.metrics.evaluate import BASELINES, DEFAULT, evaluate
 from signalcam.metrics.localisation import MEASURES, localisation
-from signalcam.metrics.verdict import as_text, judged, rows, verdict
+from signalcam.metrics.verdict import as_text, compare_to_baselines, rows, verdict
 from signalcam.results import verbs
 from signalcam.results.explanation import Explanation
 
@@ -121,8 +121,8 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
         >>> found.table["rank"].sel(metric="deletion").sel({"method": "hires-cam"}).shape
         (1, 1)
     """
-    beside = tuple(dict.fromkeys(find(each) for each in several(baselines)))
-    own = tuple(each for each in dict.fromkeys(find(each) for each in several(methods)) if each not in beside)
+    beside = tuple(dict.fromkeys(find(each) for each in as_list(baselines)))
+    own = tuple(each for each in dict.fromkeys(find(each) for each in as_list(methods)) if each not in beside)
     _check(own, options)
     faithful, placed = _chosen(metrics, truth)
     explainer = Explainer(model, method=list(own), layer=layers, progress=progress, **options)
@@ -155,7 +155,7 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
             batch_size=options.get("batch_size"),
         )
         exp = exp.with_scores(scores)
-    table = judged(cast("xr.Dataset", exp.metrics), (*own, *beside), [each.name for each in beside])
+    table = compare_to_baselines(cast("xr.Dataset", exp.metrics), (*own, *beside), [each.name for each in beside])
     table = table.assign_coords(seconds=("method", list(seconds.values())))
     return Comparison(table, verdict(table), exp)
 
@@ -179,7 +179,7 @@ def _chosen(metrics: Any, truth: Any) -> tuple[list[Any], list[str]]:
     """Those that ask the model, and those that need to know where the cause lies."""
     if metrics is None:
         return list(DEFAULT), list(_PLACED) if truth is not None else []
-    wanted = list(several(metrics))
+    wanted = list(as_list(metrics))
     placed = [each for each in wanted if isinstance(each, str) and each in MEASURES]
     if placed and truth is None:
         message = f"{placed[0]!r} compares maps with where the cause lies, which nobody said. Pass truth=..., see signalcam.metrics.localisation."

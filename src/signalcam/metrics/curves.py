@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalcam.metrics.perturbation import Order, Study
+from signalcam.metrics.perturbation import Order, PerturbationExperiment
 from signalcam.metrics.registry import metric
 
 MOST: Order = "most relevant first"
@@ -28,7 +28,7 @@ def normalised(curve: np.ndarray) -> np.ndarray:
 
 @metric("deletion", better="lower", paper=_RISE)
 @metric("deletion-normalised", better="lower", paper=f"{_RISE}; scaled", scaled=True)
-def deletion(study: Study, *, imputer: object = "zero", scaled: bool = False) -> np.ndarray:
+def deletion(study: PerturbationExperiment, *, imputer: object = "zero", scaled: bool = False) -> np.ndarray:
     """Integrate the score while the most relevant units are taken away.
 
     Args:
@@ -41,7 +41,7 @@ def deletion(study: Study, *, imputer: object = "zero", scaled: bool = False) ->
 
 @metric("insertion", better="higher", paper=_RISE)
 @metric("insertion-normalised", better="higher", paper=f"{_RISE}; scaled", scaled=True)
-def insertion(study: Study, *, imputer: object = "blur", scaled: bool = False) -> np.ndarray:
+def insertion(study: PerturbationExperiment, *, imputer: object = "blur", scaled: bool = False) -> np.ndarray:
     """Integrate the score while the most relevant units are put into an empty sample.
 
     Putting ``k`` of ``n`` in is taking the ``n - k`` least relevant away, so the area is that of the curve
@@ -55,7 +55,7 @@ def insertion(study: Study, *, imputer: object = "blur", scaled: bool = False) -
     return _area(study, LEAST, imputer, scaled=scaled)
 
 
-def _area(study: Study, order: Order, imputer: object, *, scaled: bool) -> np.ndarray:
+def _area(study: PerturbationExperiment, order: Order, imputer: object, *, scaled: bool) -> np.ndarray:
     curve = study.curve(order, imputer)
     return area(normalised(curve) if scaled else curve, study.fractions)
 
@@ -65,7 +65,7 @@ def _area(study: Study, order: Order, imputer: object, *, scaled: bool) -> np.nd
     better="higher",
     paper="Schulz et al. 2020, arXiv:2001.00396; Simic et al. 2022, doi:10.1145/3511808.3557418",
 )
-def area_between_curves(study: Study, *, imputer: object = "mean") -> np.ndarray:
+def area_between_curves(study: PerturbationExperiment, *, imputer: object = "mean") -> np.ndarray:
     """Integrate how much more is lost with the most relevant units than with the least relevant.
 
     Args:
@@ -78,7 +78,7 @@ def area_between_curves(study: Study, *, imputer: object = "mean") -> np.ndarray
 
 @metric("road-morf", better="lower", paper=_ROAD, order=MOST)
 @metric("road-lerf", better="higher", paper=_ROAD, order=LEAST)
-def road_one_way(study: Study, *, order: Order, imputer: object = "linear") -> np.ndarray:
+def road_one_way(study: PerturbationExperiment, *, order: Order, imputer: object = "linear") -> np.ndarray:
     """Average the score over the steps of one order, what is taken away being interpolated.
 
     Args:
@@ -91,7 +91,7 @@ def road_one_way(study: Study, *, order: Order, imputer: object = "linear") -> n
 
 
 @metric("road", better="higher", paper=_ROAD)
-def road(study: Study, *, imputer: object = "linear") -> np.ndarray:
+def road(study: PerturbationExperiment, *, imputer: object = "linear") -> np.ndarray:
     """Halve the gap between least and most relevant first, averaged over the steps.
 
     The steps leave out nothing and everything, by default 10 to 90 %. For probabilities it lies between

@@ -12,14 +12,14 @@ import numpy as np
 from signalcam.arrays import Array
 from signalcam.errors import CamWarning, InputError
 from signalcam.explainer.api import Explainer
-from signalcam.inputs.validation import several
+from signalcam.inputs.validation import as_list
 from signalcam.metrics import average_drop, curves, infidelity, robustness, sparsity, time_series  # noqa: F401 - register their metrics
-from signalcam.metrics.aggregate import dataset
+from signalcam.metrics.aggregate import label_values
 from signalcam.metrics.imputers import as_imputer
 from signalcam.metrics.out_of_distribution import warn_of_confidence
 from signalcam.metrics.registry import Metric, find
 from signalcam.metrics.results import check_result, warn_of_constant
-from signalcam.metrics.scorer import How, Windows, check_given
+from signalcam.metrics.scorer import ScoringOptions, Windows, check_given
 from signalcam.results.explanation import Explanation
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
         ('method',)
     """
     check_result(exp)
-    wanted = tuple(find(each) for each in several(metrics))
-    how = How(
+    wanted = tuple(find(each) for each in as_list(metrics))
+    how = ScoringOptions(
         model,
         wanted,
         measure,
@@ -126,7 +126,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
         "seed": seed,
         "baselines": ", ".join(methods[len(exp.methods) :]),
     }
-    return dataset(exp, wanted, found, methods=methods, seed=seed, about=about)
+    return label_values(exp, wanted, found, methods=methods, seed=seed, about=about)
 
 
 def _check(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from signalcam.errors import InputError, MethodError, nearest
-from signalcam.metrics.interpolation import interpolated
+from signalcam.metrics.interpolation import interpolate_removed
 
 Spatial: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class NormalDraws:
     """What chance may bring to some rows; each sample always gets the same, however rows are batched.
 
     Attributes:
@@ -66,7 +66,7 @@ class Imputer(Protocol):
         """What the imputer is called in a result."""
         ...
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
         """Return ``x`` with other values where it is not known.
 
         Args:
@@ -104,7 +104,7 @@ class Constant:
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
         """Put the number."""
         return _put(x, known, self.value)
 
@@ -117,7 +117,7 @@ class Mean:
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
         """Put the mean."""
         return _put(x, known, _over(x, "mean"))
 
@@ -133,7 +133,7 @@ class Inverse:
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
         """Put the mirrored values."""
         return _put(x, known, _over(x, "max") + _over(x, "min") - x)
 
@@ -155,7 +155,7 @@ class Noise:
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
         """Put noise."""
         noise = drawn.normal(x.shape[1:])
         return _put(x, known, _over(x, "mean") + _over(x, "std") * noise if self.own else noise)
@@ -169,7 +169,7 @@ class OtherSample:
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
         """Put the other sample's values."""
         return _put(x, known, drawn.another)
 
@@ -191,7 +191,7 @@ class Blur:
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
         """Put the blurred values."""
         smooth = x.astype(np.float64)
         for axis in range(2, x.ndim):
@@ -229,9 +229,9 @@ class Linear:
         """How it is called."""
         return "linear"
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
         """Put the interpolated values."""
-        filled = np.stack([interpolated(*each) for each in zip(x, known, strict=True)])
+        filled = np.stack([interpolate_removed(*each) for each in zip(x, known, strict=True)])
         if not self.noise:
             return filled
         return _put(x, known, filled + self.noise * _over(x, "std") * drawn.normal(x.shape[1:]))
@@ -259,7 +259,7 @@ class Swap:
 
     name: str = field(default="swap", init=False)
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
         """Put each stretch back to front."""
         return _by_segment(x, known, lambda part: part[:, ::-1].copy())
 
@@ -270,7 +270,7 @@ class SegmentMean:
 
     name: str = field(default="segment-mean", init=False)
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
         """Put the mean of each stretch."""
         return _by_segment(x, known, lambda part: part.mean(axis=1, keepdims=True))
 
@@ -290,7 +290,7 @@ class Custom:
         """The function's."""
         return str(getattr(self.function, "__name__", "custom"))
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: Drawn) -> np.ndarray:
+    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
         """Put what the function says, and only where something is missing.
 
         Raises:

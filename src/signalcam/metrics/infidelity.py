@@ -8,7 +8,7 @@ import numpy as np
 
 from signalcam.errors import MethodError
 from signalcam.metrics.average_drop import correlation
-from signalcam.metrics.perturbation import TRIALS, Picker, Study
+from signalcam.metrics.perturbation import TRIALS, PerturbationExperiment, Picker
 from signalcam.metrics.registry import metric
 
 _INFIDELITY = "Yeh et al. 2019, arXiv:1901.09392"
@@ -16,7 +16,7 @@ _BOXES, _SETS, _SIZES, _KEPT = 0, 1, 2, 100  # streams of chance
 _ROBUST, _FINE_TUNED = "Zheng et al. 2024, arXiv:2310.01820", "Zheng et al. 2024, arXiv:2410.02970"
 
 
-def boxes(study: Study, trials: int) -> Picker:
+def boxes(study: PerturbationExperiment, trials: int) -> Picker:
     """Draw one box of units for each trial, every length and place along each axis equally likely."""
 
     def pick(sample: int) -> np.ndarray:
@@ -33,19 +33,23 @@ def boxes(study: Study, trials: int) -> Picker:
     return pick
 
 
-def promised(study: Study, pick: Picker) -> np.ndarray:
+def promised_effects(study: PerturbationExperiment, pick: Picker) -> np.ndarray:
     """What the map says of each set: the sum of its importance there, ``(sample, trial)``."""
     return np.stack([pick(i) @ study.relevance[i] for i in range(study.count)])
 
 
-def _effects(study: Study, pick: Picker, trials: int, imputer: object) -> tuple[np.ndarray, np.ndarray]:
+def _effects(
+    study: PerturbationExperiment, pick: Picker, trials: int, imputer: object
+) -> tuple[np.ndarray, np.ndarray]:
     """What the map promised and what was lost, ``(sample, trial)`` each."""
-    return promised(study, pick), study.score[:, None] - study.removed(trials, pick, imputer)
+    return promised_effects(study, pick), study.score[:, None] - study.removed(trials, pick, imputer)
 
 
 @metric("infidelity", better="lower", paper=_INFIDELITY)
 @metric("infidelity-unscaled", better="lower", paper=_INFIDELITY, scaled=False)
-def infidelity(study: Study, *, trials: int = 200, imputer: object = "zero", scaled: bool = True) -> np.ndarray:
+def infidelity(
+    study: PerturbationExperiment, *, trials: int = 200, imputer: object = "zero", scaled: bool = True
+) -> np.ndarray:
     """Square the difference between what the map promised for a random box and what was lost with it.
 
     A map of a class activation method has no units, so its promises are first scaled by the factor that fits
@@ -65,7 +69,9 @@ def infidelity(study: Study, *, trials: int = 200, imputer: object = "zero", sca
 
 
 @metric("mufidelity", better="higher", paper="Bhatt et al. 2020, arXiv:2005.00631; Fel et al. 2021, arXiv:2009.04521")
-def mufidelity(study: Study, *, share: float = 0.2, trials: int = 200, imputer: object = "zero") -> np.ndarray:
+def mufidelity(
+    study: PerturbationExperiment, *, share: float = 0.2, trials: int = 200, imputer: object = "zero"
+) -> np.ndarray:
     """Correlate the ranks of promise and loss over random sets of units (Spearman).
 
     Args:
@@ -89,7 +95,9 @@ def _ranked(rows: np.ndarray) -> np.ndarray:
 
 
 @metric("sensitivity-n", better="higher", paper="Ancona et al. 2018, arXiv:1711.06104")
-def sensitivity_n(study: Study, *, sizes: int = 5, trials: int = 100, imputer: object = "zero") -> np.ndarray:
+def sensitivity_n(
+    study: PerturbationExperiment, *, sizes: int = 5, trials: int = 100, imputer: object = "zero"
+) -> np.ndarray:
     """Correlate promise and loss over random sets of one size, averaged over sizes from 1 to 80 % of the units.
 
     Args:
@@ -114,7 +122,7 @@ Side = Literal["map", "rest"]
 @metric("r-fidelity-plus", better="higher", paper=_ROBUST, side="map")
 @metric("r-fidelity-minus", better="lower", paper=_ROBUST, side="rest")
 def r_fidelity(
-    study: Study,
+    study: PerturbationExperiment,
     *,
     side: Side,
     alpha: float = 0.5,
@@ -158,7 +166,13 @@ def r_fidelity(
 @metric("f-fidelity-plus", better="higher", paper=_FINE_TUNED, side="map")
 @metric("f-fidelity-minus", better="lower", paper=_FINE_TUNED, side="rest")
 def f_fidelity(
-    study: Study, *, side: Side, alpha: float = 0.5, beta: float = 0.1, trials: int = 50, imputer: object = "zero"
+    study: PerturbationExperiment,
+    *,
+    side: Side,
+    alpha: float = 0.5,
+    beta: float = 0.1,
+    trials: int = 50,
+    imputer: object = "zero",
 ) -> np.ndarray:
     """Do as R-fidelity with a model that was fine-tuned on samples with random parts removed.
 

@@ -16,7 +16,7 @@ _COARSER = 3  # positions of the finer grid from one of the coarser grid to the 
 _DAMPED = 0.7  # of a Jacobi step
 
 
-def interpolated(x: np.ndarray, known: np.ndarray) -> np.ndarray:
+def interpolate_removed(x: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Replace every missing value by the weighted mean of its neighbours, which may be missing too.
 
     The equation of Rong et al. 2022 (arXiv:2202.00449, section 4.1) in any number of axes: a neighbour one

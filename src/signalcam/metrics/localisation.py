@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class LocalisationCase:
     """One map and the truth, laid out for the measures below.
 
     Attributes:
@@ -52,7 +52,7 @@ class Found:
         return found
 
 
-def pointing_game(found: Found) -> float:
+def pointing_game(found: LocalisationCase) -> float:
     """Is the maximum in the truth, or within the tolerance of it? Of several maxima, which share is?
 
     Source: Zhang et al. 2016, arXiv:1608.00507, section 4.1.
@@ -60,7 +60,7 @@ def pointing_game(found: Found) -> float:
     return float(found.near[found.e == found.e.max()].mean())
 
 
-def mass_accuracy(found: Found) -> float:
+def mass_accuracy(found: LocalisationCase) -> float:
     """Which share of the positive map lies in the truth? An empty map counts as an even one.
 
     Source: Arras et al. 2020, arXiv:2003.07258, equation 2; also called energy-based pointing game.
@@ -69,7 +69,7 @@ def mass_accuracy(found: Found) -> float:
     return float(found.positive[found.truth].sum() / total if total else found.truth.mean())
 
 
-def rank_accuracy(found: Found) -> float:
+def rank_accuracy(found: LocalisationCase) -> float:
     """Of as many highest positions as the truth has, which share lies in it?
 
     Source: Arras et al. 2020, arXiv:2003.07258, equation 3.
@@ -77,12 +77,12 @@ def rank_accuracy(found: Found) -> float:
     return _share_of_top(found, int(found.truth.sum()))
 
 
-def top_k(found: Found) -> float:
+def top_k(found: LocalisationCase) -> float:
     """Of the highest positions, ``top`` of all of them, which share lies in the truth?"""
     return _share_of_top(found, max(1, round(found.top * found.e.size)))
 
 
-def _share_of_top(found: Found, count: int) -> float:
+def _share_of_top(found: LocalisationCase, count: int) -> float:
     """What is expected where positions that tie are taken in random order."""
     least = np.sort(found.e, axis=None)[-count]
     above, tied = found.e > least, found.e == least
@@ -90,13 +90,13 @@ def _share_of_top(found: Found, count: int) -> float:
     return float((found.truth[above].sum() + rest) / count)
 
 
-def iou(found: Found) -> float:
+def iou(found: LocalisationCase) -> float:
     """Intersection over union of the truth and of where the map reaches ``level`` of its maximum."""
     either = (found.present | found.truth).sum()
     return float((found.present & found.truth).sum() / either)
 
 
-def auroc(found: Found) -> float:
+def auroc(found: LocalisationCase) -> float:
     """How likely does a position of the truth rank above another one? Ties count half.
 
     Source: Fawcett 2006, doi 10.1016/j.patrec.2005.10.010, section 7.
@@ -106,19 +106,19 @@ def auroc(found: Found) -> float:
     return float(below.mean() / (2 * len(outside)))
 
 
-def onset_error(found: Found) -> float:
+def onset_error(found: LocalisationCase) -> float:
     """How much later than the event does the strongest stretch begin? In the units of the axis."""
     mine, true = _stretches(found)
     return float(mine[0] - true[0])
 
 
-def offset_error(found: Found) -> float:
+def offset_error(found: LocalisationCase) -> float:
     """How much later than the event does the strongest stretch end? In the units of the axis."""
     mine, true = _stretches(found)
     return float(mine[1] - true[1])
 
 
-def _stretches(found: Found) -> tuple[np.ndarray, np.ndarray]:
+def _stretches(found: LocalisationCase) -> tuple[np.ndarray, np.ndarray]:
     """First and last place of the run at ``level`` round the maximum, and of the event nearest to it."""
     if found.places is None or not found.present.any():
         return np.full(2, np.nan), np.full(2, np.nan)
@@ -134,7 +134,7 @@ def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-MEASURES: dict[str, Callable[[Found], float]] = {
+MEASURES: dict[str, Callable[[LocalisationCase], float]] = {
     "pointing-game": pointing_game,
     "mass-accuracy": mass_accuracy,
     "rank-accuracy": rank_accuracy,
@@ -204,7 +204,7 @@ def localisation(
         chance.append(true.mean())
         for e in _finite(sample[(..., *here)]):
             constant += int(e.min() == e.max())
-            found = Found(e, true, near, level, top, places)
+            found = LocalisationCase(e, true, near, level, top, places)
             rows.append([MEASURES[name](found) for name in names])
     warn_of_constant(constant, len(rows))
     values = np.asarray(rows, float).reshape(*maps.shape[:4], len(names))

@@ -10,10 +10,10 @@ import numpy as np
 
 from signalcam.arrays import Array, namespace
 from signalcam.backends.protocol import Backend
-from signalcam.explainer.batching import in_batches, samples_in
+from signalcam.explainer.batching import count_samples, run_in_batches
 from signalcam.inputs.pytree import Inputs
-from signalcam.targets import Asked, PerSample, Question, Target
-from signalcam.targets.model_output import Reading, beside
+from signalcam.targets import PerSample, Question, ScoredTarget, Target
+from signalcam.targets.model_output import ModelOutput, select_column
 from signalcam.targets.question import no_class
 from signalcam.targets.score_functions import Score
 
@@ -22,13 +22,13 @@ from signalcam.targets.score_functions import Score
 class StillNamed(PerSample):
     """Whether each sample is still given a class: 1 or 0, whatever the score."""
 
-    def ask(self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, _score: Score, _names: Sequence[str] | None) -> ScoredTarget:
         """Compare the predicted class with the sample's own."""
         predicted = reading.predicted()
         xp = namespace(predicted)
-        one, other = (xp.astype(each, xp.float32) for each in (predicted, beside(predicted, own)))
+        one, other = (xp.astype(each, xp.float32) for each in (predicted, select_column(predicted, own)))
         same = xp.astype(one == other, xp.float32)  # class numbers are exact in float32
-        return Asked(same, predicted[:, None])
+        return ScoredTarget(same, predicted[:, None])
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Confidence(Target):
         """Name the target."""
         return "confidence"
 
-    def ask(self, reading: Reading, _own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, _own: Array, _score: Score, _names: Sequence[str] | None) -> ScoredTarget:
         """Take the largest probability of each sample."""
         p = reading.probabilities()
-        return Asked(namespace(p).max(p, axis=1), no_class(reading.batch))
+        return ScoredTarget(namespace(p).max(p, axis=1), no_class(reading.batch))
 
 
 @dataclass
-class Asker:
+class ModelScorer:
     """Asks one model about rows made of known samples.
 
     Attributes:
@@ -87,13 +87,13 @@ class Asker:
                     self.size = max(1, min(self.size, (rows.stop - rows.start + 1) // 2))
                 raise
 
-        found = in_batches(run, len(samples), self.size, self.backend, lambda _: None)
+        found = run_in_batches(run, len(samples), self.size, self.backend, lambda _: None)
         return np.concatenate(found).astype(np.float64)
 
     def _push(self, question: Question, samples: np.ndarray, x: np.ndarray) -> np.ndarray:
-        count = samples_in(self.inputs)
+        count = count_samples(self.inputs)
         rows = self.inputs.map(lambda each: each[samples] if len(each) == count else each)
         own = tuple(each[samples] if len(each) else each for each in question.own)
-        given = self.backend.prepared(self.model, rows.with_explained(x))
-        (found,) = self.backend.push(self.model, given, replace(question, own=own))
+        given = self.backend.to_model(self.model, rows.with_explained(x))
+        (found,) = self.backend.forward(self.model, given, replace(question, own=own))
         return self.backend.numpy(found)

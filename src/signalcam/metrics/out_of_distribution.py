@@ -11,14 +11,14 @@ from signalcam.errors import CamWarning
 from signalcam.metrics.aggregate import SHARES
 from signalcam.metrics.imputers import Imputer
 from signalcam.metrics.model_calls import Confidence
-from signalcam.metrics.perturbation import Study
+from signalcam.metrics.perturbation import PerturbationExperiment
 from signalcam.targets import Question
 
 _RARE = 0.05  # of the samples as they are: surer than so few is out of the ordinary
 _STREAM = 1000  # of random sets, apart from those of the metrics
 
 
-def confidence(study: Study, imputer: Imputer) -> np.ndarray:
+def confidence(study: PerturbationExperiment, imputer: Imputer) -> np.ndarray:
     """How sure the model is where some units are taken away at random: ``(sample, share)``.
 
     The largest probability, by which Hendrycks and Gimpel 2017 (arXiv:1610.02136) tell samples out of

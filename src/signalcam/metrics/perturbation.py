@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from signalcam.errors import MethodError
-from signalcam.metrics.imputers import Drawn, Imputer, as_imputer
-from signalcam.metrics.model_calls import Asker
+from signalcam.metrics.imputers import Imputer, NormalDraws, as_imputer
+from signalcam.metrics.model_calls import ModelScorer
 from signalcam.targets import Question
 
 Order = Literal["most relevant first", "least relevant first"]
@@ -35,7 +35,7 @@ def ranks(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Axes:
+class PerturbedAxes:
     """From an input as the model takes it to ``(row, channel, *positions)``, and back.
 
     Attributes:
@@ -49,7 +49,7 @@ class Axes:
     rest: tuple[int, ...]
 
     @classmethod
-    def of(cls, map_axes: Sequence[int], dims: Sequence[str]) -> Axes:
+    def of(cls, map_axes: Sequence[int], dims: Sequence[str]) -> PerturbedAxes:
         """Sort the axes of an input, batch first, by its names."""
         lines = tuple(each for each in map_axes if dims[each] == "channel")
         positions = tuple(each for each in map_axes if each not in lines)
@@ -84,7 +84,7 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class Units:
+class PerturbedUnits:
     """The windows that are taken away whole.
 
     Attributes:
@@ -126,7 +126,7 @@ class Units:
 
 
 @dataclass
-class Study:
+class PerturbationExperiment:
     """The samples and maps of one target, method and layer, and what the model says to changed ones.
 
     Attributes:
@@ -145,16 +145,16 @@ class Study:
         fillers: The imputers of these, by name.
     """
 
-    asker: Asker
+    asker: ModelScorer
     question: Question
     maps: np.ndarray
-    axes: Axes
-    units: Units
+    axes: PerturbedAxes
+    units: PerturbedUnits
     steps: int
     seed: int
     imputer: Imputer | None = None
     explain: Callable[[np.ndarray], np.ndarray] | None = None
-    retrained: Study | None = None
+    retrained: PerturbationExperiment | None = None
     original: np.ndarray | None = None
     curves: dict[tuple[Order, str], np.ndarray] = field(default_factory=dict)
     fillers: dict[str, Imputer] = field(default_factory=dict)
@@ -260,7 +260,7 @@ class Study:
             own = rows.reshape(-1, per)[:, 0]
             return self.axes.rows(x[own])
 
-        drawn = Drawn(self.seed, np.repeat(samples, per), others, self.count)
+        drawn = NormalDraws(self.seed, np.repeat(samples, per), others, self.count)
         rows = imputer.fill(self.axes.rows(x[samples]), self.axes.mask_rows(known), drawn)
         return self.axes.back(rows, x.shape)
 

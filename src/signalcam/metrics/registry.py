@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from signalcam.errors import MethodError, nearest
-from signalcam.metrics.perturbation import Study
+from signalcam.metrics.perturbation import PerturbationExperiment
 
 Direction = Literal["higher", "lower"]
 
@@ -38,7 +38,7 @@ class Metric:
         """The first line of its docstring."""
         return (self.function.__doc__ or self.name).splitlines()[0]
 
-    def values(self, study: Study) -> np.ndarray:
+    def values(self, study: PerturbationExperiment) -> np.ndarray:
         """Return ``(sample,)``; NaN where the metric is not defined."""
         return np.asarray(self.function(study, **self.options), np.float64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from signalcam.errors import MethodError
-from signalcam.metrics.perturbation import Study
+from signalcam.metrics.perturbation import PerturbationExperiment
 from signalcam.metrics.registry import metric
 
 _YEH = "Yeh et al. 2019, arXiv:1901.09392"
@@ -13,7 +13,7 @@ _SHAKEN = 3  # marks what these metrics draw, beside what others do
 
 
 @metric("max-sensitivity", better="lower", paper=_YEH)
-def max_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) -> np.ndarray:
+def max_sensitivity(study: PerturbationExperiment, *, radius: float = 0.02, draws: int = 10) -> np.ndarray:
     """Take the largest change of a map, as a share of its size, when the sample changes a little.
 
     ``max ||e(x + d) - e(x)|| / ||e(x)||`` over ``|d| <= r``; equation 4. A map that never changes has 0, whatever
@@ -29,7 +29,7 @@ def max_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) -> n
 
 
 @metric("average-sensitivity", better="lower", paper=_YEH)
-def average_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) -> np.ndarray:
+def average_sensitivity(study: PerturbationExperiment, *, radius: float = 0.02, draws: int = 10) -> np.ndarray:
     """Take the mean change of a map, as a share of its size, when the sample changes a little.
 
     Args:
@@ -41,7 +41,7 @@ def average_sensitivity(study: Study, *, radius: float = 0.02, draws: int = 10) 
     return found
 
 
-def _changes(study: Study, radius: float, draws: int) -> np.ndarray:
+def _changes(study: PerturbationExperiment, radius: float, draws: int) -> np.ndarray:
     """``(draw, sample)``: relative changes of the maps."""
     if study.asker.x.dtype.kind != "f":
         message = "sensitivity shakes the samples and explains them again, which needs measurements, not whole numbers. Leave it out."

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from signalcam.attribution.gradient import Method, find
+from signalcam.attribution.registry import Method, find
 from signalcam.backends.protocol import Edit
 from signalcam.errors import CamWarning, InputError, MethodError, TargetError, is_count, nearest
 from signalcam.explainer.api import Explainer
 from signalcam.metrics.results import check_result
-from signalcam.metrics.scorer import How, Scoring, check_given
+from signalcam.metrics.scorer import Scoring, ScoringOptions, check_given
 from signalcam.results.explanation import Explanation
 from signalcam.results.selection import AXES
 from signalcam.targets import PerSample
@@ -159,7 +159,7 @@ class _Asked:
     @cached_property
     def scoring(self) -> Scoring:
         """Knows how the maps were made, with every class as it was."""
-        how = How(
+        how = ScoringOptions(
             self.model,
             (),
             "logit",
@@ -226,7 +226,7 @@ class _Asked:
     @contextmanager
     def _changed(self, names: Sequence[str]) -> Iterator[None]:
         values = {name: self.drawn(name) for name in names}
-        with self.explainer.backend.reweighted(self.explainer.model, values):
+        with self.explainer.backend.use_weights(self.explainer.model, values):
             yield
 
     def randomised(self, steps: int, *, together: bool) -> np.ndarray:
@@ -281,11 +281,11 @@ class _Asked:
     def _without(self, name: str) -> np.ndarray:
         """``(sample, target)``, the logits with zeros coming from a layer."""
         backend, model = self.explainer.backend, self.explainer.model
-        inputs, asked = backend.prepared(model, self.scoring.inputs), self.scoring.questions
-        pull = backend.pull(model, inputs, [name], replace(asked[0], kind="plain"))
+        inputs, asked = backend.to_model(model, self.scoring.inputs), self.scoring.questions
+        pull = backend.forward_backward(model, inputs, [name], replace(asked[0], kind="plain"))
         row = next(iter(pull.rows))[0]
         edit = Edit(row.ran, row.activation * 0, None, slice(0, len(self.exp)), 1)
-        scores = [backend.push(model, inputs, each, edit)[0] for each in asked]
+        scores = [backend.forward(model, inputs, each, edit)[0] for each in asked]
         return np.stack([backend.numpy(each) for each in scores], axis=1)
 
 

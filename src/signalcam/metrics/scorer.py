@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.attribution.gradient import Method
+from signalcam.attribution.registry import Method
 from signalcam.backends import backend_of, network_of
 from signalcam.errors import CamWarning, InputError, MethodError, ModelError, TargetError, is_count
 from signalcam.explainer.api import Explainer
@@ -20,15 +20,15 @@ from signalcam.explainer.batching import first_size, progress_bar
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.padding import Lengths, Mask
 from signalcam.inputs.pytree import Inputs, is_array
-from signalcam.inputs.validation import several
-from signalcam.metrics.aggregate import Found, joined
+from signalcam.inputs.validation import as_list
+from signalcam.metrics.aggregate import MetricValues, concatenate_values
 from signalcam.metrics.imputers import Imputer
-from signalcam.metrics.model_calls import Asker, StillNamed
+from signalcam.metrics.model_calls import ModelScorer, StillNamed
 from signalcam.metrics.out_of_distribution import confidence
-from signalcam.metrics.perturbation import Axes, Study, Units
+from signalcam.metrics.perturbation import PerturbationExperiment, PerturbedAxes, PerturbedUnits
 from signalcam.metrics.registry import Metric
 from signalcam.results.explanation import Explanation
-from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, question
+from signalcam.targets import NO_CLASS, PerSample, Question, Target, as_target, make_question
 from signalcam.targets.score_functions import find as find_score
 
 STEPS = 10
@@ -36,7 +36,7 @@ Windows = int | Mapping[str, int] | None
 
 
 @dataclass(frozen=True)
-class How:
+class ScoringOptions:
     """What ``evaluate`` was asked for; see there."""
 
     model: Any
@@ -78,7 +78,7 @@ class How:
         """The name of what is measured."""
         return "accuracy" if self.measure == "accuracy" else find_score(self.measure)[0]
 
-    def found(self, exp: Explanation, inputs: Any) -> tuple[Found, tuple[str, ...]]:
+    def found(self, exp: Explanation, inputs: Any) -> tuple[MetricValues, tuple[str, ...]]:
         """Score samples of one shape after another, and name the methods."""
         if exp.shapes is None:
             one = Scoring(self, exp, inputs)
@@ -87,9 +87,9 @@ class How:
         rows = [np.flatnonzero(index.reshape(-1) == kind) for kind in range(len(kinds))]
         parts = [Scoring(self._of_rows(each, len(exp)), exp.isel(sample=each.tolist()), None) for each in rows]
         found = [each.found() for each in parts]
-        return joined(found, np.concatenate(rows)), parts[0].methods
+        return concatenate_values(found, np.concatenate(rows)), parts[0].methods
 
-    def _of_rows(self, rows: np.ndarray, count: int) -> How:
+    def _of_rows(self, rows: np.ndarray, count: int) -> ScoringOptions:
         """The same for some of the samples."""
         numpy = backend_of(network_of(self.model)).numpy
         arrays = {name: numpy(each) for name, each in (self.extra or {}).items() if is_array(each)}
@@ -107,7 +107,7 @@ class Scoring:
         given: What the model takes; ``None`` for the explained input.
     """
 
-    how: How
+    how: ScoringOptions
     exp: Explanation
     given: Any
 
@@ -142,7 +142,7 @@ class Scoring:
                 PerSample([int(each) for each in column], label)
                 for column, label in zip(exp.target_classes.T, exp.targets, strict=True)
             )
-        asked = [as_target(each, exp.class_names) for each in several(how.target)]
+        asked = [as_target(each, exp.class_names) for each in as_list(how.target)]
         truth = None if exp.true_classes is None else exp.true_classes.tolist()
         if len(asked) != len(exp.targets):
             message = f"target holds {len(asked)} questions for {len(exp.targets)} targets ({', '.join(exp.targets)}). Give one for each, in order."
@@ -164,14 +164,14 @@ class Scoring:
         return taken
 
     @cached_property
-    def asker(self) -> Asker:
+    def asker(self) -> ModelScorer:
         """Asks the model."""
         return self._asker(self.explainer.model)
 
-    def _asker(self, model: Any) -> Asker:
+    def _asker(self, model: Any) -> ModelScorer:
         backend = self.explainer.backend
         size = self.how.batch_size or first_size(self.inputs, backend, model)
-        return Asker(backend, model, self.inputs, size)
+        return ModelScorer(backend, model, self.inputs, size)
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:
@@ -188,11 +188,13 @@ class Scoring:
     def _question(self, target: Target) -> Question:
         explainer, rows = self.explainer, np.arange(len(self.exp))
         target = target.for_axis(explainer.backend.channel_axis(explainer.model))
-        asked = replace(question((target,), rows, self.how.measure, self.exp.class_names, explainer.output), kind=None)
+        asked = replace(
+            make_question((target,), rows, self.how.measure, self.exp.class_names, explainer.output), kind=None
+        )
         if isinstance(target, PerSample):
             return asked.fixed([asked.own[0][:, None]])
-        given = explainer.backend.prepared(explainer.model, self.inputs)
-        pull = explainer.backend.pull(explainer.model, given, [], asked)
+        given = explainer.backend.to_model(explainer.model, self.inputs)
+        pull = explainer.backend.forward_backward(explainer.model, given, [], asked)
         return asked.fixed([explainer.backend.numpy(each.picks) for each in pull.asked])
 
     # --- maps ------------------------------------------------------------------------------------
@@ -241,15 +243,15 @@ class Scoring:
     # --- studies ---------------------------------------------------------------------------------
 
     @cached_property
-    def axes(self) -> Axes:
+    def axes(self) -> PerturbedAxes:
         """Which axes of the input are which."""
-        return Axes.of(self.exp.map_axes, self.exp.layout.dims)
+        return PerturbedAxes.of(self.exp.map_axes, self.exp.layout.dims)
 
     @cached_property
-    def units(self) -> tuple[Units, ...]:
+    def units(self) -> tuple[PerturbedUnits, ...]:
         """What is taken away at once, for each layer."""
         lengths = tuple(self.exp.input.shape[axis] for axis in self.exp.map_axes)
-        return tuple(Units(lengths, self._widths(i)) for i in range(len(self.exp.layers)))
+        return tuple(PerturbedUnits(lengths, self._widths(i)) for i in range(len(self.exp.layers)))
 
     def _widths(self, layer: int) -> tuple[int, ...]:
         strides = {each.input_axis: ceil(each.jump) for each in self.exp.layers[layer].grid}
@@ -276,7 +278,7 @@ class Scoring:
             raise InputError(message)
         return steps
 
-    def studies(self) -> list[Study]:
+    def studies(self) -> list[PerturbationExperiment]:
         """One for each target, method and layer, in that order."""
         return [
             self._study(target, method, layer)
@@ -285,8 +287,8 @@ class Scoring:
             for layer in range(len(self.exp.layers))
         ]
 
-    def _study(self, target: int, method: int, layer: int) -> Study:
-        study = Study(
+    def _study(self, target: int, method: int, layer: int) -> PerturbationExperiment:
+        study = PerturbationExperiment(
             self.asker,
             self.questions[target],
             self.maps[:, target, method, layer],
@@ -303,7 +305,7 @@ class Scoring:
         return replace(study, retrained=replace(study, asker=self.retrained, original=None, curves={}, fillers={}))
 
     @cached_property
-    def retrained(self) -> Asker:
+    def retrained(self) -> ModelScorer:
         """Asks the fine-tuned model."""
         return self._asker(network_of(self.how.fine_tuned))
 
@@ -331,14 +333,14 @@ class Scoring:
             raise InputError(message)
         return score
 
-    def found(self) -> Found:
+    def found(self) -> MetricValues:
         """Work out every metric of every study."""
         studies, how = self.studies(), self.how
         with progress_bar(len(studies) * len(how.metrics), shown=how.progress, unit="score") as done:
             columns = [[self._values(each, study, done) for each in how.metrics] for study in studies]
         cell = (len(self.exp.targets), len(self.methods), len(self.exp.layers))
         values = np.moveaxis(np.asarray(columns), 0, -1)
-        return Found(
+        return MetricValues(
             values.reshape(*values.shape[:2], *cell),
             self._curves(studies, cell),
             self._confidence(studies[0]),
@@ -346,12 +348,12 @@ class Scoring:
             np.stack([studies[i].fractions for i in range(cell[2])]),
         )
 
-    def _values(self, metric: Metric, study: Study, done: Callable[[int], object]) -> np.ndarray:
+    def _values(self, metric: Metric, study: PerturbationExperiment, done: Callable[[int], object]) -> np.ndarray:
         values = metric.values(study)
         done(1)
         return values
 
-    def _curves(self, studies: Sequence[Study], cell: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def _curves(self, studies: Sequence[PerturbationExperiment], cell: tuple[int, ...]) -> dict[str, np.ndarray]:
         known = studies[0].curves
         found = {}
         for order, imputer in known:
@@ -359,7 +361,7 @@ class Scoring:
             found[f"{order}, {imputer}"] = whole.reshape(len(whole), *cell, -1)
         return found
 
-    def _confidence(self, study: Study) -> dict[str, np.ndarray]:
+    def _confidence(self, study: PerturbationExperiment) -> dict[str, np.ndarray]:
         if self.exp.probabilities is None:
             return {}
         return {name: confidence(study, each) for name, each in study.fillers.items()}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from signalcam.metrics.perturbation import Study
+from signalcam.metrics.perturbation import PerturbationExperiment
 from signalcam.metrics.registry import metric
 
 
 @metric("gini", better="higher", paper="Chalasani et al. 2018, arXiv:1810.06583")
-def gini(study: Study) -> np.ndarray:
+def gini(study: PerturbationExperiment) -> np.ndarray:
     """Measure how unevenly a map is spread: 0 where all windows are alike, 1 - 1/n where one holds everything.
 
     ``sum (2 i - n - 1) |e_i| / (n sum |e_i|)``, the windows in rising order; section 3. A map of zeros has 0.
@@ -26,7 +26,7 @@ def gini(study: Study) -> np.ndarray:
 
 
 @metric("entropy", better="lower", paper="Bhatt et al. 2020, arXiv:2005.00631")
-def entropy(study: Study) -> np.ndarray:
+def entropy(study: PerturbationExperiment) -> np.ndarray:
     """Measure how widely a map is spread: 0 where one window holds everything, 1 where all are alike.
 
     ``-sum p ln p / ln n`` of the windows' shares of the map; section 3.3, where it is not divided by ``ln n``.
@@ -43,7 +43,7 @@ def entropy(study: Study) -> np.ndarray:
     return found
 
 
-def _sizes(study: Study) -> np.ndarray:
+def _sizes(study: PerturbationExperiment) -> np.ndarray:
     """``(sample, window)``, without sign."""
     found: np.ndarray = np.abs(study.units.means(study.maps.astype(np.float64)))
     return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from signalcam.metrics.imputers import Noise
-from signalcam.metrics.perturbation import Picker, Study
+from signalcam.metrics.perturbation import PerturbationExperiment, Picker
 from signalcam.metrics.registry import metric
 
 _SCHLEGEL = "Schlegel et al. 2019, arXiv:1909.07082"
@@ -24,7 +24,7 @@ _STEP = 0.01  # of the units: nearer points of a curve are dropped
 @metric("schlegel-inverse", better="higher", paper=_SCHLEGEL, imputer="inverse")
 @metric("schlegel-swap", better="higher", paper=_SCHLEGEL, imputer="swap")
 @metric("schlegel-segment-mean", better="higher", paper=_SCHLEGEL, imputer="segment-mean")
-def schlegel(study: Study, *, imputer: object, share: float = _TOP) -> np.ndarray:
+def schlegel(study: PerturbationExperiment, *, imputer: object, share: float = _TOP) -> np.ndarray:
     """Take how much more is lost by changing the top tenth of the map than by changing as much at random.
 
     Swapping and averaging need windows of more than one position.
@@ -41,7 +41,7 @@ def schlegel(study: Study, *, imputer: object, share: float = _TOP) -> np.ndarra
     return found
 
 
-def _loss(study: Study, pick: Picker, imputer: object) -> np.ndarray:
+def _loss(study: PerturbationExperiment, pick: Picker, imputer: object) -> np.ndarray:
     """The share of the score that is lost in each trial: ``(sample, trial)``."""
     own = study.score[:, None]
     left = study.removed(len(_QUANTILES), pick, imputer)
@@ -53,7 +53,7 @@ def _sizes(positive: int) -> np.ndarray:
     return np.floor(_QUANTILES * positive + 0.5).astype(int)
 
 
-def _top(study: Study) -> Picker:
+def _top(study: PerturbationExperiment) -> Picker:
     """From the positive units the most relevant, quantile after quantile."""
 
     def pick(sample: int) -> np.ndarray:
@@ -64,7 +64,7 @@ def _top(study: Study) -> Picker:
     return pick
 
 
-def _bottom(study: Study) -> Picker:
+def _bottom(study: PerturbationExperiment) -> Picker:
     """The units that are zero, and from the positive ones the least relevant."""
 
     def pick(sample: int) -> np.ndarray:
@@ -77,7 +77,7 @@ def _bottom(study: Study) -> Picker:
     return pick
 
 
-def _areas(study: Study, pick: Picker, imputer: object, *, to_the_end: bool) -> np.ndarray:
+def _areas(study: PerturbationExperiment, pick: Picker, imputer: object, *, to_the_end: bool) -> np.ndarray:
     lost = _loss(study, pick, imputer)
     shares = np.stack([pick(i).mean(axis=1) for i in range(study.count)])
     some = (study.relevance > 0).any(axis=1)
@@ -99,7 +99,7 @@ def _area(shares: Sequence[float], lost: Sequence[float], *, to_the_end: bool) -
 
 
 @metric("interpret-time-top", better="higher", paper=_TURBE)
-def interpret_time_top(study: Study, *, imputer: object = Noise(own=False)) -> np.ndarray:
+def interpret_time_top(study: PerturbationExperiment, *, imputer: object = Noise(own=False)) -> np.ndarray:
     """Integrate the share of the score lost as more of the positive map is corrupted, the top first.
 
     Meant for standardised signals and a model that was trained with the same corruption. The paper integrates by
@@ -113,7 +113,7 @@ def interpret_time_top(study: Study, *, imputer: object = Noise(own=False)) -> n
 
 
 @metric("interpret-time-bottom", better="lower", paper=_TURBE)
-def interpret_time_bottom(study: Study, *, imputer: object = Noise(own=False)) -> np.ndarray:
+def interpret_time_bottom(study: PerturbationExperiment, *, imputer: object = Noise(own=False)) -> np.ndarray:
     """Integrate the share of the score lost as more is corrupted, what the map calls irrelevant first.
 
     Args:
@@ -124,7 +124,7 @@ def interpret_time_bottom(study: Study, *, imputer: object = Noise(own=False)) -
 
 
 @metric("interpret-time-f1", better="higher", paper=_TURBE)
-def interpret_time_f1(study: Study, *, imputer: object = Noise(own=False)) -> np.ndarray:
+def interpret_time_f1(study: PerturbationExperiment, *, imputer: object = Noise(own=False)) -> np.ndarray:
     """Put both areas together: ``t (1 - b) / (t + 1 - b)``, at most 1/2, as the authors' code has it.
 
     Args:

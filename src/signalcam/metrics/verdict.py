@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.attribution.gradient import Method
-from signalcam.results.attached_scores import CELL, two_digits
+from signalcam.attribution.registry import Method
+from signalcam.results.attached_scores import SCORE_DIMS, two_digits
 from signalcam.results.statistics import interval, mean
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ARROWS = {"lower": "↓", "higher": "↑", "nearer to 0": "→0"}
 Cell = dict[str, Any]
 
 
-def judged(scores: xr.Dataset, methods: Sequence[Method | str], beside: Sequence[str]) -> xr.Dataset:
+def compare_to_baselines(scores: xr.Dataset, methods: Sequence[Method | str], beside: Sequence[str]) -> xr.Dataset:
     """Add ranks, and what each method gains over each baseline; see ``Comparison``.
 
     Args:
@@ -38,13 +38,13 @@ def judged(scores: xr.Dataset, methods: Sequence[Method | str], beside: Sequence
     flat = best.reshape(*best.shape[:2], -1)
     ahead = (flat[..., None, :] > flat[..., :, None]).sum(axis=-1)
     rank = np.where(np.isfinite(flat), 1 + ahead, np.nan).reshape(best.shape)
-    dims = ("baseline", "metric", *CELL)
+    dims = ("baseline", "metric", *SCORE_DIMS)
     found = {"gain": mean(differences)[0], "gain_low": low, "gain_high": high}
     gains: dict[str, Any] = {name: (dims, each) for name, each in found.items()}
     coords: dict[str, Any] = {"baseline": list(beside)}
     if all(isinstance(each, Method) for each in methods):
         coords["passes"] = ("method", [each.passes for each in methods if isinstance(each, Method)])
-    return scores.assign_coords(coords).assign(rank=(("metric", *CELL), rank), **gains)
+    return scores.assign_coords(coords).assign(rank=(("metric", *SCORE_DIMS), rank), **gains)
 
 
 def _at_its_best(value: np.ndarray, best: np.ndarray, method: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def _at_its_best(value: np.ndarray, best: np.ndarray, method: int) -> np.ndarray
 
 def _oriented(scores: xr.Dataset) -> np.ndarray:
     """``(metric, sample, target, method, layer)``, of which more is better whichever way a metric runs."""
-    value = scores["value"].transpose("metric", "sample", *CELL).values
+    value = scores["value"].transpose("metric", "sample", *SCORE_DIMS).values
     better = scores["better"].values.reshape(-1, 1, 1, 1, 1)
     signed = np.where(better == "lower", -value, value)
     found: np.ndarray = np.where(better == "nearer to 0", -np.abs(value), signed)

@@ -16,13 +16,13 @@ from signalcam.plot.map_view import (
     DIVERGING,
     LIGHT_TO_DARK,
     NORMS,
-    View,
-    chosen,
+    MapView,
+    check_choice,
+    check_drawing_target,
     colour_bar,
-    is_a,
     largest,
     one_sample,
-    selected,
+    select_map,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Panels:
     """
 
     exps: list[Explanation]
-    views: list[View]
+    views: list[MapView]
     norm: str
 
     @classmethod
@@ -98,22 +98,22 @@ class Panels:
 
         Magnitudes of one method and layer can be compared between targets; others cannot.
         """
-        norm = chosen(norm or ("shared" if along == "target" else "own"), NORMS, "norm")
+        norm = check_choice(norm or ("shared" if along == "target" else "own"), NORMS, "norm")
         every = getattr(one, "layer_names" if along == "layer" else f"{along}s")
-        exps = [selected(one, **(named | {along: name})) for name in (every if names is None else names)]
+        exps = [select_map(one, **(named | {along: name})) for name in (every if names is None else names)]
         if not exps:
             message = f"there is no {along} to compare: the list is empty. Leave {along}s= out to compare all."
             raise MethodError(message)
-        views = [View.of(each, 0, None, None, None) for each in exps]
+        views = [MapView.of(each, 0, None, None, None) for each in exps]
         kind: Any = "symmetric" if any(view.signed for view in views) else "max"
         return cls([each.normalized(kind) for each in exps] if norm == "own" else exps, views, norm)
 
     @property
-    def whole(self) -> View:
+    def whole(self) -> MapView:
         """All maps on the one scale they are drawn on."""
         signed = any(view.signed for view in self.views)
         heat = [np.ones(1)] if self.norm == "own" else [view.heat.ravel() for view in self.views]
-        return View(self.views[0].exp, np.concatenate(heat), signed)
+        return MapView(self.views[0].exp, np.concatenate(heat), signed)
 
     def titles(self, along: str, *, flat: bool) -> list[str]:
         """The panel's own name, its largest magnitude where only that tells it, and what is no number."""
@@ -126,7 +126,7 @@ class Panels:
 def _axis(exp: Explanation, along: str | None) -> str:
     """What is compared: what is asked for, or the first there are several of."""
     if along is not None:
-        return str(chosen(along.removesuffix("s"), AXES, "comparison by"))
+        return str(check_choice(along.removesuffix("s"), AXES, "comparison by"))
     counts = {"method": exp.methods, "layer": exp.layer_names, "target": exp.targets}
     found = next((axis for axis, names in counts.items() if len(names) > 1), None)
     if found is None:
@@ -145,7 +145,7 @@ def _channels(exp: Explanation, options: dict[str, Any]) -> int:
     return len(options.get("channels") or range(there))
 
 
-def _name(view: View, along: str) -> str:
+def _name(view: MapView, along: str) -> str:
     return {
         "method": view.exp.methods[0],
         "layer": view.exp.layer_names[0],
@@ -160,7 +160,9 @@ def _grid(fig: Figure | SubFigure | None, panels: int, channels: int) -> tuple[F
     high = 1.0 + 0.5 * max(1.6, channels) if channels else 3.2
     width = 9 if columns == 1 else 4 * columns + 1
     figure = (
-        Figure(figsize=(width, 1 + rows * high), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")
+        Figure(figsize=(width, 1 + rows * high), layout="constrained")
+        if fig is None
+        else check_drawing_target(FigureBase, fig, "fig")
     )
     axes = figure.subplots(rows, columns, squeeze=False, sharex=bool(channels), sharey=bool(channels))
     for spare in axes.ravel()[panels:]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
-from signalcam.plot.map_view import Ruler, View, axes_for, axis_label, check_finite, chosen, selected
+from signalcam.plot.map_view import AxisScale, MapView, axes_for, axis_label, check_choice, check_finite, select_map
 from signalcam.plot.signal import lines_of, numbers_of, time_of
-from signalcam.results.group_summary import Summed, kind_of, summed
+from signalcam.results.group_summary import GroupSummary, kind_of, summarize_groups
 from signalcam.results.plotter import Spread
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class CurveDisplay:
     upright: str
     behind: str = ""
     title: str = ""
-    ruler: Ruler | None = None
+    ruler: AxisScale | None = None
     line_: list[Line2D] = field(init=False, default_factory=list)
     band_: list[PolyCollection] = field(init=False, default_factory=list)
     background_: list[Line2D] = field(init=False, default_factory=list)
@@ -113,13 +113,13 @@ class CurveDisplay:
         if len(exp.dims) > 1 and set(exp.dims) != {"time", "channel"}:
             message = f"a summary is drawn over time or one other axis, and the maps have axes {', '.join(exp.dims)}. Draw exp.mean() yourself, or let a job sum them up."
             raise LayoutError(message)
-        found, which = summed(exp), (target, method, layer)
+        found, which = summarize_groups(exp), (target, method, layer)
         rows = [] if found is None else found.rows(by)
-        every = selected(exp if found is None else found.mean.isel(sample=rows), *which)
+        every = select_map(exp if found is None else found.mean.isel(sample=rows), *which)
         maps, signals, name = _along_time(every, channel)
         check_finite(maps, "the maps hold")
         signed = bool((maps < 0).any()) or exp.provenance.get("signed") == "True"
-        view, dim = View(every, maps, signed), time_of(every)
+        view, dim = MapView(every, maps, signed), time_of(every)
         lost = view.lost("left out") if exp.shapes is None else ""  # no map reaches beyond its sample's end
         shares = quantiles_of(spread, found)
         if found is None:
@@ -127,10 +127,10 @@ class CurveDisplay:
             count, behind = len(maps), f"mean of {name}"
         else:
             around = [found.deviation] if shares is None else map(found.quantile, range(len(shares)))
-            rest = [_along_time(selected(each.isel(sample=rows), *which), channel)[0] for each in around]
+            rest = [_along_time(select_map(each.isel(sample=rows), *which), channel)[0] for each in around]
             curves = [_known(found, row, maps[i], [each[i] for each in rest], shares) for i, row in enumerate(rows)]
             count, behind = found.counts[0], ""
-        ruler, units = Ruler.of(every, dim), exp.layout.units
+        ruler, units = AxisScale.of(every, dim), exp.layout.units
         where = f", on {name}" if len(exp.dims) > 1 else ""
         return cls(
             ruler.centres,
@@ -159,7 +159,8 @@ class CurveDisplay:
         named = {"curve": curve, "target": target, "layer": layer}
         known = {axis: exp.metrics[axis].values.tolist() for axis in named}
         names = {
-            axis: known[axis][0] if name is None else chosen(name, known[axis], axis) for axis, name in named.items()
+            axis: known[axis][0] if name is None else check_choice(name, known[axis], axis)
+            for axis, name in named.items()
         }
         places = {axis: known[axis].index(name) for axis, name in names.items()}
         display = cls.from_scores(exp.metrics[["curve_score", "removed"]].isel(places), baseline=baseline)
@@ -241,7 +242,7 @@ def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     return [{"linewidth": 1.5, **next(plain if curve.baseline else own)} for curve in curves]
 
 
-def quantiles_of(spread: str, found: Summed | None) -> tuple[float, ...] | None:
+def quantiles_of(spread: str, found: GroupSummary | None) -> tuple[float, ...] | None:
     """The shares of which quantiles are drawn, as a job has them; nothing for means and deviations.
 
     Raises:
@@ -304,7 +305,7 @@ def _curve(name: str, maps: np.ndarray, signals: np.ndarray, shares: Sequence[fl
 
 
 def _known(
-    found: Summed, row: int, mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None
+    found: GroupSummary, row: int, mean: np.ndarray, rest: Sequence[np.ndarray], shares: Sequence[float] | None
 ) -> Curve:
     """The curve of a group that a job has summed up."""
     count, name = found.counts[row], str(found.mean.sample_names[row])
@@ -316,7 +317,7 @@ def _along_time(exp: Explanation, channel: int | str | None) -> tuple[np.ndarray
     dim = time_of(exp)
     whole = np.moveaxis(np.asarray(exp.input), exp.layout.dims.index(dim), -1)
     signals = whole.reshape(len(whole), -1, whole.shape[-1])
-    names = lines_of(View(exp, whole, signed=False), dim)[1]
+    names = lines_of(MapView(exp, whole, signed=False), dim)[1]
     number = numbers_of([0 if channel is None else channel], names)[0]
     maps = exp.maps.values[:, 0, 0, 0]
     if len(exp.dims) > 1:

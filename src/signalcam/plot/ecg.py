@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from signalcam.errors import LayoutError
-from signalcam.plot.map_view import View, axes_for, chosen, colour_bar, envelope
-from signalcam.plot.signal import SignalDisplay, centred, strongest
+from signalcam.plot.map_view import MapView, axes_for, check_choice, colour_bar, envelope
+from signalcam.plot.signal import SignalDisplay, center_lines, strongest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ class EcgDisplay:
         figure_: The figure of ``ax_``.
     """
 
-    view: View
+    view: MapView
     lines: np.ndarray
     heat: np.ndarray
     names: list[str]
@@ -96,7 +96,7 @@ class EcgDisplay:
         signal = SignalDisplay.from_explanation(exp, sample, **which)
         order = _order(signal.names)
         names = [signal.names[i] for i in order]
-        lines = centred(signal.lines[order]) * millivolt
+        lines = center_lines(signal.lines[order]) * millivolt
         heat = np.broadcast_to(signal.heat, signal.lines.shape)[order]
         return cls(
             signal.view,
@@ -158,7 +158,7 @@ class EcgDisplay:
         for lead, row, first, stop in page.pieces:
             rows[row, first:stop] = self.heat[lead, first:stop]
         seen = see_through(self.view.colours(cmap), signed=self.view.signed)
-        scale = View(self.view.exp, self.heat, self.view.signed).scale(vmin, vmax)
+        scale = MapView(self.view.exp, self.heat, self.view.signed).scale(vmin, vmax)
         tall = np.full(page.rows, page.row) + np.eye(page.rows)[0] * page.above + np.eye(page.rows)[-1] * page.below
         ends = np.array([-0.5, self.heat.shape[1] - 0.5]) * page.step
         options = {
@@ -252,7 +252,7 @@ class Page:
         if length / ecg.rate > _LONGEST:
             message = f"{length / ecg.rate:.0f} s need {length / ecg.rate * speed / 1000:.1f} m of paper; a page holds {_LONGEST:g} s. Take a stretch first: exp.between(0, 10).plot.ecg()."
             raise LayoutError(message)
-        pieces = _pieces(ecg, chosen(layout or LAYOUTS[count < len(LEADS)], LAYOUTS, "ECG layout"))
+        pieces = _pieces(ecg, check_choice(layout or LAYOUTS[count < len(LEADS)], LAYOUTS, "ECG layout"))
         highs, lows = (np.nanmax(sign * ecg.lines, axis=1, initial=0) * gain for sign in (1, -1))
         rows, row = pieces[-1][1] + 1, _ROWS[bool(np.median(highs + lows) > _ROWS[0])]
         above = max(highs[lead] for lead, place, *_ in pieces if place == 0) - row / 2

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure, FigureBase
 
 from signalcam.errors import LayoutError
 from signalcam.plot.curves import COLOURS
-from signalcam.plot.map_view import is_a
+from signalcam.plot.map_view import check_drawing_target
 from signalcam.plot.signal import numbers_of
-from signalcam.results.selection import place
+from signalcam.results.selection import index_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,13 +29,13 @@ def draw_around(
 ) -> Figure | SubFigure:
     """Draw; see ``Around.plot``."""
     one = table.isel(
-        {axis: 0 if name is None else place(name, table[axis].values.tolist(), axis) for axis, name in which.items()}
+        {axis: 0 if name is None else index_of(name, table[axis].values.tolist(), axis) for axis, name in which.items()}
     )
     for what, name in (("mean", "map"), ("signal_mean", "signal")):
         if other := set(one[what].dims) - {"around", "channel"}:
             message = f"the {name} has axes {', '.join(map(str, one[what].dims))}, and a line has none for {min(map(str, other))}. Draw the table yourself."
             raise LayoutError(message)
-    page: Any = Figure(_SIZE, layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")
+    page: Any = Figure(_SIZE, layout="constrained") if fig is None else check_drawing_target(FigureBase, fig, "fig")
     above, below = page.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     single = one["signal_mean"].size == one.sizes["around"]
     colours, shared = (("black",), COLOURS) if single else (COLOURS, ("black",))

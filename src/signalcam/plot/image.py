@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from signalcam.errors import LayoutError, MethodError
-from signalcam.plot.map_view import Ruler, View, axes_for, axis_label, colour_bar
-from signalcam.plot.overlay import Heat, Picture, caption
+from signalcam.plot.map_view import AxisScale, MapView, axes_for, axis_label, colour_bar
+from signalcam.plot.overlay import HeatOverlay, Picture, caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,11 +56,11 @@ class ImageDisplay:
         >>> display.picture_.set_interpolation("bilinear")
     """
 
-    view: View
+    view: MapView
     picture: np.ndarray
     heat: np.ndarray
     dims: tuple[str, str]
-    rulers: tuple[Ruler, Ruler]
+    rulers: tuple[AxisScale, AxisScale]
     grey: tuple[float, float] = (0.0, 1.0)
     note: str = ""
     rising: bool = False
@@ -75,7 +75,7 @@ class ImageDisplay:
         cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None
     ) -> Self:
         """Take one sample's picture; see ``Plotter.image``."""
-        view = View.of(exp, sample, target, method, layer)
+        view = MapView.of(exp, sample, target, method, layer)
         up, across = ("height", "width") if {"height", "width"} <= set(exp.dims) else exp.dims
         picture = Picture.of(view, (up, across))
         return cls(view, picture.values, *_laid(view, (up, across)), note=picture.note)
@@ -96,7 +96,7 @@ class ImageDisplay:
         if "time" not in exp.dims:
             message = f"a spectrogram has an axis called 'time'; this map has {' and '.join(exp.dims)}. Name it in the layout, or use exp.plot.image()."
             raise LayoutError(message)
-        view = View.of(exp, sample, target, method, layer)
+        view = MapView.of(exp, sample, target, method, layer)
         dims = next(dim for dim in exp.dims if dim != "time"), "time"
         x, _ = view.moved(dims)
         mean = x.reshape(-1, *x.shape[-2:]).mean(axis=0)
@@ -121,7 +121,7 @@ class ImageDisplay:
         **look: Any,
     ) -> Self:
         """Draw; see ``Plotter.image`` for the options."""
-        heat = Heat.of(self.view, **look)
+        heat = HeatOverlay.of(self.view, **look)
         aspect, size = self._proportions()
         self.ax_ = ax = axes_for(ax, fig, *size)
         self.figure_ = ax.figure
@@ -160,11 +160,11 @@ class ImageDisplay:
         ax.set_title(caption(self.view, self.note), fontsize="medium", loc="left", parse_math=False)
 
 
-def _laid(view: View, dims: tuple[str, str]) -> tuple[np.ndarray, tuple[str, str], tuple[Ruler, Ruler]]:
+def _laid(view: MapView, dims: tuple[str, str]) -> tuple[np.ndarray, tuple[str, str], tuple[AxisScale, AxisScale]]:
     """The map, its axes and their rulers, as they run up and across."""
     up, across = dims
     heat = view.heat if view.exp.dims == dims else view.heat.T
-    return heat, dims, (Ruler.of(view.exp, up), Ruler.of(view.exp, across))
+    return heat, dims, (AxisScale.of(view.exp, up), AxisScale.of(view.exp, across))
 
 
 def _in_decibels(
@@ -191,7 +191,7 @@ def _in_decibels(
     )
 
 
-def _logarithmic(view: View, dim: str) -> tuple[np.ndarray, Ruler]:
+def _logarithmic(view: MapView, dim: str) -> tuple[np.ndarray, AxisScale]:
     """Which entries to show so that each octave is as high as the next, and their ruler."""
     length = view.exp.input.shape[view.exp.layout.dims.index(dim)]
     places = np.asarray(view.exp.layout.coordinate(dim, np.arange(length)), float)
@@ -202,4 +202,4 @@ def _logarithmic(view: View, dim: str) -> tuple[np.ndarray, Ruler]:
     shown = np.geomspace(above.min(), above.max(), _ROWS)
     return np.abs(np.log(above)[None] - np.log(shown)[:, None]).argmin(axis=1) + int(
         np.flatnonzero(places > 0)[0]
-    ), Ruler(0.0, 1.0, _ROWS, shown)
+    ), AxisScale(0.0, 1.0, _ROWS, shown)

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, Scala
 
 from signalcam.errors import InputError, LayoutError, MethodError, TargetError, nearest
 from signalcam.inputs.layout import DUMMY
-from signalcam.results.attached_scores import line
+from signalcam.results.attached_scores import summary_line
 
 if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
@@ -60,7 +60,7 @@ NORMS = ("shared", "own")
 
 
 @dataclass(frozen=True)
-class View:
+class MapView:
     """One map, the input it belongs to, and what to say about it."""
 
     exp: Explanation
@@ -68,9 +68,9 @@ class View:
     signed: bool
 
     @classmethod
-    def of(cls, exp: Explanation, sample: int, target: Any, method: Any, layer: Any) -> View:
+    def of(cls, exp: Explanation, sample: int, target: Any, method: Any, layer: Any) -> MapView:
         """Take one sample, and the first of whatever is not named."""
-        one = selected(one_sample(exp, sample), target, method, layer)
+        one = select_map(one_sample(exp, sample), target, method, layer)
         heat = one.maps.values[0, 0, 0, 0]
         check_finite(heat, f"the map of sample {one.sample_names[0]!r} holds")
         return cls(one, heat, bool((heat < 0).any()) or exp.provenance.get("signed") == "True")
@@ -107,7 +107,7 @@ class View:
 
     def title(self, *notes: str) -> str:
         """Who was right, how sure the model was, which map this is, how far it can be trusted, and notes."""
-        scored = "" if self.exp.metrics is None else line(self.exp.metrics)
+        scored = "" if self.exp.metrics is None else summary_line(self.exp.metrics)
         return "\n".join(filter(None, [self.facts(), self.which(), scored, *notes]))
 
     def facts(self) -> str:
@@ -163,7 +163,7 @@ def one_sample(exp: Explanation, sample: Any) -> Explanation:
     return exp.isel(sample=int(sample))
 
 
-def selected(exp: Explanation, target: Any, method: Any, layer: Any) -> Explanation:
+def select_map(exp: Explanation, target: Any, method: Any, layer: Any) -> Explanation:
     """One target, method and layer: those named, the first of whatever is not."""
     named = {"target": target, "method": method, "layer": layer}
     some = exp.sel(**{axis: name for axis, name in named.items() if name is not None})
@@ -178,12 +178,12 @@ def percent(share: float) -> str:
 
 def axis_label(exp: Explanation, dim: str) -> str:
     """An axis' name and unit."""
-    unit = "h:m:s" if Ruler.of(exp, dim).clock else exp.layout.unit(dim)
+    unit = "h:m:s" if AxisScale.of(exp, dim).clock else exp.layout.unit(dim)
     return f"{dim} ({unit})" if unit else f"{dim} (samples)" if dim == "time" else dim
 
 
 @dataclass(frozen=True)
-class Ruler:
+class AxisScale:
     """Where the entries of an axis are drawn, and what its ticks say.
 
     Entries that are evenly spaced are drawn at their places. Others (mel bands, a clock that skips) are
@@ -204,7 +204,7 @@ class Ruler:
     clock: bool = False
 
     @classmethod
-    def of(cls, exp: Explanation, dim: str) -> Ruler:
+    def of(cls, exp: Explanation, dim: str) -> AxisScale:
         """Read one axis of a result."""
         length = exp.input.shape[exp.layout.dims.index(dim)]
         line = exp.layout.line(dim, length)
@@ -304,7 +304,7 @@ def _coloured(name: Any) -> Colormap:
     raise MethodError(message)
 
 
-def chosen(value: Any, known: Sequence[str], what: str) -> Any:
+def check_choice(value: Any, known: Sequence[str], what: str) -> Any:
     """One of the known words, or an error that lists them."""
     if value not in known:
         message = f"there is no {what} {value!r}.{nearest(str(value), known)} Choose {', '.join(map(repr, known))}."
@@ -318,14 +318,18 @@ def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, heig
         message = "both ax= and fig= were given. Give the one to draw in."
         raise LayoutError(message)
     if ax is not None:
-        given: Axes = is_a(Axes, ax, "ax")
+        given: Axes = check_drawing_target(Axes, ax, "ax")
         return given
-    page = Figure(figsize=(width, height), layout="constrained") if fig is None else is_a(FigureBase, fig, "fig")
+    page = (
+        Figure(figsize=(width, height), layout="constrained")
+        if fig is None
+        else check_drawing_target(FigureBase, fig, "fig")
+    )
     axes: Axes = page.add_subplot()
     return axes
 
 
-def is_a(kind: type[Any], given: Any, what: str) -> Any:
+def check_drawing_target(kind: type[Any], given: Any, what: str) -> Any:
     """What was given to draw in, which must be of its kind."""
     if not isinstance(given, kind):
         message = f"{what}= is of type {type(given).__name__}; give axes of matplotlib as ax=, or a figure or subfigure as fig=."
@@ -334,7 +338,12 @@ def is_a(kind: type[Any], given: Any, what: str) -> Any:
 
 
 def colour_bar(
-    ax: Axes | Sequence[Axes], artist: ScalarMappable, view: View, among: str = "", norm: str = "shared", **where: Any
+    ax: Axes | Sequence[Axes],
+    artist: ScalarMappable,
+    view: MapView,
+    among: str = "",
+    norm: str = "shared",
+    **where: Any,
 ) -> Colorbar:
     """Add the one colour bar and say what it shows; see ``View.meaning``."""
     first = ax[0] if isinstance(ax, Sequence) else ax

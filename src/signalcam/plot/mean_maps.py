@@ -13,17 +13,17 @@ from signalcam.plot.curves import CurveDisplay, quantiles_of
 from signalcam.plot.map_view import (
     DARK_TO_LIGHT,
     DIVERGING,
-    Ruler,
-    View,
+    AxisScale,
+    MapView,
     axis_label,
+    check_drawing_target,
     check_finite,
-    is_a,
     largest,
-    selected,
+    select_map,
 )
 from signalcam.plot.overlay import Picture
-from signalcam.plot.volume import Plane, lettered, montage, named, placed, slices
-from signalcam.results.group_summary import Summed, summed
+from signalcam.plot.volume import Plane, label_planes, montage, place_planes, slices, write_sides
+from signalcam.results.group_summary import GroupSummary, summarize_groups
 from signalcam.results.plotter import Spread
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class MeansDisplay:
     """
 
     names: list[str]
-    means: list[View]
-    deviations: list[View]
+    means: list[MapView]
+    deviations: list[MapView]
     title: str
     said: tuple[str, str] = ("mean", "standard deviation")
     heat_: list[AxesImage] = field(init=False, default_factory=list)
@@ -72,7 +72,7 @@ class MeansDisplay:
     @classmethod
     def from_summed(
         cls,
-        found: Summed,
+        found: GroupSummary,
         by: str | None = None,
         *,
         target: Any = None,
@@ -91,12 +91,12 @@ class MeansDisplay:
                 f"quantile {shares[half]:.3g}" if odd else "mean",
                 f"quantile {shares[-1]:.3g} less quantile {shares[0]:.3g}",
             )
-        mean, deviation = (selected(each.isel(sample=rows), target, method, layer) for each in (middle, around))
+        mean, deviation = (select_map(each.isel(sample=rows), target, method, layer) for each in (middle, around))
         maps = mean.maps.values[:, 0, 0, 0]
         check_finite(maps, "the means hold")
         signed = bool((maps < 0).any()) or mean.provenance.get("signed") == "True"
-        means = [View(mean, each, signed) for each in maps]
-        ranges = [View(deviation, each, signed=False) for each in deviation.maps.values[:, 0, 0, 0]]
+        means = [MapView(mean, each, signed) for each in maps]
+        ranges = [MapView(deviation, each, signed=False) for each in deviation.maps.values[:, 0, 0, 0]]
         names = [f"{mean.sample_names[i]} (n = {found.counts[row]})" for i, row in enumerate(rows)]
         title = f"{means[0].which()}\n{' and '.join(said)} over {found.counts[0]} samples"
         return cls(names, means, ranges, title, said)
@@ -116,7 +116,7 @@ class MeansDisplay:
         page = (
             Figure(figsize=(2 * _WIDE + 2, max(len(self.names) * high + 1, _LOWEST)), layout="constrained")
             if fig is None
-            else is_a(FigureBase, fig, "fig")
+            else check_drawing_target(FigureBase, fig, "fig")
         )
         panels = page.subplots(len(self.names), 2, squeeze=False)
         self.figure_, self.ax_ = page, panels[0, 0]
@@ -150,12 +150,12 @@ def _less(one: Explanation, other: Explanation) -> Explanation:
     return replace(one, layers=tuple(replace(a, values=a.values - b.values) for a, b in pairs))
 
 
-def _scale(views: list[View], vmin: float | None, vmax: float | None) -> Normalize:
+def _scale(views: list[MapView], vmin: float | None, vmax: float | None) -> Normalize:
     """One scale for all groups."""
     return max(views, key=lambda view: largest(view.heat)).scale(vmin, vmax)
 
 
-def _shape(view: View) -> float:
+def _shape(view: MapView) -> float:
     """How high a panel is, of its width."""
     if view.heat.ndim == 3:
         _, width, height = _laid(view)
@@ -168,7 +168,7 @@ def _shape(view: View) -> float:
     )
 
 
-def _axes(view: View) -> tuple[str, str]:
+def _axes(view: MapView) -> tuple[str, str]:
     """What runs up and across: time goes across."""
     dims = view.exp.dims
     if "time" in dims:
@@ -176,22 +176,22 @@ def _axes(view: View) -> tuple[str, str]:
     return ("height", "width") if {"height", "width"} <= set(dims) else (dims[0], dims[1])
 
 
-def _aspect(view: View, up: str, across: str) -> Literal["equal", "auto"]:
+def _aspect(view: MapView, up: str, across: str) -> Literal["equal", "auto"]:
     """Whether a step up is as long as one across."""
-    high, wide = (np.ptp(Ruler.of(view.exp, dim).edges) for dim in (up, across))
+    high, wide = (np.ptp(AxisScale.of(view.exp, dim).edges) for dim in (up, across))
     alike = "time" not in (up, across) and view.exp.layout.unit(up) == view.exp.layout.unit(across)
     return "equal" if alike and 1 / _SLENDER < wide / high < _SLENDER else "auto"
 
 
-def _panel(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
+def _panel(ax: Axes, view: MapView, look: dict[str, Any]) -> list[AxesImage]:
     return _image(ax, view, look) if view.heat.ndim == 2 else _volume(ax, view, look)
 
 
-def _image(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
+def _image(ax: Axes, view: MapView, look: dict[str, Any]) -> list[AxesImage]:
     """A picture, its first row on top; a spectrogram, its first row at the bottom."""
     up, across = _axes(view)
     rising = across == "time"
-    rows, columns = Ruler.of(view.exp, up), Ruler.of(view.exp, across)
+    rows, columns = AxisScale.of(view.exp, up), AxisScale.of(view.exp, across)
     heat = view.heat if view.exp.dims == (up, across) else view.heat.T
     extent = (*columns.edges, *(rows.edges if rising else rows.edges[::-1]))
     drawn = ax.imshow(
@@ -205,7 +205,7 @@ def _image(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
     return [drawn]
 
 
-def _laid(view: View) -> tuple[list[tuple[Plane, tuple[float, float]]], float, float]:
+def _laid(view: MapView) -> tuple[list[tuple[Plane, tuple[float, float]]], float, float]:
     """Slices through the middle, or frames; where their left and top lie, and how large all are together."""
     picture = Picture(view.heat, "")
     if "time" in view.exp.dims:
@@ -213,11 +213,11 @@ def _laid(view: View) -> tuple[list[tuple[Plane, tuple[float, float]]], float, f
         planes = montage(view, picture, "time", min(_FRAMES, length))
     else:
         planes = slices(view, picture, tuple(n // 2 for n in view.heat.shape))
-    places, width, height = placed(planes, _FRAMES)
+    places, width, height = place_planes(planes, _FRAMES)
     return list(zip(planes, places, strict=True)), width, height
 
 
-def _volume(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
+def _volume(ax: Axes, view: MapView, look: dict[str, Any]) -> list[AxesImage]:
     laid, width, height = _laid(view)
     drawn = [
         ax.imshow(plane.heat, extent=(left, left + plane.size[1], top + plane.size[0], top), aspect="equal", **look)
@@ -225,15 +225,19 @@ def _volume(ax: Axes, view: View, look: dict[str, Any]) -> list[AxesImage]:
     ]
     for plane, (left, top) in laid:
         if plane.marks or plane is laid[0][0]:
-            lettered(ax, plane, left, top)
+            write_sides(ax, plane, left, top)
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)
-    named(ax, [plane for plane, _ in laid], [place for _, place in laid], "slices")
+    label_planes(ax, [plane for plane, _ in laid], [place for _, place in laid], "slices")
     return drawn
 
 
 def summary_display(exp: Explanation, by: str | None, *, channel: Any, **which: Any) -> MeansDisplay | CurveDisplay:
     """The display of a summary: curves, or pictures of what a job has summed up; see ``Plotter.summary``."""
-    if len(exp.dims) in (2, 3) and set(exp.dims) != {"time", "channel"} and (found := summed(exp)) is not None:
+    if (
+        len(exp.dims) in (2, 3)
+        and set(exp.dims) != {"time", "channel"}
+        and (found := summarize_groups(exp)) is not None
+    ):
         return MeansDisplay.from_summed(found, by, **which)
     return CurveDisplay.from_explanation(exp, by, **which, channel=channel)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 
-from signalcam.plot.map_view import DARK_TO_LIGHT, DIVERGING, View
+from signalcam.plot.map_view import DARK_TO_LIGHT, DIVERGING, MapView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ class Picture:
     note: str
 
     @classmethod
-    def of(cls, view: View, dims: tuple[str, ...]) -> Picture:
+    def of(cls, view: MapView, dims: tuple[str, ...]) -> Picture:
         """Make a picture of the input: three channels are colours, any other number is averaged to grey.
 
         Args:
@@ -53,7 +53,7 @@ class Picture:
         return cls(values, f"picture: {what}{mean} {how}")
 
 
-def _are_colours(view: View) -> bool:
+def _are_colours(view: MapView) -> bool:
     names = view.exp.layout.channel_names
     return names is None or tuple(name.lower() for name in names) in _COLOURS
 
@@ -76,7 +76,7 @@ def _scaled(shown: np.ndarray, *, coloured: bool) -> tuple[np.ndarray, str]:
 
 
 @dataclass(frozen=True)
-class Heat:
+class HeatOverlay:
     """The colours of a map, as opaque as it is strong."""
 
     colours: Colormap
@@ -86,12 +86,12 @@ class Heat:
     @classmethod
     def of(
         cls,
-        view: View,
+        view: MapView,
         cmap: str | Colormap | None = None,
         vmin: float | None = None,
         vmax: float | None = None,
         opacity: float = _OPACITY,
-    ) -> Heat:
+    ) -> HeatOverlay:
         """One scale for everything that is drawn of the map."""
         return cls(
             view.colours(cmap or (DIVERGING if view.signed else DARK_TO_LIGHT)),
@@ -134,7 +134,7 @@ class Heat:
         return np.clip(np.rint(share), 0, _LEVELS - 1).astype(np.uint8)
 
 
-def blended(picture: np.ndarray, levels: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def blend(picture: np.ndarray, levels: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Blend colours into a picture by a table.
 
     Args:
@@ -151,6 +151,6 @@ def blended(picture: np.ndarray, levels: np.ndarray, table: tuple[np.ndarray, np
     return mixed
 
 
-def caption(view: View, note: str) -> str:
+def caption(view: MapView, note: str) -> str:
     """The title, how the picture came about, and how much of the map is no number."""
     return view.title(" · ".join(filter(None, [note, view.lost("has no heat")])))

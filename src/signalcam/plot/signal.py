@@ -13,7 +13,17 @@ from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
 from signalcam.errors import LayoutError
-from signalcam.plot.map_view import NORMS, Ruler, View, axes_for, axis_label, chosen, colour_bar, envelope, largest
+from signalcam.plot.map_view import (
+    NORMS,
+    AxisScale,
+    MapView,
+    axes_for,
+    axis_label,
+    check_choice,
+    colour_bar,
+    envelope,
+    largest,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +65,11 @@ class SignalDisplay:
         >>> display.line_[0].set_color("navy")
     """
 
-    view: View
+    view: MapView
     lines: np.ndarray
     heat: np.ndarray
     names: list[str]
-    ruler: Ruler
+    ruler: AxisScale
     norm: str = "shared"
     line_: list[Line2D] = field(init=False, default_factory=list)
     strip_: AxesImage | LineCollection = field(init=False)
@@ -80,8 +90,8 @@ class SignalDisplay:
         norm: str = "shared",
     ) -> Self:
         """Take one sample's map; see ``Plotter.signal``."""
-        chosen(norm, NORMS, "norm")
-        view = View.of(exp, sample, target, method, layer)
+        check_choice(norm, NORMS, "norm")
+        view = MapView.of(exp, sample, target, method, layer)
         dim = time_of(exp)
         lines, names = lines_of(view, dim)
         shown = numbers_of(channels, names)
@@ -89,7 +99,7 @@ class SignalDisplay:
         if len(heat) > 1:
             heat = heat[shown]
             heat = heat / np.array([[largest(row) or 1.0] for row in heat]) if norm == "own" else heat
-        return cls(view, lines[shown], heat, [names[i] for i in shown], Ruler.of(view.exp, dim), norm)
+        return cls(view, lines[shown], heat, [names[i] for i in shown], AxisScale.of(view.exp, dim), norm)
 
     def plot(  # noqa: PLR0913 - the options of a figure
         self,
@@ -105,7 +115,7 @@ class SignalDisplay:
         strip_kws: dict[str, Any] | None = None,
     ) -> Self:
         """Draw; see ``Plotter.signal`` for the options."""
-        chosen(style, STYLES, "style")
+        check_choice(style, STYLES, "style")
         count = len(self.heat if style == "heat" else self.lines)
         self.ax_ = ax = axes_for(ax, fig, 9, 1.6 + max(1.4, 0.55 * count))
         self.figure_ = ax.figure
@@ -128,8 +138,8 @@ class SignalDisplay:
             self.bar_ = colour_bar(ax, self.strip_, self.view, "channels" if len(self.heat) > 1 else "", self.norm)
         return self
 
-    def _scale(self) -> View:
-        return View(self.view.exp, self.heat, self.view.signed)
+    def _scale(self) -> MapView:
+        return MapView(self.view.exp, self.heat, self.view.signed)
 
     # --- lines -----------------------------------------------------------------------------------
 
@@ -162,7 +172,7 @@ class SignalDisplay:
 
     def _stacked(self, lines: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
         """One row a channel, the first on top, all at one scale, with a bar that says which."""
-        lines = centred(lines)
+        lines = center_lines(lines)
         gain = _ROW / (float(np.nanmax(np.abs(lines))) or 1.0)
         rows = self._rows(self.names, "white")
         if options.get("visible", True):
@@ -252,7 +262,7 @@ def time_of(exp: Explanation) -> str:
     return "time" if "time" in exp.dims else exp.dims[-1]
 
 
-def lines_of(view: View, dim: str) -> tuple[np.ndarray, list[str]]:
+def lines_of(view: MapView, dim: str) -> tuple[np.ndarray, list[str]]:
     """The signal as ``(channel, time)``, with the channels' names."""
     x, dims = view.moved((dim,))
     lines = x.reshape(-1, x.shape[-1])
@@ -261,14 +271,14 @@ def lines_of(view: View, dim: str) -> tuple[np.ndarray, list[str]]:
     return lines, list(given) if named and given else [str(i) for i in range(len(lines))]
 
 
-def centred(lines: np.ndarray) -> np.ndarray:
+def center_lines(lines: np.ndarray) -> np.ndarray:
     """Each line around its median; one that holds nothing stays as it is."""
     medians = [np.nanmedian(line) if np.isfinite(line).any() else 0.0 for line in lines]
     around: np.ndarray = lines - np.array(medians)[:, None]
     return around
 
 
-def heat_of(view: View, dim: str, rows: int) -> np.ndarray:
+def heat_of(view: MapView, dim: str, rows: int) -> np.ndarray:
     """The map as ``(channel, time)``, or ``(1, time)`` where it is the same for all channels; NaN where it is no number."""
     dims = view.exp.dims
     heat: np.ndarray = np.where(np.isfinite(view.heat), view.heat, np.nan)

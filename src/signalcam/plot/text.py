@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from signalcam.errors import LayoutError, nearest
-from signalcam.plot.map_view import View, axes_for, colour_bar, percent
+from signalcam.plot.map_view import MapView, axes_for, colour_bar, percent
 from signalcam.results.token_text import Word, runs_leftwards, words
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def draw(  # noqa: PLR0913 - the options of a figure
     if style not in _STYLES:
         message = f"there is no style {style!r}.{nearest(style, list(_STYLES))} Choose 'inline' or 'bar'."
         raise LayoutError(message)
-    whole = View.of(exp, sample, target, method, layer)
+    whole = MapView.of(exp, sample, target, method, layer)
     found = words(_names(whole.exp))
     view = replace(whole, heat=whole.heat[[word.token for word in found]])
     colours = ScalarMappable(view.scale(vmin, vmax), view.colours(cmap))
@@ -81,7 +81,7 @@ def _names(exp: Explanation) -> Sequence[str]:
     return names[0]
 
 
-def _title(whole: View, shown: View) -> str:
+def _title(whole: MapView, shown: MapView) -> str:
     """The usual words, and how much of the heat lies on tokens that are not drawn."""
     every, drawn = (float(np.nansum(np.abs(each.heat))) for each in (whole, shown))
     hidden = 1 - drawn / every if every else 0.0
@@ -152,7 +152,9 @@ class _Written(Artist):
         needed: How high the lines would be, in points, with letters of the size asked for.
     """
 
-    def __init__(self, page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, below: float) -> None:
+    def __init__(
+        self, page: _Page, view: MapView, found: Sequence[Word], colours: ScalarMappable, below: float
+    ) -> None:
         super().__init__()
         self.page, self.heat, self.found, self.below = page, view.heat, found, below
         self.leftwards = runs_leftwards([word.text for word in found])
@@ -221,7 +223,7 @@ class _Written(Artist):
         return Text(placed.left + _SIDE, _baseline(placed), placed.text, parse_math=False, **looks)
 
 
-def _inline(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:
+def _inline(page: _Page, view: MapView, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:
     page.ax.set_axis_off()
     written = _Written(page, view, found, colours, _BELOW if colorbar else 0.0)
     if colorbar:
@@ -290,7 +292,7 @@ def _legible(background: np.ndarray) -> str:
 # --- bars ------------------------------------------------------------------------------------------
 
 
-def _bars(page: _Page, view: View, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:  # noqa: ARG001 - the axis says it all
+def _bars(page: _Page, view: MapView, found: Sequence[Word], colours: ScalarMappable, *, colorbar: bool) -> None:  # noqa: ARG001 - the axis says it all
     ax, rows = page.ax, np.arange(len(found))
     ax.barh(rows, view.heat, color=colours.to_rgba(view.heat), edgecolor="0.35", linewidth=0.4)
     ax.set_ylim(len(found) - 0.5, -0.5)

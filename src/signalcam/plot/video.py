@@ -18,8 +18,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from signalcam.errors import LayoutError, MissingExtra, StoreError
-from signalcam.plot.map_view import View
-from signalcam.plot.overlay import Heat, Picture, blended, caption
+from signalcam.plot.map_view import MapView
+from signalcam.plot.overlay import HeatOverlay, Picture, blend, caption
 from signalcam.plot.volume import Body, place_name, upright
 from signalcam.results import zarr_store
 
@@ -74,7 +74,7 @@ def save(
     **look: Any,
 ) -> None:
     """Write one sample's video; see ``Explanation.save_video``."""
-    place = zarr_store.place_of(path)
+    place = zarr_store.as_path(path)
     suffix = place.suffix.lower()
     if suffix not in _WRITERS:
         message = f"a video cannot be written to {place.name!r}: its name ends in {suffix or 'nothing'!r}; expected {', '.join(_WRITERS)}."
@@ -83,9 +83,9 @@ def save(
         message = f"a video needs maps of 3 axes, such as time, height and width; this one has {', '.join(exp.dims)}. Use exp.plot()."
         raise LayoutError(message)
     rate = _rate(exp, suffix, fps)
-    view = View.of(exp, sample, target, method, layer)
+    view = MapView.of(exp, sample, target, method, layer)
     write = _WRITERS[suffix]()
-    film = _film(view, Heat.of(view, **look), rate, captions=captions)
+    film = _film(view, HeatOverlay.of(view, **look), rate, captions=captions)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=place.parent) as folder:
@@ -123,7 +123,7 @@ def _own_rate(exp: Explanation) -> float:
     return 1 / abs(line[1])
 
 
-def _film(view: View, heat: Heat, fps: float, *, captions: bool) -> Film:
+def _film(view: MapView, heat: HeatOverlay, fps: float, *, captions: bool) -> Film:
     """Blend frame by frame, as they are asked for."""
     along = "time" if "time" in view.exp.dims else view.exp.dims[0]
     shown, turned = upright([dim for dim in view.exp.dims if dim != along])
@@ -139,7 +139,7 @@ def _film(view: View, heat: Heat, fps: float, *, captions: bool) -> Film:
         for number, level in enumerate(levels):
             under = np.rint(255 * values[number]).astype(np.uint8)
             under = under if under.ndim == 3 else under[..., None]
-            frame = _resized(blended(under, level, table), high, wide)
+            frame = _resized(blend(under, level, table), high, wide)
             if captions:
                 frame = _stamped(frame, place_name(view.exp, along, number))
             yield np.concatenate([frame, foot])
@@ -147,7 +147,7 @@ def _film(view: View, heat: Heat, fps: float, *, captions: bool) -> Film:
     return Film(frames(), (high + len(foot), wide), len(levels), fps)
 
 
-def _enlarged(view: View, dims: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, int]:
+def _enlarged(view: MapView, dims: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, int]:
     """How large a frame is: in its true proportions, and large enough to be seen."""
     steps = Body.of(view.exp, dims).steps
     finest = min(steps.values())
@@ -174,7 +174,7 @@ def _stamped(frame: np.ndarray, text: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def _foot(view: View, heat: Heat, note: str, wide: int) -> np.ndarray:
+def _foot(view: MapView, heat: HeatOverlay, note: str, wide: int) -> np.ndarray:
     """What stands below every frame, drawn once: the colour bar and what is shown."""
     letters = max(int((wide / _DPI - 0.2) / _LETTERS), 12)
     said = [

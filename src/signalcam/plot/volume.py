@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.patheffects import withStroke
 
 from signalcam.errors import LayoutError, MethodError, is_count, nearest
-from signalcam.plot.map_view import View, axes_for, colour_bar
-from signalcam.plot.overlay import Heat, Picture, caption
+from signalcam.plot.map_view import MapView, axes_for, colour_bar
+from signalcam.plot.overlay import HeatOverlay, Picture, caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ class VolumeDisplay:
         3
     """
 
-    view: View
+    view: MapView
     planes: list[Plane]
     style: str
     note: str
@@ -147,7 +147,7 @@ class VolumeDisplay:
         """Cut slices of one sample; see ``Plotter.volume``."""
         style = style or ("montage" if "time" in exp.dims or axis else "slices")
         _check(exp, style, at, axis, count)
-        view = View.of(exp, sample, target, method, layer)
+        view = MapView.of(exp, sample, target, method, layer)
         picture = Picture.of(view, exp.dims)
         planes = slices(view, picture, _chosen(view, at)) if style == "slices" else montage(view, picture, axis, count)
         note = picture.note if "time" in exp.dims else f"{picture.note} · {_proportions(view)}"
@@ -164,8 +164,8 @@ class VolumeDisplay:
         **look: Any,
     ) -> Self:
         """Draw; see ``Plotter.volume`` for the options."""
-        heat = Heat.of(self.view, **look)
-        places, width, height = placed(self.planes, 3 if self.style == "slices" else None)
+        heat = HeatOverlay.of(self.view, **look)
+        places, width, height = place_planes(self.planes, 3 if self.style == "slices" else None)
         title = caption(self.view, self.note)
         above = 0.4 + _LINE * len(title.splitlines())
         self.ax_ = ax = axes_for(ax, fig, _WIDE, min(above + (_WIDE - 1.4) * height / width, _TALLEST))
@@ -179,10 +179,10 @@ class VolumeDisplay:
             self.picture_.append(ax.imshow(plane.picture, **base))
             self.heat_.append(heat.draw(ax, plane.heat, **drawn | (heat_kws or {})))
             if plane.marks or plane is self.planes[0]:
-                lettered(ax, plane, left, top)
+                write_sides(ax, plane, left, top)
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
-        named(ax, self.planes, places, self.style)
+        label_planes(ax, self.planes, places, self.style)
         ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         self.bar_ = colour_bar(ax, heat.mappable, self.view) if colorbar else None
         return self
@@ -203,7 +203,7 @@ def _check(exp: Explanation, style: str, at: Any, axis: str | None, count: int) 
         raise MethodError(message)
 
 
-def _chosen(view: View, at: Sequence[float] | None) -> tuple[int, ...]:
+def _chosen(view: MapView, at: Sequence[float] | None) -> tuple[int, ...]:
     """The entries to cut at: those asked for, or where the map is strongest."""
     shape, dims = view.heat.shape, view.exp.dims
     if at is None:
@@ -227,12 +227,12 @@ def _entry(exp: Explanation, dim: str, length: int, value: float) -> int:
     return int(np.abs(places - value).argmin())
 
 
-def slices(view: View, picture: Picture, cut: tuple[int, ...]) -> list[Plane]:
+def slices(view: MapView, picture: Picture, cut: tuple[int, ...]) -> list[Plane]:
     """Cut across each axis at an entry."""
     return [_plane(view, picture, number, cut[number], cut) for number in range(len(cut))]
 
 
-def montage(view: View, picture: Picture, axis: str | None, count: int) -> list[Plane]:
+def montage(view: MapView, picture: Picture, axis: str | None, count: int) -> list[Plane]:
     """Cut across one axis, time by default, at entries from end to end."""
     dims = view.exp.dims
     number = dims.index(axis or ("time" if "time" in dims else dims[0]))
@@ -241,7 +241,7 @@ def montage(view: View, picture: Picture, axis: str | None, count: int) -> list[
     return [_plane(view, picture, number, int(entry)) for entry in entries]
 
 
-def _plane(view: View, picture: Picture, number: int, entry: int, cut: tuple[int, ...] | None = None) -> Plane:
+def _plane(view: MapView, picture: Picture, number: int, entry: int, cut: tuple[int, ...] | None = None) -> Plane:
     """Cut across one axis, and turn what is found as it is looked at."""
     exp = view.exp
     given = [dim for dim in exp.dims if dim != exp.dims[number]]
@@ -294,7 +294,7 @@ def place_name(exp: Explanation, dim: str, entry: int) -> str:
     return f"{dim} {value} {unit}".strip()
 
 
-def _proportions(view: View) -> str:
+def _proportions(view: MapView) -> str:
     body = Body.of(view.exp, view.exp.dims)
     if body.unit == "voxels":
         return "voxels drawn as cubes, as no spacing is known for all axes"
@@ -302,7 +302,7 @@ def _proportions(view: View) -> str:
     return f"voxels of {steps} {body.unit}".strip()
 
 
-def placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:
+def place_planes(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:
     """Where each plane's left and top lie, and how large all are together."""
     high, wide = planes[0].size
     columns = columns or min(len(planes), max(1, round(float(np.sqrt(len(planes) * 1.8 * high / wide)))))
@@ -317,7 +317,7 @@ def placed(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, 
     return places, width, top - gap
 
 
-def lettered(ax: Axes, plane: Plane, left: float, top: float) -> None:
+def write_sides(ax: Axes, plane: Plane, left: float, top: float) -> None:
     """Write what lies at each side, and mark where the other slices cut."""
     high, wide = plane.size
     places = [(0.5, 0.0, "top"), (0.5, 1.0, "bottom"), (0.0, 0.5, "center"), (1.0, 0.5, "center")]
@@ -332,7 +332,7 @@ def lettered(ax: Axes, plane: Plane, left: float, top: float) -> None:
         ax.plot([left + across] * 2, [top, top + high], **line)
 
 
-def named(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], style: str) -> None:
+def label_planes(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], style: str) -> None:
     """Say where each plane lies: below a slice, and in the corner of a tile."""
     ax.set_yticks([])
     ax.tick_params(length=0)

@@ -24,7 +24,7 @@ from signalcam.report.downsample import Tiles
 from signalcam.report.page import page
 from signalcam.report.slices import cut
 from signalcam.report.summary import kind_of, outline
-from signalcam.report.table import METRIC, OUTCOMES, SORTS, Table, Wanted
+from signalcam.report.table import METRIC, OUTCOMES, SORTS, SampleTable, TableQuery
 from signalcam.results.explanation import Explanation
 
 _COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
@@ -43,7 +43,7 @@ class Refusal(Exception):  # noqa: N818 - it becomes an answer
 
 
 @dataclass(frozen=True)
-class Shown:
+class OpenedStore:
     """A result as it was when it was opened.
 
     Attributes:
@@ -64,12 +64,12 @@ class Shown:
         return Tiles(replace(self.exp, metrics=None))
 
     @cached_property
-    def table(self) -> Table:
+    def table(self) -> SampleTable:
         """The table of samples."""
-        return Table(self.exp)
+        return SampleTable(self.exp)
 
 
-class Place:
+class StoreView:
     """A store, opened again where it was saved again.
 
     Args:
@@ -80,18 +80,18 @@ class Place:
         self._path, self._lock = Path(path), Lock()
         self._shown = self._opened(0)
 
-    def _opened(self, number: int) -> Shown:
+    def _opened(self, number: int) -> OpenedStore:
         stamp = _stamp(self._path)
-        exp = io.opened(self._path)
+        exp = io.load_lazy(self._path)
         if not len(exp):
             message = f"{self._path} holds no samples. Give a result that does."
             raise StoreError(message)
         if stamp is None or stamp != _stamp(self._path):
             message = f"{self._path} is being saved at this moment. Open it again."
             raise StoreError(message)
-        return Shown(exp, stamp, number, page(outline(exp), "served"))
+        return OpenedStore(exp, stamp, number, page(outline(exp), "served"))
 
-    def newest(self) -> Shown:
+    def newest(self) -> OpenedStore:
         """What lies there now."""
         with self._lock:
             old = self._shown
@@ -99,7 +99,7 @@ class Place:
             self._shown = replace(old) if same else self._opened(old.number + 1)
             return self._shown
 
-    def numbered(self, number: int) -> Shown:
+    def numbered(self, number: int) -> OpenedStore:
         """What a page was made of.
 
         Raises:
@@ -176,7 +176,7 @@ def _refused(name: str, value: str, expected: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, f"{name} is {value!r}; give {expected}.")
 
 
-def _slice(shown: Shown, query: Query) -> dict[str, Any]:
+def _slice(shown: OpenedStore, query: Query) -> dict[str, Any]:
     exp = shown.exp
     kind, dims = kind_of(exp)
     if kind == "signal":
@@ -193,7 +193,7 @@ def _slice(shown: Shown, query: Query) -> dict[str, Any]:
     }
 
 
-def _tile(shown: Shown, query: Query) -> dict[str, Any]:
+def _tile(shown: OpenedStore, query: Query) -> dict[str, Any]:
     if kind_of(shown.exp)[0] != "signal":
         raise Refusal(HTTPStatus.BAD_REQUEST, "images and volumes have no tiles; ask for a slice.")
     chosen = _chosen(shown.exp, query)
@@ -222,9 +222,9 @@ def _sort(exp: Explanation, query: Query) -> str | tuple[int, ...]:
     return query.count("metric", exp.metrics.sizes["metric"] - 1), *chosen.values()
 
 
-def _samples(shown: Shown, query: Query) -> dict[str, Any]:
+def _samples(shown: OpenedStore, query: Query) -> dict[str, Any]:
     shares = {name: query.number(name) if query.text(name) else None for name in ("least", "most")}
-    wanted = Wanted(
+    wanted = TableQuery(
         offset=query.count("offset", len(shown.exp)),
         limit=query.count("limit", _ROWS),
         sort=_sort(shown.exp, query),
@@ -237,7 +237,7 @@ def _samples(shown: Shown, query: Query) -> dict[str, Any]:
     return shown.table.rows(wanted)
 
 
-ANSWERS: dict[str, Callable[[Shown, Query], dict[str, Any]]] = {
+ANSWERS: dict[str, Callable[[OpenedStore, Query], dict[str, Any]]] = {
     "tile": _tile,
     "slice": _slice,
     "samples": _samples,

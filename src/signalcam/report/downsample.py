@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, resample, values_at
+from signalcam.alignment.resampling import AxisGrid, resample, sample_at
 from signalcam.errors import LayoutError
 from signalcam.report.summary import kind_of
 from signalcam.results.explanation import Explanation
@@ -29,7 +29,7 @@ Extremes = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Tile:
+class MinMaxTile:
     """One map over its signal, thinned to columns.
 
     Attributes:
@@ -47,7 +47,7 @@ class Tile:
     done: float = 1.0
 
 
-class Line(Protocol):
+class LineValues(Protocol):
     """Rows of numbers along the long axis, of which parts are read."""
 
     @property
@@ -63,7 +63,7 @@ class Line(Protocol):
 
 
 @dataclass(frozen=True)
-class Signal:
+class SignalRows:
     """The channels of one sample.
 
     Attributes:
@@ -83,7 +83,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Heat:
+class HeatRows:
     """One map, interpolated only where it is looked at.
 
     Attributes:
@@ -93,7 +93,7 @@ class Heat:
     """
 
     rows: int
-    axis: Axis
+    axis: AxisGrid
     read: Callable[[slice], np.ndarray]
 
     @property
@@ -110,11 +110,11 @@ class Heat:
         axis, cells = self.axis.between(start, int(bounds[-1]))
         bounds = bounds - start
         samples = _turns(axis, bounds)
-        values = values_at(self.read(cells), axis, samples)
+        values = sample_at(self.read(cells), axis, samples)
         return _extremes(values, np.searchsorted(samples, bounds[:-1]))
 
 
-def _turns(axis: Axis, bounds: np.ndarray) -> np.ndarray:
+def _turns(axis: AxisGrid, bounds: np.ndarray) -> np.ndarray:
     """The samples between which a map is straight."""
     if axis.jump < 2:
         return np.arange(axis.length)
@@ -141,7 +141,7 @@ def bounds(start: int, stop: int, columns: int, length: int, unit: int = 1) -> n
     return ends
 
 
-def _in_parts(line: Line, bounds: np.ndarray) -> Extremes:
+def _in_parts(line: LineValues, bounds: np.ndarray) -> Extremes:
     """The same as ``line.extremes``, of which no more is read at a time than memory should hold."""
     many = -(-int(bounds[-1] - bounds[0]) * line.rows // _VALUES)
     cuts = np.unique(np.linspace(0, len(bounds) - 1, many + 1).astype(int))
@@ -156,7 +156,7 @@ class Overview:
         line: What is too long to be read whenever it is looked at.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: LineValues) -> None:
         self._line, self._lock = line, Lock()
         self.rows, self.length, self.unit = line.rows, line.length, _UNIT
         while line.rows * line.length > _BINS * self.unit:
@@ -242,7 +242,7 @@ class Tiles:
         end: float = np.inf,
         columns: int = 1000,
         patience: float = np.inf,
-    ) -> Tile:
+    ) -> MinMaxTile:
         """Thin one map and its signal between two places.
 
         Args:
@@ -271,7 +271,7 @@ class Tiles:
         cold, hot = _in_parts(lines[1], where)
         middles = (where[:-1] + where[1:] - 1) / 2
         strongest = np.where(np.abs(cold) > np.abs(hot), cold, hot)
-        return Tile(self._start + self._step * middles, low, high, strongest, done)
+        return MinMaxTile(self._start + self._step * middles, low, high, strongest, done)
 
     def _stretch(self, length: int, begin: float, end: float) -> tuple[int, int]:
         """From which to before which entry is shown; where nothing lies, the nearest entry."""
@@ -279,7 +279,7 @@ class Tiles:
         first, last = np.clip([np.floor(entries[0] + _EVEN), np.ceil(entries[1] - _EVEN)], 0, length - 1)
         return int(first), int(max(first, last)) + 1
 
-    def _overview(self, key: tuple[int, ...], line: Line, span: int, columns: int) -> Line:
+    def _overview(self, key: tuple[int, ...], line: LineValues, span: int, columns: int) -> LineValues:
         """An overview of the line where it is needed and fine enough, else the line."""
         if span <= columns * _FINE * _UNIT:
             return line
@@ -290,7 +290,7 @@ class Tiles:
                 self._kept.popitem(last=False)
         return found if span > columns * _FINE * found.unit else line
 
-    def _signal(self, sample: int) -> Signal:
+    def _signal(self, sample: int) -> SignalRows:
         shape, place = self.shape(sample), self._axis - 1
         *others, length = [*shape[:place], *shape[place + 1 :], shape[place]]
 
@@ -301,14 +301,14 @@ class Tiles:
             lines: np.ndarray = np.moveaxis(values, place, -1)
             return lines.reshape(-1, stretch.stop - stretch.start)
 
-        return Signal(int(np.prod(others)), length, read)
+        return SignalRows(int(np.prod(others)), length, read)
 
-    def _heat(self, layer: LayerMaps, sample: int, target: int, method: int) -> Heat:
+    def _heat(self, layer: LayerMaps, sample: int, target: int, method: int) -> HeatRows:
         grid = _grid(layer, sample)
         places = [i for i, each in enumerate(grid) if each.input_axis == self._axis]
         others = [each for i, each in enumerate(grid) if i not in places]
         length = self.shape(sample)[self._axis - 1]
-        along = grid[places[0]] if places else Axis(self._axis, 1, length, 0.0, 1.0)
+        along = grid[places[0]] if places else AxisGrid(self._axis, 1, length, 0.0, 1.0)
 
         def read(cells: slice) -> np.ndarray:
             where = [cells if i in places else slice(0, each.cells) for i, each in enumerate(grid)]
@@ -316,7 +316,7 @@ class Tiles:
             first = np.moveaxis(values, places[0], 0) if places else values[None]
             return resample(first, others).reshape(len(first), -1).T
 
-        return Heat(int(np.prod([each.length for each in others])), along, read)
+        return HeatRows(int(np.prod([each.length for each in others])), along, read)
 
 
 def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> float:
@@ -328,7 +328,7 @@ def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> 
     return min(max((least - start) / (stop - start), 0.0), 1.0)
 
 
-def _grid(layer: LayerMaps, sample: int) -> tuple[Axis, ...]:
+def _grid(layer: LayerMaps, sample: int) -> tuple[AxisGrid, ...]:
     """Where the cells of one sample lie."""
     if layer.sizes is None:
         return layer.grid

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from signalcam.errors import InputError, StoreError
 from signalcam.report import job_overview
 from signalcam.report.page import bokeh, page
-from signalcam.report.quantize import packed, size
+from signalcam.report.quantize import quantize_page, size
 from signalcam.report.summary import groups, summary
 from signalcam.results import zarr_store
-from signalcam.results.group_summary import summed
+from signalcam.results.group_summary import summarize_groups
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -42,16 +42,16 @@ def render(exp: Explanation) -> str:
     if not len(exp):
         message = "the result holds no samples, so there is nothing to show. Explain at least one."
         raise InputError(message)
-    found = summed(exp)
+    found = summarize_groups(exp)
     if found is None or not found.counts:
         some = exp if found is None else exp.isel(sample=slice(0, job_overview.FIRST))
         _require_little(some)
-        known, (place, data) = summary(some), packed(some)
+        known, (place, data) = summary(some), quantize_page(some)
     else:
-        some = job_overview.first(exp, found, MOST)
+        some = job_overview.first_samples(exp, found, MOST)
         known, (place, data) = (
-            job_overview.described(exp, found, some),
-            packed(some, found, job_overview.shown(found)),
+            job_overview.describe_job(exp, found, some),
+            quantize_page(some, found, job_overview.shown_groups(found)),
         )
     return page({**known, "packed": place}, "embedded", data)
 
@@ -62,7 +62,7 @@ def write(exp: Explanation, path: str | PathLike[str]) -> None:
     Raises:
         StoreError: It cannot be written there, or is too large; and what ``render`` raises.
     """
-    place, text = zarr_store.place_of(path), render(exp)
+    place, text = zarr_store.as_path(path), render(exp)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as folder:

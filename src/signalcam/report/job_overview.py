@@ -6,27 +6,27 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from signalcam.report.quantize import size
-from signalcam.report.scores import scored
+from signalcam.report.scores import describe_scores
 from signalcam.report.summary import GROUPS, about, summary
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
-    from signalcam.results.group_summary import Summed
+    from signalcam.results.group_summary import GroupSummary
 
 FIRST = 100  # samples at most
 _REASONS = 10  # the most frequent
 _SAID = {"all": "{}", "label": "true: {}", "predicted": "predicted: {}", "right": "{}", "group": "group: {}"}
 
 
-def first(exp: Explanation, found: Summed, most: int) -> Explanation:
+def first_samples(exp: Explanation, found: GroupSummary, most: int) -> Explanation:
     """The first samples of a job, as many as a page of so many characters has room for; one at least."""
-    means = size(exp, len(shown(found))) - size(exp, 0)
+    means = size(exp, len(shown_groups(found))) - size(exp, 0)
     each = max(size(exp, 0) // len(exp), 1)
     room = max((most - means) // each, 1)
     return exp.isel(sample=slice(0, min(FIRST, room)))
 
 
-def shown(found: Summed) -> list[int]:
+def shown_groups(found: GroupSummary) -> list[int]:
     """The numbers of the groups whose means are shown: of each kind the most frequent."""
     order = ("all", "predicted", "label", "right", "group")
     of = {kind: [i for i, each in enumerate(found.kinds) if each == kind] for kind in order}
@@ -34,9 +34,9 @@ def shown(found: Summed) -> list[int]:
     return [row for kind in order for row in (frequent[kind] if kind != "right" else of[kind])]
 
 
-def described(exp: Explanation, found: Summed, some: Explanation) -> dict[str, Any]:
+def describe_job(exp: Explanation, found: GroupSummary, some: Explanation) -> dict[str, Any]:
     """Describe a job for ``page``: some of its samples, the means of all, and what failed."""
-    rows = shown(found)
+    rows = shown_groups(found)
     reasons = Counter(each for each in exp.failed if each)
     signed = any(bool((each.values < 0).any()) for each in found.mean.layers)
     known = summary(some)
@@ -44,7 +44,7 @@ def described(exp: Explanation, found: Summed, some: Explanation) -> dict[str, A
         **known,
         "sentence": str(exp),
         "signed": known["signed"] or signed,
-        "scores": scored(exp),
+        "scores": describe_scores(exp),
         "about": about(exp),
         "groups": [
             {"name": _SAID[found.kinds[row]].format(name(found, row)), "count": found.counts[row]} for row in rows
@@ -58,7 +58,7 @@ def described(exp: Explanation, found: Summed, some: Explanation) -> dict[str, A
     }
 
 
-def name(found: Summed, row: int) -> str:
+def name(found: GroupSummary, row: int) -> str:
     """What a group is called."""
     said = str(found.mean.sample_names[row])
     return "all samples" if found.kinds[row] == "all" else said

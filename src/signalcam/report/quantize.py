@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.report.summary import groups, kind_of, settled
+from signalcam.report.summary import groups, kind_of, layer_rows
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
-    from signalcam.results.group_summary import Summed
+    from signalcam.results.group_summary import GroupSummary
 
 BLANK = -32768
 _FULL = 32767
 
 
-def packed(exp: Explanation, found: Summed | None = None, rows: Sequence[int] = ()) -> tuple[dict[str, Any], str]:
+def quantize_page(
+    exp: Explanation, found: GroupSummary | None = None, rows: Sequence[int] = ()
+) -> tuple[dict[str, Any], str]:
     """Everything a page needs: where each record lies in the text, and how its arrays do; the text.
 
     Args:
@@ -52,7 +54,7 @@ def packed(exp: Explanation, found: Summed | None = None, rows: Sequence[int] = 
 
 
 def size(exp: Explanation, averaged: int) -> int:
-    """About how many characters ``packed`` would make with the means of some groups, seen without reading anything."""
+    """About how many characters ``quantize_page`` would make with the means of some groups, seen without reading anything."""
     kind, dims = kind_of(exp)
     rows = int(np.prod([exp.input.shape[exp.layout.dims.index(dim)] for dim in exp.dims if dim not in dims]))
     maps = sum(each.values.size * (rows if len(each.grid) < len(exp.dims) else 1) for each in exp.layers)
@@ -71,7 +73,7 @@ def geometry(one: Explanation) -> dict[str, Any]:
     kind, dims = kind_of(one)
     layers = []
     for layer in one.layers:
-        values, axes = settled(one, layer, dims)
+        values, axes = layer_rows(one, layer, dims)
         grid = [[axis.start, axis.jump, axis.cells, axis.first, axis.last] for axis in axes]
         layers.append({"rows": values.shape[3], "grid": grid})
     lengths = [one.input.shape[one.layout.dims.index(dim)] for dim in dims]
@@ -106,7 +108,7 @@ def picture(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
 
 
 def _sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
-    maps = [settled(one, layer, dims)[0][0] for layer in one.layers]
+    maps = [layer_rows(one, layer, dims)[0][0] for layer in one.layers]
     heats = [_even(maps[y][t, m]) for t, m, y in np.ndindex(len(one.targets), len(one.methods), len(maps))]
     if kind == "signal":
         shown = [_between(row, np.int16, -_FULL, _FULL) for row in lines(one, dims)]
@@ -120,7 +122,7 @@ def _sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
 def _means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
     """For each group the mean map and its deviation, at the layer's own positions."""
     wanted = groups(exp)
-    maps = [settled(exp, layer, dims)[0] for layer in exp.layers] if wanted else []
+    maps = [layer_rows(exp, layer, dims)[0] for layer in exp.layers] if wanted else []
     for _, rows in wanted:
         packs = []
         for t, m, y in np.ndindex(len(exp.targets), len(exp.methods), len(maps)):
@@ -129,9 +131,11 @@ def _means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
         yield _record(packs)
 
 
-def _known(found: Summed, rows: Sequence[int], dims: tuple[str, ...]) -> Iterator[bytes]:
+def _known(found: GroupSummary, rows: Sequence[int], dims: tuple[str, ...]) -> Iterator[bytes]:
     """The same of what a job has summed up."""
-    mean, spread = ([settled(each, layer, dims)[0] for layer in each.layers] for each in (found.mean, found.deviation))
+    mean, spread = (
+        [layer_rows(each, layer, dims)[0] for layer in each.layers] for each in (found.mean, found.deviation)
+    )
     asked = list(np.ndindex(len(found.mean.targets), len(found.mean.methods), len(mean)))
     for row in rows:
         packs = [_even(maps[y][row, t, m]) for t, m, y in asked for maps in (mean, spread)]

@@ -15,7 +15,7 @@ _CELL = ("target", "method", "layer")
 _DIGITS = 4
 
 
-def scored(exp: Explanation) -> dict[str, Any] | None:
+def describe_scores(exp: Explanation) -> dict[str, Any] | None:
     """Metrics, methods and baselines by name, with what the metrics gave over all samples; ``None`` without scores.
 
     ``mean``, ``low``, ``high`` and ``count`` are ``[metric][target][method][layer]``, the result's own methods first.
@@ -29,7 +29,7 @@ def scored(exp: Explanation) -> dict[str, Any] | None:
         "better": list(map(str, scores["better"].values)),
         "methods": list(map(str, scores["method"].values)),
         "own": len(exp.methods),
-        **{name: rounded(scores[name].transpose(*about).values) for name in ("mean", "low", "high", "count")},
+        **{name: round_values(scores[name].transpose(*about).values) for name in ("mean", "low", "high", "count")},
         "curves": _curves(scores),
     }
 
@@ -43,7 +43,7 @@ def values(exp: Explanation) -> np.ndarray | None:
     return found
 
 
-def rounded(each: np.ndarray) -> Any:
+def round_values(each: np.ndarray) -> Any:
     """Nested lists of numbers of four digits, as a page shows no more."""
     digits = np.vectorize(lambda value: float(f"{value:.{_DIGITS}g}"), otypes=[float])
     return digits(each).tolist() if each.size else each.tolist()
@@ -62,6 +62,6 @@ def _curves(scores: xr.Dataset) -> dict[str, Any] | None:
     return {
         "names": list(map(str, mean["curve"].values)),
         "measure": str(scores.attrs.get("measure") or "score"),
-        "removed": rounded(scores["removed"].transpose("layer", "step").values),
-        "mean": rounded(mean.values),
+        "removed": round_values(scores["removed"].transpose("layer", "step").values),
+        "mean": round_values(mean.values),
     }

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from signalcam.errors import CamError, InputError
-from signalcam.report.api import ANSWERS, Place, Query, Refusal, as_json
+from signalcam.report.api import ANSWERS, Query, Refusal, StoreView, as_json
 
 _LOG = logging.getLogger(__name__)
 _IDLE = 60.0  # seconds after which a silent connection is closed
@@ -56,7 +56,7 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = sys.platform != "win32"  # where it would share a port that is taken
     request_queue_size = 64
 
-    def __init__(self, place: Place, host: str, port: int) -> None:
+    def __init__(self, place: StoreView, host: str, port: int) -> None:
         self.place, self.token, self._host = place, secrets.token_urlsafe(32), host
         self._open: set[socket.socket] = set()
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -266,7 +266,7 @@ def serving(
     if not is_loopback(host) and not allow_remote:
         message = f"others can reach {host}. Leave --host away to serve this machine alone, or add --allow-remote."
         raise InputError(message)
-    place = Place(path)
+    place = StoreView(path)
     try:
         server = Server(place, host, port)
     except (OSError, OverflowError) as error:

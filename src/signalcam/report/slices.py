@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signalcam.alignment.resampling import resample, values_at
+from signalcam.alignment.resampling import resample, sample_at
 from signalcam.report.quantize import _between, picture
-from signalcam.report.summary import kind_of, settled
+from signalcam.report.summary import kind_of, layer_rows
 from signalcam.results.explanation import Explanation
 
 
@@ -43,7 +43,7 @@ def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at:
     """
     one = exp.isel(sample=sample, target=target, method=method, layer=layer)
     _, dims = kind_of(exp)
-    values, axes = settled(one, one.layers[0], dims)
+    values, axes = layer_rows(one, one.layers[0], dims)
     cells = values[0, 0, 0, 0]
     shown, *_ = _between(picture(one, dims), np.uint8, 0, 255)
     size = np.where(np.isfinite(cells), np.abs(cells), 0)
@@ -53,5 +53,5 @@ def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at:
     peak = int(size.reshape(len(size), -1).max(axis=1).argmax())
     strongest = int(np.clip(np.rint(deep.start + deep.jump * peak), 0, deep.length - 1))
     place = min(strongest if at < 0 else at, deep.length - 1)
-    heat = values_at(np.moveaxis(cells, 0, -1), deep, np.asarray([place]))[..., 0]
+    heat = sample_at(np.moveaxis(cells, 0, -1), deep, np.asarray([place]))[..., 0]
     return Slice(shown[:, place], resample(heat, axes[1:]), float(size.max()), strongest)

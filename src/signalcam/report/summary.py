@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import DUMMY
-from signalcam.report.scores import rounded, scored, values
+from signalcam.report.scores import describe_scores, round_values, values
 from signalcam.results.token_text import words
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def outline(exp: Explanation) -> dict[str, Any]:
         "strongest": None,
         "groups": [],
         "job": None,
-        "scores": scored(exp),
+        "scores": describe_scores(exp),
         "about": about(exp),
     }
 
@@ -133,7 +133,7 @@ def samples(exp: Explanation) -> dict[str, Any]:
         "label": _whole(exp.true_classes),
         "asked": np.asarray(exp.target_classes, int).tolist(),
         "score": np.asarray(exp.scores, float).tolist(),
-        "trusted": None if trusted is None else rounded(trusted),
+        "trusted": None if trusted is None else round_values(trusted),
         "words": _words(exp),
     }
 
@@ -204,7 +204,7 @@ def _whole(values: np.ndarray | None) -> list[int | None] | None:
     return None if values is None else [each if each >= 0 else None for each in values.tolist()]
 
 
-def settled(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np.ndarray, list[Axis]]:
+def layer_rows(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np.ndarray, list[AxisGrid]]:
     """One layer's maps along the axes drawn, at its own resolution there: ``(s, t, m, row, *cells)``.
 
     Args:
@@ -215,11 +215,11 @@ def settled(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np
     drawn = [exp.layout.dims.index(dim) for dim in dims]
     rows = [each for each in exp.map_axes if each not in drawn]
     for each in rows:
-        layer = layer.along(each, exp.input.shape[each])
+        layer = layer.expand_along(each, exp.input.shape[each])
     values, grid = layer.values, list(layer.grid)
     for each in drawn:
         if each not in [axis.input_axis for axis in grid]:
-            values, grid = values[..., None], [*grid, Axis(each, 1, exp.input.shape[each], 0.0, 1.0)]
+            values, grid = values[..., None], [*grid, AxisGrid(each, 1, exp.input.shape[each], 0.0, 1.0)]
     order = [[axis.input_axis for axis in grid].index(each) for each in (*rows, *drawn)]
     values = values.transpose(0, 1, 2, *(3 + place for place in order))
     axes = [grid[place] for place in order[len(rows) :]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.report.scores import rounded, values
+from signalcam.report.scores import round_values, values
 from signalcam.results.explanation import Explanation
 
 SORTS = ("number", "name", "predicted", "label", "confidence")
@@ -18,7 +18,7 @@ OUTCOMES = ("", "right", "wrong")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TableQuery:
     """Which rows of the table, and in which order.
 
     Attributes:
@@ -45,7 +45,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Table:
+class SampleTable:
     """What is said of each sample of a result.
 
     Attributes:
@@ -60,7 +60,7 @@ class Table:
 
     exp: Explanation
 
-    def rows(self, wanted: Wanted) -> dict[str, Any]:
+    def rows(self, wanted: TableQuery) -> dict[str, Any]:
         """How many samples pass the filter, and those wanted of them."""
         keys = self._keys(wanted.sort)
         order = np.argsort(-keys if wanted.descending else keys, kind="stable")
@@ -116,7 +116,7 @@ class Table:
         column = None if sort == "number" else self._column(sort)
         return np.arange(len(self.exp)) if column is None else np.asarray(column)
 
-    def _passing(self, wanted: Wanted) -> np.ndarray:
+    def _passing(self, wanted: TableQuery) -> np.ndarray:
         """Which samples pass; one of which nothing is known passes no filter that asks for it."""
         passed = np.ones(len(self.exp), bool)
         if wanted.text:
@@ -144,7 +144,7 @@ class Table:
             },
             "asked": exp.target_classes[number].tolist(),
             "score": exp.scores[number].tolist(),
-            **({} if self._trusted is None else {"trusted": rounded(self._trusted[number])}),
+            **({} if self._trusted is None else {"trusted": round_values(self._trusted[number])}),
         }
 
 

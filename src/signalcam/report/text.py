@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.results.attached_scores import line
+from signalcam.results.attached_scores import summary_line
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
@@ -31,7 +31,7 @@ def sentence(exp: Explanation) -> str:
         known = (said >= 0) & (true >= 0)  # not those that could not be explained
         parts.append(f" The model was right about {(said == true)[known].sum()} of {known.sum()}.")
     if exp.metrics is not None:
-        parts.append(f" Scores, mean over samples: {line(exp.metrics)}.")
+        parts.append(f" Scores, mean over samples: {summary_line(exp.metrics)}.")
     return "".join(parts)
 
 

@@ -13,13 +13,13 @@ from signalcam.results.statistics import interval, mean
 if TYPE_CHECKING:
     import xarray as xr
 
-CELL = ("target", "method", "layer")
+SCORE_DIMS = ("target", "method", "layer")
 BASELINES = ("random-cam", "input-energy")  # what stands in brackets; the first that is there
 _SHOWN = 3  # metrics in a line
 _SIGNED = ("onset-error", "offset-error")
 
 
-def carried(old: xr.Dataset | None, scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+def merge_scores(old: xr.Dataset | None, scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> xr.Dataset:
     """Check scores against a result, and put them beside those it has.
 
     Args:
@@ -35,7 +35,7 @@ def carried(old: xr.Dataset | None, scores: xr.Dataset, names: Mapping[str, Sequ
     return new if old is None else _joined(old, new)
 
 
-def taken(
+def select_scores(
     scores: xr.Dataset | None, rows: Sequence[int], kept: Mapping[str, Sequence[int]], methods: Sequence[str]
 ) -> xr.Dataset | None:
     """Cut scores as their result is cut: means are those of the samples that stay, baselines stay.
@@ -58,7 +58,7 @@ def taken(
     return part.assign(_summary(part["value"], int(part.attrs.get("seed", 0))))
 
 
-def line(scores: xr.Dataset) -> str:
+def summary_line(scores: xr.Dataset) -> str:
     """The first metrics of the first method, and what a baseline has: ``"deletion 0.12 (random-cam 0.35)"``."""
     few = scores["mean"].isel(target=0, layer=0, metric=slice(_SHOWN))
     names, methods = few["metric"].values.tolist(), few["method"].values.tolist()
@@ -105,7 +105,7 @@ def _uniform(scores: Any) -> xr.Dataset:
     """What ``evaluate`` and ``localisation`` return, in one form: that of ``evaluate``."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-    if not isinstance(scores, xr.Dataset) or not {"sample", *CELL} <= set(scores.dims):
+    if not isinstance(scores, xr.Dataset) or not {"sample", *SCORE_DIMS} <= set(scores.dims):
         message = f"scores are {type(scores).__name__}, and should be what signalcam.metrics.evaluate or localisation returned."
         raise InputError(message)
     if "metric" in scores.dims:
@@ -115,7 +115,7 @@ def _uniform(scores: Any) -> xr.Dataset:
             if "measure" in scores.coords
             else scores.assign_coords(measure=("metric", [measured] * scores.sizes["metric"]))
         )
-    names = [str(name) for name, each in scores.data_vars.items() if each.dims == ("sample", *CELL)]
+    names = [str(name) for name, each in scores.data_vars.items() if each.dims == ("sample", *SCORE_DIMS)]
     value = xr.concat([scores[name].drop_attrs() for name in names], "metric")
     about = {
         "metric": names,
@@ -130,11 +130,11 @@ def _uniform(scores: Any) -> xr.Dataset:
 
 def _summary(value: xr.DataArray, seed: int) -> dict[str, Any]:
     """Means over samples with their intervals, as ``evaluate`` has them."""
-    rows = np.moveaxis(value.transpose("metric", "sample", *CELL).values, 1, 0)
+    rows = np.moveaxis(value.transpose("metric", "sample", *SCORE_DIMS).values, 1, 0)
     average, count = mean(rows)
     low, high = interval(rows, seed)
     every = {"mean": average, "low": low, "high": high, "count": count}
-    return {name: (("metric", *CELL), each) for name, each in every.items()}
+    return {name: (("metric", *SCORE_DIMS), each) for name, each in every.items()}
 
 
 def _check(scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> None:

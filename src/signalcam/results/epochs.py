@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, values_at
+from signalcam.alignment.resampling import AxisGrid, sample_at
 from signalcam.errors import InputError, LayoutError
 from signalcam.inputs.layout import Layout
 from signalcam.results.event_average import EventAverage
 from signalcam.results.explanation import Explanation
-from signalcam.results.statistics import Moments, average, deviation, merged, moments
+from signalcam.results.statistics import Moments, average, deviation, merge_moments, moments
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +24,7 @@ _EVEN = 1e-3  # of a step: what one may differ from the next
 
 
 @dataclass(frozen=True)
-class Stretch:
+class EventWindow:
     """What is cut around each event, in samples of the input.
 
     Attributes:
@@ -38,7 +38,7 @@ class Stretch:
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, layout: Layout, dim: str, length: int, before: float, after: float) -> Stretch:
+    def of(cls, layout: Layout, dim: str, length: int, before: float, after: float) -> EventWindow:
         """Say what is cut of an axis.
 
         Raises:
@@ -80,7 +80,7 @@ def _check_even(layout: Layout, dim: str, step: float) -> None:
         raise LayoutError(message)
 
 
-def cuts(values: np.ndarray, where: int, axis: Axis, sample: np.ndarray, places: np.ndarray) -> np.ndarray:
+def cut_epochs(values: np.ndarray, where: int, axis: AxisGrid, sample: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Cut around events.
 
     Args:
@@ -98,26 +98,26 @@ def cuts(values: np.ndarray, where: int, axis: Axis, sample: np.ndarray, places:
     for each in np.unique(sample):
         own = np.flatnonzero(sample == each)
         along = np.moveaxis(values[each].astype(np.float64), where - 1, -1)
-        cut = values_at(along, axis, places[own].reshape(-1))
+        cut = sample_at(along, axis, places[own].reshape(-1))
         cut = cut.reshape(*cut.shape[:-1], len(own), -1)
         found[own] = np.moveaxis(np.moveaxis(cut, -2, 0), -1, where)
     return found
 
 
-def around(exp: Explanation, events: Sequence[Any], before: float, after: float, dim: str) -> EventAverage:
+def average_around(exp: Explanation, events: Sequence[Any], before: float, after: float, dim: str) -> EventAverage:
     """Cut maps and input around events; see ``Explanation.around``."""
     if dim not in exp.dims:
         message = f"the maps have axes {', '.join(exp.dims)}, and no {dim!r} along which events could lie. Name the axis: dim=..."
         raise LayoutError(message)
     times = _times(events, len(exp))
     axis = exp.layout.dims.index(dim)
-    stretch = Stretch.of(exp.layout, dim, exp.input.shape[axis], before, after)
+    stretch = EventWindow.of(exp.layout, dim, exp.input.shape[axis], before, after)
     exp = replace(exp, metrics=None, others=(), modalities=())
     found: list[Moments] | None = None
     for rows in _blocks(exp):
         part = exp.isel(sample=rows.tolist())
         own = _moments(part, [times[row] for row in rows], stretch, axis)
-        found = own if found is None else [merged(one, two) for one, two in zip(found, own, strict=True)]
+        found = own if found is None else [merge_moments(one, two) for one, two in zip(found, own, strict=True)]
     total = sum(map(len, times))
     if found is None or not found[0][0]:
         message = f"none of {total} events has {before:g} before and {after:g} after it inside its sample. Give others, or a shorter cut."
@@ -145,7 +145,7 @@ def _blocks(exp: Explanation) -> Iterator[np.ndarray]:
         yield from np.split(rows, range(_BLOCK, len(rows), _BLOCK))
 
 
-def _moments(exp: Explanation, times: Sequence[np.ndarray], stretch: Stretch, axis: int) -> list[Moments]:
+def _moments(exp: Explanation, times: Sequence[np.ndarray], stretch: EventWindow, axis: int) -> list[Moments]:
     """Those of the maps, layer after layer, and of the input."""
     length = exp.input.shape[axis]
     sample = np.repeat(np.arange(len(times)), [len(each) for each in times])
@@ -156,11 +156,11 @@ def _moments(exp: Explanation, times: Sequence[np.ndarray], stretch: Stretch, ax
     for layer in exp.layers:
         for other in exp.map_axes:
             if other != axis or all(each.input_axis != axis for each in layer.grid):
-                layer = layer.along(other, exp.input.shape[other])  # noqa: PLW2901 - the same, wider
+                layer = layer.expand_along(other, exp.input.shape[other])  # noqa: PLW2901 - the same, wider
         grid = [each.input_axis for each in layer.grid].index(axis)
-        found.append(moments(cuts(np.asarray(layer.values), 3 + grid, layer.grid[grid], sample, places)))
-    line = Axis(axis, length, length, 0.0, 1.0)
-    return [*found, moments(cuts(np.asarray(exp.input), axis, line, sample, places))]
+        found.append(moments(cut_epochs(np.asarray(layer.values), 3 + grid, layer.grid[grid], sample, places)))
+    line = AxisGrid(axis, length, length, 0.0, 1.0)
+    return [*found, moments(cut_epochs(np.asarray(exp.input), axis, line, sample, places))]
 
 
 def _known(exp: Explanation) -> np.ndarray:
@@ -170,7 +170,7 @@ def _known(exp: Explanation) -> np.ndarray:
     return found
 
 
-def _table(exp: Explanation, found: Sequence[Moments], stretch: Stretch, axis: int, total: int) -> xr.Dataset:
+def _table(exp: Explanation, found: Sequence[Moments], stretch: EventWindow, axis: int, total: int) -> xr.Dataset:
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     layout, (*maps, signal) = exp.layout, found

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.attribution.gradient import find
+from signalcam.attribution.registry import find
 from signalcam.errors import TargetError
 from signalcam.inputs.layout import Layout
 from signalcam.results import normalization as map_operations
 from signalcam.results import verbs
-from signalcam.results.attached_scores import carried, line, taken
+from signalcam.results.attached_scores import merge_scores, select_scores, summary_line
 from signalcam.results.event_average import EventAverage
-from signalcam.results.input_maps import NETWORK_INPUT, Modality
+from signalcam.results.input_maps import NETWORK_INPUT, InputMaps
 from signalcam.results.layer_fusion import Fusion
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.plotter import Plotter
-from signalcam.results.selection import AXES, By, known_axes, numbers, place, several
+from signalcam.results.selection import AXES, By, as_names, check_axes, index_of, resolve_indices
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -78,7 +78,7 @@ class Explanation:
     of: str = ""
     modalities: tuple[str, ...] = ()
     shapes: np.ndarray | None = None
-    others: tuple[Modality, ...] = ()
+    others: tuple[InputMaps, ...] = ()
     windows: xr.Dataset | None = None
     metrics: xr.Dataset | None = None
     failed: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Explanation:
         )
         names = ", ".join(self.methods), ", ".join(self.layer_names), ", ".join(self.targets)
         drawn = f" of {self.of}" if self.of else ""
-        scored = "" if self.metrics is None else f"; {line(self.metrics)}"
+        scored = "" if self.metrics is None else f"; {summary_line(self.metrics)}"
         return (
             f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}{drawn}; "
             f"{names[0]} at {names[1]}, for {names[2]}{scored}>"
@@ -143,8 +143,8 @@ class Explanation:
         return self.modality(NETWORK_INPUT) if NETWORK_INPUT in self.modalities else None
 
     @property
-    def _own(self) -> Modality:
-        return Modality(self.of, self.layers, self.layout, self.input, self.shapes)
+    def _own(self) -> InputMaps:
+        return InputMaps(self.of, self.layers, self.layout, self.input, self.shapes)
 
     def modality(self, name: str | int | tuple[Any, ...]) -> Explanation:
         """The maps drawn on another input, with everything said about the samples.
@@ -159,7 +159,7 @@ class Explanation:
         if wanted == self.of:
             return self
         known = {each.name: each for each in (*self.others, self._own)}
-        place(wanted, self.modalities, "modality")
+        index_of(wanted, self.modalities, "modality")
         new = known.pop(wanted)
         return replace(
             self,
@@ -199,7 +199,7 @@ class Explanation:
         """
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-        own = self.layers[0 if layer is None else place(layer, self.layer_names, "layer")]
+        own = self.layers[0 if layer is None else index_of(layer, self.layer_names, "layer")]
         dims = tuple(self.layout.dims[axis.input_axis] for axis in own.grid)
         places = {dim: self._coordinate(dim, axis.centres) for dim, axis in zip(dims, own.grid, strict=True)}
         return xr.DataArray(
@@ -356,17 +356,18 @@ class Explanation:
         Returns:
             A smaller explanation. Samples of unequal length are cut to the longest one taken.
         """
-        known_axes(chosen)
+        check_axes(chosen)
         every = (self.sample_names, self.targets, self.methods, self.layers)
         s, t, m, y = (
-            numbers(chosen.get(axis, slice(None)), len(known), axis) for axis, known in zip(AXES, every, strict=True)
+            resolve_indices(chosen.get(axis, slice(None)), len(known), axis)
+            for axis, known in zip(AXES, every, strict=True)
         )
 
         def rows(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[s]
 
         smaller = self._changed(
-            lambda each: each.taken(s, t, m),
+            lambda each: each.select(s, t, m),
             targets=tuple(self.targets[i] for i in t),
             methods=tuple(self.methods[i] for i in m),
             scores=self.scores[s][:, t],
@@ -378,11 +379,11 @@ class Explanation:
             sample_names=tuple(self.sample_names[i] for i in s),
             failed=tuple(self.failed[i] for i in s) if self.failed else (),
             windows=None if self.windows is None else self.windows.isel(target=t),
-            metrics=taken(self.metrics, s, {"target": t, "method": m, "layer": y}, self.methods),
+            metrics=select_scores(self.metrics, s, {"target": t, "method": m, "layer": y}, self.methods),
         )
         return replace(smaller, layers=tuple(smaller.layers[i] for i in y))
 
-    def _changed(self, change: Callable[[Modality], Modality], **more: Any) -> Explanation:
+    def _changed(self, change: Callable[[InputMaps], InputMaps], **more: Any) -> Explanation:
         """Change all modalities alike."""
         own, others = change(self._own), tuple(map(change, self.others))
         return replace(
@@ -402,12 +403,12 @@ class Explanation:
         Raises:
             CamError: Nothing has that name; the message lists what has.
         """
-        known_axes(chosen)
+        check_axes(chosen)
         every = (self.sample_names, self.targets, self.methods, self.layer_names)
         known = dict(zip(AXES, every, strict=True))
         return self.isel(
             **{
-                axis: [place(self._spelt(axis, each), known[axis], axis) for each in several(names)]
+                axis: [index_of(self._spelt(axis, each), known[axis], axis) for each in as_names(names)]
                 for axis, names in chosen.items()
             }
         )
@@ -433,7 +434,7 @@ class Explanation:
         Raises:
             LayoutError: There is no such axis, nothing of it lies there, or samples are of unequal length.
         """
-        start, stop = self._own.stretch(dim, begin, end)
+        start, stop = self._own.interval_to_indices(dim, begin, end)
         shorter = self._changed(lambda each: each.between(dim, begin, end), metrics=None)
         if self.windows is None:
             return shorter
@@ -457,7 +458,7 @@ class Explanation:
         """Put the maps of all layers together, at the input's resolution.
 
         Args:
-            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.results.layer_fusion.fused``. What
+            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.results.layer_fusion.fuse``. What
                 is negative is dropped first.
 
         Returns:
@@ -489,7 +490,7 @@ class Explanation:
             1
         """
         names = (self.sample_names, self.targets, self.methods, self.layer_names)
-        return replace(self, metrics=carried(self.metrics, scores, dict(zip(AXES, names, strict=True))))
+        return replace(self, metrics=merge_scores(self.metrics, scores, dict(zip(AXES, names, strict=True))))
 
     # --- looking and keeping ---------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from signalcam.inputs.layout import DUMMY
 from signalcam.results.explanation import Explanation
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.selection import AXES
-from signalcam.results.zarr_store import place_of
+from signalcam.results.zarr_store import as_path
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -57,7 +57,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Contents:
+class ExportContents:
     """What goes into a file.
 
     Attributes:
@@ -79,7 +79,7 @@ class Contents:
 
 def export(exp: Explanation, path: str | PathLike[str], samples: slice | None = None) -> None:
     """See ``Explanation.export``."""
-    place = place_of(path)
+    place = as_path(path)
     write = _KINDS.get(place.suffix.lower())
     if write is None:
         message = f"{place} ends in {place.suffix or 'nothing'!r}, which names no kind of file to export to. Give one of {', '.join(_KINDS)}."
@@ -115,7 +115,7 @@ def _taken(samples: slice | None, count: int) -> slice:
 # --- what goes into it -------------------------------------------------------------------------------
 
 
-def _contents(exp: Explanation, taken: slice) -> Contents:
+def _contents(exp: Explanation, taken: slice) -> ExportContents:
     columns = {
         "sample": _text(exp.sample_names, taken),
         "failed": _text(exp.failed or ("",) * len(exp), taken),
@@ -133,7 +133,7 @@ def _contents(exp: Explanation, taken: slice) -> Contents:
             dim = exp.layout.dims[axis.input_axis]
             places = np.asarray(exp.layout.coordinate(dim, axis.centres), float)
             labels[name] = (places, exp.layout.unit(dim))
-    return Contents(columns, labels, {"provenance": {name: str(each) for name, each in exp.provenance.items()}})
+    return ExportContents(columns, labels, {"provenance": {name: str(each) for name, each in exp.provenance.items()}})
 
 
 def _numbers(exp: Explanation, taken: slice) -> dict[str, Column]:
@@ -196,7 +196,7 @@ def _needed(package: str, what: str) -> Any:
         raise MissingExtra(f"exporting to {what}", "data") from error
 
 
-def _hdf5(place: Path, contents: Contents) -> None:
+def _hdf5(place: Path, contents: ExportContents) -> None:
     """A dataset for each array, whose axes have names and scales."""
     h5py = _needed("h5py", "HDF5")
     with h5py.File(place, "w") as file:
@@ -230,7 +230,7 @@ def _label(file: Any, name: str, column: Column) -> None:
             array.dims[axis].attach_scale(file[dim])
 
 
-def _parquet(place: Path, contents: Contents) -> None:
+def _parquet(place: Path, contents: ExportContents) -> None:
     """A row a sample; an array of several axes is a list of fixed length, whose axes its field tells."""
     pa, parquet = _needed("pyarrow", "Parquet"), _needed("pyarrow.parquet", "Parquet")
     fields = [
@@ -262,7 +262,7 @@ def _array(pa: Any, column: Column, kind: Any, part: slice) -> Any:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
 
 
-def _npz(place: Path, contents: Contents) -> None:
+def _npz(place: Path, contents: ExportContents) -> None:
     """An array for each member, which are written one after the other; ``about`` is JSON."""
     with zipfile.ZipFile(place, "w", allowZip64=True) as file:
         for name, column in contents.columns.items():
@@ -277,7 +277,7 @@ def _npz(place: Path, contents: Contents) -> None:
                 np.lib.format.write_array(member, values, allow_pickle=False)
 
 
-_KINDS: dict[str, Callable[[Path, Contents], None]] = {
+_KINDS: dict[str, Callable[[Path, ExportContents], None]] = {
     ".h5": _hdf5,
     ".hdf5": _hdf5,
     ".parquet": _parquet,

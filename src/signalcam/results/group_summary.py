@@ -19,7 +19,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Summed:
+class GroupSummary:
     """Means over all samples of a job and over groups of them.
 
     Maps count divided by their largest absolute value, and those that failed do not.
@@ -71,7 +71,7 @@ def kind_of(by: str | None) -> str:
     return "all" if by is None else KINDS[by]
 
 
-def summed(exp: Explanation) -> Summed | None:
+def summarize_groups(exp: Explanation) -> GroupSummary | None:
     """What the job of a result has summed up so far; nothing where the result is not the whole of a job's."""
-    summarize: Callable[[Explanation], Summed] | None = getattr(exp.layers[0].values, "summarize", None)
+    summarize: Callable[[Explanation], GroupSummary] | None = getattr(exp.layers[0].values, "summarize", None)
     return None if summarize is None else summarize(exp)

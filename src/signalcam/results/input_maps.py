@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.errors import LayoutError, MethodError
 from signalcam.inputs.layout import Layout
-from signalcam.inputs.padding import inside
+from signalcam.inputs.padding import positions_inside
 from signalcam.results import normalization as map_operations
-from signalcam.results.layer_fusion import Fusion, check, fused, refined
+from signalcam.results.layer_fusion import Fusion, check_fusion, fuse, refine
 from signalcam.results.layer_maps import LayerMaps
 
 NETWORK_INPUT, RAW_SIGNAL = "network input", "raw signal"  # what ``preprocess=`` draws on
 
 
 @dataclass(frozen=True, eq=False)
-class Modality:
+class InputMaps:
     """An input and the maps drawn on it.
 
     Attributes:
@@ -57,15 +57,15 @@ class Modality:
         axes = differ or [usual]
         return shapes[:, axes], [dims[axis] for axis in axes]
 
-    def taken(self, samples: Sequence[int], targets: Sequence[int], methods: Sequence[int]) -> Modality:
+    def select(self, samples: Sequence[int], targets: Sequence[int], methods: Sequence[int]) -> InputMaps:
         """Take some samples, cut to the longest of them, some targets and some methods."""
-        layers = [each.taken(samples) for each in self.layers]
+        layers = [each.select(samples) for each in self.layers]
         kept = [replace(each, values=each.values[:, targets][:, :, methods]) for each in layers]
         every = list(samples) == list(range(len(self.input)))  # a record is not read, nor copied, for that
         some = replace(
             self,
             layers=tuple(kept),
-            layout=self.layout.of_samples(samples),
+            layout=self.layout.select_samples(samples),
             input=self.input if every else self.input[samples],
         )
         if self.shapes is None or not len(samples):
@@ -75,7 +75,7 @@ class Modality:
         short = some.input[(slice(None), *map(slice, most))]
         return replace(some, input=short, shapes=None if (shapes == most).all() else shapes)
 
-    def stretch(self, dim: str, begin: float, end: float) -> tuple[int, int]:
+    def interval_to_indices(self, dim: str, begin: float, end: float) -> tuple[int, int]:
         """From which to before which entry of an axis its places lie between two values."""
         if dim not in self.layout.dims[1:] or dim == "channel" or self.shapes is not None:
             message = f"no stretch of {dim!r} can be taken: it must be an axis of positions ({', '.join(self.layout.dims[1:])}), and samples of one length. Take one first (exp.isel(sample=0)) where lengths differ."
@@ -85,7 +85,7 @@ class Modality:
             message = f"a stretch from {begin!r} to {end!r} was asked for; give two numbers in the units of {dim!r}."
             raise LayoutError(message)
         length = self.input.shape[self.layout.dims.index(dim)]
-        start, stop = self.layout.stretch(dim, length, begin, end)
+        start, stop = self.layout.interval_to_indices(dim, length, begin, end)
         if stop - start < 2:
             ends = self.layout.coordinate(dim, np.asarray([0, length - 1]))
             message = (
@@ -94,11 +94,11 @@ class Modality:
             raise LayoutError(message)
         return start, stop
 
-    def between(self, dim: str, begin: float, end: float) -> Modality:
+    def between(self, dim: str, begin: float, end: float) -> InputMaps:
         """Take a stretch along an axis; see ``Explanation.between``."""
         if dim not in self.layout.dims:
             return self
-        start, stop = self.stretch(dim, begin, end)
+        start, stop = self.interval_to_indices(dim, begin, end)
         axis = self.layout.dims.index(dim)
         return replace(
             self,
@@ -107,7 +107,7 @@ class Modality:
             input=self.input[(*[slice(None)] * axis, slice(start, stop))],
         )
 
-    def normalized(self, kind: map_operations.Normalisation) -> Modality:
+    def normalized(self, kind: map_operations.Normalisation) -> InputMaps:
         """Scale every map by itself; see ``Explanation.normalized``."""
         layers, full = [], self._filled()
         for number, layer in enumerate(self.layers):
@@ -119,18 +119,18 @@ class Modality:
             layers.append(replace(layer, values=scaled.astype(np.float32)))
         return replace(self, layers=tuple(layers))
 
-    def fused(self, how: Fusion) -> Modality:
+    def fused(self, how: Fusion) -> InputMaps:
         """Put the maps of all layers together; see ``Explanation.fused``."""
-        check(how, len(self.layers))
+        check_fusion(how, len(self.layers))
         name = f"{how}({', '.join(each.name for each in self.layers)})"
         if how == "poly-cam":
             return replace(self, layers=(self._refined(name),))
         full = map_operations.rectify(self._filled())
         shape = (*full.shape[:3], *full.shape[4:])
         rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]
-        values = fused(rows, how).reshape(shape).astype(np.float32)
+        values = fuse(rows, how).reshape(shape).astype(np.float32)
         lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
-        grid = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
+        grid = tuple(AxisGrid(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
         here = self._inside()
         if here is None:
             return replace(self, layers=(LayerMaps(name, values, grid),))
@@ -146,7 +146,7 @@ class Modality:
             raise MethodError(message)
         raised = [map_operations.rectify(each.values) for each in self.layers]
         rows = [each.reshape(-1, *each.shape[3:]) for each in raised]
-        values, place = refined(rows, [each.grid for each in self.layers])
+        values, place = refine(rows, [each.grid for each in self.layers])
         values = values.reshape(raised[place].shape).astype(np.float32)
         return LayerMaps(name, values, self.layers[place].grid)
 
@@ -156,7 +156,7 @@ class Modality:
             return None
         axes = self.map_axes
         lengths = [self.input.shape[axis] for axis in axes]
-        return inside(self.shapes[:, [axis - 1 for axis in axes]], lengths)
+        return positions_inside(self.shapes[:, [axis - 1 for axis in axes]], lengths)
 
     def _filled(self) -> np.ndarray:
         """The maps, with a value of each map's own in place of its padding, so that no extreme changes."""

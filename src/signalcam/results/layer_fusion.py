@@ -7,14 +7,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, resample
+from signalcam.alignment.resampling import AxisGrid, resample
 from signalcam.errors import MethodError, nearest
 
 Fusion = Literal["mean", "max", "product", "layer-cam", "poly-cam"]
 _BARELY = 1e-12  # of a map's largest value: the least that a map is divided by, as in the authors' code
 
 
-def fused(maps: Sequence[np.ndarray], how: Fusion) -> np.ndarray:
+def fuse(maps: Sequence[np.ndarray], how: Fusion) -> np.ndarray:
     """Fuse one map a layer into one.
 
     Args:
@@ -22,7 +22,7 @@ def fused(maps: Sequence[np.ndarray], how: Fusion) -> np.ndarray:
         how: ``"mean"`` and ``"max"`` of maps that are first divided by their largest values, so that layers
             count alike; ``"product"`` of maps spread over 0..1 (RefineCAM); ``"layer-cam"``, the largest of
             ``tanh(2 map / largest)`` (LayerCAM, doi:10.1109/TIP.2021.3089943, eq. 9). ``"poly-cam"`` needs each
-            layer's own positions: see ``refined``.
+            layer's own positions: see ``refine``.
 
     Returns:
         ``(n, p)``.
@@ -30,11 +30,11 @@ def fused(maps: Sequence[np.ndarray], how: Fusion) -> np.ndarray:
     Raises:
         MethodError: There is no such way, or fewer than two layers.
     """
-    check(how, len(maps))
+    check_fusion(how, len(maps))
     return _WAYS[how](np.stack(maps))
 
 
-def check(how: str, layers: int) -> None:
+def check_fusion(how: str, layers: int) -> None:
     """Raise a ``MethodError`` where there is no such way, or are too few layers."""
     known = get_args(Fusion)
     if how not in known:
@@ -45,7 +45,7 @@ def check(how: str, layers: int) -> None:
         raise MethodError(message)
 
 
-def refined(maps: Sequence[np.ndarray], grids: Sequence[Sequence[Axis]]) -> tuple[np.ndarray, int]:
+def refine(maps: Sequence[np.ndarray], grids: Sequence[Sequence[AxisGrid]]) -> tuple[np.ndarray, int]:
     """Let each layer sharpen what the deeper ones say (Poly-CAM, arXiv:2204.13359).
 
     From the deepest layer up, each map is divided by itself as the deeper layer's positions would show it, so
@@ -74,7 +74,7 @@ def refined(maps: Sequence[np.ndarray], grids: Sequence[Sequence[Axis]]) -> tupl
     return found, place
 
 
-def _detail(maps: np.ndarray, grid: Sequence[Axis], deeper: Sequence[Axis]) -> np.ndarray:
+def _detail(maps: np.ndarray, grid: Sequence[AxisGrid], deeper: Sequence[AxisGrid]) -> np.ndarray:
     """What a map holds beyond what a deeper layer's positions could show of it."""
     wide = maps.astype(np.float64)
     blunt = _moved(_moved(wide, grid, deeper), deeper, grid)
@@ -84,10 +84,10 @@ def _detail(maps: np.ndarray, grid: Sequence[Axis], deeper: Sequence[Axis]) -> n
     return detail
 
 
-def _moved(maps: np.ndarray, here: Sequence[Axis], there: Sequence[Axis]) -> np.ndarray:
+def _moved(maps: np.ndarray, here: Sequence[AxisGrid], there: Sequence[AxisGrid]) -> np.ndarray:
     """Interpolate from one layer's positions to another's, by where both lie in the input."""
     along = [
-        Axis(to.input_axis, own.cells, to.cells, (own.start - to.start) / to.jump, own.jump / to.jump)
+        AxisGrid(to.input_axis, own.cells, to.cells, (own.start - to.start) / to.jump, own.jump / to.jump)
         for own, to in zip(here, there, strict=True)
     ]
     return resample(maps, along)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis, resample
+from signalcam.alignment.resampling import AxisGrid, resample
 
 
 def _at(samples: Any, ends: Sequence[int] | np.ndarray) -> Any:
@@ -30,7 +30,7 @@ class LayerMaps:
 
     name: str
     values: np.ndarray
-    grid: tuple[Axis, ...]
+    grid: tuple[AxisGrid, ...]
     sizes: np.ndarray | None = None
 
     def at_input(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
@@ -60,9 +60,9 @@ class LayerMaps:
         flat = self.sizes.reshape(len(self.sizes), -1)
         kinds, index = np.unique(flat, axis=0, return_inverse=True)
         rows = [np.flatnonzero(index.reshape(-1) == kind) for kind in range(len(kinds))]
-        return [(each, self.taken(each)) for each in rows]
+        return [(each, self.select(each)) for each in rows]
 
-    def taken(self, rows: Sequence[int] | np.ndarray) -> LayerMaps:
+    def select(self, rows: Sequence[int] | np.ndarray) -> LayerMaps:
         """Take some samples, cut to the longest of them."""
         values = self.values[rows]
         if self.sizes is None or not len(values):
@@ -86,7 +86,7 @@ class LayerMaps:
                 values = values[(*[slice(None)] * (3 + number), cells)]
         return replace(self, values=values, grid=tuple(grid))
 
-    def along(self, input_axis: int, length: int) -> LayerMaps:
+    def expand_along(self, input_axis: int, length: int) -> LayerMaps:
         """The same maps with a cell for each value along one axis of the input, which they may not have yet."""
         grid = [axis for axis in self.grid if axis.input_axis != input_axis]
         place = sum(axis.input_axis < input_axis for axis in grid)
@@ -96,7 +96,7 @@ class LayerMaps:
             values = np.moveaxis(resample(values, [own[0][1]]), -1, 3 + place)
         else:
             values = np.repeat(np.expand_dims(self.values, 3 + place), length, axis=3 + place)
-        line = Axis(input_axis, length, length, 0.0, 1.0, 1.0, probed=True)
+        line = AxisGrid(input_axis, length, length, 0.0, 1.0, 1.0, probed=True)
         return replace(self, values=values, grid=(*grid[:place], line, *grid[place:]))
 
     @property
@@ -104,7 +104,7 @@ class LayerMaps:
         """Where positions lie along each axis, however many there are."""
         return tuple((axis.input_axis, axis.start, axis.jump) for axis in self.grid)
 
-    def shortened(self, shapes: np.ndarray) -> LayerMaps:
+    def mask_padding(self, shapes: np.ndarray) -> LayerMaps:
         """Take away what lies beyond the samples' ends, by their shapes ``(sample, axis)``."""
         sizes = np.empty((len(self.values), len(self.grid), 2), np.int64)
         for number, axis in enumerate(self.grid):
@@ -115,11 +115,11 @@ class LayerMaps:
         for row, size in enumerate(sizes[:, :, 0]):
             here = _at(row, size)
             values[here] = self.values[here]
-        return replace(self, values=values, sizes=sizes).taken(np.arange(len(values)))
+        return replace(self, values=values, sizes=sizes).select(np.arange(len(values)))
 
 
 @dataclass(frozen=True)
-class Piece:
+class GroupMaps:
     """The maps of samples that are all of one shape.
 
     Attributes:
@@ -133,7 +133,7 @@ class Piece:
     shape: tuple[int, ...]
 
 
-def joined(pieces: Sequence[Piece]) -> LayerMaps:
+def join_groups(pieces: Sequence[GroupMaps]) -> LayerMaps:
     """Put together maps of one layer from samples of several shapes.
 
     Where all shapes have their positions in the same places these are kept, else every value of the
@@ -141,7 +141,7 @@ def joined(pieces: Sequence[Piece]) -> LayerMaps:
     """
     rows = np.concatenate([each.rows for each in pieces])
     if len(pieces) == 1:
-        return pieces[0].maps.taken(np.argsort(rows))
+        return pieces[0].maps.select(np.argsort(rows))
     every = [each.maps for each in pieces]
     if len({each.places for each in every}) > 1:
         axes = sorted({axis.input_axis for each in every for axis in each.grid})
@@ -154,7 +154,7 @@ def joined(pieces: Sequence[Piece]) -> LayerMaps:
     )
     values = np.concatenate([_widened(each.values, most[:, 0]) for each in every])
     whole = LayerMaps(every[0].name, values, grid, sizes)
-    return whole.taken(np.argsort(rows))
+    return whole.select(np.argsort(rows))
 
 
 def _sizes(maps: LayerMaps) -> np.ndarray:
@@ -170,5 +170,5 @@ def _widened(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
 def _at_input(maps: LayerMaps, axes: Sequence[int], shape: Sequence[int]) -> LayerMaps:
     """The same maps with a position for each value of the input."""
     lengths = [int(shape[axis]) for axis in axes]
-    lines = tuple(Axis(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in zip(axes, lengths, strict=True))
+    lines = tuple(AxisGrid(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in zip(axes, lengths, strict=True))
     return LayerMaps(maps.name, maps.at_input(axes, lengths), lines)

@@ -20,7 +20,7 @@ _OF_WINDOWS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class RecordArray:
     """One long sample that is read where it is indexed; it stands for an array ``(1, *axes)``.
 
     Attributes:

@@ -13,7 +13,7 @@ By = Literal["sample", "predicted", "label"]
 AXES = ("sample", "target", "method", "layer")
 
 
-def known_axes(chosen: Mapping[str, object]) -> None:
+def check_axes(chosen: Mapping[str, object]) -> None:
     """Raise where something is to be chosen along an axis that there is not."""
     for axis in chosen:
         if axis not in AXES:
@@ -21,12 +21,12 @@ def known_axes(chosen: Mapping[str, object]) -> None:
             raise MethodError(message)
 
 
-def several(names: Any) -> Sequence[Any]:
+def as_names(names: Any) -> Sequence[Any]:
     """One name, or several, as a sequence."""
     return list(names) if isinstance(names, list | tuple | np.ndarray) else [names]
 
 
-def numbers(chosen: int | slice | Sequence[int], length: int, axis: str) -> list[int]:
+def resolve_indices(chosen: int | slice | Sequence[int], length: int, axis: str) -> list[int]:
     """The positions that a number, slice or list means."""
     try:
         found = np.arange(length)[chosen]
@@ -36,7 +36,7 @@ def numbers(chosen: int | slice | Sequence[int], length: int, axis: str) -> list
     return [int(each) for each in np.atleast_1d(found)]
 
 
-def place(name: Any, known: Sequence[Any], axis: str) -> int:
+def index_of(name: Any, known: Sequence[Any], axis: str) -> int:
     """The position of a name among those known."""
     if name in known:
         return list(known).index(name)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
+from signalcam.alignment.resampling import AxisGrid
 from signalcam.inputs.layout import DUMMY, Layout
 from signalcam.results import zarr_store
 from signalcam.results.attached_scores import from_arrays, to_arrays
 from signalcam.results.explanation import Explanation
-from signalcam.results.input_maps import Modality
+from signalcam.results.input_maps import InputMaps
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.record import windows_table
 from signalcam.results.selection import AXES
@@ -37,28 +37,28 @@ def save(exp: Explanation, path: str | PathLike[str]) -> None:
     zarr_store.write(path, to_store(exp))
 
 
-def to_store(exp: Explanation) -> zarr_store.Contents:
+def to_store(exp: Explanation) -> zarr_store.StoreContents:
     """Turn a result into arrays with named axes, and JSON."""
     arrays = {
-        name: zarr_store.Stored(getattr(exp, name), _stored_dims(exp, name))
+        name: zarr_store.NamedArray(getattr(exp, name), _stored_dims(exp, name))
         for name in _ARRAYS
         if getattr(exp, name) is not None
     }
-    own = Modality(exp.of, exp.layers, exp.layout, exp.input, exp.shapes)
+    own = InputMaps(exp.of, exp.layers, exp.layout, exp.input, exp.shapes)
     for number, each in enumerate((own, *exp.others)):
         arrays |= _stored(each, number)
     units = ""
     if exp.windows is not None:
         units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")
         arrays |= {
-            f"window_{name}": zarr_store.Stored(each.values, tuple(map(str, each.dims)))
+            f"window_{name}": zarr_store.NamedArray(each.values, tuple(map(str, each.dims)))
             for name, each in exp.windows.items()
         }
-        arrays["window_number"] = zarr_store.Stored(exp.windows["window"].values, ("window",))
+        arrays["window_number"] = zarr_store.NamedArray(exp.windows["window"].values, ("window",))
     scored = None
     if exp.metrics is not None:
         scores, scored = to_arrays(exp.metrics)
-        arrays |= {f"metrics_{name}": zarr_store.Stored(values, dims) for name, (values, dims) in scores.items()}
+        arrays |= {f"metrics_{name}": zarr_store.NamedArray(values, dims) for name, (values, dims) in scores.items()}
     about = {
         "metrics": scored,
         "window_units": units,
@@ -67,7 +67,7 @@ def to_store(exp: Explanation) -> zarr_store.Contents:
         "provenance": dict(exp.provenance),
         **{name: getattr(exp, name) for name in _NAMES},
     }
-    return zarr_store.Contents(arrays, about)
+    return zarr_store.StoreContents(arrays, about)
 
 
 def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
@@ -81,22 +81,22 @@ def _mark(number: int) -> str:
     return f"_of_{number}" if number else ""
 
 
-def _stored(modality: Modality, number: int) -> dict[str, zarr_store.Stored]:
+def _stored(modality: InputMaps, number: int) -> dict[str, zarr_store.NamedArray]:
     mark, dims = _mark(number), modality.layout.dims
     named = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
-    arrays = {f"input{mark}": zarr_store.Stored(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}
+    arrays = {f"input{mark}": zarr_store.NamedArray(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}
     if modality.shapes is not None:
-        arrays[f"shapes{mark}"] = zarr_store.Stored(modality.shapes, ("sample", f"axis{mark}"))
+        arrays[f"shapes{mark}"] = zarr_store.NamedArray(modality.shapes, ("sample", f"axis{mark}"))
     for place, layer in enumerate(modality.layers):
         axes = [f"{dims[axis.input_axis]}{mark}_{place}" for axis in layer.grid]
-        arrays[f"maps{mark}_{place}"] = zarr_store.Stored(layer.values, (*AXES[:3], *axes))
+        arrays[f"maps{mark}_{place}"] = zarr_store.NamedArray(layer.values, (*AXES[:3], *axes))
         if layer.sizes is not None:
             sized = ("sample", f"position{mark}_{place}", "size")
-            arrays[f"sizes{mark}_{place}"] = zarr_store.Stored(layer.sizes, sized)
+            arrays[f"sizes{mark}_{place}"] = zarr_store.NamedArray(layer.sizes, sized)
     return arrays
 
 
-def _about(modality: Modality) -> dict[str, Any]:
+def _about(modality: InputMaps) -> dict[str, Any]:
     layers = [{"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in modality.layers]
     return {
         "of": modality.name,
@@ -136,16 +136,16 @@ def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Ex
     )
 
 
-def _modality(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], number: int) -> Modality:
+def _modality(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], number: int) -> InputMaps:
     mark = _mark(number)
     layers = tuple(
         LayerMaps(
             each["name"],
             arrays[f"maps{mark}_{place}"],
-            tuple(Axis(**axis) for axis in each["grid"]),
+            tuple(AxisGrid(**axis) for axis in each["grid"]),
             arrays.get(f"sizes{mark}_{place}"),
         )
         for place, each in enumerate(about["layers"])
     )
     layout, name = Layout(**about["layout"]), about.get("of", "")
-    return Modality(name, layers, layout, arrays[f"input{mark}"], arrays.get(f"shapes{mark}"))
+    return InputMaps(name, layers, layout, arrays[f"input{mark}"], arrays.get(f"shapes{mark}"))

@@ -23,7 +23,7 @@ def moments(values: np.ndarray) -> Moments:
     return np.asarray(len(values)), mean, ((values - mean) ** 2).sum(axis=0)
 
 
-def merged(one: Moments, two: Moments) -> Moments:
+def merge_moments(one: Moments, two: Moments) -> Moments:
     """Put two parts together (Chan, Golub and LeVeque 1983, eq. 2.1); counts may lack the last axes of means."""
     (count, mean, squares), (more, other, further) = one, two
     total, wide = count + more, (*count.shape, *[1] * (mean.ndim - count.ndim))

@@ -14,7 +14,7 @@ VERBS = {
     "plot.image": "signalcam.plot.image:ImageDisplay.from_explanation",
     "plot.volume": "signalcam.plot.volume:VolumeDisplay.from_explanation",
     "plot.video": "signalcam.plot.video:save",
-    "plot.heat": "signalcam.plot.overlay:Heat.of",
+    "plot.heat": "signalcam.plot.overlay:HeatOverlay.of",
     "plot.compare": "signalcam.plot.compare:draw",
     "plot.summary": "signalcam.plot.mean_maps:summary_display",
     "plot.curve": "signalcam.plot.curves:CurveDisplay.from_carried",
@@ -26,7 +26,7 @@ VERBS = {
     "to_html": "signalcam.report.html:write",
     "show": "signalcam.report.notebook:show",
     "channel_ranking": "signalcam.results.channel_ranking:channel_ranking",
-    "around": "signalcam.results.epochs:around",
+    "around": "signalcam.results.epochs:average_around",
     "save": "signalcam.results.serialization:save",
     "export": "signalcam.results.export:export",
 }

@@ -22,7 +22,7 @@ _SUMS = "crc32"  # without them a chunk that was lost would be read as zeros
 
 
 @dataclass(frozen=True)
-class Stored:
+class NamedArray:
     """An array, or what is read like one, and the names of its axes."""
 
     values: np.ndarray
@@ -30,7 +30,7 @@ class Stored:
 
 
 @dataclass(frozen=True, eq=False)
-class OnDisk:
+class ZarrArray:
     """An array that is read where it is indexed, as NumPy would index it.
 
     Attributes:
@@ -72,14 +72,14 @@ class OnDisk:
 
 
 @dataclass(frozen=True)
-class Contents:
+class StoreContents:
     """What goes into a store: arrays, and everything else as JSON."""
 
-    arrays: Mapping[str, Stored]
+    arrays: Mapping[str, NamedArray]
     about: Mapping[str, Any]
 
 
-def place_of(path: Any) -> Path:
+def as_path(path: Any) -> Path:
     """A path, which must be one."""
     try:
         return Path(path)
@@ -88,13 +88,13 @@ def place_of(path: Any) -> Path:
         raise StoreError(message) from error
 
 
-def write(path: str | os.PathLike[str], contents: Contents) -> None:
+def write(path: str | os.PathLike[str], contents: StoreContents) -> None:
     """Write a store beside its place, then move it there in one step.
 
     Raises:
         StoreError: The place cannot be written to, or holds something that is not ours.
     """
-    place = place_of(path)
+    place = as_path(path)
     try:
         if place.exists():
             _require_ours(place)
@@ -123,7 +123,7 @@ def _put(new: Path, place: Path, old: Path) -> None:
         raise
 
 
-def _fill(place: Path, contents: Contents) -> None:
+def _fill(place: Path, contents: StoreContents) -> None:
     import zarr  # noqa: PLC0415 - not needed to import signalcam
 
     about = json.loads(json.dumps(contents.about, default=_plain))
@@ -187,13 +187,13 @@ def read(path: str | os.PathLike[str], *, unread: tuple[str, ...] = ()) -> tuple
 
     Args:
         path: The folder.
-        unread: How the names of those arrays begin that stay on disk, see ``OnDisk``; whether they are the
+        unread: How the names of those arrays begin that stay on disk, see ``ZarrArray``; whether they are the
             numbers that were saved is not checked then.
 
     Raises:
         StoreError: There is nothing, or it is damaged, newer than this version, or not ours.
     """
-    place = place_of(path)
+    place = as_path(path)
     if not os.path.lexists(place):
         message = f"there is nothing at {place}. Give the folder that Explanation.save made."
         raise StoreError(message)
@@ -203,7 +203,8 @@ def read(path: str | os.PathLike[str], *, unread: tuple[str, ...] = ()) -> tuple
     try:
         group = zarr.open_group(place, mode="r", zarr_format=3)
         arrays = {
-            name: OnDisk(array) if name.startswith(unread) else np.asarray(array[...]) for name, array in group.arrays()
+            name: ZarrArray(array) if name.startswith(unread) else np.asarray(array[...])
+            for name, array in group.arrays()
         }
         about = dict(group.attrs["about"])  # type: ignore[arg-type] # checked by whoever rebuilds the result
         _require_sums(arrays, dict(group.attrs[_SUMS]))  # type: ignore[arg-type] # compared, whatever it is
@@ -214,7 +215,7 @@ def read(path: str | os.PathLike[str], *, unread: tuple[str, ...] = ()) -> tuple
 
 
 def _require_sums(arrays: Mapping[str, Any], saved: dict[str, int]) -> None:
-    read = {name: each for name, each in arrays.items() if not isinstance(each, OnDisk)}
+    read = {name: each for name, each in arrays.items() if not isinstance(each, ZarrArray)}
     unread = {name: saved[name] for name in arrays.keys() - read.keys()}
     if _sums(read) | unread != saved:
         message = "its numbers are not those that were saved"

@@ -10,16 +10,15 @@ from signalcam.targets.classes import (
     PerSample,
     Predicted,
     TrueLabel,
+    as_int,
     class_index,
-    whole,
 )
 from signalcam.targets.contrasts import Contrast, Counterfactual, Finer
 from signalcam.targets.outputs import Output, Region, Regression, Similarity
-from signalcam.targets.question import NO_CLASS, Asked, Question, Selector, Target, question
+from signalcam.targets.question import NO_CLASS, Question, ScoredTarget, Selector, Target, make_question
 
 __all__ = [
     "NO_CLASS",
-    "Asked",
     "Class",
     "Contrast",
     "Counterfactual",
@@ -30,13 +29,14 @@ __all__ = [
     "Question",
     "Region",
     "Regression",
+    "ScoredTarget",
     "Selector",
     "Similarity",
     "Target",
     "TrueLabel",
     "as_target",
     "class_index",
-    "question",
+    "make_question",
 ]
 
 
@@ -60,6 +60,6 @@ def as_target(wanted: object, names: Sequence[str] | None) -> Target:
         return Predicted()
     if callable(wanted):
         return Output(wanted)
-    target = Class(wanted if isinstance(wanted, str) else whole(wanted))
+    target = Class(wanted if isinstance(wanted, str) else as_int(wanted))
     target.label(names)
     return target

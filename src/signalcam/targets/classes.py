@@ -11,8 +11,8 @@ import numpy as np
 
 from signalcam.arrays import Array
 from signalcam.errors import TargetError, nearest
-from signalcam.targets.model_output import Reading
-from signalcam.targets.question import Asked, Rows, Target, some
+from signalcam.targets.model_output import ModelOutput
+from signalcam.targets.question import Rows, ScoredTarget, Target, select_rows
 from signalcam.targets.score_functions import Score
 
 
@@ -20,14 +20,14 @@ from signalcam.targets.score_functions import Score
 class ClassTarget(Target, Protocol):
     """A question about one class a sample; others are made of such."""
 
-    def pick(self, reading: Reading, own: Array, names: Sequence[str] | None) -> Array:
+    def pick(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> Array:
         """``(b,)``, the class of each sample."""
         ...
 
-    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Score each sample's class."""
         index = self.pick(reading, own, names)
-        return Asked(score(reading, index), index[:, None])
+        return ScoredTarget(score(reading, index), index[:, None])
 
     def fixed(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Ask each sample about the class that was picked."""
@@ -57,7 +57,7 @@ class Predicted(ClassTarget):
     rank: int = 1
 
     def __post_init__(self) -> None:
-        if whole(self.rank) < 1:
+        if as_int(self.rank) < 1:
             message = (
                 f"Predicted({self.rank}) does not exist: the most likely class is Predicted(1), the next Predicted(2)."
             )
@@ -67,7 +67,7 @@ class Predicted(ClassTarget):
         """Name the target in the result."""
         return "predicted" if self.rank == 1 else f"predicted, rank {self.rank}"
 
-    def pick(self, reading: Reading, _own: Array, _names: Sequence[str] | None) -> Array:
+    def pick(self, reading: ModelOutput, _own: Array, _names: Sequence[str] | None) -> Array:
         """Each sample's predicted class."""
         if self.rank == 1:
             return reading.predicted()
@@ -96,7 +96,7 @@ class Class(ClassTarget):
         index = class_index(self.name, names)
         return names[index] if names and 0 <= index < len(names) else str(index)
 
-    def pick(self, reading: Reading, _own: Array, names: Sequence[str] | None) -> Array:
+    def pick(self, reading: ModelOutput, _own: Array, names: Sequence[str] | None) -> Array:
         """That class, for every sample."""
         return in_range([class_index(self.name, names)] * reading.batch, reading.classes)
 
@@ -139,13 +139,13 @@ class PerSample(ClassTarget):
 
     def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """The classes of some samples."""
-        return np.asarray([class_index(each, names) for each in some(self.classes, rows)], np.int64)
+        return np.asarray([class_index(each, names) for each in select_rows(self.classes, rows)], np.int64)
 
     def check(self, own: np.ndarray, classes: int) -> None:
         """Raise a ``TargetError`` where a class does not exist."""
         in_range(own, classes)
 
-    def pick(self, _reading: Reading, own: Array, _names: Sequence[str] | None) -> Array:
+    def pick(self, _reading: ModelOutput, own: Array, _names: Sequence[str] | None) -> Array:
         """Each sample's own class."""
         return own
 
@@ -172,10 +172,10 @@ class TrueLabel(ClassTarget):
         if labels is None:
             message = "TrueLabel asks about each sample's true class, and there are no labels. Pass labels=[...], one a sample."
             raise TargetError(message)
-        known = [each if isinstance(each, str) else whole(each) for each in labels]
+        known = [each if isinstance(each, str) else as_int(each) for each in labels]
         return PerSample(known, self.label(None))
 
-    def pick(self, reading: Reading, own: Array, names: Sequence[str] | None) -> Array:
+    def pick(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> Array:
         """Refused: the labels must be known by then."""
         return self.labelled(None).pick(reading, own, names)
 
@@ -187,7 +187,7 @@ def class_index(name: int | str, names: Sequence[str] | None) -> int:
         TargetError: No class has that name, or there are no names.
     """
     if not isinstance(name, str):
-        return whole(name)
+        return as_int(name)
     if names and name in names:
         return list(names).index(name)
     known = f"{nearest(name, names)} Classes: {', '.join(names)}." if names else " Pass class_names=[...] to use names."
@@ -195,7 +195,7 @@ def class_index(name: int | str, names: Sequence[str] | None) -> int:
     raise TargetError(message)
 
 
-def whole(number: object) -> int:
+def as_int(number: object) -> int:
     """Return a class index as a plain number."""
     try:
         if isinstance(number, bool):

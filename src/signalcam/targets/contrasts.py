@@ -11,9 +11,9 @@ import numpy as np
 from signalcam.arrays import Array, namespace
 from signalcam.errors import TargetError
 from signalcam.targets import score_functions
-from signalcam.targets.classes import Class, ClassTarget, Predicted, class_index, whole
-from signalcam.targets.model_output import Reading, beside
-from signalcam.targets.question import Asked, Rows, Target
+from signalcam.targets.classes import Class, ClassTarget, Predicted, as_int, class_index
+from signalcam.targets.model_output import ModelOutput, select_column
+from signalcam.targets.question import Rows, ScoredTarget, Target
 from signalcam.targets.score_functions import Score
 
 Form = Literal["linear", "quadratic"]
@@ -26,10 +26,10 @@ def as_class(wanted: object) -> ClassTarget:
         return wanted
     if isinstance(wanted, str):
         return Predicted() if wanted.lower() == "predicted" else Class(wanted)
-    return Class(whole(wanted))
+    return Class(as_int(wanted))
 
 
-class Compared(Target, Protocol):
+class ComparedClasses(Target, Protocol):
     """What questions made of several classes have in common; ``parts`` are the questions about one."""
 
     @property
@@ -37,7 +37,7 @@ class Compared(Target, Protocol):
         """The questions about one class that this is made of."""
         ...
 
-    def with_parts(self, parts: Sequence[ClassTarget]) -> Compared:
+    def with_parts(self, parts: Sequence[ClassTarget]) -> ComparedClasses:
         """The same question about other classes."""
         ...
 
@@ -68,20 +68,20 @@ class Compared(Target, Protocol):
         for each in self.parts:
             each.check_count(samples)
 
-    def picks(self, reading: Reading, own: Array, names: Sequence[str] | None) -> list[Array]:
+    def picks(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> list[Array]:
         """``(b,)`` for each part, all where the scores are."""
         given = bool(own.shape[0])
         found = [
-            beside(reading.values, each.pick(reading, own[:, i] if given else own, names))
+            select_column(reading.values, each.pick(reading, own[:, i] if given else own, names))
             for i, each in enumerate(self.parts)
         ]
         return [namespace(each).astype(each, found[0].dtype) for each in found]
 
     def fixed(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Compare the classes that were picked."""
-        return Settled(self), picks
+        return FixedComparison(self), picks
 
-    def value(self, reading: Reading, picks: Array, score: Score) -> Array:
+    def value(self, reading: ModelOutput, picks: Array, score: Score) -> Array:
         """Score what was picked, ``(b, m)``."""
         ...
 
@@ -92,26 +92,26 @@ class Compared(Target, Protocol):
 
 
 @dataclass(frozen=True)
-class Settled(Target):
+class FixedComparison(Target):
     """A comparison between classes that were picked already.
 
     Attributes:
         target: The comparison.
     """
 
-    target: Compared
+    target: ComparedClasses
 
     def label(self, names: Sequence[str] | None) -> str:
         """Name the target in the result."""
         return self.target.label(names)
 
-    def ask(self, reading: Reading, own: Array, score: Score, _names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, score: Score, _names: Sequence[str] | None) -> ScoredTarget:
         """Score what was picked."""
-        return Asked(self.target.value(reading, own, score), own)
+        return ScoredTarget(self.target.value(reading, own, score), own)
 
 
 @dataclass(frozen=True)
-class Contrast(Compared):
+class Contrast(ComparedClasses):
     """Asks why one class rather than another: the difference of their scores.
 
     With logits the difference is exact, also where only probabilities are known, as what all logits have
@@ -179,13 +179,13 @@ class Contrast(Compared):
             message = f"target and foil of a Contrast are the same class for sample(s) {', '.join(map(str, same[:5]))}{'' if len(same) < 6 else ' and others'}. Leave these out, or take foil=Predicted(2), the runner-up."
             raise TargetError(message)
 
-    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Score the difference."""
         found = self.picks(reading, own, names)
         picks = namespace(found[0]).stack(found, axis=1)
-        return Asked(self.value(reading, picks, score), picks)
+        return ScoredTarget(self.value(reading, picks, score), picks)
 
-    def value(self, reading: Reading, picks: Array, score: Score) -> Array:
+    def value(self, reading: ModelOutput, picks: Array, score: Score) -> Array:
         """The class' score less the mean of the foils'."""
         exact = score_functions.relative_logit if score is score_functions.logit else score
         foils = [exact(reading, picks[:, i]) for i in range(1, len(self.parts))]
@@ -202,7 +202,7 @@ class Contrast(Compared):
 
 
 @dataclass(frozen=True)
-class Finer(Compared):
+class Finer(ComparedClasses):
     """Asks what sets a class apart from those the model finds most like it (Finer-CAM, arXiv:2501.11309).
 
     The class' logit less ``gamma`` times the mean of the logits nearest to it.
@@ -226,7 +226,7 @@ class Finer(Compared):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", as_class(self.target))
-        if whole(self.nearest) < 1 or not self.gamma >= 0:
+        if as_int(self.nearest) < 1 or not self.gamma >= 0:
             message = (
                 f"Finer takes at least 1 nearest class and a gamma of 0 or more, not {self.nearest} and {self.gamma}."
             )
@@ -245,16 +245,16 @@ class Finer(Compared):
         """Name the target in the result."""
         return f"{self.target.label(names)}, finer than {self.nearest} others"
 
-    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Score the class against those nearest to it."""
         if self.nearest >= reading.classes:
             message = f"{self.label(names)!r} needs {self.nearest + 1} classes, and the model tells {reading.classes} apart. Give nearest={reading.classes - 1} or less."
             raise TargetError(message)
         (index,) = self.picks(reading, own, names)
         picks = reading.nearest(index, self.nearest)
-        return Asked(self.value(reading, picks, score), picks)
+        return ScoredTarget(self.value(reading, picks, score), picks)
 
-    def value(self, reading: Reading, picks: Array, score: Score) -> Array:
+    def value(self, reading: ModelOutput, picks: Array, score: Score) -> Array:
         """The class' score less a share of the mean of the others'."""
         exact = score_functions.relative_logit if score is score_functions.logit and self.relative else score
         others = exact(reading, picks[:, 1])
@@ -290,10 +290,10 @@ class Counterfactual(Target):
         """Name the target in the result."""
         return f"not {self.target.label(names)}"
 
-    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Turn the score over."""
         asked = self.target.ask(reading, own, score, names)
-        return Asked(-asked.value, asked.picks)
+        return ScoredTarget(-asked.value, asked.picks)
 
     def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """What the target's samples bring along."""

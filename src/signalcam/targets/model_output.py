@@ -16,7 +16,7 @@ _OUTPUT_NAMES = ("logits", "logit", "scores", "score", "output", "out", "predict
 
 
 @dataclass(frozen=True)
-class Reading:
+class ModelOutput:
     """What the model said, read as one row of class scores a sample.
 
     Attributes:
@@ -53,14 +53,14 @@ class Reading:
         return None if self.before is None else _rows(self.before, self.batch)
 
     @property
-    def single(self) -> bool:
+    def is_binary(self) -> bool:
         """Whether one number decides between two classes."""
         return int(self.values.shape[1]) == 1
 
     @property
-    def apart(self) -> bool:
+    def is_multilabel(self) -> bool:
         """Whether each class is decided by itself, so that several may be true at once."""
-        return self.single or "sigmoid" in self.last_step
+        return self.is_binary or "sigmoid" in self.last_step
 
     @property
     def classes(self) -> int:
@@ -75,12 +75,12 @@ class Reading:
     def probabilities(self) -> Array:
         """``(b, classes)``; softmax (sigmoid for one output) is assumed behind bare logits."""
         p = _probability(self.values, self.last_step)
-        return namespace(p).concat([1 - p, p], axis=1) if self.single else p
+        return namespace(p).concat([1 - p, p], axis=1) if self.is_binary else p
 
     def logit_rows(self) -> Array | None:
         """``(b, classes)``, the logit of every class, if it is known."""
         z = self.logits
-        return namespace(z).concat([-z, z], axis=1) if z is not None and self.single else z
+        return namespace(z).concat([-z, z], axis=1) if z is not None and self.is_binary else z
 
     def predicted(self) -> Array:
         """``(b,)``, the predicted class of each sample."""
@@ -102,20 +102,20 @@ class Reading:
         return xp.argsort(apart, axis=1)[:, : 1 + count]
 
     def _by_likelihood(self) -> Array:
-        return self.probabilities() if self.single or self.logits is None else self.logits
+        return self.probabilities() if self.is_binary or self.logits is None else self.logits
 
 
 def main_output(raw: object) -> Array | None:
     """Pick the array of scores from what a model returned: logits by name, else the first of floats."""
     if hasattr(raw, "shape") and hasattr(raw, "dtype"):
         return raw if "float" in str(raw.dtype) else None
-    held = entries(raw)
+    held = named_arrays(raw)
     preferred = [held[name] for name in _OUTPUT_NAMES if name in held]
     found = (main_output(entry) for entry in (*preferred, *held.values()))
     return next((array for array in found if array is not None), None)
 
 
-def entries(raw: object) -> dict[Any, Any]:
+def named_arrays(raw: object) -> dict[Any, Any]:
     """What a model returned, by key or by number; nothing for one array."""
     if isinstance(raw, Mapping):
         return dict(raw)
@@ -140,7 +140,7 @@ def _probability(values: Array, last_step: str) -> Array:
     return grown / xp.sum(grown, axis=1, keepdims=True)
 
 
-def _computed(score: Callable[[Array], Array], reading: Reading) -> Array:
+def _computed(score: Callable[[Array], Array], reading: ModelOutput) -> Array:
     """Apply a user's function to the scores; a single one speaks for class 1, against class 0."""
     values = reading.values
     rows = score(values)
@@ -148,21 +148,21 @@ def _computed(score: Callable[[Array], Array], reading: Reading) -> Array:
         given = tuple(rows.shape) if hasattr(rows, "shape") else type(rows).__name__
         message = f"the score function returned shape {given} for scores of shape {tuple(values.shape)}; return one score a class."
         raise TargetError(message)
-    return namespace(rows).concat([-rows, rows], axis=1) if reading.single else rows
+    return namespace(rows).concat([-rows, rows], axis=1) if reading.is_binary else rows
 
 
 def _pick(rows: Array, index: Array) -> Array:
     xp = namespace(rows)
-    return xp.take_along_axis(rows, beside(rows, index)[:, None], axis=1)[:, 0]
+    return xp.take_along_axis(rows, select_column(rows, index)[:, None], axis=1)[:, 0]
 
 
 def _is_class(rows: Array, index: Array) -> Array:
-    numbers = beside(rows, np.arange(rows.shape[1]))
-    hot: Array = beside(rows, index)[:, None] == numbers[None, :]
+    numbers = select_column(rows, np.arange(rows.shape[1]))
+    hot: Array = select_column(rows, index)[:, None] == numbers[None, :]
     return hot
 
 
-def beside(rows: Array, index: Array) -> Array:
+def select_column(rows: Array, index: Array) -> Array:
     """Put class numbers where the scores are; those found by the framework are there already."""
     if not isinstance(index, np.ndarray):
         return index

@@ -13,9 +13,9 @@ import numpy as np
 from signalcam.arrays import Array, namespace
 from signalcam.errors import CamWarning, TargetError
 from signalcam.targets import score_functions
-from signalcam.targets.classes import class_index, whole
-from signalcam.targets.model_output import Reading, beside
-from signalcam.targets.question import Asked, Rows, Target, no_class, some
+from signalcam.targets.classes import as_int, class_index
+from signalcam.targets.model_output import ModelOutput, select_column
+from signalcam.targets.question import Rows, ScoredTarget, Target, no_class, select_rows
 from signalcam.targets.score_functions import Score
 
 Kind = Literal["cosine", "dot"]
@@ -41,7 +41,7 @@ class Output(Target):
         name = getattr(self.function, "__name__", "<lambda>")
         return "output" if name == "<lambda>" else name
 
-    def ask(self, reading: Reading, _own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, _own: Array, _score: Score, _names: Sequence[str] | None) -> ScoredTarget:
         """Apply the function to the model's output."""
         value = self.function(reading.raw)
         if tuple(getattr(value, "shape", ())) not in ((reading.batch,), (reading.batch, 1)):
@@ -51,7 +51,7 @@ class Output(Target):
                 "it must return one score a sample, shape (batch,)."
             )
             raise TargetError(message)
-        return Asked(namespace(value).reshape(value, (reading.batch,)), no_class(reading.batch))
+        return ScoredTarget(namespace(value).reshape(value, (reading.batch,)), no_class(reading.batch))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Regression(Target):
 
     def __post_init__(self) -> None:
         given = self.output if isinstance(self.output, Mapping) else {self.output: 1.0}
-        weights = tuple((whole(i), float(w)) for i, w in given.items())
+        weights = tuple((as_int(i), float(w)) for i, w in given.items())
         if not weights or any(i < 0 for i, _ in weights):
             message = f"Regression({self.output!r}) names no output; count them from 0."
             raise TargetError(message)
@@ -93,7 +93,7 @@ class Regression(Target):
         away = "" if self.reference is None else f" away from {self.reference:g}"
         return " + ".join(terms) + away
 
-    def ask(self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, _score: Score, _names: Sequence[str] | None) -> ScoredTarget:
         """Read the output, or its distance from the reference."""
         values = reading.values
         xp, count = namespace(values), int(values.shape[1])
@@ -104,14 +104,14 @@ class Regression(Target):
             raise TargetError(message)
         total = sum(weight * values[:, i] for i, weight in self.weights)
         if self.reference is None:
-            return Asked(total, no_class(reading.batch))
+            return ScoredTarget(total, no_class(reading.batch))
         apart = total - self.reference
         ones = xp.ones_like(apart)
         above = xp.where(apart < 0, -ones, ones)
-        side = beside(values, own) if own.shape[0] else above
+        side = select_column(values, own) if own.shape[0] else above
         side = namespace(values).astype(side, values.dtype)
         picks = xp.stack([-ones, above], axis=1)
-        return Asked(side * apart, picks)
+        return ScoredTarget(side * apart, picks)
 
     def fixed(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Keep to the side of the reference that each sample lies on."""
@@ -174,7 +174,7 @@ class Region(Target):
 
     def brought(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
         """The masks of some samples, their positions flat."""
-        masks = [each.reshape(-1) for each in some(self._each, rows)] if self._each else []
+        masks = [each.reshape(-1) for each in select_rows(self._each, rows)] if self._each else []
         return np.stack(masks) if masks else np.zeros(0, bool)
 
     def taken(self, samples: Sequence[int]) -> Region:
@@ -204,20 +204,20 @@ class Region(Target):
             return f"{name} everywhere"
         return f"{name} where predicted" if isinstance(self.where, str) else f"{name} in a region"
 
-    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Add up the class' scores over the region."""
         rows, shape = self._rows(reading, score)
         xp = namespace(rows)
         index = self._index(int(rows.shape[1]), names)
         if own.shape[0]:
             self._fits(self._each[0].shape if self._each else shape, shape)
-        mask = beside(rows, own) if own.shape[0] else self._inside(rows, shape, index)
+        mask = select_column(rows, own) if own.shape[0] else self._inside(rows, shape, index)
         inside = xp.astype(mask, rows.dtype)
         value = xp.sum(rows[:, max(index, 0), :] * inside, axis=1)
         first = xp.zeros_like(inside[:, :1]) + index
-        return Asked(value, xp.concat([first, inside], axis=1))
+        return ScoredTarget(value, xp.concat([first, inside], axis=1))
 
-    def _rows(self, reading: Reading, score: Score) -> tuple[Array, tuple[int, ...]]:
+    def _rows(self, reading: ModelOutput, score: Score) -> tuple[Array, tuple[int, ...]]:
         """The scores as ``(b, classes, positions)``, and the position axes."""
         if score not in (score_functions.logit, score_functions.probability):
             message = "Region adds up logits or probabilities. Ask with score='logit' or score='probability'."
@@ -254,7 +254,7 @@ class Region(Target):
             return xp.argmax(rows, axis=1) == index
         chosen = np.ones(shape, bool) if self.where is None else self._placed(shape)
         flat = np.broadcast_to(chosen.reshape(1, prod(shape)), (batch, prod(shape)))
-        return beside(rows, np.ascontiguousarray(flat))
+        return select_column(rows, np.ascontiguousarray(flat))
 
     def _placed(self, shape: tuple[int, ...]) -> np.ndarray:
         if hasattr(self.where, "dtype"):
@@ -345,14 +345,14 @@ class Similarity(Target):
             message = f"Similarity holds {len(self.reference)} references for {samples} samples. Give one for all, or one a sample."
             raise TargetError(message)
 
-    def ask(self, reading: Reading, own: Array, _score: Score, _names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, _score: Score, _names: Sequence[str] | None) -> ScoredTarget:
         """Compare each sample's embedding with the reference."""
         if reading.main is None:
             message = f"the model returned {type(reading.raw).__name__} with no array in it to compare. Choose one with output=..."
             raise TargetError(message)
         xp = namespace(reading.main)
         rows = xp.reshape(reading.main, (reading.batch, -1))
-        other = beside(rows, own if own.shape[0] else self.reference[None])
+        other = select_column(rows, own if own.shape[0] else self.reference[None])
         if int(other.shape[1]) != int(rows.shape[1]):
             message = f"the reference of Similarity has {int(other.shape[1])} values and the model's embedding {int(rows.shape[1])}. Give the model's own output for another sample, or choose it with output=..."
             raise TargetError(message)
@@ -360,7 +360,7 @@ class Similarity(Target):
         value = xp.sum(rows * other, axis=1)
         if self.kind == "cosine":
             value = value / (_length(rows) * _length(other))
-        return Asked(value, no_class(reading.batch))
+        return ScoredTarget(value, no_class(reading.batch))
 
     @property
     def about_classes(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from signalcam.arrays import Array
 from signalcam.errors import InputError, TargetError, nearest
-from signalcam.targets.model_output import Reading, entries, main_output
+from signalcam.targets.model_output import ModelOutput, main_output, named_arrays
 from signalcam.targets.score_functions import Score, find, provenance, relevance
 
 NO_CLASS = -1  # stands for the class where the question is not about one
@@ -19,7 +19,7 @@ Rows = slice | Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoredTarget:
     """The answer to one question.
 
     Attributes:
@@ -45,7 +45,7 @@ class Target(Protocol):
         """Name the target in the result."""
         ...
 
-    def ask(self, reading: Reading, own: Array, score: Score, names: Sequence[str] | None) -> Asked:
+    def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Score every sample.
 
         Args:
@@ -113,7 +113,7 @@ class Question:
         score: What is differentiated: a name or a function, see ``scores.find``.
         names: The class names, if they are known.
         own: For each target what its samples bring along, one row each; empty where they bring nothing.
-        kind: Which gradient is wanted, see ``signalcam.attribution.context.Case.gradient``; ``None`` for none at all.
+        kind: Which gradient is wanted, see ``signalcam.attribution.context.AttributionContext.gradient``; ``None`` for none at all.
         output: Which of the model's outputs is meant, see ``Explainer``.
     """
 
@@ -162,7 +162,7 @@ class Question:
         for target, own in zip(self.targets, self.own, strict=True):
             target.check(own, classes)
 
-    def ask(self, reading: Reading, own: Sequence[Array] | None = None) -> list[Asked]:
+    def ask(self, reading: ModelOutput, own: Sequence[Array] | None = None) -> list[ScoredTarget]:
         """Score every target; ``own`` may stand in for what samples bring along while tracing."""
         score = relevance if self.kind == "relevance" else find(self.score)[1]
         return [
@@ -170,7 +170,7 @@ class Question:
             for target, brought in zip(self.targets, own or self.own, strict=True)
         ]
 
-    def provenance(self, reading: Reading) -> str:
+    def provenance(self, reading: ModelOutput) -> str:
         """Say what was differentiated, and where it came from."""
         name = find(self.score)[0]
         relative = all(each.relative for each in self.targets)
@@ -179,7 +179,7 @@ class Question:
         return provenance(name, reading, relative=relative)
 
 
-def question(
+def make_question(
     targets: Sequence[Target],
     rows: Rows,
     score: str | Callable[[Array], Array],
@@ -197,7 +197,7 @@ def _selected(raw: object, output: Selector) -> Array:
     if callable(output):
         found = output(raw)
     else:
-        known: Mapping[Any, Any] = entries(raw)
+        known: Mapping[Any, Any] = named_arrays(raw)
         keys = list(known)
         if isinstance(output, int) and output not in known and -len(keys) <= output < len(keys):
             output = keys[output]
@@ -213,7 +213,7 @@ def _selected(raw: object, output: Selector) -> Array:
     raise TargetError(message)
 
 
-def some(values: Sequence[Any], rows: Rows) -> Sequence[Any]:
+def select_rows(values: Sequence[Any], rows: Rows) -> Sequence[Any]:
     """The entries of some samples, by their numbers."""
     return values[rows] if isinstance(rows, slice) else [values[int(row)] for row in rows]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from signalcam.arrays import Array
 from signalcam.backends.keras.engine import Step
-from signalcam.backends.keras.patch_points import held, spelt
+from signalcam.backends.keras.patch_points import patch_functions, patch_held_functions
 from signalcam.inputs.pytree import is_array, map_arrays
 
 _STEPS = ("softmax", "log_softmax", "sigmoid")
@@ -18,7 +18,7 @@ _recorded: ContextVar[Callable[[str, Array, Array], None] | None] = ContextVar("
 
 
 @contextmanager
-def last_steps(twice: int | None = None) -> Iterator[list[Step]]:
+def record_last_steps(twice: int | None = None) -> Iterator[list[Step]]:
     """Record what goes into softmax and sigmoid, in this thread only, however they are spelt.
 
     Args:
@@ -30,7 +30,7 @@ def last_steps(twice: int | None = None) -> Iterator[list[Step]]:
     def record(name: str, y: Array, before: Array) -> None:
         steps.append(Step(name, *first_half((y, before), twice)))
 
-    with spelt(_STEPS, _recording):
+    with patch_functions(_STEPS, _recording):
         token = _recorded.set(record)
         try:
             yield steps
@@ -38,9 +38,9 @@ def last_steps(twice: int | None = None) -> Iterator[list[Step]]:
             _recorded.reset(token)
 
 
-def held_steps(nodes: Iterable[Any]) -> AbstractContextManager[None]:
+def record_held_steps(nodes: Iterable[Any]) -> AbstractContextManager[None]:
     """Record those functions as well that layers hold themselves, until the block ends."""
-    return held(_STEPS, _recording, nodes)
+    return patch_held_functions(_STEPS, _recording, nodes)
 
 
 def first_half(tree: Any, rows: int | None) -> Any:

@@ -11,11 +11,11 @@ from inspect import signature
 from typing import Any
 
 from signalcam.arrays import Array
-from signalcam.backends.attention_maps import Attended
-from signalcam.backends.attribute_patch import attribute
+from signalcam.backends.attention_maps import AttentionMaps
+from signalcam.backends.attribute_patch import patch_attribute
 from signalcam.backends.keras.engine import Watch
-from signalcam.backends.keras.hooks import Walk, channels_second, is_symbolic, with_positions
-from signalcam.backends.keras.patch_points import held, spelt
+from signalcam.backends.keras.hooks import KerasWalk, is_symbolic, move_channels_second, tensor_with_positions
+from signalcam.backends.keras.patch_points import patch_functions, patch_held_functions
 from signalcam.inputs.pytree import is_array
 
 _SOFTMAX = ("softmax",)
@@ -26,7 +26,7 @@ _SCORES = "return_attention_scores"
 class _Run:
     """What is noted of a run, and the watcher its attention weights are handed to."""
 
-    attended: Attended
+    attended: AttentionMaps
     watch: Watch
 
     def seen(self, weights: Array) -> Array:
@@ -38,7 +38,7 @@ _running: ContextVar[_Run | None] = ContextVar("signalcam_attention", default=No
 
 
 @contextmanager
-def attending(known: Walk, layers: Sequence[Any], rows: int, watch: Watch) -> Iterator[Attended]:
+def record_attention(known: KerasWalk, layers: Sequence[Any], rows: int, watch: Watch) -> Iterator[AttentionMaps]:
     """Hand attention weights to a watcher, in this thread only, until the block ends.
 
     Args:
@@ -47,16 +47,16 @@ def attending(known: Walk, layers: Sequence[Any], rows: int, watch: Watch) -> It
         rows: How many samples the batch holds.
         watch: From attention weights to what the model goes on with.
     """
-    attended = Attended(type(known.model).__name__, rows)
+    attended = AttentionMaps(type(known.model).__name__, rows)
     nodes = [known.model, *known.paths.values()]
     with ExitStack() as stack:
-        stack.enter_context(spelt(_SOFTMAX, _seeing, composed=True))
-        stack.enter_context(held(_SOFTMAX, _seeing, nodes, composed=True))
+        stack.enter_context(patch_functions(_SOFTMAX, _seeing, composed=True))
+        stack.enter_context(patch_held_functions(_SOFTMAX, _seeing, nodes, composed=True))
         for node in nodes:
             if callable(own := getattr(node, "call", None)) and _SCORES in signature(own).parameters:
-                stack.enter_context(attribute(node, "call", _with_weights(own)))
+                stack.enter_context(patch_attribute(node, "call", _with_weights(own)))
         for node in layers:
-            stack.enter_context(attribute(node, "call", _noting(node, node.call, known)))
+            stack.enter_context(patch_attribute(node, "call", _noting(node, node.call, known)))
         token = _running.set(_Run(attended, watch))
         stack.callback(_running.reset, token)
         yield attended
@@ -98,7 +98,7 @@ def _with_weights(own: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _noting(node: Any, own: Callable[..., Any], known: Walk) -> Callable[..., Any]:
+def _noting(node: Any, own: Callable[..., Any], known: KerasWalk) -> Callable[..., Any]:
     """Note when a layer ran, and which positions it has."""
 
     @wraps(own)
@@ -106,9 +106,9 @@ def _noting(node: Any, own: Callable[..., Any], known: Walk) -> Callable[..., An
         run = _running.get()
         before = len(run.attended.cells) if run else 0
         y = own(*args, **kwargs)
-        tensor = with_positions(y)
+        tensor = tensor_with_positions(y)
         if run is not None and tensor is not None and not is_symbolic(tensor):
-            run.attended.ran(node, before, channels_second(node, tensor, known).shape[2:])
+            run.attended.ran(node, before, move_channels_second(node, tensor, known).shape[2:])
         return y
 
     return call

@@ -15,30 +15,30 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array
-from signalcam.backends.attention_maps import Attended
+from signalcam.backends.attention_maps import AttentionMaps
 from signalcam.backends.keras import compile_policy
-from signalcam.backends.keras.activation_log import last_steps
-from signalcam.backends.keras.attention import attending
-from signalcam.backends.keras.backward_rules import bent, beside_silence, guided
-from signalcam.backends.keras.biases import fits, held_offsets
+from signalcam.backends.keras.activation_log import record_last_steps
+from signalcam.backends.keras.attention import record_attention
+from signalcam.backends.keras.backward_rules import guided, replace_backward, rescale_against_zero
+from signalcam.backends.keras.biases import is_bias_output, record_offsets
 from signalcam.backends.keras.call import build, call, to_engine
-from signalcam.backends.keras.engine import Engine, Ran, Seen, Step, Task, Watch
+from signalcam.backends.keras.engine import Engine, OutputInfo, RunRequest, RunResult, Step, Watch
 from signalcam.backends.keras.hooks import (
     SEES_EVERYTHING,
-    Shadow,
-    Walk,
-    any_length,
-    channels_back,
-    channels_second,
-    shadowing,
-    walk,
-    with_positions,
+    KerasWalk,
+    MethodPatch,
+    accept_any_length,
+    move_channels_back,
+    move_channels_second,
+    patch_methods,
+    tensor_with_positions,
+    walk_model,
 )
-from signalcam.backends.keras.logits import look, plain, read
-from signalcam.backends.keras.rerun import Prefix, handing_back, remembering
-from signalcam.backends.keras.weights import own_weights, reweighted
-from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
-from signalcam.backends.unsupported import of_engine, of_exported, of_no_rectifier
+from signalcam.backends.keras.logits import find_last_step, read_output, to_numpy
+from signalcam.backends.keras.rerun import KerasPrefixCache, cache_prefix, replay_prefix
+from signalcam.backends.keras.weights import layer_weights, use_weights
+from signalcam.backends.protocol import Edit, ForwardResult, Layer, LayerOutput, Pick, Support
+from signalcam.backends.unsupported import explain_engine, explain_exported, explain_no_rectifier
 from signalcam.errors import MethodError, ModelError
 from signalcam.inputs.pytree import Inputs
 from signalcam.targets import Question
@@ -79,26 +79,26 @@ class KerasBackend:
         """Whether the model is a layer of the package; refused if it can never be explained."""
         if not isinstance(model, import_module(self.name).layers.Layer):
             return False
-        message = of_exported(model) or of_engine(self.name, keras.backend.backend())
+        message = explain_exported(model) or explain_engine(self.name, keras.backend.backend())
         if message:
             raise ModelError(message)
         return True
 
-    def exactly(self) -> AbstractContextManager[None]:
+    def full_precision(self) -> AbstractContextManager[None]:
         """Formulas already run in the arrays' own precision."""
         return nullcontext()
 
     def channel_axis(self, model: Any) -> int:
         """Where the model's inputs have their channels."""
-        return 1 if walk(model).channels_first else -1
+        return 1 if walk_model(model).channels_first else -1
 
     def numpy(self, array: Any) -> np.ndarray:
         """Copy an array of the engine to NumPy, in single precision at least."""
-        return array if isinstance(array, np.ndarray) else plain(array)
+        return array if isinstance(array, np.ndarray) else to_numpy(array)
 
     def layers(self, model: Any, inputs: Inputs | None) -> list[Layer]:
         """List the layers whose output has positions; by their class alone where there is no input."""
-        known = walk(model)
+        known = walk_model(model)
         if inputs is None:
             return [Layer(name, type(each).__name__) for name, each in known.convolutions()]
         prepared = to_engine(inputs)
@@ -107,11 +107,11 @@ class KerasBackend:
 
     def resolve(self, model: Any, layer: object) -> str:
         """Return the path of a layer given by path, by the end of its path, or as an object."""
-        return walk(model).path(layer)
+        return walk_model(model).path(layer)
 
-    def pull(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+    def forward_backward(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
         """Run the model once, recorded from the layers on, and differentiate each score."""
-        known, prepared = walk(model), to_engine(inputs)
+        known, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
         nodes = {known.find(name) for name in layers}
         if question.kind == "attention":
@@ -119,65 +119,67 @@ class KerasBackend:
         rows, twice = int(prepared.explained.shape[0]), question.kind == "rescale"
         entry = "activation" if question.kind == "offset" else "call"
 
-        def forward(tree: Any, watch: Watch) -> Ran:
+        def forward(tree: Any, watch: Watch) -> RunResult:
             calls: list[tuple[Any, int]] = []
             taps = [_tap(node, watch, calls, entry) for node in nodes]
-            with shadowing(taps, known), last_steps(2 * rows if twice else None) as steps:
+            with patch_methods(taps, known), record_last_steps(2 * rows if twice else None) as steps:
                 raw = call(model, tree)
-            return Ran(raw, steps[-8:], calls, question)  # the score's own step is among the last
+            return RunResult(raw, steps[-8:], calls, question)  # the score's own step is among the last
 
-        asked = beside_silence(forward, rows, known) if twice else forward
-        task = Task(model, asked, prepared.tree, rows, question)
-        run = compile_policy.pull(self.engine, task, layers, known)
+        asked = rescale_against_zero(forward, rows, known) if twice else forward
+        task = RunRequest(model, asked, prepared.tree, rows, question)
+        run = compile_policy.run_request(self.engine, task, layers, known)
         chosen = [_chosen(known, name, run.calls, run.kept) for name in layers]
         felt = (
             [_felt(known, name, each, run.calls, run.kept, row) for name, each in zip(layers, chosen, strict=True)]
             for row in run.rows
         )
-        return Pull(run.reading, run.asked, felt)
+        return ForwardResult(run.reading, run.asked, felt)
 
-    def _attended(self, model: Any, known: Walk, prepared: Inputs, layers: Sequence[str], question: Question) -> Pull:
+    def _attended(
+        self, model: Any, known: KerasWalk, prepared: Inputs, layers: Sequence[str], question: Question
+    ) -> ForwardResult:
         """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
         meant = [(_called(name), known.find(name)) for name in layers]
         nodes = list(dict.fromkeys(node for _, node in meant))
-        rows, found = int(prepared.explained.shape[0]), list[Attended]()
+        rows, found = int(prepared.explained.shape[0]), list[AttentionMaps]()
 
-        def forward(tree: Any, watch: Watch) -> Ran:
+        def forward(tree: Any, watch: Watch) -> RunResult:
             with (
-                attending(known, nodes, rows, watch) as attended,
-                shadowing([], known),
-                last_steps() as steps,
+                record_attention(known, nodes, rows, watch) as attended,
+                patch_methods([], known),
+                record_last_steps() as steps,
             ):
                 raw = call(model, tree)
             found.append(attended)
-            return Ran(raw, steps[-8:], [], question)
+            return RunResult(raw, steps[-8:], [], question)
 
-        run = self.engine.pull(Task(model, forward, prepared.tree, rows, question))
+        run = self.engine.forward_backward(RunRequest(model, forward, prepared.tree, rows, question))
         felt = ([found[-1].felt(*each, run.kept, row) for each in meant] for row in run.rows)
-        return Pull(run.reading, run.asked, felt)
+        return ForwardResult(run.reading, run.asked, felt)
 
-    def prepared(self, _model: Any, inputs: Inputs) -> Inputs:
+    def to_model(self, _model: Any, inputs: Inputs) -> Inputs:
         """Turn every array into one of the engine's, in Keras' own precision."""
         return to_engine(inputs)
 
-    def push(self, model: Any, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
+    def forward(self, model: Any, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
         """Run the model without recording, and score each target."""
-        known, prepared = walk(model), to_engine(inputs)
+        known, prepared = walk_model(model), to_engine(inputs)
         whole = edit is not None and edit.prefix is None
         shadows = [_exchanged(known, edit)] if edit is not None and whole else []
         back = nullcontext() if edit is None or whole else _handing_back(known, edit)
-        with self.engine.resting(), back:
-            ran = Ran(*_bare_run(model, known, shadows, prepared.tree), [], question)
+        with self.engine.no_grad(), back:
+            ran = RunResult(*_bare_run(model, known, shadows, prepared.tree), [], question)
             rows = int(prepared.explained.shape[0])
-            asked = question.ask(read(ran, rows, look(ran, rows)))
+            asked = question.ask(read_output(ran, rows, find_last_step(ran, rows)))
             return [ops.reshape(each.value, (-1,)) for each in asked]
 
-    def remember(self, model: Any, inputs: Inputs, ran: str) -> Prefix | None:
+    def cache_prefix(self, model: Any, inputs: Inputs, ran: str) -> KerasPrefixCache | None:
         """Keep what the outermost layers returned before a layer did."""
-        known, prepared = walk(model), to_engine(inputs)
+        known, prepared = walk_model(model), to_engine(inputs)
         node, rows = known.find(ran), int(prepared.explained.shape[0])
-        watched = remembering(known, node, _number(ran) or 0, rows)
-        with self.engine.resting(), watched as prefix:
+        watched = cache_prefix(known, node, _number(ran) or 0, rows)
+        with self.engine.no_grad(), watched as prefix:
             _bare_run(model, known, [], prepared.tree)
         return None if prefix.output is None else prefix
 
@@ -185,49 +187,49 @@ class KerasBackend:
         self, model: Any, inputs: Inputs, question: Question, rule: Rule | None
     ) -> list[tuple[Array, Array]]:
         """Score each target, and differentiate it with respect to the explained input."""
-        known, prepared = walk(model), to_engine(inputs)
+        known, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
         rows = int(prepared.explained.shape[0])
 
-        def forward(x: Array) -> Ran:
+        def forward(x: Array) -> RunResult:
             tree = prepared.with_explained(x).tree
-            return Ran(*_bare_run(model, known, [], tree), [], question)
+            return RunResult(*_bare_run(model, known, [], tree), [], question)
 
-        def ask(ran: Ran, seen: Seen) -> list[Array]:
-            asked = question.ask(read(ran, rows, seen))
+        def ask(ran: RunResult, seen: OutputInfo) -> list[Array]:
+            asked = question.ask(read_output(ran, rows, seen))
             return [ops.reshape(each.value, (-1,)) for each in asked]
 
         bending = guided()
-        with nullcontext() if rule is None else bent(bending, known):
+        with nullcontext() if rule is None else replace_backward(bending, known):
             found = self.engine.input_gradients(model, forward, prepared.explained, ask)
         if rule is not None and not bending.count:
-            raise MethodError(of_no_rectifier(model))
+            raise MethodError(explain_no_rectifier(model))
         return found
 
     def offsets(self, model: Any, inputs: Inputs) -> dict[str, Array]:
         """What each layer with positions adds to every position, by its name and call."""
-        known, prepared = walk(model), to_engine(inputs)
+        known, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
-        held = held_offsets(known)
+        held = record_offsets(known)
         outputs: dict[str, list[Any]] = {path: [] for path in held}
 
         def keep(path: str, y: Any) -> Any:
             outputs[path].append(y)
             return y
 
-        shadows = [Shadow(node, partial(keep, path)) for path, (node, _) in held.items()]
-        with self.engine.resting():
+        shadows = [MethodPatch(node, partial(keep, path)) for path, (node, _) in held.items()]
+        with self.engine.no_grad():
             _bare_run(model, known, shadows, prepared.tree)
         return {
             f"{path}[{number}]": held[path][1]
             for path, seen in outputs.items()
             for number, y in enumerate(seen)
-            if min(len(each.shape) for each in seen) > 2 and fits(*held[path], y, known)
+            if min(len(each.shape) for each in seen) > 2 and is_bias_output(*held[path], y, known)
         }
 
-    def reach(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+    def input_support(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Support:
         """Differentiate a layer's output at some positions with respect to the input."""
-        known, prepared = walk(model), to_engine(inputs)
+        known, prepared = walk_model(model), to_engine(inputs)
         node, wanted = known.find(layer), _number(layer) or 0
 
         def forward(x: Array, watch: Watch) -> None:
@@ -236,11 +238,11 @@ class KerasBackend:
             def seen(y: Any) -> Any:
                 nonlocal count
                 if count == wanted:
-                    watch(channels_second(node, with_positions(y), known))
+                    watch(move_channels_second(node, tensor_with_positions(y), known))
                 count += 1
                 return y
 
-            with shadowing([Shadow(node, seen)], known), any_length(known):
+            with patch_methods([MethodPatch(node, seen)], known), accept_any_length(known):
                 try:
                     call(model, prepared.with_explained(x).tree)
                 except Exception:
@@ -248,17 +250,17 @@ class KerasBackend:
                         raise
                     # what lies behind the layer does not take an input of this length, and need not
 
-        found = self.engine.reach(model, forward, prepared.explained, pick)
+        found = self.engine.input_support(model, forward, prepared.explained, pick)
         everything = type(node).__name__ in SEES_EVERYTHING
         return replace(found, support=np.ones_like(found.support)) if everything else found
 
     def weights(self, model: Any) -> dict[str, list[np.ndarray]]:
         """The weights of each layer that has its own."""
-        return own_weights(model)
+        return layer_weights(model)
 
-    def reweighted(self, model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
+    def use_weights(self, model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
         """Lend the model other weights while the block is open."""
-        return reweighted(model, weights)
+        return use_weights(model, weights)
 
     def free_memory(self, _model: object) -> int:
         """Bytes free in the machine's memory."""
@@ -269,14 +271,14 @@ class KerasBackend:
         return any(word in f"{type(error).__name__} {error}" for word in _FULL)
 
 
-def _bare_run(model: Any, known: Walk, shadows: Sequence[Shadow], tree: Any) -> tuple[Any, Sequence[Step]]:
+def _bare_run(model: Any, known: KerasWalk, shadows: Sequence[MethodPatch], tree: Any) -> tuple[Any, Sequence[Step]]:
     """Run the model with nothing tapped: what it returned, and its last steps."""
-    with shadowing(shadows, known), last_steps() as steps:
+    with patch_methods(shadows, known), record_last_steps() as steps:
         raw = call(model, tree)
     return raw, steps[-8:]
 
 
-def _exchanged(known: Walk, edit: Edit) -> Shadow:
+def _exchanged(known: KerasWalk, edit: Edit) -> MethodPatch:
     """Let a layer's call return other activations."""
     node, wanted, count = known.find(edit.ran), _number(edit.ran) or 0, 0
 
@@ -285,36 +287,36 @@ def _exchanged(known: Walk, edit: Edit) -> Shadow:
         count += 1
         return _as_given(known, edit, y) if count == wanted + 1 else y
 
-    return Shadow(node, seen)
+    return MethodPatch(node, seen)
 
 
-def _handing_back(known: Walk, edit: Edit) -> AbstractContextManager[None]:
+def _handing_back(known: KerasWalk, edit: Edit) -> AbstractContextManager[None]:
     """Let everything before a layer's call return what it returned, and the call other activations."""
-    prefix: Prefix = edit.prefix  # type: ignore[assignment] # there, or the whole model would run
+    prefix: KerasPrefixCache = edit.prefix  # type: ignore[assignment] # there, or the whole model would run
 
     def last(y: Any) -> Any:
         return _as_given(known, edit, y)
 
-    return handing_back(known.find(edit.ran), prefix, edit.samples, edit.times, last)
+    return replay_prefix(known.find(edit.ran), prefix, edit.samples, edit.times, last)
 
 
-def _as_given(known: Walk, edit: Edit, y: Any) -> Any:
+def _as_given(known: KerasWalk, edit: Edit, y: Any) -> Any:
     """Put other activations in the place of those a layer returned."""
-    old = with_positions(y)
-    fresh = ops.cast(channels_back(known.find(edit.ran), edit.values, old, known), old.dtype)
+    old = tensor_with_positions(y)
+    fresh = ops.cast(move_channels_back(known.find(edit.ran), edit.values, old, known), old.dtype)
     return fresh if y is old else type(y)([fresh if each is old else each for each in y])
 
 
-def _tap(node: Any, watch: Watch, calls: list[tuple[Any, int]], entry: str) -> Shadow:
+def _tap(node: Any, watch: Watch, calls: list[tuple[Any, int]], entry: str) -> MethodPatch:
     """Hand a layer's output to a watcher, or what goes into the activation it holds, if it does."""
     own = callable(getattr(node, entry, None)) and not hasattr(type(node), entry)
-    return Shadow(node, partial(_watched, node, watch, calls), entry if own else "call")
+    return MethodPatch(node, partial(_watched, node, watch, calls), entry if own else "call")
 
 
 def _watched(node: Any, watch: Watch, calls: list[tuple[Any, int]], y: Any) -> Any:
     number = sum(each is node for each, _ in calls)
     calls.append((node, number))
-    tensor = with_positions(y)
+    tensor = tensor_with_positions(y)
     if tensor is None:
         message = f"layer {node.name!r} has no positions: its output is one vector a sample. Choose an earlier layer, before pooling or flattening."
         raise ModelError(message)
@@ -333,14 +335,14 @@ def _called(name: str) -> str:
     return name if _number(name) is not None else f"{name}[0]"
 
 
-def _chosen(known: Walk, name: str, calls: Sequence[tuple[Any, int]], kept: Sequence[Array]) -> list[int]:
+def _chosen(known: KerasWalk, name: str, calls: Sequence[tuple[Any, int]], kept: Sequence[Array]) -> list[int]:
     """Which of the tapped outputs the user may have meant."""
     node, wanted = known.find(name), _number(name)
     places = [i for i, (each, number) in enumerate(calls) if each is node and wanted in (None, number)]
     if not places:
         message = f"layer {name!r} never ran for this input, or not so often. Choose one that runs: signalcam.layers(model, example)."
         raise ModelError(message)
-    usable = [i for i in places if np.prod(channels_second(node, kept[i], known).shape[2:]) > 1]
+    usable = [i for i in places if np.prod(move_channels_second(node, kept[i], known).shape[2:]) > 1]
     if not usable:
         message = f"layer {name!r} has no positions: its output is one vector a sample. Choose an earlier layer, before pooling or flattening."
         raise ModelError(message)
@@ -348,25 +350,25 @@ def _chosen(known: Walk, name: str, calls: Sequence[tuple[Any, int]], kept: Sequ
 
 
 def _felt(
-    known: Walk,
+    known: KerasWalk,
     name: str,
     places: Sequence[int],
     calls: Sequence[tuple[Any, int]],
     kept: Sequence[Array],
     row: Sequence[Array | None],
-) -> Felt:
+) -> LayerOutput:
     node = known.find(name)
     if len(places) > 1:
-        places = [i for i in places if row[i] is not None and bool(np.any(plain(row[i])))] or places[:1]
+        places = [i for i in places if row[i] is not None and bool(np.any(to_numpy(row[i])))] or places[:1]
     if len(places) > 1:
         bare = name.partition("[")[0]
         options = " or ".join(repr(f"{bare}[{calls[i][1]}]") for i in places)
         message = f"layer {name!r} ran more than once and more than one run reaches the score. Say which: {options}."
         raise ModelError(message)
     place, gradient = places[0], row[places[0]]
-    turned = None if gradient is None else channels_second(node, gradient, known)
+    turned = None if gradient is None else move_channels_second(node, gradient, known)
     ran = f"{name.partition('[')[0]}[{calls[place][1]}]"
-    return Felt(ran, channels_second(node, kept[place], known), turned)
+    return LayerOutput(ran, move_channels_second(node, kept[place], known), turned)
 
 
 BACKEND = KerasBackend()

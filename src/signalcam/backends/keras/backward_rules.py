@@ -13,11 +13,11 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array
-from signalcam.backends.attribute_patch import attribute
+from signalcam.backends.attribute_patch import patch_attribute
 from signalcam.backends.keras.activation_log import first_half
-from signalcam.backends.keras.engine import Forward, Ran, Watch
-from signalcam.backends.keras.hooks import Walk, is_symbolic
-from signalcam.backends.keras.patch_points import held, spelt
+from signalcam.backends.keras.engine import Forward, RunResult, Watch
+from signalcam.backends.keras.hooks import KerasWalk, is_symbolic
+from signalcam.backends.keras.patch_points import patch_functions, patch_held_functions
 from signalcam.inputs.pytree import is_array, map_arrays
 
 _RECTIFIERS = ("relu", "relu_", "relu6", "relu6_")
@@ -75,7 +75,7 @@ _NEAR = 1e-6  # inputs nearer than this have a difference quotient of nothing bu
 
 
 @dataclass
-class Bending:
+class BackwardReplacement:
     """Another backward pass for some functions.
 
     Attributes:
@@ -89,33 +89,33 @@ class Bending:
     count: int = 0
 
 
-_bending: ContextVar[Bending | None] = ContextVar("signalcam_bending", default=None)
+_bending: ContextVar[BackwardReplacement | None] = ContextVar("signalcam_bending", default=None)
 
 
-def guided() -> Bending:
+def guided() -> BackwardReplacement:
     """Let rectifiers pass back only what is positive; leaky ones are none."""
-    return Bending(_RECTIFIERS, lambda _z, y: ops.custom_gradient(_gate)(y))
+    return BackwardReplacement(_RECTIFIERS, lambda _z, y: ops.custom_gradient(_gate)(y))
 
 
-def rescale(rows: int) -> Bending:
+def rescale(rows: int) -> BackwardReplacement:
     """Send back the difference quotient between samples and the references that lie behind them.
 
     Args:
         rows: How many samples there are, and as many references.
     """
-    return Bending(_ELEMENTWISE, lambda z, y: _rescaled(z, y) if z.shape[0] % (2 * rows) == 0 else y)
+    return BackwardReplacement(_ELEMENTWISE, lambda z, y: _rescaled(z, y) if z.shape[0] % (2 * rows) == 0 else y)
 
 
 @contextmanager
-def bent(bending: Bending, known: Walk) -> Iterator[None]:
+def replace_backward(bending: BackwardReplacement, known: KerasWalk) -> Iterator[None]:
     """Bend those functions, in this thread only, until the block ends; no layer is replaced."""
     nodes = [known.model, *known.paths.values()]
     leaky = [each for each in nodes if bending.names == _RECTIFIERS and _is_leaky(each)]
     with ExitStack() as stack:
-        stack.enter_context(spelt(bending.names, _bendable, composed=True))
-        stack.enter_context(held(bending.names, _bendable, nodes, composed=True))
+        stack.enter_context(patch_functions(bending.names, _bendable, composed=True))
+        stack.enter_context(patch_held_functions(bending.names, _bendable, nodes, composed=True))
         for each in leaky:
-            stack.enter_context(attribute(each, "call", _straight(each.call)))
+            stack.enter_context(patch_attribute(each, "call", _straight(each.call)))
         token = _bending.set(bending)
         stack.callback(_bending.reset, token)
         yield
@@ -202,7 +202,7 @@ def _rescaled(z: Array, y: Array) -> Array:
     return ops.where(ops.concatenate([far, far], axis=0), ops.stop_gradient(y) + sent, y)
 
 
-def beside_silence(forward: Forward, rows: int, known: Walk) -> Forward:
+def rescale_against_zero(forward: Forward, rows: int, known: KerasWalk) -> Forward:
     """Run a model on every sample twice, once with silence at what is watched, by the rescale rule.
 
     Args:
@@ -214,12 +214,12 @@ def beside_silence(forward: Forward, rows: int, known: Walk) -> Forward:
     def twice(each: Array) -> Array:
         return ops.concatenate([each, each], axis=0) if each.shape[0] == rows else each
 
-    def both(tree: Any, watch: Watch) -> Ran:
+    def both(tree: Any, watch: Watch) -> RunResult:
         def seen(y: Array) -> Array:
             half = y.shape[0] // 2
             return ops.concatenate([watch(y[:half]), ops.zeros_like(y[half:])], axis=0)
 
-        with bent(rescale(rows), known):
+        with replace_backward(rescale(rows), known):
             ran = forward(map_arrays(twice, tree), seen)
         return replace(ran, raw=first_half(ran.raw, 2 * rows))
 

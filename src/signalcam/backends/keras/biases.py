@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from signalcam.backends.keras.hooks import CONVOLUTIONS, Walk, channels_second
-from signalcam.backends.keras.logits import plain
+from signalcam.backends.keras.hooks import CONVOLUTIONS, KerasWalk, move_channels_second
+from signalcam.backends.keras.logits import to_numpy
 
 _LINEAR = (*CONVOLUTIONS, "Dense", "EinsumDense")
 
 
-def held_offsets(known: Walk) -> dict[str, tuple[Any, np.ndarray]]:
+def record_offsets(known: KerasWalk) -> dict[str, tuple[Any, np.ndarray]]:
     """By path each layer that adds something, and what; step by step there is no one place for it."""
     found = {path: (node, _offset(node)) for path, node in known.nodes() if id(node) not in known.looped}
     return {path: (node, each) for path, (node, each) in found.items() if each is not None}
 
 
-def fits(node: Any, offset: np.ndarray, y: Any, known: Walk) -> bool:
+def is_bias_output(node: Any, offset: np.ndarray, y: Any, known: KerasWalk) -> bool:
     """Whether an output has positions, and one entry of the offset for each channel."""
-    turned = channels_second(node, y, known)
+    turned = move_channels_second(node, y, known)
     channel, last = 1 if turned is y else -1, len(y.shape)
     axis = int(np.ravel(getattr(node, "axis", channel))[0])  # Keras 2 has a list of one
     matches = axis % last == channel % last and offset.shape == (turned.shape[1],)
@@ -47,4 +47,4 @@ def _shift(node: Any) -> np.ndarray:
 
 
 def _numbers(variable: Any) -> np.ndarray:
-    return plain(ops.convert_to_tensor(variable))
+    return to_numpy(ops.convert_to_tensor(variable))

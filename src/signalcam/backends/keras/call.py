@@ -11,10 +11,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from signalcam.backends.keras.hooks import walk
-from signalcam.backends.keras.logits import plain
+from signalcam.backends.keras.hooks import walk_model
+from signalcam.backends.keras.logits import to_numpy
 from signalcam.errors import CamError, InputError
-from signalcam.inputs.pytree import Inputs, check_extra, is_array, unpacked
+from signalcam.inputs.pytree import Inputs, check_extra, is_array, unpack_extra
 
 _SWITCHES = ("training", "mask")
 
@@ -23,7 +23,7 @@ def to_engine(inputs: Inputs) -> Inputs:
     """Turn every array into one of the engine's, floating-point ones in Keras' own precision."""
 
     def tensor_of(array: Any) -> Any:
-        values = array if isinstance(array, np.ndarray) else plain(array)
+        values = array if isinstance(array, np.ndarray) else to_numpy(array)
         kind = keras.config.floatx() if values.dtype.kind == "f" else None
         return ops.convert_to_tensor(values, dtype=kind)
 
@@ -32,7 +32,7 @@ def to_engine(inputs: Inputs) -> Inputs:
 
 def build(model: Any, given: Inputs) -> None:
     """Run a model once that was never run: its first call builds it, and would confuse the taps."""
-    if all(getattr(each, "built", True) for _, each in walk(model).nodes()):
+    if all(getattr(each, "built", True) for _, each in walk_model(model).nodes()):
         return
     count = given.explained.shape[0]
     first = given.map(lambda array: array[:1] if array.shape[0] == count else array)
@@ -55,7 +55,7 @@ def _words(error: Exception) -> str:
 
 def call(model: Any, tree: Any) -> Any:
     """Call a model as its user would: several inputs as a list, unless its ``call`` names them apart."""
-    inputs, extra = unpacked(tree)
+    inputs, extra = unpack_extra(tree)
     _check_number(model, inputs)
     _check_extra(model, extra)
     if isinstance(inputs, dict) and not _is_graph(model) and _by_name(model, inputs, extra):

@@ -10,8 +10,8 @@ from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from signalcam.backends.keras.engine import Compiled, Engine, Run, Seen, Task
-from signalcam.backends.keras.hooks import Walk
+from signalcam.backends.keras.engine import Compiled, Engine, OutputInfo, Run, RunRequest
+from signalcam.backends.keras.hooks import KerasWalk
 from signalcam.inputs.pytree import is_array
 
 AFTER = 4  # runs alike before one is compiled: compiling costs what it saves in about so many
@@ -28,7 +28,7 @@ class _Known:
     runs: int = 0
     classes: int | None = None
     shapes: Sequence[tuple[Any, Any]] | None = None
-    seen: Seen | None = None
+    seen: OutputInfo | None = None
     compiled: Compiled | None = None
     tried: bool = False
 
@@ -36,16 +36,16 @@ class _Known:
 _remembered: WeakKeyDictionary[Any, OrderedDict[Any, _Known]] = WeakKeyDictionary()
 
 
-def pull(engine: Engine, task: Task, layers: Sequence[str], walked: Walk) -> Run:
+def run_request(engine: Engine, task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> Run:
     """Run a task: as it is at first, compiled once its like has come ``AFTER`` times."""
     known = _known(task, layers, walked)
     if known is None:
-        return engine.pull(task)
+        return engine.forward_backward(task)
     if known.runs >= AFTER and known.seen is not None and not known.tried:
         known.compiled, known.tried = _compiled(engine, task, known.seen), True
     task.question.check(known.classes)
     run = known.compiled(task) if known.compiled else None
-    return run or _counted(engine.pull(replace(task, shapes=known.shapes)), known)
+    return run or _counted(engine.forward_backward(replace(task, shapes=known.shapes)), known)
 
 
 def _counted(run: Run, known: _Known) -> Run:
@@ -56,15 +56,15 @@ def _counted(run: Run, known: _Known) -> Run:
     return run
 
 
-def _compiled(engine: Engine, task: Task, seen: Seen) -> Compiled | None:
+def _compiled(engine: Engine, task: RunRequest, seen: OutputInfo) -> Compiled | None:
     try:
-        return engine.compiled(task, seen)
+        return engine.compile_request(task, seen)
     except Exception as error:  # noqa: BLE001 - whatever a model does that cannot be traced, it can still be run
         _log.info("%s runs uncompiled: %s", type(task.model).__name__, error)
         return None
 
 
-def _known(task: Task, layers: Sequence[str], walked: Walk) -> _Known | None:
+def _known(task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> _Known | None:
     """Look runs alike up; ``None`` where nothing tells that they will be alike again."""
     repeated, spec = task.question.repeated, tuple(_spec(task.tree))
     if repeated is None or None in spec or task.question.kind == "curved":  # has no compiled form
@@ -91,7 +91,7 @@ def _spec(tree: Any) -> Iterator[Any]:
         yield (type(tree), tree) if isinstance(tree, _PLAIN) else None
 
 
-def _state(walked: Walk) -> list[Any]:
+def _state(walked: KerasWalk) -> list[Any]:
     """Everything a layer holds, so that whatever is replaced in it later is noticed."""
     nodes = [walked.model, *walked.paths.values()]
     return [*nodes, *chain.from_iterable(each.__dict__.values() for each in nodes)]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from signalcam.arrays import Array
-from signalcam.backends.protocol import Pick, Reach
-from signalcam.targets import Asked, Question
-from signalcam.targets.model_output import Reading
+from signalcam.backends.protocol import Pick, Support
+from signalcam.targets import Question, ScoredTarget
+from signalcam.targets.model_output import ModelOutput
 
 Watch = Callable[[Array], Array]
 
@@ -25,7 +25,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Seen:
+class OutputInfo:
     """What one look at concrete values told about a run's output.
 
     Attributes:
@@ -38,7 +38,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """One run of the model: what it returned, its last steps, the tapped calls in their order, and what was asked."""
 
     raw: Any
@@ -52,7 +52,7 @@ class Ran:
         return self.question.main(self.raw)
 
 
-Forward = Callable[[Any, Watch], Ran]
+Forward = Callable[[Any, Watch], RunResult]
 Rows = Iterable[Sequence[Array | None]]
 
 
@@ -69,16 +69,16 @@ class Run:
         seen: Where the logits were found.
     """
 
-    reading: Reading
-    asked: Sequence[Asked]
+    reading: ModelOutput
+    asked: Sequence[ScoredTarget]
     kept: Sequence[Array]
     rows: Rows
     calls: Sequence[tuple[Any, int]]
-    seen: Seen
+    seen: OutputInfo
 
 
 @dataclass(frozen=True)
-class Task:
+class RunRequest:
     """All that a run needs to know.
 
     Attributes:
@@ -98,37 +98,37 @@ class Task:
     shapes: Sequence[tuple[Any, Any]] | None = None
 
 
-Compiled = Callable[[Task], Run | None]
+Compiled = Callable[[RunRequest], Run | None]
 
 
 class Engine(Protocol):
     """Runs the model, recording from the taps on."""
 
-    def pull(self, task: Task) -> Run:
+    def forward_backward(self, task: RunRequest) -> Run:
         """Run forward once; differentiate each score with respect to what was tapped."""
         ...
 
-    def compiled(self, task: Task, seen: Seen) -> Compiled | None:
+    def compile_request(self, task: RunRequest, seen: OutputInfo) -> Compiled | None:
         """Compile such a task, to be run with other numbers; ``None`` where that does not pay.
 
         What is returned gives ``None`` for numbers whose output was made otherwise than ``seen``.
         """
         ...
 
-    def resting(self) -> AbstractContextManager[None]:
+    def no_grad(self) -> AbstractContextManager[None]:
         """Record nothing while the block is open."""
         ...
 
     def input_gradients(
         self,
         model: Any,
-        forward: Callable[[Array], Ran],
+        forward: Callable[[Array], RunResult],
         x: Array,
-        ask: Callable[[Ran, Seen], list[Array]],
+        ask: Callable[[RunResult, OutputInfo], list[Array]],
     ) -> list[tuple[Array, Array]]:
         """Score each target and differentiate it with respect to ``x``."""
         ...
 
-    def reach(self, model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
+    def input_support(self, model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Support:
         """Differentiate the tapped output, channels second, at some positions with respect to ``x``."""
         ...

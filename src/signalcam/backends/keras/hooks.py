@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from signalcam.backends.attribute_patch import attribute
-from signalcam.backends.keras.activation_log import held_steps
+from signalcam.backends.attribute_patch import patch_attribute
+from signalcam.backends.keras.activation_log import record_held_steps
 from signalcam.backends.protocol import Layer, Role
-from signalcam.backends.unsupported import of_exported
+from signalcam.backends.unsupported import explain_exported
 from signalcam.errors import CamError, ModelError, nearest
 from signalcam.inputs.pytree import is_array, map_arrays
 from signalcam.inputs.tokens import MOST_BEFORE
@@ -89,7 +89,7 @@ _active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar("signal
 
 
 @dataclass(frozen=True)
-class Shadow:
+class MethodPatch:
     """A layer, and what to do with each of its outputs.
 
     Attributes:
@@ -107,7 +107,7 @@ class Shadow:
 
 
 @dataclass(frozen=True)
-class Walk:
+class KerasWalk:
     """Every layer and operation of a model, nested ones included, by its path.
 
     Attributes:
@@ -164,7 +164,7 @@ class Walk:
 
     def _exports(self) -> str:
         """Say that there are layers nobody can look into; a sentence, or nothing."""
-        names = [repr(path) for path, node in self.paths.items() if of_exported(node)]
+        names = [repr(path) for path, node in self.paths.items() if explain_exported(node)]
         return f" There are none inside the TFSMLayer {', '.join(names)}." if names else ""
 
     def _check(self, name: str, node: Any) -> None:
@@ -181,14 +181,16 @@ class Walk:
         """The layers whose output has positions, in the order they finish in a run."""
         notes = _Notes(self)
         shadows = [
-            Shadow(node, partial(notes.note, path, node)) for path, node in self.nodes() if id(node) not in self.looped
+            MethodPatch(node, partial(notes.note, path, node))
+            for path, node in self.nodes()
+            if id(node) not in self.looped
         ]
-        with shadowing(shadows, self):
+        with patch_methods(shadows, self):
             raw = run()
         return notes.layers(raw)
 
 
-def walk(model: Any) -> Walk:
+def walk_model(model: Any) -> KerasWalk:
     """Find every layer and operation of a model."""
     paths: dict[str, Any] = {}
     seen = {id(model)}
@@ -205,7 +207,7 @@ def walk(model: Any) -> Walk:
     visit(model, "")
     loops = [(path, node) for path, node in [("", model), *paths.items()] if _is_loop(node)]
     looped = {id(each): path for path, node in reversed(loops) for each in _below(node)}
-    return Walk(model, paths, looped)
+    return KerasWalk(model, paths, looped)
 
 
 def _inside(owner: Any) -> list[Any]:
@@ -228,7 +230,7 @@ def _is_loop(node: Any) -> bool:
     return any(each.__name__ in _STEP_BY_STEP for each in type(node).__mro__)
 
 
-def channels_second(node: Any, array: Any, known: Walk) -> Any:
+def move_channels_second(node: Any, array: Any, known: KerasWalk) -> Any:
     """Put an output's channels second, wherever the layer has them."""
     if type(node).__name__ == "TimeDistributed" and known.channels_first and len(array.shape) > 3:
         return ops.moveaxis(array, 2, 1)  # behind the steps, as the layer inside has them
@@ -239,15 +241,15 @@ def channels_second(node: Any, array: Any, known: Walk) -> Any:
     return array if first and type(node).__name__ not in _TOKENS else ops.moveaxis(array, -1, 1)
 
 
-def channels_back(node: Any, values: Any, like: Any, known: Walk) -> Any:
+def move_channels_back(node: Any, values: Any, like: Any, known: KerasWalk) -> Any:
     """Put channels that come second where the layer has them, whose own output is ``like``."""
-    if channels_second(node, like, known) is like:
+    if move_channels_second(node, like, known) is like:
         return values
     by_steps = type(node).__name__ == "TimeDistributed" and known.channels_first
     return ops.moveaxis(values, 1, 2 if by_steps and len(like.shape) > 3 else -1)
 
 
-def with_positions(y: Any) -> Any:
+def tensor_with_positions(y: Any) -> Any:
     """The tensor with positions in what a layer returned."""
     entries = list(y) if isinstance(y, tuple | list) else [y]
     return next((each for each in entries if is_array(each) and len(each.shape) >= 3), None)
@@ -263,7 +265,7 @@ def _convolves(node: Any) -> bool:
 class _Notes:
     """Which outputs have positions, while the model runs."""
 
-    known: Walk
+    known: KerasWalk
     found: list[tuple[str, Layer, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     live: int | None = None  # axes of the latest convolution's output, until tokens take over
@@ -275,7 +277,7 @@ class _Notes:
         self.counts[path] = self.counts.get(path, -1) + 1
         if not is_array(y) or len(y.shape) < 3:
             return y
-        turned = channels_second(node, y, self.known)
+        turned = move_channels_second(node, y, self.known)
         if _convolves(node):
             self.live = len(y.shape)
             self.convolved += 1
@@ -328,12 +330,12 @@ class _Notes:
 
 
 @contextmanager
-def shadowing(shadows: Sequence[Shadow], known: Walk) -> Iterator[None]:
+def patch_methods(shadows: Sequence[MethodPatch], known: KerasWalk) -> Iterator[None]:
     """See what layers return, in this thread only, until the block ends, however it ends."""
     with ExitStack() as stack:
         for _, node in (("", known.model), *known.nodes()):
             stack.enter_context(_opened(node))
-        stack.enter_context(held_steps((known.model, *known.paths.values())))
+        stack.enter_context(record_held_steps((known.model, *known.paths.values())))
         for shadow in shadows:
             stack.enter_context(_shadowed(shadow))
         token = _active.set({id(shadow.node): shadow.seen for shadow in shadows})
@@ -346,22 +348,22 @@ def _opened(node: Any) -> Iterator[None]:
     """Undo, for the block, what would hide a layer's tensors: recomputation and tf.function."""
     with ExitStack() as stack:
         if node.__dict__.get("_remat_mode") is not None:
-            stack.enter_context(attribute(node, "_remat_mode", None))
+            stack.enter_context(patch_attribute(node, "_remat_mode", None))
         python = getattr(getattr(node, "call", None), "python_function", None)
         if python is not None:
-            stack.enter_context(attribute(node, "call", python))
+            stack.enter_context(patch_attribute(node, "call", python))
         yield
 
 
 @contextmanager
-def _shadowed(shadow: Shadow) -> Iterator[None]:
+def _shadowed(shadow: MethodPatch) -> Iterator[None]:
     node, names = shadow.node, ("call", "quantized_call")
     with ExitStack() as stack:
         for name in names if shadow.entry == "call" else (shadow.entry,):
             own = getattr(node, name, None)
             if callable(own):
                 around = _seeing if name in names else _seeing_before
-                stack.enter_context(attribute(node, name, around(node, own)))
+                stack.enter_context(patch_attribute(node, name, around(node, own)))
         yield
 
 
@@ -411,14 +413,14 @@ def _is_symbolic(y: Any) -> bool:
 
 
 @contextmanager
-def any_length(known: Walk) -> Iterator[None]:
+def accept_any_length(known: KerasWalk) -> Iterator[None]:
     """Let models take inputs of other lengths than the one they were declared for."""
     with ExitStack() as stack:
         for node in (known.model, *known.paths.values()):
             if isinstance(node, keras.Model):
-                stack.enter_context(attribute(node, "_assert_input_compatibility", _anything))
+                stack.enter_context(patch_attribute(node, "_assert_input_compatibility", _anything))
             elif getattr(node, "_is_graph_network", False):  # a model of Keras 2
-                stack.enter_context(attribute(node, "_manual_input_spec", None))
+                stack.enter_context(patch_attribute(node, "_manual_input_spec", None))
         yield
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from keras import ops
 
 from signalcam.arrays import Array, namespace
-from signalcam.backends.keras.engine import Ran, Run, Seen, Task
-from signalcam.targets import Asked
-from signalcam.targets.model_output import Reading
+from signalcam.backends.keras.engine import OutputInfo, Run, RunRequest, RunResult
+from signalcam.targets import ScoredTarget
+from signalcam.targets.model_output import ModelOutput
 
 _SURE = 1e-3  # how near to 1 probabilities add up, also in half precision
 
 
-def plain(array: Array) -> np.ndarray:
+def to_numpy(array: Array) -> np.ndarray:
     """Copy an array of the engine to NumPy, in single precision at least."""
     if hasattr(array, "detach"):  # Keras' own way makes NumPy 2 warn of torch's tensors
         from signalcam.backends.torch.borrow import to_numpy  # noqa: PLC0415 - torch is loaded
@@ -28,26 +28,26 @@ def plain(array: Array) -> np.ndarray:
     return found.astype(np.float32) if narrow else found
 
 
-def look(ran: Ran, batch: int) -> Seen:
+def find_last_step(ran: RunResult, batch: int) -> OutputInfo:
     """See which step made the output, by its values: squeezing and reshaping leave those alone."""
     main = ran.main
     if main is None:
-        return Seen(None, "")
-    values, steps = plain(main), ran.steps
-    made = [i for i, step in enumerate(steps) if _same(plain(step.after), values)]
+        return OutputInfo(None, "")
+    values, steps = to_numpy(main), ran.steps
+    made = [i for i, step in enumerate(steps) if _same(to_numpy(step.after), values)]
     if made:  # counted from the end: a loop before it takes more steps in one run than in another
-        return Seen(made[-1] - len(steps), steps[made[-1]].name)
-    return Seen(None, _looks_like(values, batch))
+        return OutputInfo(made[-1] - len(steps), steps[made[-1]].name)
+    return OutputInfo(None, _looks_like(values, batch))
 
 
-def read(ran: Ran, batch: int, seen: Seen) -> Reading:
-    """Read an output as ``look`` has seen it; the arrays may be stand-ins of the same shapes."""
+def read_output(ran: RunResult, batch: int, seen: OutputInfo) -> ModelOutput:
+    """Read an output as ``find_last_step`` has seen it; the arrays may be stand-ins of the same shapes."""
     main = ran.main
     before = None if main is None or seen.last_step else main
     if main is not None and seen.place is not None:
         behind = ran.steps[seen.place].before
         before = namespace(behind).reshape(behind, tuple(main.shape))
-    return Reading(ran.raw, main, before, seen.last_step, batch)
+    return ModelOutput(ran.raw, main, before, seen.last_step, batch)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
@@ -77,7 +77,9 @@ class Traced:
     reached: Sequence[Sequence[bool]]
 
 
-def traced(ran: Ran, reading: Reading, asked: Sequence[Asked], kept: Sequence[Array], seen: Seen) -> dict[str, Any]:
+def trace_outputs(
+    ran: RunResult, reading: ModelOutput, asked: Sequence[ScoredTarget], kept: Sequence[Array], seen: OutputInfo
+) -> dict[str, Any]:
     """Gather what a compiled run is to compute, but for the gradients."""
     return {
         "raw": ran.raw,
@@ -89,20 +91,20 @@ def traced(ran: Ran, reading: Reading, asked: Sequence[Asked], kept: Sequence[Ar
     }
 
 
-def finished(made: dict[str, Any], once: Traced, task: Task, seen: Seen) -> Run | None:
+def finish_run(made: dict[str, Any], once: Traced, task: RunRequest, seen: OutputInfo) -> Run | None:
     """Read what a compiled run computed; ``None`` if its output was made otherwise than ``seen``."""
     main = task.question.main(made["raw"])
-    if main is not None and not _as_seen(plain(main), made["after"], task.batch, seen):
+    if main is not None and not _as_seen(to_numpy(main), made["after"], task.batch, seen):
         return None
-    reading = Reading(made["raw"], main, made["before"], seen.last_step, task.batch)
-    asked = [Asked(*pair) for pair in zip(made["values"], made["picks"], strict=True)]
+    reading = ModelOutput(made["raw"], main, made["before"], seen.last_step, task.batch)
+    asked = [ScoredTarget(*pair) for pair in zip(made["values"], made["picks"], strict=True)]
     rows = [_spread(*each) for each in zip(made["rows"], once.reached, strict=True)]
     return Run(reading, asked, made["kept"], rows, once.calls, seen)
 
 
-def _as_seen(values: np.ndarray, after: Array | None, batch: int, seen: Seen) -> bool:
+def _as_seen(values: np.ndarray, after: Array | None, batch: int, seen: OutputInfo) -> bool:
     if after is not None:
-        return _same(plain(after), values)
+        return _same(to_numpy(after), values)
     return _looks_like(values, batch) == seen.last_step
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from signalcam.backends.attribute_patch import attribute
+from signalcam.backends.attribute_patch import patch_attribute
 
 Wrapped = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 _ENGINES = {
@@ -23,7 +23,7 @@ _ENGINES = {
 
 
 @contextmanager
-def spelt(names: Sequence[str], wrapped: Wrapped, *, composed: bool = False) -> Iterator[None]:
+def patch_functions(names: Sequence[str], wrapped: Wrapped, *, composed: bool = False) -> Iterator[None]:
     """Put something around functions of those names, wherever they are looked up, for the block.
 
     Args:
@@ -33,12 +33,14 @@ def spelt(names: Sequence[str], wrapped: Wrapped, *, composed: bool = False) -> 
     """
     with ExitStack() as stack:
         for module, name in _spellings(names, composed=composed):
-            stack.enter_context(attribute(module, name, wrapped(name, getattr(module, name))))
+            stack.enter_context(patch_attribute(module, name, wrapped(name, getattr(module, name))))
         yield
 
 
 @contextmanager
-def held(names: Sequence[str], wrapped: Wrapped, nodes: Iterable[Any], *, composed: bool = False) -> Iterator[None]:
+def patch_held_functions(
+    names: Sequence[str], wrapped: Wrapped, nodes: Iterable[Any], *, composed: bool = False
+) -> Iterator[None]:
     """The same for functions that layers hold themselves, as in ``activation=tf.nn.softmax``."""
     found = _spellings(names, composed=composed)
     known = {id(_bare(getattr(module, name))): name for module, name in found}
@@ -46,7 +48,7 @@ def held(names: Sequence[str], wrapped: Wrapped, nodes: Iterable[Any], *, compos
         for node, entry, value in _functions(nodes, names):
             name = known.get(id(_bare(value)))
             if name is not None:
-                stack.enter_context(attribute(node, entry, wrapped(name, value)))
+                stack.enter_context(patch_attribute(node, entry, wrapped(name, value)))
         yield
 
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from signalcam.backends.attribute_patch import attribute
-from signalcam.backends.keras.hooks import Walk, is_symbolic
-from signalcam.inputs.pytree import repeated
+from signalcam.backends.attribute_patch import patch_attribute
+from signalcam.backends.keras.hooks import KerasWalk, is_symbolic
+from signalcam.inputs.pytree import repeat_samples
 
 Own = Callable[..., Any]
 _here: ContextVar[bool] = ContextVar("signalcam_again", default=False)
 
 
 @dataclass
-class Prefix:
+class KerasPrefixCache:
     """What a model's outermost layers returned before one of them did.
 
     Attributes:
@@ -34,9 +34,9 @@ class Prefix:
 
 
 @contextmanager
-def remembering(known: Walk, layer: Any, wanted: int, rows: int) -> Iterator[Prefix]:
+def cache_prefix(known: KerasWalk, layer: Any, wanted: int, rows: int) -> Iterator[KerasPrefixCache]:
     """Keep what every outermost layer returns, in this thread, until a layer's call has."""
-    prefix, starts, seen = Prefix(rows), list[int](), 0
+    prefix, starts, seen = KerasPrefixCache(rows), list[int](), 0
 
     def around(node: Any, own: Own, args: Any, kwargs: Any) -> Any:
         nonlocal seen
@@ -61,12 +61,14 @@ def remembering(known: Walk, layer: Any, wanted: int, rows: int) -> Iterator[Pre
 
 
 @contextmanager
-def handing_back(layer: Any, prefix: Prefix, samples: slice, times: int, last: Callable[[Any], Any]) -> Iterator[None]:
+def replay_prefix(
+    layer: Any, prefix: KerasPrefixCache, samples: slice, times: int, last: Callable[[Any], Any]
+) -> Iterator[None]:
     """Let every layer that ran before return what it returned, and the layer something else."""
     queues: dict[int, tuple[Any, deque[Any]]] = {}
 
     def wide(y: Any) -> Any:
-        return repeated(y, prefix.rows, samples, times)
+        return repeat_samples(y, prefix.rows, samples, times)
 
     for node, y in (*prefix.before, (layer, prefix.output)):
         outputs = queues.setdefault(id(node), (node, deque()))[1]
@@ -90,7 +92,7 @@ def _wrapped(nodes: list[Any], around: Callable[[Any, Own, Any, Any], Any]) -> I
             for name in ("call", "quantized_call"):
                 own = getattr(node, name, None)
                 if callable(own):
-                    stack.enter_context(attribute(node, name, _around(node, own, around)))
+                    stack.enter_context(patch_attribute(node, name, _around(node, own, around)))
         token = _here.set(True)
         stack.callback(_here.reset, token)
         yield

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.backends.keras.logits import plain
+from signalcam.backends.keras.logits import to_numpy
 
 _STATISTICS = ("moving_mean", "moving_variance")
 
 
-def own_weights(model: Any) -> dict[str, list[np.ndarray]]:
+def layer_weights(model: Any) -> dict[str, list[np.ndarray]]:
     """The floating-point weights of each layer that has its own, in the order they were made, statistics left out."""
-    return {name: [plain(each.value) for each in own] for name, own in _by_layer(model).items()}
+    return {name: [to_numpy(each.value) for each in own] for name, own in _by_layer(model).items()}
 
 
 @contextmanager
-def reweighted(model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
+def use_weights(model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
     """Run with other weights while the block is open, and write the model's own ones back."""
     held = _by_layer(model)
     kept: list[tuple[Any, np.ndarray]] = []

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from signalcam.backends.attention_maps import Attended
-from signalcam.backends.protocol import Felt
+from signalcam.backends.attention_maps import AttentionMaps
+from signalcam.backends.protocol import LayerOutput
 from signalcam.backends.torch.backward_rules import plain_name
-from signalcam.backends.torch.hooks import Call, gradients, module_called, positions, split
-from signalcam.targets import Asked
+from signalcam.backends.torch.hooks import Call, differentiate, find_module, positions, split_call_number
+from signalcam.targets import ScoredTarget
 
 
-class Attention(TorchFunctionMode):
+class AttentionRecorder(TorchFunctionMode):
     """Keeps the weights of every attention of a run, recorded from the first one on.
 
     Args:
@@ -29,8 +29,8 @@ class Attention(TorchFunctionMode):
 
     def __init__(self, module: nn.Module, layers: Sequence[str], rows: int) -> None:
         super().__init__()
-        self.layers = [(_called(name), module_called(module, name)) for name in layers]
-        self.attended = Attended(type(module).__name__, rows)
+        self.layers = [(_called(name), find_module(module, name)) for name in layers]
+        self.attended = AttentionMaps(type(module).__name__, rows)
         self.kept: list[Tensor] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -77,17 +77,17 @@ class Attention(TorchFunctionMode):
 
         return [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
 
-    def rows(self, asked: Sequence[Asked]) -> Iterator[list[Felt]]:
+    def rows(self, asked: Sequence[ScoredTarget]) -> Iterator[list[LayerOutput]]:
         """Differentiate one score after the other, and sort what arrives by layer."""
         calls = [Call(i, each, lambda t: t) for i, each in enumerate(self.kept)]
         detached = [each.activation for each in calls]
         for each in asked:
-            arrived = gradients(each.value, calls, None, keep=each is not asked[-1])
+            arrived = differentiate(each.value, calls, None, keep=each is not asked[-1])
             yield [self.attended.felt(*layer, detached, arrived) for layer in self.layers]
 
 
 def _called(name: str) -> str:
-    return name if split(name)[1] is not None else f"{name}[0]"
+    return name if split_call_number(name)[1] is not None else f"{name}[0]"
 
 
 def _open(func: Any) -> Any:

@@ -13,33 +13,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from signalcam.backends.protocol import Edit, Felt, Layer, Pick, Pull, Reach
-from signalcam.backends.torch.attention import Attention
-from signalcam.backends.torch.backward_rules import ELEMENTWISE, RECTIFIERS, Bent, guided, rescale
-from signalcam.backends.torch.borrow import Stop, borrowed, device_of, prepare, run, to_numpy, unwrapped
-from signalcam.backends.torch.dense_paths import AllPaths, any_length
+from signalcam.backends.protocol import Edit, ForwardResult, Layer, LayerOutput, Pick, Support
+from signalcam.backends.torch.attention import AttentionRecorder
+from signalcam.backends.torch.backward_rules import ELEMENTWISE, RECTIFIERS, BackwardRule, guided, rescale
+from signalcam.backends.torch.borrow import Stop, borrow, device_of, prepare, run, to_numpy, unwrap_module
+from signalcam.backends.torch.dense_paths import DensePaths, accept_any_length
 from signalcam.backends.torch.hooks import (
     CONVOLUTIONS,
     SEES_EVERYTHING,
     Call,
-    chosen,
-    gradients,
-    hooked,
-    module_called,
+    calls_for,
+    differentiate,
+    find_module,
     positions,
-    split,
+    removing,
+    select_call,
+    split_call_number,
     takes_hooks,
     tap,
-    the_one,
 )
-from signalcam.backends.torch.layers import Walk
-from signalcam.backends.torch.logits import LastSteps, read
-from signalcam.backends.torch.rerun import Prefix, edited, held_offsets, remembered
-from signalcam.backends.torch.weights import own_weights, reweighted
-from signalcam.backends.unsupported import of_no_rectifier
+from signalcam.backends.torch.layers import LayerWalk
+from signalcam.backends.torch.logits import LastSteps, read_output
+from signalcam.backends.torch.rerun import PrefixCache, cache_prefix, record_offsets, replace_activation
+from signalcam.backends.torch.weights import layer_weights, use_weights
+from signalcam.backends.unsupported import explain_no_rectifier
 from signalcam.errors import MethodError, ModelError
 from signalcam.inputs.pytree import Inputs, map_arrays
-from signalcam.targets import Asked, Question
+from signalcam.targets import Question, ScoredTarget
 from signalcam.targets.question import GradientKind, Rule
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -57,7 +57,7 @@ class TorchBackend:
         return isinstance(model, nn.Module)
 
     @contextmanager
-    def exactly(self) -> Iterator[None]:
+    def full_precision(self) -> Iterator[None]:
         """Compute in the tensors' own precision, also where the user runs under autocast."""
         used = [each for each in _DEVICES if torch.is_autocast_enabled(each)]
         token = _switched_off.set([(each, torch.get_autocast_dtype(each)) for each in used])
@@ -77,12 +77,12 @@ class TorchBackend:
 
     def layers(self, model: object, inputs: Inputs | None) -> list[Layer]:
         """List the layers whose output has positions; by their class alone where there is no input."""
-        module = unwrapped(model)
+        module = unwrap_module(model)
         if inputs is None:
             named = [(name, each) for name, each in module.named_modules() if isinstance(each, CONVOLUTIONS)]
             return [Layer(name, type(each).__name__) for name, each in named]
         given = prepare(module, inputs)
-        walk = Walk(int(given.explained.shape[0]))
+        walk = LayerWalk(int(given.explained.shape[0]))
 
         def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
             return lambda each, _inputs, output: walk.note(name, each, output)
@@ -92,15 +92,15 @@ class TorchBackend:
             for name, each in module.named_modules()
             if name and takes_hooks(each)
         ]
-        with hooked(handles), borrowed(module), torch.no_grad():
+        with removing(handles), borrow(module), torch.no_grad():
             raw = run(module, given)
         return walk.layers(raw)
 
     def resolve(self, model: object, layer: object) -> str:
         """Return the name of a layer given by name or as a module."""
-        module = unwrapped(model)
+        module = unwrap_module(model)
         if isinstance(layer, str):
-            module_called(module, layer)
+            find_module(module, layer)
             return layer
         names: list[str] = [name for name, each in module.named_modules() if each is layer and name]
         if not names:
@@ -111,76 +111,76 @@ class TorchBackend:
             raise ModelError(message)
         return names[0]
 
-    def pull(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+    def forward_backward(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
         """Run the model once, recorded from the layers on, and differentiate each score."""
-        module, twice = unwrapped(model), question.kind == "rescale"
+        module, twice = unwrap_module(model), question.kind == "rescale"
         if question.kind == "attention":
             return _attended(module, inputs, layers, question)
-        caught: dict[nn.Module, list[Call | None]] = {module_called(module, name): [] for name in layers}
-        with borrowed(module), _as_user():
+        caught: dict[nn.Module, list[Call | None]] = {find_module(module, name): [] for name in layers}
+        with borrow(module), _as_user():
             prepared = prepare(module, inputs)
             count = int(prepared.explained.shape[0])
             given = _with_reference(prepared, count) if twice else prepared
             with ExitStack() as stack:
                 if twice:
-                    stack.enter_context(Bent(ELEMENTWISE, rescale))
+                    stack.enter_context(BackwardRule(ELEMENTWISE, rescale))
                 if question.kind == "curved":  # fused attention cannot be differentiated twice
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
                 steps = stack.enter_context(LastSteps())
                 taps = [tap(each, calls, count if twice else None) for each, calls in caught.items()]
-                stack.enter_context(hooked(taps))
+                stack.enter_context(removing(taps))
                 raw = run(module, given)
-            calls = [chosen(name, caught[module_called(module, name)]) for name in layers]
+            calls = [calls_for(name, caught[find_module(module, name)]) for name in layers]
             raw = map_arrays(lambda each: each[:count], raw) if twice else raw
-            reading = read(raw, steps, count, question.main)
+            reading = read_output(raw, steps, count, question.main)
             question.check(reading.told)
             asked = question.ask(reading)
-        return Pull(reading, asked, _rows(asked, layers, calls, question.kind))
+        return ForwardResult(reading, asked, _rows(asked, layers, calls, question.kind))
 
-    def prepared(self, model: object, inputs: Inputs) -> Inputs:
+    def to_model(self, model: object, inputs: Inputs) -> Inputs:
         """Put every array where the model is, in its floating-point type."""
-        return prepare(unwrapped(model), inputs)
+        return prepare(unwrap_module(model), inputs)
 
-    def push(self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Tensor]:
+    def forward(self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Tensor]:
         """Run the model without recording, and score each target."""
-        module = unwrapped(model)
-        with borrowed(module), _as_user(), ExitStack() as stack:
+        module = unwrap_module(model)
+        with borrow(module), _as_user(), ExitStack() as stack:
             given = prepare(module, inputs)
             steps = stack.enter_context(LastSteps(alone=True))
             if edit is not None:
-                stack.enter_context(edited(module_called(module, edit.ran), edit))
+                stack.enter_context(replace_activation(find_module(module, edit.ran), edit))
             raw = run(module, given)
-            reading = read(raw, steps, int(given.explained.shape[0]), question.main)
+            reading = read_output(raw, steps, int(given.explained.shape[0]), question.main)
             return [each.value.detach().reshape(-1) for each in question.ask(reading)]
 
-    def remember(self, model: object, inputs: Inputs, ran: str) -> Prefix | None:
+    def cache_prefix(self, model: object, inputs: Inputs, ran: str) -> PrefixCache | None:
         """Keep what the outermost modules returned before a layer did."""
-        module = unwrapped(model)
-        with borrowed(module), _as_user():
+        module = unwrap_module(model)
+        with borrow(module), _as_user():
             given = prepare(module, inputs)
             rows = int(given.explained.shape[0])
-            return remembered(module, module_called(module, ran), ran, rows, lambda: run(module, given))
+            return cache_prefix(module, find_module(module, ran), ran, rows, lambda: run(module, given))
 
     def input_gradients(
         self, model: object, inputs: Inputs, question: Question, rule: Rule | None
     ) -> list[tuple[Tensor, Tensor]]:
         """Score each target, and differentiate it with respect to the explained input."""
-        module = unwrapped(model)
-        with borrowed(module), _as_user(), ExitStack() as stack:
+        module = unwrap_module(model)
+        with borrow(module), _as_user(), ExitStack() as stack:
             given = prepare(module, inputs)
             x = given.explained.clone().requires_grad_()
-            bent = stack.enter_context(Bent(RECTIFIERS, guided)) if rule else None
+            bent = stack.enter_context(BackwardRule(RECTIFIERS, guided)) if rule else None
             steps = stack.enter_context(LastSteps())
             raw = run(module, given.with_explained(x.clone()))
             if bent is not None and not bent.count:
-                raise MethodError(of_no_rectifier(module))
-            asked = question.ask(read(raw, steps, int(x.shape[0]), question.main))
+                raise MethodError(explain_no_rectifier(module))
+            asked = question.ask(read_output(raw, steps, int(x.shape[0]), question.main))
             return [(each.value.detach().reshape(-1), _at_input(each.value, x)) for each in asked]
 
     def offsets(self, model: object, inputs: Inputs) -> dict[str, Tensor]:
         """What each layer with positions adds to every position, by its name and call."""
-        module = unwrapped(model)
-        held, names = held_offsets(module), {each: name for name, each in module.named_modules()}
+        module = unwrap_module(model)
+        held, names = record_offsets(module), {each: name for name, each in module.named_modules()}
         found: dict[str, Tensor] = {}
         calls = dict.fromkeys(held, 0)
 
@@ -190,14 +190,14 @@ class TorchBackend:
             calls[each] += 1
 
         handles = [each.register_forward_hook(note) for each in held if takes_hooks(each)]
-        with hooked(handles), borrowed(module), torch.no_grad():
+        with removing(handles), borrow(module), torch.no_grad():
             run(module, prepare(module, inputs))
         return found
 
-    def reach(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Reach:
+    def input_support(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Support:
         """Differentiate a layer's output at some positions with respect to the input."""
-        module = unwrapped(model)
-        with borrowed(module):
+        module = unwrap_module(model)
+        with borrow(module):
             prepared = prepare(module, inputs)
             x = prepared.explained.clone().requires_grad_()
             outputs: list[Tensor] = []
@@ -205,31 +205,31 @@ class TorchBackend:
             def stop(each: nn.Module, _inputs: Any, output: Any) -> None:
                 tensor, channels_second = positions(each, output)
                 outputs.append(x if tensor is None else channels_second(tensor))
-                if len(outputs) > (split(layer)[1] or 0):
+                if len(outputs) > (split_call_number(layer)[1] or 0):
                     raise Stop
 
-            target = module_called(module, layer)
+            target = find_module(module, layer)
             handle = target.register_forward_hook(stop)
-            with hooked([handle]), any_length(module), AllPaths(), suppress(Stop):
+            with removing([handle]), accept_any_length(module), DensePaths(), suppress(Stop):
                 run(module, prepared.with_explained(x.clone()))
             cells = tuple(outputs[-1].shape[2:])
             picked = pick(cells)
             felt = [_sensitivity(outputs[-1], x, index) for index in picked]
             if isinstance(target, SEES_EVERYTHING):
                 felt = [np.ones_like(each) for each in felt]
-        return Reach(cells, picked, np.asarray(felt))
+        return Support(cells, picked, np.asarray(felt))
 
     def weights(self, model: object) -> dict[str, list[np.ndarray]]:
         """The parameters of each submodule that has its own."""
-        return own_weights(unwrapped(model))
+        return layer_weights(unwrap_module(model))
 
-    def reweighted(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
+    def use_weights(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
         """Lend the module other parameters while the block is open."""
-        return reweighted(unwrapped(model), weights)
+        return use_weights(unwrap_module(model), weights)
 
     def free_memory(self, model: object) -> int:
         """Bytes free on the model's device."""
-        device = device_of(unwrapped(model))
+        device = device_of(unwrap_module(model))
         if device is not None and device.type == "cuda":
             return torch.cuda.mem_get_info(device)[0]
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -239,18 +239,18 @@ class TorchBackend:
         return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question: Question) -> Pull:
+def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
     """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
-    with borrowed(module), _as_user(), ExitStack() as stack:
+    with borrow(module), _as_user(), ExitStack() as stack:
         given = prepare(module, inputs)
         count = int(given.explained.shape[0])
         steps = stack.enter_context(LastSteps())
-        attention = stack.enter_context(Attention(module, layers, count))
-        stack.enter_context(hooked(attention.hooks()))
-        reading = read(run(module, given), steps, count, question.main)
+        attention = stack.enter_context(AttentionRecorder(module, layers, count))
+        stack.enter_context(removing(attention.hooks()))
+        reading = read_output(run(module, given), steps, count, question.main)
         question.check(reading.told)
         asked = question.ask(reading)
-    return Pull(reading, asked, attention.rows(asked))
+    return ForwardResult(reading, asked, attention.rows(asked))
 
 
 def _sensitivity(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
@@ -287,25 +287,25 @@ def _as_user() -> Iterator[None]:
 
 
 def _rows(
-    asked: Sequence[Asked], layers: Sequence[str], calls: Sequence[Sequence[Call]], kind: GradientKind | None
-) -> Iterator[list[Felt]]:
+    asked: Sequence[ScoredTarget], layers: Sequence[str], calls: Sequence[Sequence[Call]], kind: GradientKind | None
+) -> Iterator[list[LayerOutput]]:
     """Differentiate one score after the other, and sort what arrives by layer, channels second."""
     flat = [call for each in calls for call in each]
     used: dict[str, Call] = {}
     unread = kind is None and all(len(called) == 1 for called in calls)
     for each in asked:
         keep = each is not asked[-1]
-        arrived = iter([None] * len(flat) if unread else gradients(each.value, flat, kind, keep=keep))
+        arrived = iter([None] * len(flat) if unread else differentiate(each.value, flat, kind, keep=keep))
         own = [[next(arrived) for _ in called] for called in calls]
         yield [_felt_at(*one, used) for one in zip(layers, calls, own, strict=True)]
 
 
-def _felt_at(name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: dict[str, Call]) -> Felt:
+def _felt_at(name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: dict[str, Call]) -> LayerOutput:
     """The call of a layer that the score depends on; the same one for every score."""
-    call, gradient = the_one(name, calls, arrived, used.get(name))
+    call, gradient = select_call(name, calls, arrived, used.get(name))
     used[name] = call
     turned = None if gradient is None else call.channels_second(gradient)[: call.rows]
-    return Felt(f"{split(name)[0]}[{call.number}]", call.activation, turned)
+    return LayerOutput(f"{split_call_number(name)[0]}[{call.number}]", call.activation, turned)
 
 
 BACKEND = TorchBackend()

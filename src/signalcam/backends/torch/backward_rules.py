@@ -49,7 +49,7 @@ def plain_name(func: Any) -> str:
     return str(getattr(func, "__name__", "")).partition(".")[0]
 
 
-class Bent(TorchFunctionMode):
+class BackwardRule(TorchFunctionMode):
     """Sends gradients through elementwise steps by another rule; no module is touched.
 
     Args:
@@ -75,10 +75,10 @@ class Bent(TorchFunctionMode):
             y: Tensor = func(z.clone(), *args[1:], **rest)
             return y
 
-        return _Bend.apply(z, step, self.rule)  # type: ignore[no-untyped-call] # torch's own
+        return _ReplaceBackward.apply(z, step, self.rule)  # type: ignore[no-untyped-call] # torch's own
 
 
-class _Bend(torch.autograd.Function):
+class _ReplaceBackward(torch.autograd.Function):
     """One step with a backward pass of its own."""
 
     @staticmethod

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from signalcam.errors import CamError, InputError, ModelError
-from signalcam.inputs.pytree import Inputs, check_extra, unpacked
+from signalcam.inputs.pytree import Inputs, check_extra, unpack_extra
 
 RECURRENT = (nn.RNN.forward, nn.LSTM.forward, nn.GRU.forward)
 
@@ -23,13 +23,13 @@ class Stop(Exception):  # noqa: N818 - no error: the rest of the model is not ne
     """Leaves the model once what was wanted has run."""
 
 
-def unwrapped(model: object) -> nn.Module:
+def unwrap_module(model: object) -> nn.Module:
     """Return the module inside compiled and parallel wrappers."""
     inner = getattr(model, "_orig_mod", None)
     if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inner = model.module
     if isinstance(inner, nn.Module):
-        return unwrapped(inner)
+        return unwrap_module(inner)
     if isinstance(model, torch.jit.ScriptModule):
         message = f"{type(model).__name__} is a scripted or traced module, which takes no hooks, so no layer can be seen or changed. Pass the nn.Module it was made from, or what torch.export.export makes of that."
         raise ModelError(message)
@@ -40,7 +40,7 @@ def unwrapped(model: object) -> nn.Module:
 
 
 @contextmanager
-def borrowed(module: nn.Module) -> Iterator[None]:
+def borrow(module: nn.Module) -> Iterator[None]:
     """Lend the module in evaluation mode, frozen and recording; give it back as it was.
 
     Recurrent layers run in training mode without dropout: the same numbers, and cuDNN then keeps
@@ -123,7 +123,7 @@ def _shareable(array: Any) -> Any:
 
 
 def _called(module: nn.Module, tree: Any) -> Any:
-    inputs, extra = unpacked(tree)
+    inputs, extra = unpack_extra(tree)
     names, any_name = _parameters(module, extra)
     if isinstance(inputs, dict):
         by_name = any_name or set(inputs) <= set(names)

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from signalcam.backends.attribute_patch import attribute
+from signalcam.backends.attribute_patch import patch_attribute
 from signalcam.backends.torch.backward_rules import plain_name
 
 _LEAK = 0.2  # of a rectifier
 
 
-class AllPaths(TorchFunctionMode):
+class DensePaths(TorchFunctionMode):
     """Records every operation, also under ``torch.no_grad()``, and closes no path.
 
     Rectifiers leak and maxima are averages, so that a unit which happens to be silent, or is passed
@@ -31,10 +31,10 @@ class AllPaths(TorchFunctionMode):
             return stand_in(func, *args, **(kwargs or {})) if stand_in else func(*args, **(kwargs or {}))
 
 
-def any_length(module: nn.Module) -> AbstractContextManager[None]:
+def accept_any_length(module: nn.Module) -> AbstractContextManager[None]:
     """Let an exported module take inputs of other lengths than the one it was exported with."""
     checks = getattr(module, "check_input_constraints", None) is True
-    return attribute(module, "check_input_constraints", False) if checks else nullcontext()  # noqa: FBT003 - its value
+    return patch_attribute(module, "check_input_constraints", False) if checks else nullcontext()  # noqa: FBT003 - its value
 
 
 def _leaky(func: Any, input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002, FBT001, FBT002 - as torch has it

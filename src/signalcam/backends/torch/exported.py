@@ -32,7 +32,7 @@ _READ: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
 _STEPS = {"lstm": "recurrent", "gru": "recurrent", "rnn_tanh": "recurrent", "rnn_relu": "recurrent"}
 
 
-def unflattened(program: ExportedProgram) -> nn.Module:
+def unflatten(program: ExportedProgram) -> nn.Module:
     """Return the module an exported program was made from, as far as the program tells.
 
     Raises:

@@ -81,7 +81,7 @@ def channels_last(module: nn.Module, tensor: Tensor) -> bool:
     return (last,) in norms or own or (last in linear and second not in linear)
 
 
-def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:
+def put_activation(module: nn.Module, output: Any, values: Tensor) -> Any:
     """Put other activations, channels second, in the place of those a layer returned."""
     tensor, channels_second = positions(module, output)
     if tensor is None:
@@ -92,10 +92,10 @@ def as_given(module: nn.Module, output: Any, values: Tensor) -> Any:
     back = [order.index(axis) for axis in range(tensor.ndim)]
     laid = torch.contiguous_format if tensor.is_contiguous() else torch.preserve_format  # for view()
     fresh = values.permute(back).to(tensor.dtype, copy=True, memory_format=laid)  # edited in place, maybe
-    return replaced(output, tensor, fresh)
+    return replace_tensor(output, tensor, fresh)
 
 
-def replaced(output: Any, old: Tensor, new: Tensor) -> Any:
+def replace_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
     """Put another tensor in the place of one of a layer's."""
     if output is old:
         return new
@@ -124,7 +124,7 @@ def tap(module: nn.Module, calls: list[Call | None], count: int | None = None) -
         fresh = kept.clone()
         if count is not None:
             fresh = torch.cat([fresh[:count], torch.zeros_like(fresh[count:])])
-        return replaced(output, tensor, fresh)
+        return replace_tensor(output, tensor, fresh)
 
     return module.register_forward_hook(hook)
 
@@ -140,7 +140,7 @@ def is_quantised(module: nn.Module) -> bool:
 
 
 @contextmanager
-def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
+def removing(handles: Sequence[RemovableHandle]) -> Iterator[None]:
     """Remove hooks when the block ends, however it ends."""
     try:
         yield
@@ -149,16 +149,16 @@ def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
             handle.remove()
 
 
-def split(name: str) -> tuple[str, int | None]:
+def split_call_number(name: str) -> tuple[str, int | None]:
     """``"conv[1]"`` is the second call of ``conv``."""
     bare, bracket, rest = name.partition("[")
     return (bare, int(rest[:-1])) if bracket and rest[:-1].isdigit() else (name, None)
 
 
-def module_called(module: nn.Module, name: str) -> nn.Module:
+def find_module(module: nn.Module, name: str) -> nn.Module:
     """Return the layer of that name; wrappers' prefixes and call numbers are ignored."""
     found: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
-    bare = split(name)[0]
+    bare = split_call_number(name)[0]
     plain = bare if bare in found else bare.removeprefix("_orig_mod.").removeprefix("module.")
     if not plain or plain not in found:
         names = [each for each in found if each]
@@ -179,9 +179,9 @@ def module_called(module: nn.Module, name: str) -> nn.Module:
     return found[plain]
 
 
-def chosen(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
+def calls_for(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
     """The calls of a layer that the user may have meant, or an error that says why there is none."""
-    wanted = split(name)[1]
+    wanted = split_call_number(name)[1]
     if not calls or (wanted is not None and wanted >= len(calls)):
         ran = f"ran {len(calls)} times" if calls else "never ran"
         message = f"layer {name!r} {ran} for this input. Choose one that runs: signalcam.layers(model, example)."
@@ -197,7 +197,9 @@ def chosen(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
     return usable
 
 
-def gradients(score: Tensor, calls: Sequence[Call], kind: GradientKind | None, *, keep: bool) -> list[Tensor | None]:
+def differentiate(
+    score: Tensor, calls: Sequence[Call], kind: GradientKind | None, *, keep: bool
+) -> list[Tensor | None]:
     """Differentiate the sum of a score over the batch; ``None`` for calls it does not depend on."""
     if not score.requires_grad:
         return [None] * len(calls)
@@ -205,11 +207,11 @@ def gradients(score: Tensor, calls: Sequence[Call], kind: GradientKind | None, *
     with torch.inference_mode(mode=False), torch.enable_grad():
         total = score.sum()
         if kind == "curved":
-            return [curved(total, each) for each in kept]
+            return [curvature_gradient(total, each) for each in kept]
         return list(torch.autograd.grad(total, kept, retain_graph=keep, allow_unused=True))
 
 
-def curved(total: Tensor, kept: Tensor) -> Tensor | None:
+def curvature_gradient(total: Tensor, kept: Tensor) -> Tensor | None:
     """The gradient less half of what the Hessian makes of the activations themselves."""
     (g,) = torch.autograd.grad(total, kept, create_graph=True, allow_unused=True)
     if g is None or not g.requires_grad:
@@ -218,7 +220,7 @@ def curved(total: Tensor, kept: Tensor) -> Tensor | None:
     return g.detach() - turned / 2
 
 
-def the_one(
+def select_call(
     name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: Call | None
 ) -> tuple[Call, Tensor | None]:
     """The call of a layer that a score depends on, with its gradient; an error where several do.
@@ -236,7 +238,7 @@ def the_one(
     others = [used] if used is not None and felt and felt[0][0] is not used else []
     if len(felt) + len(others) > 1:
         numbers = sorted({call.number for call in (*others, *(call for call, _ in felt))})
-        options = " or ".join(repr(f"{split(name)[0]}[{number}]") for number in numbers)
+        options = " or ".join(repr(f"{split_call_number(name)[0]}[{number}]") for number in numbers)
         message = (
             f"layer {name!r} ran {len(calls)} times and more than one run reaches the score. Say which: {options}."
         )

@@ -9,7 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from signalcam.backends.protocol import Layer, Role
-from signalcam.backends.torch.hooks import CHANNELS_LAST, CONVOLUTIONS, channels_last, is_quantised, positions, split
+from signalcam.backends.torch.hooks import (
+    CHANNELS_LAST,
+    CONVOLUTIONS,
+    channels_last,
+    is_quantised,
+    positions,
+    split_call_number,
+)
 from signalcam.inputs.pytree import map_arrays
 
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -17,7 +24,7 @@ _INNER = (nn.Linear, nn.Embedding, nn.MultiheadAttention)
 
 
 @dataclass
-class Walk:
+class LayerWalk:
     """Notes, while the model runs, which layers put out positions that a map can be drawn on."""
 
     rows: int
@@ -94,7 +101,7 @@ class Walk:
         return kept
 
     def _plain(self, name: str) -> str:
-        bare = split(name)[0]
+        bare = split_call_number(name)[0]
         return name if self.counts[bare] else bare
 
 

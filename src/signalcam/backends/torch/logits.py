@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 from torch.overrides import TorchFunctionMode
 
-from signalcam.targets.model_output import Reading, main_output
+from signalcam.targets.model_output import ModelOutput, main_output
 
 _LAST_STEPS = {
     "softmax": "softmax",
@@ -84,11 +84,11 @@ def _but_input(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name != "input"}
 
 
-def read(raw: Any, steps: LastSteps, batch: int, chosen: Callable[[Any], Any] = main_output) -> Reading:
+def read_output(raw: Any, steps: LastSteps, batch: int, chosen: Callable[[Any], Any] = main_output) -> ModelOutput:
     """Find the scores in what the model returned, and the logits behind them."""
     main = chosen(raw)
     before, last_step = _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
-    return Reading(raw, main, before, last_step, batch)
+    return ModelOutput(raw, main, before, last_step, batch)
 
 
 def _before_last_step(main: Tensor, steps: LastSteps, batch: int) -> tuple[Tensor | None, str]:

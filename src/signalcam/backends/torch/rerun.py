@@ -10,15 +10,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from signalcam.backends.attribute_patch import attribute
+from signalcam.backends.attribute_patch import patch_attribute
 from signalcam.backends.protocol import Edit
 from signalcam.backends.torch.borrow import Stop
-from signalcam.backends.torch.hooks import as_given, hooked, split, takes_hooks
-from signalcam.inputs.pytree import repeated
+from signalcam.backends.torch.hooks import put_activation, removing, split_call_number, takes_hooks
+from signalcam.inputs.pytree import repeat_samples
 
 
 @dataclass
-class Prefix:
+class PrefixCache:
     """What a network's outermost modules returned before a layer did.
 
     Attributes:
@@ -32,9 +32,11 @@ class Prefix:
     output: Any = None
 
 
-def remembered(module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Callable[[], Any]) -> Prefix | None:
+def cache_prefix(
+    module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Callable[[], Any]
+) -> PrefixCache | None:
     """Run up to a layer's call, and keep what every outermost module returned on the way."""
-    prefix, starts, wanted = Prefix(rows), list[int](), split(ran)[1] or 0
+    prefix, starts, wanted = PrefixCache(rows), list[int](), split_call_number(ran)[1] or 0
     seen = 0
 
     def start(_each: nn.Module, _inputs: Any) -> None:
@@ -55,45 +57,45 @@ def remembered(module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Ca
         return None
     handles = [each.register_forward_pre_hook(start) for each in parts]
     handles += [each.register_forward_hook(end) for each in parts]
-    with hooked(handles), suppress(Stop):
+    with removing(handles), suppress(Stop):
         run()
     return prefix
 
 
 @contextmanager
-def edited(layer: nn.Module, edit: Edit) -> Iterator[None]:
+def replace_activation(layer: nn.Module, edit: Edit) -> Iterator[None]:
     """Let a layer's call return other activations, until the block ends."""
     with ExitStack() as stack:
         if edit.prefix is None:
-            stack.enter_context(hooked([_exchanged(layer, edit)]))
+            stack.enter_context(removing([_exchanged(layer, edit)]))
         else:
             for each, outputs in _handed_back(layer, edit, edit.prefix):
                 own = each.forward
-                stack.enter_context(attribute(each, "forward", _handing(outputs, own)))
+                stack.enter_context(patch_attribute(each, "forward", _handing(outputs, own)))
         yield
 
 
 def _exchanged(layer: nn.Module, edit: Edit) -> Any:
-    wanted, seen = split(edit.ran)[1] or 0, 0
+    wanted, seen = split_call_number(edit.ran)[1] or 0, 0
 
     def hook(each: nn.Module, _inputs: Any, output: Any) -> Any:
         nonlocal seen
         seen += 1
-        return as_given(each, output, edit.values) if seen == wanted + 1 else output
+        return put_activation(each, output, edit.values) if seen == wanted + 1 else output
 
     return layer.register_forward_hook(hook)
 
 
-def _handed_back(layer: nn.Module, edit: Edit, prefix: Prefix) -> Sequence[tuple[nn.Module, deque[Any]]]:
+def _handed_back(layer: nn.Module, edit: Edit, prefix: PrefixCache) -> Sequence[tuple[nn.Module, deque[Any]]]:
     """Each module that need not run, and what its calls return, in order."""
     queues: dict[nn.Module, deque[Any]] = {}
 
     def wide(output: Any) -> Any:
-        return repeated(output, prefix.rows, edit.samples, edit.times)
+        return repeat_samples(output, prefix.rows, edit.samples, edit.times)
 
     for each, output in prefix.before:
         queues.setdefault(each, deque()).append(wide(output))
-    last = as_given(layer, wide(prefix.output), edit.values)
+    last = put_activation(layer, wide(prefix.output), edit.values)
     queues.setdefault(layer, deque()).append(last)
     return list(queues.items())
 
@@ -105,7 +107,7 @@ def _handing(outputs: deque[Any], own: Callable[..., Any]) -> Callable[..., Any]
     return forward
 
 
-def held_offsets(module: nn.Module) -> dict[nn.Module, Tensor]:
+def record_offsets(module: nn.Module) -> dict[nn.Module, Tensor]:
     """What each layer adds to every position: a convolution's bias, a normalisation's shift."""
     found = {each: _offset(each) for each in module.modules()}
     return {each: offset for each, offset in found.items() if offset is not None}

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from signalcam.backends.torch.borrow import to_numpy
 
 
-def own_weights(module: nn.Module) -> dict[str, list[np.ndarray]]:
+def layer_weights(module: nn.Module) -> dict[str, list[np.ndarray]]:
     """The floating-point parameters of each submodule that has its own, in the order they were made."""
     held = {name: _own(each) for name, each in module.named_modules()}
     return {name: [to_numpy(each.detach()) for _, each in own] for name, own in held.items() if own}
 
 
 @contextmanager
-def reweighted(module: nn.Module, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
+def use_weights(module: nn.Module, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
     """Run with other parameters while the block is open; the module's own ones are never written to."""
     kept: list[tuple[nn.Module, str, nn.Parameter]] = []
     try:

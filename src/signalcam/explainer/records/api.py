@@ -11,34 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
-from signalcam.alignment.stitching import Steps, Stitch
+from signalcam.alignment.resampling import AxisGrid
+from signalcam.alignment.stitching import OverlapAdd, WindowSteps
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError, ModelError
 from signalcam.explainer.api import Explainer
-from signalcam.explainer.batch_result import Part, Said, said_by_all
-from signalcam.explainer.batching import first_size, listed, not_finite, progress_bar
+from signalcam.explainer.batch_result import BatchResult, ModelOutputs, concatenate_outputs
+from signalcam.explainer.batching import find_not_finite, first_size, format_list, progress_bar
 from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
 from signalcam.explainer.receptive_fields import warn_of_spread
 from signalcam.explainer.records.checks import (
     check_counted,
     check_options,
+    check_record,
     check_uncounted,
-    samples_of,
     time_axis,
     warn_of_edges,
     with_gradient,
     without_places,
 )
-from signalcam.explainer.records.windows import Tape, chunks, count
-from signalcam.explainer.runner import Piece, Running
+from signalcam.explainer.records.windows import RollingBuffer, count_windows, iterate_chunks
+from signalcam.explainer.runner import GroupResult, Runner
 from signalcam.inputs.conversion import as_inputs
-from signalcam.inputs.explained_inputs import Drawn
-from signalcam.inputs.layout import Layout, as_layout, named
+from signalcam.inputs.explained_inputs import ExplainedInputs
+from signalcam.inputs.layout import Layout, as_layout, name_axes
 from signalcam.inputs.padding import Group
-from signalcam.inputs.validation import true_classes
+from signalcam.inputs.validation import encode_labels
 from signalcam.results.explanation import Explanation
 from signalcam.results.layer_maps import LayerMaps
-from signalcam.results.record import Record, windows_table
+from signalcam.results.record import RecordArray, windows_table
 from signalcam.targets import NO_CLASS
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)
@@ -104,12 +104,12 @@ class _Gathered:
         grids: For each layer where its positions lie in a window.
     """
 
-    seen: Sequence[Axis | None]
+    seen: Sequence[AxisGrid | None]
     starts: list[int] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[BatchResult] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
-    layers: list[tuple[LayerMaps, int, Stitch]] = field(default_factory=list)
-    grids: Sequence[dict[int, Axis]] = ()
+    layers: list[tuple[LayerMaps, int, OverlapAdd]] = field(default_factory=list)
+    grids: Sequence[dict[int, AxisGrid]] = ()
 
 
 @dataclass(frozen=True)
@@ -167,13 +167,13 @@ class _Recording:
 
     def explained(self, window: float, overlap: float, labels: Sequence[int | str] | None) -> Explanation:
         """Explain every window, and stitch."""
-        length = samples_of(self.layout, self.axis + 1, window)
+        length = check_record(self.layout, self.axis + 1, window)
         if not isinstance(overlap, int | float | np.number) or not 0 <= overlap < 1:
             message = (
                 f"overlap is {overlap!r}; give the share of a window that the next one has too, from 0 to below 1."
             )
             raise InputError(message)
-        tape = Tape(chunks(self.record, self.axis, length, self.explainer.backend.numpy), self.axis)
+        tape = RollingBuffer(iterate_chunks(self.record, self.axis, length, self.explainer.backend.numpy), self.axis)
         if not tape.reaches(length):
             message = f"the record has {tape.read} samples, fewer than a window of {length}. Use explain(model, record[None]), or a shorter window."
             raise InputError(message)
@@ -185,7 +185,7 @@ class _Recording:
         found = _Gathered(seen)
         asked.gather(found, running, steps, tape, labels)
         if found.broken:
-            message = f"windows {listed(found.broken)} hold NaN or infinite values; their maps mean nothing, and are left out where another window has the place."
+            message = f"windows {format_list(found.broken)} hold NaN or infinite values; their maps mean nothing, and are left out where another window has the place."
             warnings.warn(message, CamWarning, stacklevel=3)
         warn_of_score(found.parts)
         warn_of_flaws(found.parts, running.layers, tuple(running.targets), running.methods, "windows")
@@ -203,13 +203,13 @@ class _Recording:
     def gather(
         self,
         found: _Gathered,
-        running: Running,
-        steps: Steps,
-        tape: Tape,
+        running: Runner,
+        steps: WindowSteps,
+        tape: RollingBuffer,
         labels: Sequence[int | str] | None,
     ) -> None:
         """Run window after window, in batches that fit."""
-        expected = self.total and count(self.total, steps.window, steps.stride, steps.unit)
+        expected = self.total and count_windows(self.total, steps.window, steps.stride, steps.unit)
         if expected:
             check_counted(self.explainer, labels, expected)
         one = as_inputs(tape.at(0, steps.window)[None])
@@ -223,7 +223,7 @@ class _Recording:
 
     def planned(
         self, first: np.ndarray, overlap: float, labels: Sequence[int | str] | None
-    ) -> tuple[Running, Steps, list[Axis | None]]:
+    ) -> tuple[Runner, WindowSteps, list[AxisGrid | None]]:
         """Look at one window: which layers there are, where they look, and what follows for the stride."""
         known = [each.labelled(labels) for each in self.explainer.targets.values()]
         explainer = replace(self.explainer, target=known)
@@ -236,7 +236,7 @@ class _Recording:
             if isinstance(error, CamError) or self.explainer.backend.ran_out_of_memory(error):
                 raise
             raise ModelError(self._refused(first, error)) from error
-        steps = Steps.of(first.shape[self.axis], overlap, [*axes, deepest])
+        steps = WindowSteps.of(first.shape[self.axis], overlap, [*axes, deepest])
         if self.total != steps.window:
             warn_of_edges(running.layers, axes, steps)
         return running, steps, axes
@@ -259,7 +259,9 @@ class _Recording:
             return False
         return True
 
-    def _axes(self, explainer: Explainer, running: Running, here: Drawn) -> tuple[list[Axis | None], Axis | None]:
+    def _axes(
+        self, explainer: Explainer, running: Runner, here: ExplainedInputs
+    ) -> tuple[list[AxisGrid | None], AxisGrid | None]:
         """How each layer lies along the time, with all that its maps depend on for a field; and the last layer."""
         if explainer.align == "resize":
             return [None] * len(running.layers), None
@@ -272,30 +274,32 @@ class _Recording:
         fine = any(each.at != "layer" for each in explainer.methods)
         return [each and with_gradient(each, deepest, at_input=fine) for each in axes], deepest
 
-    def _drawn(self, windows: np.ndarray) -> Drawn:
+    def _drawn(self, windows: np.ndarray) -> ExplainedInputs:
         whole = self.measured and windows.dtype.kind in "iu"
         given = windows.astype(np.float32) if whole else windows
         return self.explainer.drawn(as_inputs(given, None, self.extra))
 
-    def _along(self, measured: Mapping[int, Axis]) -> Axis | None:
+    def _along(self, measured: Mapping[int, AxisGrid]) -> AxisGrid | None:
         """How a layer lies along the time."""
         return next((each for each in measured.values() if each.input_axis == self.axis + 1), None)
 
     def _run(
-        self, running: Running, batch: Sequence[tuple[int, np.ndarray]], found: _Gathered, done: Any
-    ) -> Iterator[Piece]:
+        self, running: Runner, batch: Sequence[tuple[int, np.ndarray]], found: _Gathered, done: Any
+    ) -> Iterator[GroupResult]:
         """Run some windows."""
         windows = np.stack([each for _, each in batch])
         before = len(found.starts)
-        bad = [before + i for i in not_finite(windows, running.backend)]
+        bad = [before + i for i in find_not_finite(windows, running.backend)]
         if bad and self.explainer.nan == "raise":
-            message = f"windows {listed(bad)} hold NaN or infinite values (the first one begins at sample {batch[bad[0] - before][0]}). Clean the record, or pass nan='warn' to go on."
+            message = f"windows {format_list(bad)} hold NaN or infinite values (the first one begins at sample {batch[bad[0] - before][0]}). Clean the record, or pass nan='warn' to go on."
             raise InputError(message)
         found.broken += bad
         group = self._drawn(windows).samples.group()
         yield from running.pieces(Group(group.rows + before, group.inputs, group.own), done)
 
-    def _fold(self, found: _Gathered, running: Running, piece: Piece, batch: Sequence[Any], steps: Steps) -> None:
+    def _fold(
+        self, found: _Gathered, running: Runner, piece: GroupResult, batch: Sequence[Any], steps: WindowSteps
+    ) -> None:
         """Fold the maps of some windows into those of the record."""
         columns = [each.maps for each in piece.maps(running.layers)]
         if not found.layers:
@@ -303,7 +307,7 @@ class _Recording:
             found.layers = [self._begun(each, seen, steps) for each, seen in zip(columns, found.seen, strict=True)]
         for maps, (like, place, stitch) in zip(columns, found.layers, strict=True):
             fits = like.grid == maps.grid
-            values = maps.values if fits else maps.along(self.axis + 1, steps.window).values
+            values = maps.values if fits else maps.expand_along(self.axis + 1, steps.window).values
             along = np.moveaxis(values, 3 + place, -1)
             for (start, _), each in zip(batch, along, strict=True):
                 stitch.add(start, each)
@@ -312,32 +316,32 @@ class _Recording:
             replace(part, layers=tuple(replace(each, values=empty) for each in part.layers)) for part in piece.parts
         ]
 
-    def _begun(self, maps: LayerMaps, seen: Axis | None, steps: Steps) -> tuple[LayerMaps, int, Stitch]:
+    def _begun(self, maps: LayerMaps, seen: AxisGrid | None, steps: WindowSteps) -> tuple[LayerMaps, int, OverlapAdd]:
         """Decide at which resolution a layer's map is stitched, and begin."""
         dim = self.axis + 1
         along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
         if dim not in along or not steps.fits(along[dim][1]):
-            maps = maps.along(dim, steps.window)
+            maps = maps.expand_along(dim, steps.window)
             along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
         place, own = along[dim]
-        return maps, place, Stitch(own, seen, steps, self.total or 0)
+        return maps, place, OverlapAdd(own, seen, steps, self.total or 0)
 
     # --- afterwards ------------------------------------------------------------------------------
 
     def result(
         self,
         found: _Gathered,
-        running: Running,
-        steps: Steps,
+        running: Runner,
+        steps: WindowSteps,
         total: int,
         first: np.ndarray,
         labels: Sequence[int | str] | None,
     ) -> Explanation:
-        said = said_by_all(found.parts)
+        said = concatenate_outputs(found.parts)
         layers = tuple(_whole(*each, total) for each in found.layers)
         x = self._kept(total, first)
         axes = sorted({axis.input_axis for each in layers for axis in each.grid})
-        layout = named(self.layout, x.ndim, axes)
+        layout = name_axes(self.layout, x.ndim, axes)
         targets, names = tuple(running.targets), running.class_names
         same = (said.index == said.index[:1]).all(axis=0)
         about = self.explainer.about(found.parts[0], "")
@@ -345,7 +349,7 @@ class _Recording:
         table = _table(said, np.asarray(found.starts), steps.window, layout, layout.dims[self.axis + 1])
         if labels is not None:
             classes = None if said.probabilities is None else said.probabilities.shape[1]
-            table["label"] = true_classes(labels, names, classes)
+            table["label"] = encode_labels(labels, names, classes)
         unit = layout.unit(layout.dims[self.axis + 1])
         return Explanation(
             layers=layers,
@@ -371,17 +375,19 @@ class _Recording:
         real = first.dtype.kind == "f" or not gone  # only these can say that a value is not there
         dtype = first.dtype if real else np.dtype(np.float32)
         source = None if gone else self.record
-        return Record(source, (1, *shape), dtype, self.explainer.backend.numpy)  # type: ignore[return-value] # is read as one
+        return RecordArray(source, (1, *shape), dtype, self.explainer.backend.numpy)  # type: ignore[return-value] # is read as one
 
 
-def _whole(maps: LayerMaps, place: int, stitch: Stitch, total: int) -> LayerMaps:
+def _whole(maps: LayerMaps, place: int, stitch: OverlapAdd, total: int) -> LayerMaps:
     """The map of the whole record."""
     values, axis = stitch.result(total)
     grid = (*maps.grid[:place], axis, *maps.grid[place + 1 :])
     return LayerMaps(maps.name, np.moveaxis(values, -1, 2 + place)[None], grid)
 
 
-def _table(said: Said, starts: np.ndarray, window: int, layout: Layout, dim: str) -> dict[str, np.ndarray | None]:
+def _table(
+    said: ModelOutputs, starts: np.ndarray, window: int, layout: Layout, dim: str
+) -> dict[str, np.ndarray | None]:
     """What was said of each window, by the names of the table."""
     ends = {"start": starts, "stop": starts + window}
     timed = {f"{name}_time": layout.coordinate(dim, at) for name, at in ends.items()}

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.alignment.resampling import Axis
-from signalcam.alignment.stitching import Steps
+from signalcam.alignment.resampling import AxisGrid
+from signalcam.alignment.stitching import WindowSteps
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError
 from signalcam.explainer.api import Explainer
-from signalcam.explainer.receptive_fields import candidates
+from signalcam.explainer.receptive_fields import candidate_axes
 from signalcam.inputs.layout import Layout
 from signalcam.inputs.pytree import is_array
 
 
-def samples_of(layout: Layout | None, axis: int, window: float) -> int:
+def check_record(layout: Layout | None, axis: int, window: float) -> int:
     """The length of a window in samples.
 
     Args:
@@ -78,7 +78,7 @@ def time_axis(layout: Layout | None, ndim: int, channel_axis: int) -> int:
         given = f"layout {' '.join(layout.dims)!r}" if layout else f"a record of {ndim - 1} axes"
         message = f"which axis of {given} is the time is not known. Name it: layout='batch channel time'."
         raise LayoutError(message)
-    return candidates(None, ndim, channel_axis)[0]
+    return candidate_axes(None, ndim, channel_axis)[0]
 
 
 def without_places(layout: Layout | None) -> Layout | None:
@@ -101,7 +101,7 @@ def check_options(explainer: Explainer, extra: Mapping[str, Any] | None) -> None
         raise InputError(message)
 
 
-def with_gradient(axis: Axis, last: Axis | None, *, at_input: bool) -> Axis:
+def with_gradient(axis: AxisGrid, last: AxisGrid | None, *, at_input: bool) -> AxisGrid:
     """How a layer lies, seeing what its gradient depends on, too: all that the last cells it reaches see.
 
     Args:
@@ -115,7 +115,7 @@ def with_gradient(axis: Axis, last: Axis | None, *, at_input: bool) -> Axis:
     return replace(axis, field=field if field <= axis.length else axis.field)
 
 
-def warn_of_edges(layers: Sequence[str], axes: Sequence[Axis | None], steps: Steps) -> None:
+def warn_of_edges(layers: Sequence[str], axes: Sequence[AxisGrid | None], steps: WindowSteps) -> None:
     """Warn where maps near the seams are made at windows' edges."""
     for layer, axis in zip(layers, axes, strict=True):
         if axis is None or not axis.probed or not axis.field:

@@ -12,7 +12,7 @@ from signalcam.errors import InputError, LayoutError
 _BLOCK = 2**16  # samples read at a time, unless a window is longer
 
 
-def chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np.ndarray]) -> Iterator[np.ndarray]:
+def iterate_chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np.ndarray]) -> Iterator[np.ndarray]:
     """Read a record from its begin to its end.
 
     Args:
@@ -52,7 +52,7 @@ def _checked(given: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarray]:
             yield each
 
 
-class Tape:
+class RollingBuffer:
     """A record that runs by: what was read and may still be asked for.
 
     Args:
@@ -97,16 +97,16 @@ class Tape:
         while self.reaches(start + length):
             yield start, self.at(start, length)
             start += stride
-        last = last_start(self.read, length, unit)
+        last = last_window_start(self.read, length, unit)
         if last > start - stride:
             yield last, self.at(last, length)
 
 
-def last_start(total: int, length: int, unit: int) -> int:
+def last_window_start(total: int, length: int, unit: int) -> int:
     """Where the last window starts."""
     return (total - length) // unit * unit
 
 
-def count(total: int, length: int, stride: int, unit: int) -> int:
+def count_windows(total: int, length: int, stride: int, unit: int) -> int:
     """How many windows a record has."""
-    return -(-last_start(total, length, unit) // stride) + 1
+    return -(-last_window_start(total, length, unit) // stride) + 1

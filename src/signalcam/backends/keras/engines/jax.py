@@ -13,10 +13,10 @@ import keras
 import numpy as np
 
 from signalcam.arrays import Array
-from signalcam.backends.keras.engine import Compiled, Ran, Run, Seen, Step, Task, Watch
-from signalcam.backends.keras.logits import Traced, finished, look, read, traced
-from signalcam.backends.protocol import Pick, Reach
-from signalcam.targets import Asked
+from signalcam.backends.keras.engine import Compiled, OutputInfo, Run, RunRequest, RunResult, Step, Watch
+from signalcam.backends.keras.logits import Traced, find_last_step, finish_run, read_output, trace_outputs
+from signalcam.backends.protocol import Pick, Support
+from signalcam.targets import ScoredTarget
 
 
 @jax.custom_vjp  # type: ignore[untyped-decorator] # jax need not be there for mypy
@@ -28,9 +28,9 @@ def _port(y: Array, _gate: Array) -> Array:
 _port.defvjp(lambda y, _gate: (y, None), lambda _, arrived: (arrived, arrived))
 
 
-def pull(task: Task) -> Run:
+def forward_backward(task: RunRequest) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
-    found: list[Ran] = []
+    found: list[RunResult] = []
 
     def run(gates: Sequence[Array]) -> tuple[Any, list[Array]]:
         ran, kept = _through(task, gates, gates)
@@ -39,33 +39,33 @@ def pull(task: Task) -> Run:
 
     (raw, pairs), back, kept = jax.vjp(run, _gates(task), has_aux=True)
 
-    def ran_with(raw: Any, pairs: Any) -> Ran:
+    def ran_with(raw: Any, pairs: Any) -> RunResult:
         names = [step.name for step in found[-1].steps]
         steps = [Step(name, *pair) for name, pair in zip(names, pairs, strict=True)]
         return replace(found[-1], raw=raw, steps=steps)
 
-    seen = look(ran_with(raw, pairs), task.batch)
-    reading = read(ran_with(raw, pairs), task.batch, seen)
+    seen = find_last_step(ran_with(raw, pairs), task.batch)
+    reading = read_output(ran_with(raw, pairs), task.batch, seen)
     task.question.check(reading.told)
 
     def values(raw: Any, pairs: Any) -> tuple[list[Array], list[Array]]:
-        asked = task.question.ask(read(ran_with(raw, pairs), task.batch, seen))
+        asked = task.question.ask(read_output(ran_with(raw, pairs), task.batch, seen))
         return [each.value for each in asked], [each.picks for each in asked]
 
     scores, head, picks = jax.vjp(values, raw, pairs, has_aux=True)
-    asked = [Asked(*pair) for pair in zip(scores, picks, strict=True)]
+    asked = [ScoredTarget(*pair) for pair in zip(scores, picks, strict=True)]
     rows = (back(head(_only(number, scores)))[0] for number in range(len(scores)))
     if task.question.kind == "curved":
         rows = (_curved(task, seen, kept, number) for number in range(len(scores)))
     return Run(reading, asked, kept, rows, found[-1].calls, seen)
 
 
-def _curved(task: Task, seen: Seen, kept: Sequence[Array], number: int) -> list[Array]:
+def _curved(task: RunRequest, seen: OutputInfo, kept: Sequence[Array], number: int) -> list[Array]:
     """The gradients less half of what the Hessian makes of the activations themselves."""
 
     def score(added: Sequence[Array]) -> Array:
         ran, _ = _through(task, added, added, jnp.add)
-        return task.question.ask(read(ran, task.batch, seen))[number].value.sum()
+        return task.question.ask(read_output(ran, task.batch, seen))[number].value.sum()
 
     g, back = jax.vjp(jax.grad(score), [jnp.zeros_like(each) for each in kept])
     nothing = [jnp.zeros_like(each) for each in kept]
@@ -73,7 +73,7 @@ def _curved(task: Task, seen: Seen, kept: Sequence[Array], number: int) -> list[
     return [each - half / 2 for each, half in zip(g, turned, strict=True)]
 
 
-def compiled(task: Task, seen: Seen) -> Compiled:
+def compile_request(task: RunRequest, seen: OutputInfo) -> Compiled:
     """Compile the run and its backward passes; the weights are handed in anew each time."""
     found: list[Traced] = []
     bare = replace(task, tree=None)
@@ -86,9 +86,9 @@ def compiled(task: Task, seen: Seen) -> Compiled:
         def scored(gates: Sequence[Array]) -> tuple[list[Array], dict[str, Any]]:
             ran, kept = _through(here, gates, [*gates, *outside])
             calls[:] = ran.calls
-            reading = read(ran, here.batch, seen)
+            reading = read_output(ran, here.batch, seen)
             asked = here.question.ask(reading, own)
-            return [each.value for each in asked], traced(ran, reading, asked, kept, seen)
+            return [each.value for each in asked], trace_outputs(ran, reading, asked, kept, seen)
 
         with keras.StatelessScope(state_mapping=mapping):
             values, back, made = jax.vjp(scored, _gates(here), has_aux=True)
@@ -99,22 +99,22 @@ def compiled(task: Task, seen: Seen) -> Compiled:
     weights, own = _weights(task), task.question.own
     program = jax.jit(run).lower(weights, task.tree, own).compile()
 
-    def again(task: Task) -> Run | None:
-        return finished(program(_weights(task), task.tree, task.question.own), found[-1], task, seen)
+    def again(task: RunRequest) -> Run | None:
+        return finish_run(program(_weights(task), task.tree, task.question.own), found[-1], task, seen)
 
     return again
 
 
-def _weights(task: Task) -> list[Array]:
+def _weights(task: RunRequest) -> list[Array]:
     return [each.value for each in task.model.variables]
 
 
 def _through(
-    task: Task,
+    task: RunRequest,
     gates: Sequence[Array],
     outside: Sequence[Array],
     through: Callable[[Array, Array], Array] = _port,
-) -> tuple[Ran, list[Array]]:
+) -> tuple[RunResult, list[Array]]:
     """Run the model with every tapped output passing a gate."""
     kept: list[Array] = []
 
@@ -138,12 +138,12 @@ def _only(number: int, values: Sequence[Array]) -> list[Array]:
     return [jnp.full_like(each, i == number) for i, each in enumerate(values)]
 
 
-def _gates(task: Task) -> list[Array]:
+def _gates(task: RunRequest) -> list[Array]:
     """A zero shaped like each tapped output, found without computing anything."""
     return [jnp.zeros(*each) for each in task.shapes or _shapes(task)]
 
 
-def _shapes(task: Task) -> list[tuple[Any, Any]]:
+def _shapes(task: RunRequest) -> list[tuple[Any, Any]]:
     shapes: list[tuple[Any, Any]] = []
 
     def watch(y: Array) -> Array:
@@ -158,17 +158,17 @@ def _shapes(task: Task) -> list[tuple[Any, Any]]:
     return shapes
 
 
-def resting() -> AbstractContextManager[None]:
+def no_grad() -> AbstractContextManager[None]:
     """JAX records only what is differentiated."""
     return nullcontext()
 
 
 def input_gradients(
-    _model: Any, forward: Callable[[Array], Ran], x: Array, ask: Callable[[Ran, Seen], list[Array]]
+    _model: Any, forward: Callable[[Array], RunResult], x: Array, ask: Callable[[RunResult, OutputInfo], list[Array]]
 ) -> list[tuple[Array, Array]]:
     """Score each target and differentiate it with respect to ``x``."""
     bare = forward(x)
-    seen = look(replace(bare, steps=[each for each in bare.steps if _readable(each, set())]), int(x.shape[0]))
+    seen = find_last_step(replace(bare, steps=[each for each in bare.steps if _readable(each, set())]), int(x.shape[0]))
 
     def scored(x: Array) -> list[Array]:
         ran, traces = forward(x), {id(x._trace)}  # noqa: SLF001 - no public name
@@ -178,7 +178,7 @@ def input_gradients(
     return [(each, back(_only(i, values))[0]) for i, each in enumerate(values)]
 
 
-def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
+def input_support(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Support:
     """Differentiate the tapped output at some positions with respect to ``x``, in one program a shape."""
     found: list[tuple[tuple[int, ...], Sequence[tuple[int, ...]]]] = []
 
@@ -209,4 +209,4 @@ def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: P
 
     support = jax.jit(run)([each.value for each in model.variables], x)
     cells, picked = found[0]
-    return Reach(cells, picked, np.asarray(support, np.float64))
+    return Support(cells, picked, np.asarray(support, np.float64))

@@ -11,25 +11,25 @@ import numpy as np
 import tensorflow as tf
 
 from signalcam.arrays import Array
-from signalcam.backends.keras.engine import Compiled, Ran, Rows, Run, Seen, Task, Watch
-from signalcam.backends.keras.logits import Traced, finished, look, read, traced
-from signalcam.backends.protocol import Pick, Reach
-from signalcam.backends.unsupported import of_one_derivative
+from signalcam.backends.keras.engine import Compiled, OutputInfo, Rows, Run, RunRequest, RunResult, Watch
+from signalcam.backends.keras.logits import Traced, find_last_step, finish_run, read_output, trace_outputs
+from signalcam.backends.protocol import Pick, Support
+from signalcam.backends.unsupported import explain_one_derivative
 from signalcam.errors import MethodError
-from signalcam.targets import Asked
+from signalcam.targets import ScoredTarget
 
 _MANY = 8  # taps beyond which a second pass, as a graph, is cheaper than an eager tape's by-products
 
 
-def pull(task: Task) -> Run:
+def forward_backward(task: RunRequest) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
     curved = task.question.kind == "curved"
     tape, second = (tf.GradientTape(persistent=True, watch_accessed_variables=False) for _ in range(2))
     with second if curved else nullcontext(), tape:
         kept, watch = _taps(tape, *([second] if curved else []))
         ran = task.forward(task.tree, watch)
-        seen = look(ran, task.batch)
-        reading = read(ran, task.batch, seen)
+        seen = find_last_step(ran, task.batch)
+        reading = read_output(ran, task.batch, seen)
         task.question.check(reading.told)
         asked = task.question.ask(reading)
     if curved:
@@ -38,7 +38,7 @@ def pull(task: Task) -> Run:
     return Run(reading, asked, kept, rows, ran.calls, seen)
 
 
-def compiled(task: Task, seen: Seen) -> Compiled:
+def compile_request(task: RunRequest, seen: OutputInfo) -> Compiled:
     """Trace the run and its backward passes into one graph."""
     found: list[Traced] = []
     bare = replace(task, tree=None)
@@ -47,22 +47,22 @@ def compiled(task: Task, seen: Seen) -> Compiled:
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             kept, watch = _taps(tape)
             ran = bare.forward(tree, watch)
-            reading = read(ran, bare.batch, seen)
+            reading = read_output(ran, bare.batch, seen)
             asked = bare.question.ask(reading, own)
         rows = [list(row) for row in _rows(tape, asked, kept)]
         found.append(Traced(ran.calls, [[each is not None for each in row] for row in rows]))
         there = [[each for each in row if each is not None] for row in rows]
-        return {**traced(ran, reading, asked, kept, seen), "rows": there}
+        return {**trace_outputs(ran, reading, asked, kept, seen), "rows": there}
 
     graph = tf.function(run, autograph=False).get_concrete_function(task.tree, _own(task))
 
-    def again(task: Task) -> Run | None:
-        return finished(graph(task.tree, _own(task)), found[-1], task, seen)
+    def again(task: RunRequest) -> Run | None:
+        return finish_run(graph(task.tree, _own(task)), found[-1], task, seen)
 
     return again
 
 
-def _own(task: Task) -> list[Array]:
+def _own(task: RunRequest) -> list[Array]:
     return [tf.constant(each) for each in task.question.own]
 
 
@@ -79,12 +79,14 @@ def _taps(*tapes: Any) -> tuple[list[Array], Watch]:
     return kept, watch
 
 
-def _rows(tape: Any, asked: Sequence[Asked], kept: Sequence[Array]) -> Iterator[Sequence[Array | None]]:
+def _rows(tape: Any, asked: Sequence[ScoredTarget], kept: Sequence[Array]) -> Iterator[Sequence[Array | None]]:
     for each in asked:
         yield tape.gradient(each.value, list(kept))
 
 
-def _curved(first: Any, second: Any, asked: Sequence[Asked], kept: Sequence[Array]) -> Iterator[Sequence[Array | None]]:
+def _curved(
+    first: Any, second: Any, asked: Sequence[ScoredTarget], kept: Sequence[Array]
+) -> Iterator[Sequence[Array | None]]:
     """Each gradient less half of what the Hessian makes of the activations themselves."""
     try:
         for each in asked:
@@ -101,32 +103,32 @@ def _curved(first: Any, second: Any, asked: Sequence[Asked], kept: Sequence[Arra
                 for row, total, y in zip(g, along, kept, strict=True)
             ]
     except LookupError as error:
-        raise MethodError(of_one_derivative("TensorFlow", error)) from error
+        raise MethodError(explain_one_derivative("TensorFlow", error)) from error
 
 
-def _rows_of_graph(task: Task, seen: Seen) -> Rows:
+def _rows_of_graph(task: RunRequest, seen: OutputInfo) -> Rows:
     """Differentiate in a graph: an eager tape computes every kernel's gradient on its way."""
-    run = compiled(task, seen)(task)
+    run = compile_request(task, seen)(task)
     return run.rows if run else ()
 
 
-def resting() -> AbstractContextManager[None]:
+def no_grad() -> AbstractContextManager[None]:
     """A tape watches only what it is told to."""
     return nullcontext()
 
 
 def input_gradients(
-    _model: Any, forward: Callable[[Array], Ran], x: Array, ask: Callable[[Ran, Seen], list[Array]]
+    _model: Any, forward: Callable[[Array], RunResult], x: Array, ask: Callable[[RunResult, OutputInfo], list[Array]]
 ) -> list[tuple[Array, Array]]:
     """Score each target and differentiate it with respect to ``x``."""
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(x)
         ran = forward(x)
-        values = ask(ran, look(ran, int(x.shape[0])))
+        values = ask(ran, find_last_step(ran, int(x.shape[0])))
     return [(each, tape.gradient(each, x, unconnected_gradients="zero")) for each in values]
 
 
-def reach(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
+def input_support(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Support:
     """Differentiate the tapped output at some positions with respect to ``x``, in a graph."""
     found: list[tuple[tuple[int, ...], Sequence[tuple[int, ...]]]] = []
 
@@ -153,4 +155,4 @@ def reach(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: 
     # a graph of its own for each size is meant, so TensorFlow is not to count and warn
     support = tf.function(run, autograph=False).get_concrete_function(x)(x)
     cells, picked = found[0]
-    return Reach(cells, picked, np.asarray([each.numpy() for each in support], dtype=np.float64))
+    return Support(cells, picked, np.asarray([each.numpy() for each in support], dtype=np.float64))

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from signalcam.arrays import Array
-from signalcam.backends.keras.engine import Ran, Run, Seen, Task, Watch
-from signalcam.backends.keras.logits import look, read
-from signalcam.backends.protocol import Pick, Reach
-from signalcam.backends.torch.hooks import curved
-from signalcam.targets import Asked
+from signalcam.backends.keras.engine import OutputInfo, Run, RunRequest, RunResult, Watch
+from signalcam.backends.keras.logits import find_last_step, read_output
+from signalcam.backends.protocol import Pick, Support
+from signalcam.backends.torch.hooks import curvature_gradient
+from signalcam.targets import ScoredTarget
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def _recording(model: Any) -> Iterator[None]:
         yield
 
 
-def pull(task: Task) -> Run:
+def forward_backward(task: RunRequest) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
     kept: list[Any] = []
 
@@ -40,8 +40,8 @@ def pull(task: Task) -> Run:
 
     with _recording(task.model):
         ran = task.forward(task.tree, watch)
-        seen = look(ran, task.batch)
-        reading = read(ran, task.batch, seen)
+        seen = find_last_step(ran, task.batch)
+        reading = read_output(ran, task.batch, seen)
         task.question.check(reading.told)
         asked = task.question.ask(reading)
     found = [each.detach() for each in kept]
@@ -49,11 +49,11 @@ def pull(task: Task) -> Run:
     return Run(reading, asked, found, rows, ran.calls, seen)
 
 
-def compiled(_task: Task, _seen: Seen) -> None:
+def compile_request(_task: RunRequest, _seen: OutputInfo) -> None:
     """Torch's operations run at once; compiling them is the user's choice."""
 
 
-def _rows(asked: Sequence[Asked], kept: Sequence[Any], *, curves: bool) -> Iterator[Sequence[Array | None]]:
+def _rows(asked: Sequence[ScoredTarget], kept: Sequence[Any], *, curves: bool) -> Iterator[Sequence[Array | None]]:
     for each in asked:
         if not each.value.requires_grad:
             yield [None] * len(kept)
@@ -62,27 +62,27 @@ def _rows(asked: Sequence[Asked], kept: Sequence[Any], *, curves: bool) -> Itera
         with torch.inference_mode(mode=False), torch.enable_grad():
             total = each.value.sum()
             yield (
-                [curved(total, y) for y in kept]
+                [curvature_gradient(total, y) for y in kept]
                 if curves
                 else torch.autograd.grad(total, kept, retain_graph=not last, allow_unused=True)
             )
 
 
 @contextmanager
-def resting() -> Iterator[None]:
+def no_grad() -> Iterator[None]:
     """Record nothing."""
     with torch.inference_mode(mode=False), torch.no_grad():
         yield
 
 
 def input_gradients(
-    model: Any, forward: Callable[[Array], Ran], x: Array, ask: Callable[[Ran, Seen], list[Array]]
+    model: Any, forward: Callable[[Array], RunResult], x: Array, ask: Callable[[RunResult, OutputInfo], list[Array]]
 ) -> list[tuple[Array, Array]]:
     """Score each target and differentiate it with respect to ``x``."""
     with _recording(model):
         x = x.detach().clone().requires_grad_()
         ran = forward(x)
-        values = ask(ran, look(ran, int(x.shape[0])))
+        values = ask(ran, find_last_step(ran, int(x.shape[0])))
         found = [_of_input(each, x) for each in values]
     return [(each.detach(), gradient) for each, gradient in zip(values, found, strict=True)]
 
@@ -93,7 +93,7 @@ def _of_input(value: Any, x: Any) -> Any:
     return torch.autograd.grad(value.sum(), x, retain_graph=True, materialize_grads=True)[0]
 
 
-def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Reach:
+def input_support(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Support:
     """Differentiate the tapped output at some positions with respect to ``x``."""
     kept: list[Any] = []
 
@@ -114,4 +114,4 @@ def reach(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: P
             total = (here * signs.to(here)).sum()
             (gradient,) = torch.autograd.grad(total, x, retain_graph=True, materialize_grads=True)
             felt.append(gradient.abs().sum(0).double().cpu().numpy())
-    return Reach(cells, picked, np.asarray(felt))
+    return Support(cells, picked, np.asarray(felt))
