@@ -75,7 +75,7 @@ def _table(cause: str, space: Sequence[int], seeds: Sequence[int]) -> None:
     print(f"`{cause}` (accuracy {said}; chance {scores['chance'].mean().item():.2f})\n")
     print(f"| method | {' | '.join(SHOWN)} |\n|---|{'---|' * len(SHOWN)}")
     for method in METHODS:
-        cells = [_interval(scores[name].sel({"method": method})) for name in SHOWN]
+        cells = [_interval(scores[name].sel(cam=method)) for name in SHOWN]
         print(f"| {method} | {' | '.join(cells)} |")
     print(flush=True)
 

@@ -73,8 +73,8 @@ def draw_classes(both: Mapping[str, sc.Explanation]) -> Figure:
     panels = figure.subplots(1 + len(CLASSES), len(METHODS), height_ratios=[3, 1, 1, 1, 1])
     over_time, over_both = both.values()
     for method, column in zip(METHODS, panels.T, strict=True):
-        _lines(column[0], over_time.sel(method=method))
-        bar = _grids(column[1:], over_both.sel(method=method))
+        _lines(column[0], over_time.sel(cam=method))
+        bar = _grids(column[1:], over_both.sel(cam=method))
         figure.colorbar(bar, ax=column[1:], label="evidence against / for the class (logit)", pad=0.01)
         for ax, name in zip(
             column,

@@ -81,7 +81,7 @@ def main(to: Path = Path("figures")) -> None:
     windows, labels = cut()
     exp = explained(to, windows, labels)
     print(exp)
-    mean = summary(to / "beats.zarr").mean_0.sel({"of": "label: ventricular", "method": "grad-cam"})
+    mean = summary(to / "beats.zarr").mean_0.sel({"of": "label: ventricular", "cam": "grad-cam"})
     where = float(mean.squeeze().idxmax())
     print(f"mean map of ventricular beats: strongest at {where:.2f} s, the beat at 1 s")
     draw(exp, windows, labels).savefig(to / "job-means.png", dpi=110)

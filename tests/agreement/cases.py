@@ -149,7 +149,7 @@ def inputs(case: Case) -> np.ndarray:
 def answers(model: object, x: np.ndarray) -> dict[str, np.ndarray]:
     """Explain a model: its maps at the input's resolution, logits, classes and layers' places.
 
-    ``maps`` are ``(sample, target, method, layer, *positions)`` with both signs, ``places``
+    ``maps`` are ``(sample, target, cam, layer, *positions)`` with both signs, ``places``
     ``(layer, axis, 3)``: start, jump and field, in samples. ``passes`` are maps of one layer and the
     predicted class by methods with backward passes of their own, ``(sample, method, *positions)``.
     """

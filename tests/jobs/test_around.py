@@ -66,7 +66,7 @@ def test_means_are_those_of_cuts_of_the_stored_maps(store, beats):
             assert int(own["outside_count"]) == sum(cuts[row][1] for row in np.flatnonzero(here))
             np.testing.assert_allclose(own[f"around_mean_{layer}"], whole.mean(axis=0), atol=1e-12)
             np.testing.assert_allclose(own[f"around_std_{layer}"], whole.std(axis=0), atol=1e-12)
-    assert found["around_mean_0"].dims == ("of", "target", "method", "around")
+    assert found["around_mean_0"].dims == ("of", "target", "cam", "around")
     np.testing.assert_allclose(found["around"], SPAN / 10)
     assert found["around"].units == "s"
 

@@ -75,7 +75,7 @@ def test_axes_of_hdf5_have_names_scales_and_units(store, tmp_path):
     sc.load(store).export(tmp_path / "maps.h5")
     with h5py.File(tmp_path / "maps.h5") as file:
         maps = file["maps_1"]
-        assert [each.label for each in maps.dims] == ["sample", "target", "method", "time_1"]
+        assert [each.label for each in maps.dims] == ["sample", "target", "cam", "time_1"]
         assert maps.attrs["layer"] == "4"
         assert maps.dims[3][0].attrs["units"] == "s"
         np.testing.assert_allclose(maps.dims[3][0][:], sc.load(store).native("4").time)
@@ -95,7 +95,7 @@ def test_axes_of_other_files_are_told_beside(store, tmp_path, kind):
     else:
         schema = pq.read_schema(tmp_path / "maps.parquet")
         about = json.loads(schema.metadata[b"signalcam"])
-        assert json.loads(schema.field("maps_0").metadata[b"dims"]) == ["sample", "target", "method", "time_0"]
+        assert json.loads(schema.field("maps_0").metadata[b"dims"]) == ["sample", "target", "cam", "time_0"]
         assert schema.field("maps_0").type.list_size == np.prod(exp.layers[0].values.shape[1:])
     assert about["arrays"]["maps_1"]["layer"] == "4"
     assert about["axes"]["time_0"]["units"] == "s"

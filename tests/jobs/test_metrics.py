@@ -37,7 +37,7 @@ def test_scores_are_those_of_the_stored_maps(scored, sections):
         direct = sc.metrics.evaluate(exp.isel(sample=rows), model, NAMES, steps=5, seed=3, batch_size=8)
         own = kept["metrics"][rows].transpose("metric", "sample", "target", "scored", "layer")
         np.testing.assert_allclose(own, direct["value"], rtol=1e-6, atol=1e-7)
-    assert kept["scored"].values.tolist() == direct["method"].values.tolist()
+    assert kept["scored"].values.tolist() == direct["cam"].values.tolist()
     assert kept["metrics"].dims == ("sample", "metric", "target", "scored", "layer")
     assert kept["metrics"].dtype == np.float32
     assert kept["metric"].values.tolist() == NAMES
@@ -47,10 +47,10 @@ def test_scores_are_those_of_the_stored_maps(scored, sections):
 def test_the_explanation_carries_them(scored):
     exp = sc.load(scored)
     found, kept = exp.metrics, xr.open_zarr(scored).load()["metrics"]
-    assert found["value"].dims == ("metric", "sample", "target", "method", "layer")
+    assert found["value"].dims == ("metric", "sample", "target", "cam", "layer")
     assert found["metric"].values.tolist() == NAMES
     assert found["better"].values.tolist() == ["lower", "lower", "lower"]
-    assert found["method"].values.tolist() == ["grad-cam", "hires-cam", "random-cam", "input-energy"]
+    assert found["cam"].values.tolist() == ["grad-cam", "hires-cam", "random-cam", "input-energy"]
     assert found.attrs["baselines"] == "random-cam, input-energy"
     np.testing.assert_allclose(found["mean"], np.nanmean(kept, axis=0), rtol=1e-5)
     assert int(found["count"].max()) == 68
@@ -197,5 +197,5 @@ def test_targets_without_a_class_are_asked_again(sections, tmp_path):
     exp = job.run()
     assert np.isfinite(exp.metrics["value"].values[0, 0]).all()
     assert exp.metrics["measure"].values.tolist() == ["logit"]
-    assert exp.metrics["method"].values.tolist() == ["grad-cam", "hires-cam"]
+    assert exp.metrics["cam"].values.tolist() == ["grad-cam", "hires-cam"]
     assert np.isnan(exp.metrics["score"]).all()

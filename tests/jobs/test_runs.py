@@ -83,13 +83,13 @@ def test_the_store_holds_what_explain_gives(store, direct):
 
 def test_xarray_reads_it_with_labelled_axes(store):
     dataset = xr.open_zarr(store)
-    assert dataset.maps_0.dims == ("sample", "target", "method", "time_0")
+    assert dataset.maps_0.dims == ("sample", "target", "cam", "time_0")
     assert dataset.maps_0.dtype == np.float16
     assert dataset.method.values.tolist() == ["grad-cam", "hires-cam"]
     np.testing.assert_allclose(dataset.time_0[:2], [0.3, 0.4])
     assert dataset.time_0.units == "s"
     assert dataset["class"].values.tolist() == ["N", "V", "F"]
-    assert dataset.maps_1.sel(sample="w9", target="V").isel(method=0).max() == 1
+    assert dataset.maps_1.sel(sample="w9", target="V").isel(cam=0).max() == 1
 
 
 def test_maps_are_read_when_they_are_needed(store, monkeypatch):

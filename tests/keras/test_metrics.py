@@ -46,7 +46,7 @@ def test_baselines_stand_beside_and_the_model_comes_back(model, x):
     wanted = ["deletion", "insertion", "road", "average-drop", "adcc", "mufidelity"]
     scores = sc.metrics.evaluate(exp, model, wanted, steps=3, seed=1)
     assert list(scores.method.values) == ["grad-cam", "random-cam", "input-energy"]
-    assert np.isfinite(scores["mean"].sel(method="grad-cam")).all()
+    assert np.isfinite(scores["mean"].sel(cam="grad-cam")).all()
     for each, was in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(each, was)
 

@@ -149,7 +149,7 @@ def test_model_built_in_any_way_gets_the_map_by_hand(kit, x, build, method):
 @pytest.mark.parametrize("build", WAYS, ids=lambda build: build.__name__)
 def test_a_layer_is_found_when_none_is_named(x, build):
     exp = sc.explain(build(*parts())[0], x, signed=True, target=1)
-    assert exp.maps.dims == ("sample", "target", "method", "layer", "time")
+    assert exp.maps.dims == ("sample", "target", "cam", "layer", "time")
     assert str(exp.maps.layer.values[0]).partition("[")[0].endswith("relu2")
 
 

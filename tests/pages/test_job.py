@@ -57,7 +57,7 @@ def job(exp, monkeypatch):
     """The same result as that of a job, which has summed up other samples than these."""
     rng, layers, sums = np.random.default_rng(6), [], {"count": ("of", COUNTS)}
     for number, layer in enumerate(exp.layers):
-        dims = ("of", "target", "method", *(f"p{number}_{i}" for i in range(len(layer.grid))))
+        dims = ("of", "target", "cam", *(f"p{number}_{i}" for i in range(len(layer.grid))))
         for what in ("mean", "std"):
             sums[f"{what}_{number}"] = (dims, rng.random((len(OF), *layer.values.shape[1:])))
         sums[f"quantile_{number}"] = (("quantile", *dims), rng.random((1, len(OF), *layer.values.shape[1:])))

@@ -345,7 +345,7 @@ def test_means_and_curves_stand_beside_those_of_the_baselines(page, tmp_path):
         mean = exp.metrics["mean"].values[:, target, :, 0]
         every = [
             [name, *(f"{told(each)} ({told(each)} to {told(each)})" for each in mean[:, i])]
-            for i, name in enumerate(exp.metrics["method"].values)
+            for i, name in enumerate(exp.metrics["cam"].values)
         ]
         assert page.js(rows) == every
         drawn = page.model("curve-lines", "m.data.ys.map(y => [...y])")
@@ -439,7 +439,7 @@ def test_names_are_data_wherever_they_land(page, tmp_path):
     )
     exp = scored(exp, (EVIL, f"{EVIL} 2"), (EVIL, f"{EVIL} 2"))
     page.open(exp, tmp_path)
-    for name in ("target", "method", "layer", "predicted", "group"):
+    for name in ("target", "cam", "layer", "predicted", "group"):
         assert any(EVIL in each.replace(" ", " ") for each in page.js(SHOWN.format(name))), name
     for name in ("sentence", "name", "verdict", "meaning", "summary"):
         assert EVIL in page.text(name), name

@@ -64,7 +64,7 @@ def test_layers_are_compared_under_one_title(several):
 
 def test_without_a_word_what_there_are_several_of_is_compared(several):
     assert len(titles(several.plot.compare())) == 2
-    assert titles(several.isel(method=0, layer=0).plot.compare()) == ["normal", "AF"]
+    assert titles(several.isel(cam=0, layer=0).plot.compare()) == ["normal", "AF"]
 
 
 def test_one_signed_map_makes_all_panels_diverging(several):
@@ -114,7 +114,7 @@ def test_a_comparison_that_cannot_be_meant_is_told(several, options, said):
 
 def test_nothing_to_compare_is_told(several):
     with pytest.raises(sc.MethodError, match="nothing to compare"):
-        several.isel(method=0, layer=0, target=0).plot.compare()
+        several.isel(cam=0, layer=0, target=0).plot.compare()
 
 
 # --- means over samples --------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_the_mean_and_its_deviation_are_those_of_the_maps(stores, unread, monkey
     assert display.ax_.get_ylabel() == "evidence for AF (scaled: max)"
     assert display.ax_.get_xlabel() == "time (s)"
     monkeypatch.undo()
-    maps = np.delete(exp.normalized().native().sel({"target": "AF", "method": "hires-cam"}).values, BAD, 0)
+    maps = np.delete(exp.normalized().native().sel({"target": "AF", "cam": "hires-cam"}).values, BAD, 0)
     grid, places = exp.layers[0].grid[0], np.arange(60)
     mean = np.interp(places, grid.centres, maps.mean(axis=0))
     spread = np.interp(places, grid.centres, maps.std(axis=0))
@@ -122,7 +122,7 @@ def test_the_quantiles_of_a_job_are_drawn(stores, unread):
     exp, means = sc.load(stores("signal")), summary(stores("signal"))
     ax = exp.plot.summary(target="AF", spread="quantiles")
     assert "median, bands: quantiles 0.25 to 0.75, 0.05 to 0.95 over 29 samples" in ax.get_title(loc="left")
-    own = means.quantile_0.sel(of="all", target="AF").isel(method=0)
+    own = means.quantile_0.sel(of="all", target="AF").isel(cam=0)
     grid, places = exp.layers[0].grid[0], np.arange(60)
     found = [ax.lines[0].get_ydata(), *edges(ax.collections[0]), *edges(ax.collections[1])]
     for drawn, share in zip(found, (0.5, 0.05, 0.95, 0.25, 0.75), strict=True):
@@ -158,7 +158,7 @@ def test_of_pictures_the_median_and_a_range_are_drawn(stores, unread, kind):
     titles = [ax.get_title(loc="left") for ax in figure.axes[:2]]
     assert titles[0].endswith("quantile 0.5")
     assert titles[1] == "quantile 0.95 less quantile 0.05"
-    own = means.quantile_0.sel(of="all").isel(target=0, method=0)
+    own = means.quantile_0.sel(of="all").isel(target=0, cam=0)
     drawn = figure.axes[1].images[0].get_array()
     assert drawn.max() <= float((own.sel(quantile=0.95) - own.sel(quantile=0.05)).max()) + 1e-6
     assert drawn.max() > 0
@@ -218,7 +218,7 @@ def test_pictures_have_mean_and_deviation_side_by_side(stores, unread, monkeypat
         assert display.figure_.axes[0].get_ylabel() == "frequency (Hz)"
     monkeypatch.undo()
     right = np.flatnonzero((exp.classes == exp.true_classes) & (np.arange(30) != BAD))
-    wanted = exp.normalized().native().sel({"target": "AF", "method": "grad-cam"})[right]
+    wanted = exp.normalized().native().sel({"target": "AF", "cam": "grad-cam"})[right]
     drawn = display.means[0].heat
     assert drawn.max() == pytest.approx(float(wanted.mean("sample").max()), abs=2e-3)
     assert display.deviations[0].heat.max() == pytest.approx(float(wanted.std("sample").max()), abs=2e-3)

@@ -46,7 +46,7 @@ def scores():
     return xr.DataArray(
         curves,
         {"method": ["grad-cam", "random"], "share removed": share},
-        ("sample", "method", "share removed"),
+        ("sample", "cam", "share removed"),
         "probability",
     )
 

@@ -42,7 +42,7 @@ def test_localisation_is_that_of_each_method_alone(found, network, data):
     for method in ("guided-grad-cam", "random-cam"):
         exp = sc.explain(network, data.inputs, layout=data.layout, method=method)
         alone = sc.metrics.localisation(exp, data.truth, "mass-accuracy", tolerance=0.01)
-        both = found.table["value"].sel(metric="mass-accuracy").sel({"method": [method]})
+        both = found.table["value"].sel(metric="mass-accuracy").sel(cam=[method])
         np.testing.assert_allclose(both, alone["mass-accuracy"], atol=1e-6)
 
 
@@ -64,14 +64,14 @@ def test_figure_has_a_panel_a_metric_and_a_dot_where_each_mean_is(found):
 
 def test_title_of_a_figure_tells_the_scores_of_its_sample(found):
     title = found.exp.plot(3, method="score-cam").get_title(loc="left").splitlines()[-1]
-    value = found.table["value"].sel(metric="deletion").sel({"method": "score-cam"})[3].item()
+    value = found.table["value"].sel(metric="deletion").sel(cam="score-cam")[3].item()
     assert f"deletion {value:.2f}" in title
     assert "(random-cam " in title
 
 
 def test_costs_are_told(found):
     assert (found.table["seconds"] > 0).all()
-    assert found.table["passes"].sel({"method": "grad-cam"}).item() == "1 forward, 1 backward"
+    assert found.table["passes"].sel(cam="grad-cam").item() == "1 forward, 1 backward"
 
 
 def test_random_methods_alone_are_not_worth_reading(network, data):

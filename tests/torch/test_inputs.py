@@ -257,12 +257,12 @@ def test_methods_that_ask_again_change_the_modality_of_their_layer(net, x, metho
 
 
 def test_parts_of_a_result_keep_its_modalities_together(exp):
-    part = exp.isel(sample=[3, 1], target=1, method=0)
+    part = exp.isel(sample=[3, 1], target=1, cam=0)
     for name in exp.modalities:
-        whole = exp.modality(name).maps.isel(sample=[3, 1], target=[1], method=[0])
+        whole = exp.modality(name).maps.isel(sample=[3, 1], target=[1], cam=[0])
         assert part.modality(name).maps.equals(whole)
-    chosen = exp.sel(method="hires-cam", sample=[2])
-    other = exp.modality("skeleton").sel(method="hires-cam", sample=[2])
+    chosen = exp.sel(cam="hires-cam", sample=[2])
+    other = exp.modality("skeleton").sel(cam="hires-cam", sample=[2])
     assert chosen.modality("skeleton").maps.equals(other.maps)
     assert other.modality("ecg").maps.equals(chosen.maps)
 

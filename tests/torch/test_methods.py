@@ -360,7 +360,7 @@ def test_methods_at_the_input_bring_the_others_there(rank):
     assert exp.native().shape == (3, 1, 3, *LENGTHS[rank])
     alone = sc.explain(model, x, layer="0", method="grad-cam", target=1)
     close(exp.maps.values[:, :, 0], alone.maps.values[:, :, 0])
-    close(exp.maps.isel(method=2).values[:, 0, 0], (x**2).sum(1).numpy())
+    close(exp.maps.isel(cam=2).values[:, 0, 0], (x**2).sum(1).numpy())
 
 
 def test_guided_grad_cam_is_the_product_of_both():
@@ -380,9 +380,9 @@ def test_channels_share_a_map_by_what_each_adds():
     assert exp.methods[1] == "grad-cam x |input gradient x input|"
     free = x.clone().requires_grad_()
     (g,) = torch.autograd.grad(model(free)[:, 1].sum(), free)
-    rough = exp.maps.isel(method=0, target=0, layer=0).values
+    rough = exp.maps.isel(cam=0, target=0, layer=0).values
     np.testing.assert_array_equal(rough[:, 0], rough[:, 1])  # a layer's map paints every channel alike
-    close(exp.maps.isel(method=1, target=0, layer=0).values, rough * (x * g).abs().numpy())
+    close(exp.maps.isel(cam=1, target=0, layer=0).values, rough * (x * g).abs().numpy())
     assert list(exp.maps.channel.values) == ["I", "II"]
 
 

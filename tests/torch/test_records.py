@@ -111,7 +111,7 @@ def test_several_layers_targets_and_methods_are_stitched_together(net, record):
     how = {"method": ["hires-cam", "layer-cam"], "layer": ["first", "second"], "target": [0, 2]}
     found = explained(net, record, **how)
     whole = sc.explain(net, record[None], signed=True, **how)
-    assert found.maps.dims == ("sample", "target", "method", "layer", "time")
+    assert found.maps.dims == ("sample", "target", "cam", "layer", "time")
     assert_same(found.maps.values, whole.maps.values)
     one = found.sel(target=2, layer="second")
     assert one.windows["target"].values.tolist() == ["2"]

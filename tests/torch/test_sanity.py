@@ -105,7 +105,7 @@ def test_randomised_weights_change_how_even_a_map_is(trained):
     model, data = trained
     exp = explained(model, data)
     found = sc.metrics.sanity(exp, model, "emprt")["emprt"]
-    assert found.dims == ("sample", "target", "method", "layer")
+    assert found.dims == ("sample", "target", "cam", "layer")
     assert np.isfinite(found).all()
 
 

@@ -49,7 +49,7 @@ def scored(exp, metrics=("deletion", "insertion"), curves=("most first", "$least
     cells = len(exp.targets), len(methods), len(exp.layer_names)
     rng = np.random.default_rng(5)
     value, curve = rng.random((2, len(exp), *cells)), rng.random((2, len(exp), *cells, 4))
-    summary = ("metric", "target", "method", "layer")
+    summary = ("metric", "target", "cam", "layer")
     scores = xr.Dataset(
         {
             "value": (("metric", "sample", *summary[1:]), value),

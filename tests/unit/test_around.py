@@ -37,7 +37,7 @@ def test_mean_and_deviation_are_those_of_all_cuts():
         np.testing.assert_allclose(own["mean"], cut.mean(axis=0), atol=1e-6)
         np.testing.assert_allclose(own["std"], cut.std(axis=0), atol=1e-6)
     assert (int(found["count"]), int(found["left_out"])) == (3, 2)
-    assert found["mean"].dims == ("target", "method", "layer", "around")
+    assert found["mean"].dims == ("target", "cam", "layer", "around")
     np.testing.assert_allclose(found["around"], SPAN / 10)
     assert found["around"].units == "s"
 
@@ -58,7 +58,7 @@ def test_a_peak_of_the_map_lies_where_the_layer_saw_it():
     values = np.zeros((1, 1, 1, 10), np.float32)
     values[..., 4] = 1  # the layer's position 4 sees sample 1.5 + 4 * 4
     grid = (AxisGrid(2, 10, 40, 1.5, 4.0),)
-    exp = make().isel(sample=0, target=0, method=0, layer=0)
+    exp = make().isel(sample=0, target=0, cam=0, layer=0)
     exp = replace(exp, layers=(LayerMaps("conv1", values, grid),))
     found = exp.around([[1.75]], 0.5, 0.5).table["mean"].squeeze()
     assert float(found.idxmax()) == 0
@@ -81,7 +81,7 @@ def test_axes_beside_time_are_at_the_inputs_resolution():
     }
     exp = make(grids)
     found = exp.around(EVENTS, 0.2, 0.5).table
-    assert found["mean"].dims == ("target", "method", "layer", "channel", "around")
+    assert found["mean"].dims == ("target", "cam", "layer", "channel", "around")
     np.testing.assert_allclose(found["mean"].sel(layer="time", channel="II"), direct(exp, 1).mean(axis=0), atol=1e-6)
     one = replace(exp, layers=(replace(exp.layers[1], values=exp.layers[0].values[:, :, :, 1]),))
     np.testing.assert_allclose(found["mean"].sel(layer="all", channel="II"), direct(one, 0).mean(axis=0), atol=1e-6)

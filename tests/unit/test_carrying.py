@@ -12,7 +12,7 @@ from signalcam.results.attached_scores import summary_line
 from unit.results import METHODS, SAMPLES, TARGETS
 
 LAYERS = ("conv1", "conv2")
-DEEP = ("target", "method", "layer")
+DEEP = ("target", "cam", "layer")
 
 
 def scores(*metrics, methods=(*METHODS, "random-cam"), samples=SAMPLES, **attrs):
@@ -26,7 +26,7 @@ def scores(*metrics, methods=(*METHODS, "random-cam"), samples=SAMPLES, **attrs)
         "paper": ("metric", [""] * len(metrics)),
         "sample": list(samples),
         "target": list(TARGETS),
-        "method": list(methods),
+        "cam": list(methods),
         "layer": list(LAYERS),
     }
     count = {"count": (("metric", *DEEP), np.full_like(value[:, 0], len(samples), int))}
@@ -45,8 +45,8 @@ def test_result_carries_scores_and_tells_them(exp):
 
 
 def test_part_of_a_result_has_its_part_of_the_scores_and_the_baselines(exp):
-    part = exp.with_scores(scores("deletion")).sel(method="hires-cam", layer="conv2", sample=["cy", "ann"])
-    assert part.metrics["method"].values.tolist() == ["hires-cam", "random-cam"]
+    part = exp.with_scores(scores("deletion")).sel(cam="hires-cam", layer="conv2", sample=["cy", "ann"])
+    assert part.metrics["cam"].values.tolist() == ["hires-cam", "random-cam"]
     assert part.metrics["sample"].values.tolist() == ["cy", "ann"]
     by_hand = scores("deletion")["value"].values[0, [2, 0]][:, :, [1, 2]][..., [1]]
     np.testing.assert_array_equal(part.metrics["value"].values[0], by_hand)
@@ -67,9 +67,9 @@ def test_all_samples_in_their_order_keep_the_means_as_they_came(exp):
 def test_localisation_is_carried_in_the_same_form_beside_other_scores(exp):
     found = localisation(exp, [[(0.5, 1.0)]] * 3)
     both = exp.with_scores(scores("deletion")).with_scores(found).metrics
-    np.testing.assert_array_equal(both["value"].sel(metric="iou").sel({"method": list(METHODS)}), found["iou"])
-    assert np.isnan(both["value"].sel(metric="iou").sel({"method": "random-cam"})).all()
-    assert (both["count"].sel(metric="iou").sel({"method": "random-cam"}) == 0).all()
+    np.testing.assert_array_equal(both["value"].sel(metric="iou").sel(cam=list(METHODS)), found["iou"])
+    assert np.isnan(both["value"].sel(metric="iou").sel(cam="random-cam")).all()
+    assert (both["count"].sel(metric="iou").sel(cam="random-cam") == 0).all()
     assert float(both["better"].sel(metric="onset-error") == "nearer to 0")
     np.testing.assert_array_equal(both["chance"], found["chance"])
 

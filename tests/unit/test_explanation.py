@@ -12,7 +12,7 @@ from signalcam.results.layer_maps import LayerMaps
 from unit.results import METHODS, SAMPLES, TARGETS, assert_same, make
 
 SINGLE = 1e-6  # float32: about eight units in the last place of a number near 1
-AXES = ("sample", "target", "method", "layer")
+AXES = ("sample", "target", "cam", "layer")
 
 
 # --- labelled maps -----------------------------------------------------------------------------------
@@ -25,15 +25,15 @@ def test_maps_have_named_axes_at_the_inputs_resolution(exp):
     assert {axis: tuple(exp.maps[axis].values) for axis in AXES} == {
         "sample": SAMPLES,
         "target": TARGETS,
-        "method": METHODS,
+        "cam": METHODS,
         "layer": ("conv1", "conv2"),
     }
 
 
 def test_maps_lie_where_their_layer_looked(exp):
     for layer in exp.layers:
-        one = {"sample": "bob", "target": "noise", "method": "hires-cam", "layer": layer.name}
-        found = exp.maps.sel(one)  # in xarray's own sel the keyword method= is taken
+        one = {"sample": "bob", "target": "noise", "cam": "hires-cam", "layer": layer.name}
+        found = exp.maps.sel(one)
         expected = np.interp(np.arange(40), layer.grid[0].centres, layer.values[1, 1, 1])
         np.testing.assert_allclose(found, expected, atol=SINGLE)
 
@@ -56,7 +56,7 @@ def test_maps_remember_where_they_come_from(exp):
 
 def test_native_maps_have_the_centres_of_their_positions(exp):
     native = exp.native("conv2")
-    assert native.dims == ("sample", "target", "method", "time")
+    assert native.dims == ("sample", "target", "cam", "time")
     np.testing.assert_array_equal(native, exp.layers[1].values)
     np.testing.assert_allclose(native.time, (3.5 + 8 * np.arange(5)) / 10)
     assert native.time.attrs == {"units": "s"}
@@ -212,7 +212,7 @@ def test_result_describes_itself_in_a_sentence(exp):
 
 
 def test_description_counts_one_of_a_kind_as_one():
-    one = make(provenance={}).isel(sample=0, target=0, method=0, layer=0)
+    one = make(provenance={}).isel(sample=0, target=0, cam=0, layer=0)
     assert repr(one).startswith("<Explanation of a model: 1 sample x 1 target x 1 method x 1 layer")
 
 
@@ -261,7 +261,7 @@ def test_samples_are_chosen_as_in_numpy_and_a_number_keeps_its_axis(exp, chosen,
 
 
 def test_several_axes_are_chosen_at_once(exp):
-    part = exp.isel(sample=slice(2), target=1, method=[1], layer=-1)
+    part = exp.isel(sample=slice(2), target=1, cam=[1], layer=-1)
     assert (part.targets, part.methods, part.layer_names) == (
         ("noise",),
         ("hires-cam",),
@@ -272,8 +272,8 @@ def test_several_axes_are_chosen_at_once(exp):
 
 
 def test_parts_of_the_maps_are_the_maps_of_the_parts(exp):
-    part = exp.isel(sample=[0, 2], target=[1], method=[0])
-    xr.testing.assert_identical(part.maps, exp.maps.isel(sample=[0, 2], target=[1], method=[0]))
+    part = exp.isel(sample=[0, 2], target=[1], cam=[0])
+    xr.testing.assert_identical(part.maps, exp.maps.isel(sample=[0, 2], target=[1], cam=[0]))
 
 
 def test_result_without_classes_has_parts_too():
@@ -289,22 +289,22 @@ def test_number_out_of_range_raises(exp, chosen):
 
 @pytest.mark.parametrize("choose", ["sel", "isel"])
 def test_unknown_axis_raises_and_lists_those_there_are(exp, choose):
-    with pytest.raises(MethodError, match=r"no axis 'channel' .* sample, target, method, layer"):
+    with pytest.raises(MethodError, match=r"no axis 'channel' .* sample, target, cam, layer"):
         getattr(exp, choose)(channel=0)
 
 
 def test_parts_are_chosen_by_name(exp):
-    part = exp.sel(sample=["cy", "ann"], target="noise", method="hires-cam", layer="conv2")
-    assert_same(part, exp.isel(sample=[2, 0], target=1, method=1, layer=1))
+    part = exp.sel(sample=["cy", "ann"], target="noise", cam="hires-cam", layer="conv2")
+    assert_same(part, exp.isel(sample=[2, 0], target=1, cam=1, layer=1))
 
 
 @pytest.mark.parametrize("spelling", ["HiResCAM", "hires_cam", "HiRes-CAM"])
 def test_method_is_chosen_in_any_spelling(exp, spelling):
-    assert exp.sel(method=spelling).methods == ("hires-cam",)
+    assert exp.sel(cam=spelling).methods == ("hires-cam",)
 
 
 def test_method_that_is_no_longer_registered_is_chosen_by_its_name():
-    assert make(methods=("own-cam", "grad-cam")).sel(method="own-cam").methods == ("own-cam",)
+    assert make(methods=("own-cam", "grad-cam")).sel(cam="own-cam").methods == ("own-cam",)
 
 
 @pytest.mark.parametrize("index", [2, np.int64(2)])
@@ -332,7 +332,7 @@ def test_samples_with_numbers_for_names_are_chosen_by_them():
         ({"target": -1}, r"no target '-1' here"),
         ({"layer": "conv"}, r"no layer 'conv' here\. Nearest: 'conv2', 'conv1'"),
         ({"sample": "dan"}, r"no sample 'dan' here.* There are: ann, bob, cy\."),
-        ({"method": "gradcan"}, r"no method 'gradcan'\. Nearest: 'grad-cam'"),
+        ({"cam": "gradcan"}, r"no method 'gradcan'\. Nearest: 'grad-cam'"),
     ],
 )
 def test_unknown_name_raises_and_suggests_near_ones(exp, chosen, words):
@@ -342,7 +342,7 @@ def test_unknown_name_raises_and_suggests_near_ones(exp, chosen, words):
 
 def test_method_that_was_not_asked_for_raises(exp):
     with pytest.raises(TargetError, match=r"no method 'hires-cam' here.*There are: grad-cam\."):
-        exp.isel(method=0).sel(method="HiResCAM")
+        exp.isel(cam=0).sel(cam="HiResCAM")
 
 
 # --- normalised ----------------------------------------------------------------------------------------

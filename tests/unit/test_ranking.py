@@ -20,9 +20,9 @@ def exp():
 def test_channels_are_ranked_by_the_sum_of_their_map(exp):
     ranking = exp.channel_ranking()
     sums = exp.layers[0].values.sum(-1)
-    assert ranking.importance.dims == ("sample", "target", "method", "layer", "channel")
+    assert ranking.importance.dims == ("sample", "target", "cam", "layer", "channel")
     np.testing.assert_allclose(ranking.importance.values[:, :, :, 0], sums, rtol=1e-5, atol=1e-5)
-    one = ranking.sel(sample="bob", target="noise").isel(method=1, layer=0)
+    one = ranking.sel(sample="bob", target="noise").isel(cam=1, layer=0)
     best = one.channel[one["rank"] == 1].item()
     assert best == LEADS[int(sums[1, 1, 1].argmax())]
     assert sorted(one["rank"].values) == [1, 2, 3]

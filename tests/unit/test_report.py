@@ -23,7 +23,7 @@ def test_a_result_prints_as_a_sentence(exp):
         "Net on 3 samples: grad-cam and hires-cam at layers conv1 and conv2, for the targets predicted and noise, "
         "along time (40). The model was right about 2 of 3."
     )
-    one = make(classes=None).isel(sample=0, method=0, layer=1, target=1)
+    one = make(classes=None).isel(sample=0, cam=0, layer=1, target=1)
     assert str(one) == "Net on 1 sample: grad-cam at layer conv2, for the target noise, along time (40)."
 
 

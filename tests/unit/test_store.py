@@ -108,7 +108,7 @@ def test_store_names_its_axes(saved):
     group = zarr.open_group(saved, mode="r")
     dims = {name: array.metadata.dimension_names for name, array in group.arrays()}
     assert dims["input"] == ("sample", "channel", "time")
-    assert dims["maps_1"] == ("sample", "target", "method", "time_1")
+    assert dims["maps_1"] == ("sample", "target", "cam", "time_1")
     assert dims["logits"] == dims["probabilities"] == ("sample", "class")
     assert dims["classes"] == dims["true_classes"] == ("sample",)
 

@@ -9,7 +9,7 @@ from signalcam.metrics.verdict import as_text, compare_to_baselines, verdict
 from signalcam.results.statistics import interval
 
 METHODS = ("grad-cam", "hires-cam", "random-cam", "input-energy")
-DEEP = ("target", "method", "layer")
+DEEP = ("target", "cam", "layer")
 NOISE = np.random.default_rng(0).normal(0, 0.3, 40)  # what samples differ by, whatever the method
 
 
@@ -25,7 +25,7 @@ def table(levels, better=("lower",), samples=40, layers=("conv",), targets=("pre
         "better": ("metric", list(better)),
         "sample": range(samples),
         "target": list(targets),
-        "method": list(METHODS),
+        "cam": list(METHODS),
         "layer": list(layers),
     }
     average = value.mean(axis=1)
@@ -47,7 +47,7 @@ def test_gain_is_the_mean_difference_on_the_same_samples_and_positive_where_bett
     values = found["value"].values[:, :, 0, :, 0]
     for number, sign in ((0, -1), (1, 1)):
         differences = sign * (values[number, :, 0] - values[number, :, 3])
-        one = found.isel(metric=number).sel({"baseline": "input-energy", "method": "grad-cam"})
+        one = found.isel(metric=number).sel({"baseline": "input-energy", "cam": "grad-cam"})
         np.testing.assert_allclose(one["gain"].item(), differences.mean())
         assert one["gain_low"].item() < differences.mean() < one["gain_high"].item()
         # what samples differ by falls out: the interval is far narrower than that of either mean
@@ -63,12 +63,12 @@ def test_ranks_count_those_that_are_better_and_errors_rank_by_size():
 
 def test_baseline_counts_at_the_layer_where_it_does_best():
     found = table([[0.2, 0.3, 0.5, 0.25]], layers=("a", "b"))
-    found["value"].loc[{"method": "random-cam", "layer": "b"}] -= 0.4
+    found["value"].loc[{"cam": "random-cam", "layer": "b"}] -= 0.4
     again = compare_to_baselines(found[["value", "mean", "low", "high", "count"]], METHODS, ["random-cam"])
     value = found["value"].squeeze()
     for layer in ("a", "b"):
-        wanted = value.sel({"method": "random-cam", "layer": "b"}) - value.sel({"method": "grad-cam", "layer": layer})
-        here = again["gain"].sel({"method": "grad-cam", "layer": layer}).item()
+        wanted = value.sel(cam="random-cam", layer="b") - value.sel(cam="grad-cam", layer=layer)
+        here = again["gain"].sel(cam="grad-cam", layer=layer).item()
         np.testing.assert_allclose(here, wanted.mean())
 
 

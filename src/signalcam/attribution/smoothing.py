@@ -40,7 +40,9 @@ class GaussianNoise:
         x, xp = case.x, namespace(case.x)
         axes = tuple(range(1, len(x.shape)))
         size = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
-        return [case.with_inputs(x + self.level * size * self._drawn(case, i)) for i in case.with_progress(range(self.n))]
+        return [
+            case.with_inputs(x + self.level * size * self._drawn(case, i)) for i in case.with_progress(range(self.n))
+        ]
 
     def back(self, _case: AttributionContext, maps: Array) -> Array:
         """Return a copy's map, which lies where it did."""

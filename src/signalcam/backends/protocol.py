@@ -134,7 +134,9 @@ class Backend(Protocol):
         """Return the name of a layer given by name or as an object."""
         ...
 
-    def forward_backward(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
+    def forward_backward(
+        self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
+    ) -> ForwardResult:
         """Run the model once and differentiate each score with respect to the layers.
 
         Args:

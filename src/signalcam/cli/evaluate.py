@@ -35,7 +35,7 @@ def evaluate_saved(
     exp = load(path)
     scores = evaluate(exp, import_model(model), list(metrics or DEFAULT), **options)
     scored = exp.with_scores(scores)
-    names = scores["method"].values.tolist()
+    names = scores["cam"].values.tolist()
     beside = [each for each in BASELINES if each in names]
     own = [each for each in names if each not in beside]
     here = cast("xr.Dataset", scored.metrics).sel({"metric": scores["metric"].values})

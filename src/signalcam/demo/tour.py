@@ -134,7 +134,7 @@ def _found(exp: Explanation, windows: BeatWindows) -> np.ndarray:
 
 def score(exp: Explanation, windows: BeatWindows) -> Score:
     """Compare where Grad-CAM's evidence for ventricular lies with where the ventricular beats are."""
-    maps = exp.sel(target="ventricular", method="grad-cam").maps.values[:, 0, 0, 0]
+    maps = exp.sel(target="ventricular", cam="grad-cam").maps.values[:, 0, 0, 0]
     predicted = exp.predicted.values
     rows = _found(exp, windows)
     inside = np.array([_inside(windows.ventricular[row]) for row in rows])
@@ -198,7 +198,7 @@ def _summary(ecg: np.ndarray, exp: Explanation, windows: BeatWindows, shown: lis
 def _sentence(exp: Explanation, windows: BeatWindows, window: int) -> str:
     from signalcam.plot.map_view import percent  # noqa: PLC0415 - loads matplotlib
 
-    one = exp.isel(sample=window).sel(target="predicted", method="grad-cam")
+    one = exp.isel(sample=window).sel(target="predicted", cam="grad-cam")
     heat = one.maps.values.reshape(-1)
     first, last = _half(heat)
     index = int(one.predicted.values[0])

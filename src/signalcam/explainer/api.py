@@ -90,7 +90,7 @@ class Explainer:
     Example:
         >>> explainer = Explainer(network, layer="conv2", method="hires-cam")
         >>> explainer(ecg).maps.dims
-        ('sample', 'target', 'method', 'layer', 'time')
+        ('sample', 'target', 'cam', 'layer', 'time')
     """
 
     model: Any

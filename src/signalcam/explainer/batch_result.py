@@ -22,8 +22,8 @@ class NativeMaps:
     Attributes:
         ran: The layer's name, with the number of the call that was used.
         cells: Its position axes.
-        values: ``(b, target, method, p)``.
-        flaws: ``(b, target, method)``, a key of the reasons above, 0 for none.
+        values: ``(b, target, cam, p)``.
+        flaws: ``(b, target, cam)``, a key of the reasons above, 0 for none.
         at: Where ``p`` lies: see ``Method.at``.
         tokens: How tokens were folded to these positions; ``None`` where nothing was.
     """

@@ -274,7 +274,9 @@ class PerturbationContext:
         """The same questions about other inputs."""
         self._require_measurements()
         setting, inputs = self.setting, self.inputs.with_explained(x)
-        pull = setting.backend.forward_backward(setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain"))
+        pull = setting.backend.forward_backward(
+            setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain")
+        )
         felt = [row[0] for row in pull.rows]
         said = [each.value for each in pull.asked]
         return replace(self, inputs=inputs, felt=felt, said=said, _kinds={})

@@ -12,7 +12,7 @@ import numpy as np
 from signalcam.errors import LayoutError
 
 DUMMY = ("_", "1")
-_TAKEN = ("sample", "target", "method", "layer", "class")  # axes of the result
+_TAKEN = ("sample", "target", "cam", "layer", "class")  # axes of the result
 _UNITS = {"time": "s", "frequency": "Hz"}  # of an axis whose places are known
 _SAME_RATE = 1e-2  # relative: rates that are further apart are two rates
 _EVEN = 1e-3  # of a step: places that are nearer to even are evenly spaced

@@ -170,7 +170,7 @@ def summary(store: str | PathLike[str]) -> xr.Dataset:
         store: The job's output.
 
     Returns:
-        For each layer ``mean_0``, ``std_0`` (over all maps, not one less) with axes ``(of, target, method,
+        For each layer ``mean_0``, ``std_0`` (over all maps, not one less) with axes ``(of, target, cam,
         *positions)`` and ``quantile_0`` with ``quantile`` first, linear within a histogram's bin; ``count``. ``of`` says
         what of: ``all``, ``label: AF``, ``predicted: AF``, ``right``, ``wrong``, ``group: ...``. Where the job scores
         maps also ``metrics_mean``, ``metrics_std``, ``metrics_count``, ``(of, metric, target, scored, layer)``; where it

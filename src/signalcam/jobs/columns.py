@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_CELL = ("target", "method", "layer")
+_CELL = ("target", "cam", "layer")
 
 
 Axes = dict[str, int]

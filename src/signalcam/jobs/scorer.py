@@ -78,7 +78,7 @@ class Scorer:
         except Exception as error:
             message = f"metrics: a first sample cannot be scored ({error})"
             raise JobError(message) from error
-        return {name: found[axis].values.tolist() for name, axis in (("names", "metric"), ("methods", "method"))}
+        return {name: found[axis].values.tolist() for name, axis in (("names", "metric"), ("methods", "cam"))}
 
     def fill(
         self,

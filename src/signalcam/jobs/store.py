@@ -112,7 +112,7 @@ class JobStore:
         """The arrays with a row a sample."""
         facts, job = self.about["facts"], self.about["job"]
         target, classes = {"target": len(facts["targets"])}, {"class": facts["classes"]}
-        asked = target | {"method": len(facts["methods"])}
+        asked = target | {"cam": len(facts["methods"])}
         dtype = np.dtype(job["output"]["dtype"])
         known: dict[str, tuple[dict[str, int], Any, Any]] = {}
         for number, layer in enumerate(facts["layers"]):
@@ -180,7 +180,7 @@ class JobStore:
         facts = self.about["facts"]
         named = {
             "target": facts["targets"],
-            "method": facts["methods"],
+            "cam": facts["methods"],
             "class": facts["class_names"] or [],
         }
         found: dict[str, tuple[np.ndarray, dict[str, str]]] = {}

@@ -15,7 +15,7 @@ from signalcam.results.statistics import interval, mean
 if TYPE_CHECKING:
     import xarray as xr
 
-CELL = ("target", "method", "layer")
+CELL = ("target", "cam", "layer")
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class MetricValues:
     """What was worked out for some samples.
 
     Attributes:
-        values: ``(metric, sample, target, method, layer)``.
-        curves: By order and imputer, ``(sample, target, method, layer, step)``.
+        values: ``(metric, sample, target, cam, layer)``.
+        curves: By order and imputer, ``(sample, target, cam, layer, step)``.
         confidence: By imputer, ``(sample, step)``.
         score: ``(sample, target)``, what was measured of the unchanged samples.
         removed: ``(layer, step)``, the share of units taken away.
@@ -76,7 +76,7 @@ def label_values(
         "paper": ("metric", [each.paper for each in metrics]),
         "sample": list(exp.sample_names),
         "target": list(exp.targets),
-        "method": list(methods),
+        "cam": list(methods),
         "layer": list(exp.layer_names),
     }
     summary = ("metric", *CELL)

@@ -36,7 +36,7 @@ class Comparison:
 
     Attributes:
         table: What ``evaluate`` returns (and ``localisation``, in the same form) for all methods, the baselines
-            last, with ``rank (metric, target, method, layer)``, 1 for the best (errors rank by their size); ``gain (baseline, ...)``, by how
+            last, with ``rank (metric, target, cam, layer)``, 1 for the best (errors rank by their size); ``gain (baseline, ...)``, by how
             much a method is better than a baseline on the same samples (positive is better, whichever
             way the metric runs; the baseline at the layer where it does best), its 95 % interval ``gain_low`` and ``gain_high``; and for each method
             ``seconds`` a sample and ``passes``.
@@ -118,7 +118,7 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
     Example:
         >>> import signalcam as sc
         >>> found = sc.metrics.compare(network, ecg, ["grad-cam", "hires-cam"], metrics="deletion")
-        >>> found.table["rank"].sel(metric="deletion").sel({"method": "hires-cam"}).shape
+        >>> found.table["rank"].sel(metric="deletion").sel(cam="hires-cam").shape
         (1, 1)
     """
     beside = tuple(dict.fromkeys(find(each) for each in as_list(baselines)))
@@ -156,7 +156,7 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
         )
         exp = exp.with_scores(scores)
     table = compare_to_baselines(cast("xr.Dataset", exp.metrics), (*own, *beside), [each.name for each in beside])
-    table = table.assign_coords(seconds=("method", list(seconds.values())))
+    table = table.assign_coords(seconds=("cam", list(seconds.values())))
     return Comparison(table, verdict(table), exp)
 
 
@@ -222,4 +222,4 @@ def _placed(parts: Sequence[Explanation], truth: Any, names: Sequence[str], tole
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     found = [localisation(each, truth, names, tolerance=tolerance) for each in parts]
-    return xr.concat(found, "method", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    return xr.concat(found, "cam", data_vars="minimal", coords="minimal", compat="override", join="exact")

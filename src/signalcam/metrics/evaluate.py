@@ -77,9 +77,9 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
         progress: Show a progress bar.
 
     Returns:
-        ``value (metric, sample, target, method, layer)``; over samples that have a value ``mean``, its 95 %
+        ``value (metric, sample, target, cam, layer)``; over samples that have a value ``mean``, its 95 %
         bootstrap interval ``low`` and ``high``, and their ``count``; ``score (sample, target)`` of the unchanged
-        samples; ``curve_score (curve, sample, target, method, layer, step)`` with the share ``removed (layer, step)``;
+        samples; ``curve_score (curve, sample, target, cam, layer, step)`` with the share ``removed (layer, step)``;
         ``confidence (imputer, sample, share)``, the largest probability where random units are taken away. ``better``
         says of each metric which way is better.
 
@@ -90,7 +90,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
         >>> import signalcam as sc
         >>> scores = sc.metrics.evaluate(exp, network, "deletion")
         >>> scores["mean"].sel(metric="deletion").squeeze().dims
-        ('method',)
+        ('cam',)
     """
     check_result(exp)
     wanted = tuple(find(each) for each in as_list(metrics))

@@ -171,7 +171,7 @@ def localisation(
         top: Share of all positions that ``"top-k"`` looks at.
 
     Returns:
-        For each metric an array ``(sample, target, method, layer)``, and ``chance``: which share of the positions
+        For each metric an array ``(sample, target, cam, layer)``, and ``chance``: which share of the positions
         the truth covers, which is what a map without any aim scores as mass, rank and top-k accuracy. A map
         that is the same everywhere scores as chance.
 

@@ -70,9 +70,9 @@ def sanity(
         extra: What it takes by keyword beside the inputs, as in ``signalcam.explain``.
 
     Returns:
-        ``cascading``, ``independent`` and their ``..._without_sign``: ``(weights, sample, target, method, layer)``,
+        ``cascading``, ``independent`` and their ``..._without_sign``: ``(weights, sample, target, cam, layer)``,
         ``weights`` naming the layer whose weights were replaced (last); ``emprt``, ``random_logit`` and
-        ``completeness``: ``(sample, target, method, layer)``.
+        ``completeness``: ``(sample, target, cam, layer)``.
 
     Raises:
         CamError: A check cannot be had; the message says why.
@@ -81,7 +81,7 @@ def sanity(
         >>> import signalcam as sc
         >>> found = sc.metrics.sanity(exp, network, ["cascading", "random-logit"])
         >>> found["cascading"].dims
-        ('weights', 'sample', 'target', 'method', 'layer')
+        ('weights', 'sample', 'target', 'cam', 'layer')
     """
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
@@ -230,7 +230,7 @@ class _Asked:
             yield
 
     def randomised(self, steps: int, *, together: bool) -> np.ndarray:
-        """``(2, weights, sample, target, method, layer)``: likeness as they are, and without sign."""
+        """``(2, weights, sample, target, cam, layer)``: likeness as they are, and without sign."""
         names = list(self.weights)[::-1]
         found = []
         for name in self.layers(steps):
@@ -321,6 +321,6 @@ def histogram_entropy(maps: np.ndarray) -> np.ndarray:
 
 
 def _rows(exp: Explanation) -> list[np.ndarray]:
-    """For each layer its maps at its own resolution, ``(sample, target, method, position)``."""
+    """For each layer its maps at its own resolution, ``(sample, target, cam, position)``."""
     native = [exp.native(name).values for name in exp.layer_names]
     return [each.reshape(*each.shape[:3], -1) for each in native]

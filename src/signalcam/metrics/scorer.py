@@ -226,7 +226,7 @@ class Scoring:
 
     @cached_property
     def maps(self) -> np.ndarray:
-        """``(sample, target, method, layer, *axes)``, the baselines' behind the result's own."""
+        """``(sample, target, cam, layer, *axes)``, the baselines' behind the result's own."""
         own: np.ndarray = self.exp.maps.values
         if self.beside is None:
             return own

@@ -29,7 +29,7 @@ def compare_to_baselines(scores: xr.Dataset, methods: Sequence[Method | str], be
         beside: Names of those that are baselines.
     """
     names = [each.name if isinstance(each, Method) else each for each in methods]
-    scores = scores.sel({"method": names})
+    scores = scores.sel(cam=names)
     value = _oriented(scores)
     best, _ = mean(np.moveaxis(value, 1, 0))
     gain = np.stack([value - _at_its_best(value, best, names.index(each)) for each in beside])
@@ -43,7 +43,7 @@ def compare_to_baselines(scores: xr.Dataset, methods: Sequence[Method | str], be
     gains: dict[str, Any] = {name: (dims, each) for name, each in found.items()}
     coords: dict[str, Any] = {"baseline": list(beside)}
     if all(isinstance(each, Method) for each in methods):
-        coords["passes"] = ("method", [each.passes for each in methods if isinstance(each, Method)])
+        coords["passes"] = ("cam", [each.passes for each in methods if isinstance(each, Method)])
     return scores.assign_coords(coords).assign(rank=(("metric", *SCORE_DIMS), rank), **gains)
 
 
@@ -58,7 +58,7 @@ def _at_its_best(value: np.ndarray, best: np.ndarray, method: int) -> np.ndarray
 
 
 def _oriented(scores: xr.Dataset) -> np.ndarray:
-    """``(metric, sample, target, method, layer)``, of which more is better whichever way a metric runs."""
+    """``(metric, sample, target, cam, layer)``, of which more is better whichever way a metric runs."""
     value = scores["value"].transpose("metric", "sample", *SCORE_DIMS).values
     better = scores["better"].values.reshape(-1, 1, 1, 1, 1)
     signed = np.where(better == "lower", -value, value)
@@ -138,9 +138,9 @@ def rows(table: xr.Dataset, *, baselines: bool = False) -> dict[str, Cell]:
     """Where in a table each method is, at each layer and for each target, by what tells it from the others."""
     beside = set(table["baseline"].values.tolist())
     cells = [
-        {"target": target, "method": method, "layer": layer}
+        {"target": target, "cam": method, "layer": layer}
         for target in table["target"].values.tolist()
-        for method in table["method"].values.tolist()
+        for method in table["cam"].values.tolist()
         for layer in table["layer"].values.tolist()
         if (method in beside) == baselines
     ]
@@ -151,7 +151,7 @@ def _name(table: xr.Dataset, cell: Cell) -> str:
     """A method, and what else must be said to tell it from others."""
     layer = f" at {cell['layer']}" if table["layer"].size > 1 else ""
     target = f" for {cell['target']}" if table["target"].size > 1 else ""
-    return f"{cell['method']}{layer}{target}"
+    return f"{cell['cam']}{layer}{target}"
 
 
 def as_text(table: xr.Dataset) -> str:

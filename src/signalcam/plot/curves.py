@@ -173,7 +173,7 @@ class CurveDisplay:
         """Average the curves of a metric over samples; see ``Plotter.curve``."""
         array, step = _scores(scores)
         x = _places(array, step)
-        rows = array.transpose("method", "sample", step).values
+        rows = array.transpose("cam", "sample", step).values
         curves = [
             Curve(
                 str(name),
@@ -181,7 +181,7 @@ class CurveDisplay:
                 len(each) * (len(each) > 1),
                 baseline=str(name).startswith(baseline),
             )
-            for name, each in zip(array["method"].values, rows, strict=True)
+            for name, each in zip(array["cam"].values, rows, strict=True)
         ]
         return cls(x.values, curves, _said(x), _said(array))
 
@@ -372,11 +372,11 @@ def _scores(scores: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, str]:
         message = f"the scores are a {type(scores).__name__}; expected an xarray.DataArray over (sample, method, step), as metrics return."
         raise InputError(message)
     array = array.squeeze([dim for dim in array.dims if array.sizes[dim] == 1 and dim in ("target", "layer", "curve")])
-    steps = [dim for dim in array.dims if dim not in ("sample", "method")]
+    steps = [dim for dim in array.dims if dim not in ("sample", "cam")]
     if len(steps) != 1:
-        message = f"scores over {', '.join(map(str, array.dims))} are no curve; expected sample, method and one axis of steps. Choose one of the others: scores.sel(...)."
+        message = f"scores over {', '.join(map(str, array.dims))} are no curve; expected sample, cam and one axis of steps. Choose one of the others: scores.sel(...)."
         raise InputError(message)
-    missing = [dim for dim in ("sample", "method") if dim not in array.dims]
+    missing = [dim for dim in ("sample", "cam") if dim not in array.dims]
     return array.expand_dims(missing), str(steps[0])
 
 

@@ -89,5 +89,5 @@ def _lines(ax: Axes, one: xr.Dataset, what: str, shown: Mapping[str, int | None]
 
 def _title(one: xr.Dataset) -> str:
     count = int(one["count"])
-    which = f"{one['method'].item()} at {one['layer'].item()} for {one['target'].item()}"
+    which = f"{one['cam'].item()} at {one['layer'].item()} for {one['target'].item()}"
     return f"{which}\nmean \N{PLUS-MINUS SIGN} standard deviation of {count} event{'s' * (count != 1)}"

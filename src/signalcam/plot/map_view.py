@@ -165,9 +165,9 @@ def one_sample(exp: Explanation, sample: Any) -> Explanation:
 
 def select_map(exp: Explanation, target: Any, method: Any, layer: Any) -> Explanation:
     """One target, method and layer: those named, the first of whatever is not."""
-    named = {"target": target, "method": method, "layer": layer}
+    named = {"target": target, "cam": method, "layer": layer}
     some = exp.sel(**{axis: name for axis, name in named.items() if name is not None})
-    return some.isel(target=0, method=0, layer=0)
+    return some.isel(target=0, cam=0, layer=0)
 
 
 def percent(share: float) -> str:

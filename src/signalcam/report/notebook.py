@@ -33,7 +33,7 @@ def thumbnail(exp: Explanation) -> str:
     if not len(exp) or len(exp.dims) > 3 or np.prod(exp.input.shape[1:]) > _MUCH:
         return said
     kind, dims = kind_of(exp)
-    one = exp.isel(sample=0, target=0, method=0, layer=0)
+    one = exp.isel(sample=0, target=0, cam=0, layer=0)
     drawn = _signal(one, dims) if kind == "signal" else _picture(one, dims)
     about = escape(f"{exp.methods[0]} of sample {exp.sample_names[0]}, for {exp.targets[0]}")
     return f'<figure style="margin:0">{drawn}<figcaption><small>{about}</small></figcaption></figure>{said}'

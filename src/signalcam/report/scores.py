@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from signalcam.results.explanation import Explanation
 
-_CELL = ("target", "method", "layer")
+_CELL = ("target", "cam", "layer")
 _DIGITS = 4
 
 
@@ -27,7 +27,7 @@ def describe_scores(exp: Explanation) -> dict[str, Any] | None:
     return {
         "names": list(map(str, scores["metric"].values)),
         "better": list(map(str, scores["better"].values)),
-        "methods": list(map(str, scores["method"].values)),
+        "methods": list(map(str, scores["cam"].values)),
         "own": len(exp.methods),
         **{name: round_values(scores[name].transpose(*about).values) for name in ("mean", "low", "high", "count")},
         "curves": _curves(scores),
@@ -35,10 +35,10 @@ def describe_scores(exp: Explanation) -> dict[str, Any] | None:
 
 
 def values(exp: Explanation) -> np.ndarray | None:
-    """What each metric gave of each sample, ``(sample, metric, target, method, layer)``, without baselines."""
+    """What each metric gave of each sample, ``(sample, metric, target, cam, layer)``, without baselines."""
     if exp.metrics is None:
         return None
-    every = exp.metrics["value"].sel({"method": list(exp.methods)})
+    every = exp.metrics["value"].sel(cam=list(exp.methods))
     found: np.ndarray = np.asarray(every.transpose("sample", "metric", *_CELL).values, float)
     return found
 
@@ -50,8 +50,8 @@ def round_values(each: np.ndarray) -> Any:
 
 
 def _own_first(exp: Explanation, scores: xr.Dataset) -> xr.Dataset:
-    beside = [name for name in scores["method"].values.tolist() if name not in exp.methods]
-    return scores.sel({"method": [*exp.methods, *beside]})
+    beside = [name for name in scores["cam"].values.tolist() if name not in exp.methods]
+    return scores.sel(cam=[*exp.methods, *beside])
 
 
 def _curves(scores: xr.Dataset) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at:
         layer: Its number.
         at: Which slice; the strongest where negative.
     """
-    one = exp.isel(sample=sample, target=target, method=method, layer=layer)
+    one = exp.isel(sample=sample, target=target, cam=method, layer=layer)
     _, dims = kind_of(exp)
     values, axes = layer_rows(one, one.layers[0], dims)
     cells = values[0, 0, 0, 0]

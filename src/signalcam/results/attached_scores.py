@@ -13,7 +13,7 @@ from signalcam.results.statistics import interval, mean
 if TYPE_CHECKING:
     import xarray as xr
 
-SCORE_DIMS = ("target", "method", "layer")
+SCORE_DIMS = ("target", "cam", "layer")
 BASELINES = ("random-cam", "input-energy")  # what stands in brackets; the first that is there
 _SHOWN = 3  # metrics in a line
 _SIGNED = ("onset-error", "offset-error")
@@ -48,11 +48,11 @@ def select_scores(
     """
     if scores is None:
         return None
-    all_methods = scores["method"].values.tolist()
-    wanted = [all_methods.index(methods[i]) for i in kept["method"]]
+    all_methods = scores["cam"].values.tolist()
+    wanted = [all_methods.index(methods[i]) for i in kept["cam"]]
     always = [name for name in all_methods if name not in methods or name in BASELINES]
     beside = [i for i, name in enumerate(all_methods) if name in always and i not in wanted]
-    part = scores.isel({"target": kept["target"], "layer": kept["layer"], "method": [*wanted, *beside], "sample": rows})
+    part = scores.isel({"target": kept["target"], "layer": kept["layer"], "cam": [*wanted, *beside], "sample": rows})
     if list(rows) == list(range(scores.sizes["sample"])):
         return part
     return part.assign(_summary(part["value"], int(part.attrs.get("seed", 0))))
@@ -61,10 +61,10 @@ def select_scores(
 def summary_line(scores: xr.Dataset) -> str:
     """The first metrics of the first method, and what a baseline has: ``"deletion 0.12 (random-cam 0.35)"``."""
     few = scores["mean"].isel(target=0, layer=0, metric=slice(_SHOWN))
-    names, methods = few["metric"].values.tolist(), few["method"].values.tolist()
+    names, methods = few["metric"].values.tolist(), few["cam"].values.tolist()
     own = ", ".join(f"{name} {two_digits(each)}" for name, each in zip(names, few.values[:, 0], strict=True))
     beside = next((name for name in BASELINES if name in methods[1:]), None)
-    if beside is None or not np.isfinite(others := few.sel({"method": beside}).values).any():
+    if beside is None or not np.isfinite(others := few.sel(cam=beside).values).any():
         return own
     return f"{own} ({beside} {', '.join(map(two_digits, others))})"
 
@@ -95,10 +95,19 @@ def from_arrays(
     """Build scores from what ``to_arrays`` made of them and the result's own names."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-    coords = {name: (tuple(each["dims"]), each["values"]) for name, each in about["coords"].items()}
+    coords = {_axis(name): (_axes(coord["dims"]), coord["values"]) for name, coord in about["coords"].items()}
     own: dict[str, Any] = {name: list(names[name]) for name in ("sample", "target", "layer")}
-    variables = {name: (tuple(dims), arrays[name]) for name, dims in about["dims"].items()}
+    variables = {name: (_axes(dims), arrays[name]) for name, dims in about["dims"].items()}
     return xr.Dataset(variables, {**own, **coords}, about["attrs"])
+
+
+def _axis(name: str) -> str:
+    """The name of an axis; format 1 called that of the methods ``method``."""
+    return "cam" if name == "method" else name
+
+
+def _axes(dims: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(_axis, dims))
 
 
 def _uniform(scores: Any) -> xr.Dataset:
@@ -143,9 +152,9 @@ def _check(scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> None:
         if found != own:
             message = f"the scores are of {axis}s {_some(found)}, and the result of {_some(own)}. Score this result itself, or take the same part of both."
             raise InputError(message)
-    missing = [name for name in names["method"] if name not in scores["method"].values]
+    missing = [name for name in names["cam"] if name not in scores["cam"].values]
     if missing:
-        message = f"the scores know nothing of {missing[0]!r}, only of {_some(scores['method'].values.tolist())}. Score this result itself, or take those methods: exp.sel(method=...)."
+        message = f"the scores know nothing of {missing[0]!r}, only of {_some(scores['cam'].values.tolist())}. Score this result itself, or take those methods: exp.sel(cam=...)."
         raise InputError(message)
 
 
@@ -157,7 +166,7 @@ def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     """Both, by metric; where a metric is in both, the new one."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-    methods = list(dict.fromkeys([*old["method"].values.tolist(), *new["method"].values.tolist()]))
+    methods = list(dict.fromkeys([*old["cam"].values.tolist(), *new["cam"].values.tolist()]))
     rest = [name for name in old["metric"].values.tolist() if name not in new["metric"].values]
     parts = [old.sel({"metric": rest}), new]
     by_metric = [
@@ -165,11 +174,11 @@ def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     ]
     every = xr.concat(by_metric, "metric", data_vars="all", coords="minimal", compat="override", join="exact")
     beside = {name: each for part in parts for name, each in part.data_vars.items() if "metric" not in each.dims}
-    wide = {name: each.reindex({"method": methods}) if "method" in each.dims else each for name, each in beside.items()}
+    wide = {name: each.reindex(cam=methods) if "cam" in each.dims else each for name, each in beside.items()}
     return every.assign(wide).assign_attrs({**old.attrs, **new.attrs})
 
 
 def _spread(scores: xr.Dataset, methods: Sequence[str]) -> xr.Dataset:
     """Scores of more methods: of those that were not scored, none."""
-    wide = scores.reindex({"method": methods})
+    wide = scores.reindex(cam=methods)
     return wide.assign(count=wide["count"].fillna(0).astype(int))

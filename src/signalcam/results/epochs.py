@@ -175,7 +175,7 @@ def _table(exp: Explanation, found: Sequence[Moments], stretch: EventWindow, axi
 
     layout, (*maps, signal) = exp.layout, found
     named = ["around" if i == axis else each for i, each in enumerate(layout.dims)]
-    dims = ("target", "method", *(named[each] for each in exp.map_axes))
+    dims = ("target", "cam", *(named[each] for each in exp.map_axes))
     own = {each: layout.dims.index(each) for each in named[1:] if each != "around"}
     unit = layout.unit(layout.dims[axis])
     coords: dict[str, Any] = {
@@ -186,14 +186,14 @@ def _table(exp: Explanation, found: Sequence[Moments], stretch: EventWindow, axi
         )
         for name, place in own.items()
     }
-    coords |= {"target": list(exp.targets), "method": list(exp.methods)}
+    coords |= {"target": list(exp.targets), "cam": list(exp.methods)}
     coords["layer"] = list(exp.layer_names)
     coords["around"] = ("around", stretch.coordinate, {"units": unit} if unit else {})
     told = {"units": layout.units} if layout.units else {}
     variables: dict[str, Any] = {}
     for name, of in (("mean", average), ("std", deviation)):
         layers = [xr.DataArray(of(each), dims=dims) for each in maps]
-        whole = xr.concat(layers, "layer").transpose("target", "method", "layer", *dims[2:])
+        whole = xr.concat(layers, "layer").transpose("target", "cam", "layer", *dims[2:])
         variables[name] = whole
         variables[f"signal_{name}"] = (tuple(named[1:]), of(signal), told)
     count = int(signal[0])

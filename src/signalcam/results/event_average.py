@@ -19,7 +19,7 @@ class EventAverage:
     """The mean of maps, and of the signal, around events.
 
     Attributes:
-        table: ``mean`` and ``std`` of the maps, ``(target, method, layer, *positions)``, ``signal_mean`` and ``signal_std`` of
+        table: ``mean`` and ``std`` of the maps, ``(target, cam, layer, *positions)``, ``signal_mean`` and ``signal_std`` of
             the input, both with the axis ``around`` in place of that of the events, 0 at the event, in its unit;
             ``count``, how many events there were, and ``left_out``, how many more.
     """
@@ -52,9 +52,7 @@ class EventAverage:
             draw = verbs.resolve("plot.event_average")
         except ImportError as error:
             raise MissingExtra("drawing", "plot") from error
-        figure: Figure | SubFigure = draw(
-            self.table, {"target": target, "method": method, "layer": layer}, channels, fig
-        )
+        figure: Figure | SubFigure = draw(self.table, {"target": target, "cam": method, "layer": layer}, channels, fig)
         return figure
 
     def __repr__(self) -> str:

@@ -176,7 +176,7 @@ class Explanation:
 
     @cached_property
     def maps(self) -> xr.DataArray:
-        """The maps at the input's resolution: ``(sample, target, method, layer, *positions)``."""
+        """The maps at the input's resolution: ``(sample, target, cam, layer, *positions)``."""
         import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
         values = self._own.maps
@@ -188,7 +188,7 @@ class Explanation:
         return xr.DataArray(values, coords, (*AXES, *self.dims), "importance", dict(self.provenance))
 
     def native(self, layer: str | None = None) -> xr.DataArray:
-        """The maps of one layer at its own resolution: ``(sample, target, method, *positions)``.
+        """The maps of one layer at its own resolution: ``(sample, target, cam, *positions)``.
 
         Args:
             layer: Its name; the first by default.
@@ -316,7 +316,7 @@ class Explanation:
         return {
             "sample": list(self.sample_names),
             "target": list(self.targets),
-            "method": list(self.methods),
+            "cam": list(self.methods),
         }
 
     def _coordinate(self, dim: str, positions: np.ndarray) -> Any:
@@ -350,7 +350,7 @@ class Explanation:
         """Take samples, targets, methods or layers by position; a single number keeps its axis.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a number, slice or list. A
+            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a number, slice or list. A
                 layer is one of the modality at hand; the others keep theirs.
 
         Returns:
@@ -379,7 +379,7 @@ class Explanation:
             sample_names=tuple(self.sample_names[i] for i in s),
             failed=tuple(self.failed[i] for i in s) if self.failed else (),
             windows=None if self.windows is None else self.windows.isel(target=t),
-            metrics=select_scores(self.metrics, s, {"target": t, "method": m, "layer": y}, self.methods),
+            metrics=select_scores(self.metrics, s, {"target": t, "cam": m, "layer": y}, self.methods),
         )
         return replace(smaller, layers=tuple(smaller.layers[i] for i in y))
 
@@ -394,7 +394,7 @@ class Explanation:
         """Take samples, targets, methods or layers by name.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``method=``, ``layer=``, each a name or a list of names.
+            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a name or a list of names.
                 A target may be given by class index, a method in any of its spellings.
 
         Returns:
@@ -414,7 +414,7 @@ class Explanation:
         )
 
     def _spelt(self, axis: str, name: Any) -> Any:
-        if axis == "method" and name not in self.methods:  # it need not be registered any more
+        if axis == "cam" and name not in self.methods:  # it need not be registered any more
             return find(name).name
         if axis == "target" and isinstance(name, int | np.integer):
             return self.class_name(int(name))

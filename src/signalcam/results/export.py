@@ -123,7 +123,7 @@ def _contents(exp: Explanation, taken: slice) -> ExportContents:
     }
     labels = {
         name: (np.asarray(list(map(str, each))), "")
-        for name, each in (("target", exp.targets), ("method", exp.methods), ("class", exp.class_names or ()))
+        for name, each in (("target", exp.targets), ("cam", exp.methods), ("class", exp.class_names or ()))
         if each
     }
     for number, layer in enumerate(exp.layers):

@@ -43,7 +43,7 @@ class InputMaps:
 
     @property
     def maps(self) -> np.ndarray:
-        """At the input's resolution: ``(sample, target, method, layer, *positions)``."""
+        """At the input's resolution: ``(sample, target, cam, layer, *positions)``."""
         lengths = [self.input.shape[axis] for axis in self.map_axes]
         return np.stack([each.at_input(self.map_axes, lengths) for each in self.layers], axis=3)
 

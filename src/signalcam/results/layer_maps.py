@@ -22,7 +22,7 @@ class LayerMaps:
 
     Attributes:
         name: The layer's.
-        values: ``(sample, target, method, *positions)``, float32; NaN beyond a sample's end.
+        values: ``(sample, target, cam, *positions)``, float32; NaN beyond a sample's end.
         grid: Where the positions lie, one ``Axis`` for each, in the order of the input's axes.
         sizes: ``(sample, position axis, 2)``, how many positions each sample has along each axis and how
             long it is in the input; ``None`` where all are as the grid says.
@@ -34,7 +34,7 @@ class LayerMaps:
     sizes: np.ndarray | None = None
 
     def at_input(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
-        """Interpolate to the input's resolution, ``(sample, target, method, *lengths)``.
+        """Interpolate to the input's resolution, ``(sample, target, cam, *lengths)``.
 
         Beyond the last position of a sample its map is held to the sample's end; what follows is NaN.
         """

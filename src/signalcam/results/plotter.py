@@ -416,7 +416,7 @@ class Plotter:
             >>> import numpy as np, xarray as xr
             >>> share, methods = np.linspace(0, 1, 5), ["grad-cam", "random"]
             >>> values = np.random.default_rng(0).random((4, 2, 5))
-            >>> scores = xr.DataArray(values, {"method": methods, "share removed": share}, ("sample", "method", "share removed"))
+            >>> scores = xr.DataArray(values, {"cam": methods, "share removed": share}, ("sample", "cam", "share removed"))
             >>> ax = exp.plot.curve(scores.rename("probability"))
         """
         if scores is None:

@@ -10,12 +10,15 @@ import numpy as np
 from signalcam.errors import MethodError, TargetError, nearest
 
 By = Literal["sample", "predicted", "label"]
-AXES = ("sample", "target", "method", "layer")
+AXES = ("sample", "target", "cam", "layer")
 
 
 def check_axes(chosen: Mapping[str, object]) -> None:
     """Raise where something is to be chosen along an axis that there is not."""
     for axis in chosen:
+        if axis == "method":
+            message = "the axis of methods is called 'cam'. Select by it: exp.sel(cam='grad-cam')."
+            raise MethodError(message)
         if axis not in AXES:
             message = f"there is no axis {axis!r} to choose from; choose by {', '.join(AXES)}."
             raise MethodError(message)
@@ -40,5 +43,6 @@ def index_of(name: Any, known: Sequence[Any], axis: str) -> int:
     """The position of a name among those known."""
     if name in known:
         return list(known).index(name)
-    message = f"there is no {axis} {name!r} here.{nearest(str(name), map(str, known))} There are: {', '.join(map(str, known[:20]))}."
+    what = "method" if axis == "cam" else axis
+    message = f"there is no {what} {name!r} here.{nearest(str(name), map(str, known))} There are: {', '.join(map(str, known[:20]))}."
     raise TargetError(message)

@@ -15,7 +15,7 @@ import numpy as np
 
 from signalcam.errors import StoreError
 
-FORMAT = 1  # raised when an older SignalCAM could no longer read what is written
+FORMAT = 2  # raised when an older SignalCAM could no longer read what is written
 _BLOCK = 2**18  # entries along the longest axis that are held at a time
 _MARK = "signalcam"
 _SUMS = "crc32"  # without them a chunk that was lost would be read as zeros

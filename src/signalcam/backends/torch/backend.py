@@ -111,7 +111,9 @@ class TorchBackend:
             raise ModelError(message)
         return names[0]
 
-    def forward_backward(self, model: object, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
+    def forward_backward(
+        self, model: object, inputs: Inputs, layers: Sequence[str], question: Question
+    ) -> ForwardResult:
         """Run the model once, recorded from the layers on, and differentiate each score."""
         module, twice = unwrap_module(model), question.kind == "rescale"
         if question.kind == "attention":

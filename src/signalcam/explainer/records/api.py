@@ -86,7 +86,7 @@ def explain_record(
         >>> record = np.random.default_rng(0).normal(size=(2, 10_000)).astype("float32")
         >>> exp = explain_record(network, record, window=1000, signed=True)
         >>> exp.between(3000, 5000).maps.dims
-        ('sample', 'target', 'method', 'layer', 'time')
+        ('sample', 'target', 'cam', 'layer', 'time')
     """
     return _Recording.of(Explainer(model, **options), record, extra).explained(window, overlap, labels)
 
