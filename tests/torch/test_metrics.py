@@ -17,9 +17,7 @@ pytestmark = [pytest.mark.filterwarnings(KNOWN)]
 
 @pytest.fixture
 def net(kit):
-    net = kit.network()
-    net.head[2].weight.data.abs_()  # something speaks for every class, whatever was drawn
-    return net
+    return kit.network()
 
 
 @pytest.fixture
@@ -40,13 +38,13 @@ def test_dataset_has_every_axis_by_name_and_baselines_beside(net, exp):
     assert (scores["mean"] <= scores["high"]).all()
 
 
-def test_deletion_is_that_of_a_loop_over_the_network(net, exp, kit):
+def test_deletion_is_that_of_a_loop_over_the_network(net, kit):
+    net.body[0].bias.data += 1  # it is silent nowhere, so that no two positions are alike
+    exp = sc.explain(net, kit.signal(), layer="conv", layout="batch channel time", signed=True)
     scores = sc.metrics.evaluate(exp, net, "deletion", steps=4, baselines=[])
     for sample, x in enumerate(kit.signal()):
         own = exp.maps.values[sample, 0, 0, 0].reshape(12, 2).mean(1)  # the layer's stride is 2
-        assert len(np.unique(own)) == 12 or (own == 0).sum() > 1
-        if len(np.unique(own)) < 12:
-            continue
+        assert len(np.unique(own)) == 12  # ties are drawn by chance
         curve = []
         for step in range(5):
             changed = x.copy().reshape(2, 12, 2)
@@ -70,6 +68,8 @@ def test_network_comes_back_as_it_was_and_nothing_global_is_drawn(net, exp):
     np.testing.assert_array_equal(np.random.get_state()[1], drawn[1])  # noqa: NPY002 - the same
 
 
+# random-cam may be nowhere positive
+@pytest.mark.filterwarnings("ignore:interpret-time-top is not defined:signalcam.CamWarning")
 def test_numbers_do_not_depend_on_the_batch_size(net, exp):
     few = [sc.metrics.find("infidelity", trials=5), sc.metrics.find("r-fidelity-plus", trials=3)]
     wanted = [
@@ -84,6 +84,7 @@ def test_numbers_do_not_depend_on_the_batch_size(net, exp):
     one, other = (
         sc.metrics.evaluate(exp.isel(sample=[0, 1]), net, wanted, steps=3, batch_size=size) for size in (1, 64)
     )
+    assert np.isfinite(one["value"].sel({"method": "grad-cam"})).all()
     np.testing.assert_allclose(one["value"], other["value"], rtol=1e-4, atol=1e-6)
 
 
@@ -255,7 +256,7 @@ def test_several_inputs_are_passed_again():
         "ecg": rng.standard_normal((3, 2, 40)).astype(np.float32),
         "age": rng.standard_normal((3, 1)).astype(np.float32),
     }
-    exp = sc.explain(net, inputs, of="ecg")
+    exp = sc.explain(net, inputs, of="ecg", signed=True)
     with pytest.raises(sc.InputError, match="inputs="):
         sc.metrics.evaluate(exp, net)
     scores = sc.metrics.evaluate(exp, net, ["deletion", "coherency"], inputs=inputs, steps=3)
@@ -265,7 +266,7 @@ def test_several_inputs_are_passed_again():
 
 
 def test_fused_layers_say_how_to_do_without_baselines(kit, net):
-    exp = sc.explain(net, kit.signal(), layer=["body.0", "conv"]).fused("mean")
+    exp = sc.explain(net, kit.signal(), layer=["body.0", "conv"], signed=True).fused("mean")
     with pytest.raises(sc.ModelError, match=r"baselines=\[\]"):
         sc.metrics.evaluate(exp, net, "deletion")
     scores = sc.metrics.evaluate(exp, net, "deletion", baselines=[])

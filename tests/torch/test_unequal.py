@@ -433,9 +433,10 @@ def test_normalizing_counts_no_padding(exp, kind):
 
 def test_fusing_counts_no_padding(net):
     samples = items()
-    exp = sc.explain(net, samples, layer=["conv1", "conv2"]).fused("product")
+    options = {"layer": ["conv1", "conv2"], "signed": True}
+    exp = sc.explain(net, samples, **options).fused("product")
     for i, each in enumerate(samples):
-        alone = sc.explain(net, each[None], layer=["conv1", "conv2"]).fused("product").maps
+        alone = sc.explain(net, each[None], **options).fused("product").maps
         found = exp.isel(sample=i).maps
         np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-6)
     assert np.isnan(exp.maps.values[2, ..., 33:]).all()
