@@ -729,7 +729,7 @@ def test_data_parallel_wrapper_is_looked_through(kit, layer):
 def test_batch_norm_uses_and_keeps_its_running_statistics(kit, training):
     net, x = kit.network(), kit.signal()
     norm = nn.BatchNorm1d(5)
-    nn.init.uniform_(norm.running_mean, -1, 0)  # what is taken off a negative mean: no sample falls silent
+    nn.init.uniform_(norm.running_mean, -1, 0)  # below 0, so that no sample falls silent
     net.head = nn.Sequential(norm, *net.head).eval()
     wanted = kit.maps_of(net, x, [1] * 4)
     state = {name: each.clone() for name, each in net.state_dict().items()}
