@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
+from seeding import SEED
 
 # before anything imports signalcam: from here on a formula refuses arrays of the wrong shape
 install_import_hook("signalcam.attribution.gradient", "beartype.beartype")
@@ -10,4 +11,4 @@ install_import_hook("signalcam.attribution.gradient", "beartype.beartype")
 
 @pytest.fixture
 def rng():
-    return np.random.default_rng(7)
+    return np.random.default_rng(7 + SEED)

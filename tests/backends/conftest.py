@@ -5,6 +5,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from seeding import SEED
 
 
 def pytest_configure(config):
@@ -43,7 +44,7 @@ def sentences():
 
 @pytest.fixture(autouse=True)
 def seeded(framework):
-    framework.seed(0)
+    framework.seed(SEED)
 
 
 @pytest.fixture

@@ -26,6 +26,12 @@ def maps(model, x, layer, **options):
     return exp.native().values[:, 0, 0]
 
 
+def lost(a):
+    """What of each sample single precision loses to channels whose activations nearly cancel out."""
+    a = a.reshape(*a.shape[:2], -1)
+    return np.finfo(np.float32).eps * (np.abs(a).sum(axis=2) / np.abs(a.sum(axis=2))).max(axis=1)
+
+
 def difference(found, wanted):
     """The largest difference of any map, in units of the largest value of that map."""
     flat = (len(wanted), -1)
@@ -49,7 +55,7 @@ def assert_unchanged(framework, case, run):
 
 @every_model
 def test_model_is_the_same_before_and_after(framework, case):
-    assert_unchanged(framework, case, lambda: sc.explain(case.model, case.x, method=METHODS))
+    assert_unchanged(framework, case, lambda: sc.explain(case.model, case.x, method=METHODS, signed=True))
 
 
 @every_model
@@ -91,13 +97,13 @@ def test_model_is_the_same_after_a_refusal(framework, case, wrong):
 @every_model
 def test_no_hooks_remain(framework, case):
     before = framework.hooks(case.model)
-    sc.explain(case.model, case.x, layer=["features", framework.EARLY])
+    sc.explain(case.model, case.x, layer=["features", framework.EARLY], signed=True)
     assert framework.hooks(case.model) == before
 
 
 @every_model
 def test_two_explanations_in_a_row_are_equal(case):
-    first, second = (sc.explain(case.model, case.x, method=METHODS) for _ in range(2))
+    first, second = (sc.explain(case.model, case.x, method=METHODS, signed=True) for _ in range(2))
     np.testing.assert_array_equal(first.maps, second.maps)
     np.testing.assert_array_equal(first.outputs, second.outputs)
 
@@ -133,7 +139,9 @@ def test_every_method_gives_what_its_formula_gives_in_numpy(case):
         axes = tuple(range(1, wanted.ndim))
         size = np.abs(wanted).max(axis=axes)
         off = np.abs(values[:, number] - wanted).max(axis=axes)
-        assert (off <= TOLERANCE * size).all(), each.name
+        # xgrad-cam divides by the sum of a channel's activations, whatever is left of it
+        bound = np.maximum(TOLERANCE, lost(a)) if each.name == "xgrad-cam" else TOLERANCE
+        assert (off <= bound * size).all(), each.name
 
 
 @flat_fem
@@ -250,7 +258,7 @@ def test_planted_pattern_receives_the_heat(framework, method):
 
 # --- the model is asked again ---------------------------------------------------------------------
 
-STEP = 1e-2  # of the input: small enough for a straight line, large enough for single precision
+STEP = 1e-3  # of the input: so small that hardly a ReLU turns over, large enough for single precision
 
 
 def tried(case, plan, **options):

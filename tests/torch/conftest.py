@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from seeding import SEED
 from torch import nn
 
 import signalcam as sc
@@ -87,12 +88,12 @@ def assert_maps(exp, wanted, tolerance=TOLERANCE, target=0, method=0):
 
 
 def pytest_collectstart():
-    torch.manual_seed(0)  # for networks that a module makes when it is imported, whatever came before it
+    torch.manual_seed(SEED)  # for networks that a module makes when it is imported, whatever came before it
 
 
 @pytest.fixture(autouse=True)
 def seeded():
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
 
 
 @pytest.fixture

@@ -159,6 +159,7 @@ def test_extra_inputs_are_passed_by_keyword_in_every_batch(net, x, batch_size, f
 @pytest.mark.parametrize("method", ["score-cam", "ablation-cam"])
 def test_extra_inputs_go_along_with_every_trial(net, x, method):
     """Samples alone, each with its own mask, give what all give together."""
+    x = x | {"ecg": 10 * x["ecg"]}  # so that what a trial changes is no mere rounding of a score
     mask = np.random.default_rng(1).random((5, 60)) > 0.4
     options = {"of": "ecg", "layer": "ecg_net.2", "target": 1, "method": method, "signed": True}
     together = sc.explain(net, x, extra={"mask": mask}, **options).native().values
@@ -223,7 +224,7 @@ def test_modalities_are_those_of_single_calls(net, x, exp):
 
 
 def test_all_modalities_come_from_one_pass_and_one_backward_pass_a_target(net, x):
-    explainer = sc.Explainer(net, of=["ecg", "skeleton"], layer=BOTH, target=[0, 1, 2])
+    explainer = sc.Explainer(net, of=["ecg", "skeleton"], layer=BOTH, target=[0, 1, 2], signed=True)
     explainer(x)  # where the layers look is measured once
     net.calls.clear()
     counted = []
@@ -249,6 +250,7 @@ def test_layers_by_input_say_which_inputs_are_meant(net, x):
     "method", ["score-cam", "guided-grad-cam", sc.PerChannel("grad-cam"), sc.Smooth("grad-cam", n=2), "opti-cam"]
 )
 def test_methods_that_ask_again_change_the_modality_of_their_layer(net, x, method):
+    net.head.weight.data.abs_()  # each modality speaks for the target, whatever was drawn
     options = {"method": method, "target": 1, "signed": True}
     both = sc.explain(net, x, of=["ecg", "skeleton"], layer=BOTH, **options)
     for name in both.modalities:
@@ -271,7 +273,7 @@ def test_normalizing_and_fusing_reach_every_modality(net, x, exp):
     scaled = exp.normalized("max").modality("skeleton")
     assert scaled.maps.equals(exp.modality("skeleton").normalized("max").maps)
     layers = {"ecg": ["ecg_net.0", "ecg_net.2"], "skeleton": "skeleton_net.2"}
-    fused = sc.explain(net, x, layer=layers).fused("max")
+    fused = sc.explain(net, x, layer=layers, signed=True).fused("max")
     assert fused.layer_names == ("max(ecg_net.0, ecg_net.2)",)
     assert fused.modality("skeleton").layer_names == ("skeleton_net.2",)
     with pytest.raises(sc.MethodError, match="1 layer cannot"):

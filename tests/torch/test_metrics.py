@@ -22,7 +22,7 @@ def net(kit):
 
 @pytest.fixture
 def exp(kit, net):
-    return sc.explain(net, kit.signal(), layer="conv", layout="batch channel time")
+    return sc.explain(net, kit.signal(), layer="conv", layout="batch channel time", signed=True)  # no map is blank
 
 
 def test_dataset_has_every_axis_by_name_and_baselines_beside(net, exp):
@@ -38,13 +38,13 @@ def test_dataset_has_every_axis_by_name_and_baselines_beside(net, exp):
     assert (scores["mean"] <= scores["high"]).all()
 
 
-def test_deletion_is_that_of_a_loop_over_the_network(net, exp, kit):
+def test_deletion_is_that_of_a_loop_over_the_network(net, kit):
+    net.body[0].bias.data += 1  # it is silent nowhere, so that no two positions are alike
+    exp = sc.explain(net, kit.signal(), layer="conv", layout="batch channel time", signed=True)
     scores = sc.metrics.evaluate(exp, net, "deletion", steps=4, baselines=[])
     for sample, x in enumerate(kit.signal()):
         own = exp.maps.values[sample, 0, 0, 0].reshape(12, 2).mean(1)  # the layer's stride is 2
-        assert len(np.unique(own)) == 12 or (own == 0).sum() > 1
-        if len(np.unique(own)) < 12:
-            continue
+        assert len(np.unique(own)) == 12  # ties are drawn by chance
         curve = []
         for step in range(5):
             changed = x.copy().reshape(2, 12, 2)
@@ -68,6 +68,8 @@ def test_network_comes_back_as_it_was_and_nothing_global_is_drawn(net, exp):
     np.testing.assert_array_equal(np.random.get_state()[1], drawn[1])  # noqa: NPY002 - the same
 
 
+# random-cam may be nowhere positive
+@pytest.mark.filterwarnings("ignore:interpret-time-top is not defined:signalcam.CamWarning")
 def test_numbers_do_not_depend_on_the_batch_size(net, exp):
     few = [sc.metrics.find("infidelity", trials=5), sc.metrics.find("r-fidelity-plus", trials=3)]
     wanted = [
@@ -82,6 +84,7 @@ def test_numbers_do_not_depend_on_the_batch_size(net, exp):
     one, other = (
         sc.metrics.evaluate(exp.isel(sample=[0, 1]), net, wanted, steps=3, batch_size=size) for size in (1, 64)
     )
+    assert np.isfinite(one["value"].sel({"method": "grad-cam"})).all()
     np.testing.assert_allclose(one["value"], other["value"], rtol=1e-4, atol=1e-6)
 
 
@@ -101,7 +104,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(net, exp):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_any_number_of_axes(kit, rank):
     net = kit.network(rank)
-    exp = sc.explain(net, kit.signal(2, rank), layer="conv")
+    exp = sc.explain(net, kit.signal(2, rank), layer="conv", signed=True)
     scores = sc.metrics.evaluate(exp, net, ["deletion", "road", "mufidelity"], steps=3)
     assert np.isfinite(scores["value"]).all()
 
@@ -212,8 +215,8 @@ def test_a_contrast_keeps_the_class_it_picked(kit, net):
 
 
 def test_maps_with_a_channel_axis_remove_single_channels(kit, net):
-    exp = sc.explain(net, kit.signal(), layer="conv", layout="batch channel time", method=sc.PerChannel("hires-cam"))
-    explainer = sc.Explainer(net, layer="conv", layout="batch channel time", method=sc.PerChannel("hires-cam"))
+    options = {"layer": "conv", "layout": "batch channel time", "method": sc.PerChannel("hires-cam"), "signed": True}
+    exp, explainer = sc.explain(net, kit.signal(), **options), sc.Explainer(net, **options)
     scores = sc.metrics.evaluate(exp, net, ["deletion", "road", "coherency"], explainer=explainer)
     assert np.isfinite(scores["value"].sel(metric=["deletion", "road"])).all()
     assert scores.sizes["step"] == 11
@@ -253,7 +256,7 @@ def test_several_inputs_are_passed_again():
         "ecg": rng.standard_normal((3, 2, 40)).astype(np.float32),
         "age": rng.standard_normal((3, 1)).astype(np.float32),
     }
-    exp = sc.explain(net, inputs, of="ecg")
+    exp = sc.explain(net, inputs, of="ecg", signed=True)
     with pytest.raises(sc.InputError, match="inputs="):
         sc.metrics.evaluate(exp, net)
     scores = sc.metrics.evaluate(exp, net, ["deletion", "coherency"], inputs=inputs, steps=3)
@@ -263,7 +266,7 @@ def test_several_inputs_are_passed_again():
 
 
 def test_fused_layers_say_how_to_do_without_baselines(kit, net):
-    exp = sc.explain(net, kit.signal(), layer=["body.0", "conv"]).fused("mean")
+    exp = sc.explain(net, kit.signal(), layer=["body.0", "conv"], signed=True).fused("mean")
     with pytest.raises(sc.ModelError, match=r"baselines=\[\]"):
         sc.metrics.evaluate(exp, net, "deletion")
     scores = sc.metrics.evaluate(exp, net, "deletion", baselines=[])
@@ -283,6 +286,7 @@ def test_a_model_that_knows_silence_as_a_class_is_warned_of():
     net = nn.Sequential(nn.Conv1d(1, 2, 1, bias=False), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 2))
     with torch.no_grad():
         net[0].weight[:] = 0.01
+        net[3].weight[:] = torch.tensor([[-1.0, -1.0], [0.0, 0.0]])  # most samples' means are above 0
         net[3].bias[:] = torch.tensor([4.0, 0.0])
     exp = sc.explain(
         net,
@@ -300,13 +304,14 @@ def test_a_model_that_knows_silence_as_a_class_is_warned_of():
 def test_road_of_an_image_agrees_with_the_curve_by_hand(kit):
     net = kit.network(2)
     x = kit.signal(2, 2)
-    exp = sc.explain(net, x, layer="conv", signed=True)
+    exp = sc.explain(net, x, layer="body.0", signed=True)  # as fine as the image: no two positions are equal
     exact = sc.metrics.Linear(noise=0)
     scores = sc.metrics.evaluate(exp, net, "road-morf", imputer=exact, window=1, steps=4, baselines=[])
     from signalcam.metrics.interpolation import interpolate_removed  # noqa: PLC0415 - an inner part
 
     for sample in range(2):
         own, found = exp.maps.values[sample, 0, 0, 0], []
+        assert len(np.unique(own)) == own.size  # ties are drawn by chance
         order = np.argsort(-own.reshape(-1))
         for step in (1, 2, 3):
             known = np.ones(own.size, bool)

@@ -70,6 +70,7 @@ def assert_as_alone(exp, net, samples, tolerance=SAME, **options):
 @pytest.mark.parametrize("method", ["grad-cam", "hires-cam", "eigen-cam", "score-cam", "guided-grad-cam"])
 def test_list_equals_each_sample_alone(padding, align, method):
     net, samples = Net(padding).eval(), items()
+    net.head.weight.data.abs_()  # something speaks for the target, whatever was drawn
     options = {"align": align, "method": method, "target": 1}
     exp = sc.explain(net, samples, **OPTIONS, **options)
     assert_as_alone(exp, net, samples, tolerance=1e-4 if method == "score-cam" else SAME, **options)
@@ -432,9 +433,10 @@ def test_normalizing_counts_no_padding(exp, kind):
 
 def test_fusing_counts_no_padding(net):
     samples = items()
-    exp = sc.explain(net, samples, layer=["conv1", "conv2"]).fused("product")
+    options = {"layer": ["conv1", "conv2"], "signed": True}
+    exp = sc.explain(net, samples, **options).fused("product")
     for i, each in enumerate(samples):
-        alone = sc.explain(net, each[None], layer=["conv1", "conv2"]).fused("product").maps
+        alone = sc.explain(net, each[None], **options).fused("product").maps
         found = exp.isel(sample=i).maps
         np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-6)
     assert np.isnan(exp.maps.values[2, ..., 33:]).all()

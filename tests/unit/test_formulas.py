@@ -399,12 +399,13 @@ def test_kpca_cam_of_many_positions_is_close_to_the_exact_one(rng, monkeypatch, 
     """Smooth patterns over an image, as a layer holds, from a quarter of the positions."""
     rows, columns = np.mgrid[:28, :32] / 30
     patterns = [np.exp(-20 * ((rows - u) ** 2 + (columns - v) ** 2)) for u, v in rng.uniform(0, 1, (6, 2))]
+    patterns[0] *= 2  # so that one direction leads: of two that are nearly equal, a mixture is found
     a = np.stack(patterns).reshape(1, 6, -1)
     method = kpca_cam(kernel=kernel)
     exact = method.formula(a, a)[0]
     monkeypatch.setattr(gradient, "_MARKS", 223)
     found = method.formula(a, a)[0]
-    assert np.abs(found - exact).max() < 0.08 * np.abs(exact).max()  # from 223 of 896 places
+    assert np.abs(found - exact).max() < 0.04 * np.abs(exact).max()  # from 223 of 896 places
     assert abs(found.mean()) < 1e-12
 
 
