@@ -85,7 +85,7 @@ def test_xarray_reads_it_with_labelled_axes(store):
     dataset = xr.open_zarr(store)
     assert dataset.maps_0.dims == ("sample", "target", "cam", "time_0")
     assert dataset.maps_0.dtype == np.float16
-    assert dataset.method.values.tolist() == ["grad-cam", "hires-cam"]
+    assert dataset.cam.values.tolist() == ["grad-cam", "hires-cam"]
     np.testing.assert_allclose(dataset.time_0[:2], [0.3, 0.4])
     assert dataset.time_0.units == "s"
     assert dataset["class"].values.tolist() == ["N", "V", "F"]

@@ -45,7 +45,7 @@ def test_baselines_stand_beside_and_the_model_comes_back(model, x):
     exp = sc.explain(model, x, layer="conv", signed=True)
     wanted = ["deletion", "insertion", "road", "average-drop", "adcc", "mufidelity"]
     scores = sc.metrics.evaluate(exp, model, wanted, steps=3, seed=1)
-    assert list(scores.method.values) == ["grad-cam", "random-cam", "input-energy"]
+    assert list(scores.cam.values) == ["grad-cam", "random-cam", "input-energy"]
     assert np.isfinite(scores["mean"].sel(cam="grad-cam")).all()
     for each, was in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(each, was)

@@ -233,8 +233,8 @@ def scores(rng):
     share = xr.DataArray(np.linspace(0, 1, 5), dims="step", attrs={"long_name": "share removed", "units": "%"})
     return xr.DataArray(
         rng.random((6, 2, 5)),
-        {"method": ["grad-cam", "random"], "share": share},
-        ("sample", "method", "step"),
+        {"cam": ["grad-cam", "random"], "share": share},
+        ("sample", "cam", "step"),
         "probability",
     )
 
@@ -254,7 +254,7 @@ def test_a_curve_is_the_mean_over_samples_with_a_band_and_a_dashed_baseline(scor
 
 
 def test_a_dataset_of_one_variable_and_other_orders_of_axes_are_read(grouped, scores):
-    turned = scores.rename(step="share removed").transpose("share removed", "sample", "method")
+    turned = scores.rename(step="share removed").transpose("share removed", "sample", "cam")
     ax = grouped.plot.curve(turned.to_dataset().expand_dims("target"))
     np.testing.assert_allclose(ax.lines[0].get_ydata(), scores.values[:, 0].mean(axis=0))
 

@@ -45,7 +45,7 @@ def scores():
     curves = np.stack([[np.exp(-(2 + sample) * share), 1 - share] for sample in range(3)])
     return xr.DataArray(
         curves,
-        {"method": ["grad-cam", "random"], "share removed": share},
+        {"cam": ["grad-cam", "random"], "share removed": share},
         ("sample", "cam", "share removed"),
         "probability",
     )

@@ -192,7 +192,7 @@ def test_what_fails_halfway_leaves_the_earlier_file(moving, tmp_path, monkeypatc
             raise RuntimeError
         return np.zeros((*levels.shape, 3), np.uint8)
 
-    monkeypatch.setattr(video, "blended", fail)
+    monkeypatch.setattr(video, "blend", fail)
     with pytest.raises(RuntimeError):
         moving.save_video(path)
     assert path.read_bytes() == b"earlier"

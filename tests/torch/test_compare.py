@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 import signalcam as sc
+from signalcam.attribution.gradient import random_cam
 from signalcam.cli import app
 from signalcam.demo.network import load
 from signalcam.metrics import compare
@@ -34,7 +35,7 @@ def test_scores_are_those_of_evaluate_with_maps_at_the_input_on_the_same_windows
     alone = sc.metrics.evaluate(exp, network, "deletion", baselines=["guided-grad-cam", "random-cam", "input-energy"])
     both = found.table["value"].sel(metric="deletion")
     for method in (*METHODS, "random-cam", "input-energy"):
-        chosen = {"method": method}
+        chosen = {"cam": method}
         np.testing.assert_allclose(both.sel(chosen), alone["value"].sel(metric="deletion").sel(chosen), atol=1e-6)
 
 
@@ -76,7 +77,7 @@ def test_costs_are_told(found):
 
 def test_random_methods_alone_are_not_worth_reading(network, data):
     drawn = [
-        sc.Method(f"random {seed}", sc.formulas.random_cam(seed).formula, "", "baseline", needs_gradients=False)
+        sc.Method(f"random {seed}", random_cam(seed).formula, "", "baseline", needs_gradients=False)
         for seed in (1, 2)
     ]
     said = compare(network, data.inputs, drawn, metrics="deletion", layout=data.layout).verdict

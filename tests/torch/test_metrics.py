@@ -28,7 +28,7 @@ def exp(kit, net):
 def test_dataset_has_every_axis_by_name_and_baselines_beside(net, exp):
     scores = sc.metrics.evaluate(exp, net, **MODEST)
     assert scores["value"].dims == ("metric", "sample", "target", "cam", "layer")
-    assert list(scores.method.values) == ["grad-cam", "random-cam", "input-energy"]
+    assert list(scores.cam.values) == ["grad-cam", "random-cam", "input-energy"]
     assert list(scores.better.values) == ["lower", "higher", "higher"]
     assert scores["curve_score"].dims == ("curve", "sample", "target", "cam", "layer", "step")
     assert scores.sizes["step"] == 5
@@ -84,7 +84,7 @@ def test_numbers_do_not_depend_on_the_batch_size(net, exp):
     one, other = (
         sc.metrics.evaluate(exp.isel(sample=[0, 1]), net, wanted, steps=3, batch_size=size) for size in (1, 64)
     )
-    assert np.isfinite(one["value"].sel({"method": "grad-cam"})).all()
+    assert np.isfinite(one["value"].sel(cam="grad-cam")).all()
     np.testing.assert_allclose(one["value"], other["value"], rtol=1e-4, atol=1e-6)
 
 
@@ -194,7 +194,7 @@ def test_several_targets_methods_and_layers_are_each_scored(kit, net):
     scores = sc.metrics.evaluate(exp, net, "deletion", steps=3)
     assert scores["value"].shape == (1, 4, 2, 4, 2)
     alone = sc.metrics.evaluate(exp.sel(target=2, cam="hires-cam", layer="conv"), net, "deletion", steps=3)
-    same = {"target": "2", "method": "hires-cam", "layer": "conv"}
+    same = {"target": "2", "cam": "hires-cam", "layer": "conv"}
     np.testing.assert_allclose(scores["value"].sel(same), alone["value"].sel(same), atol=1e-6)
 
 

@@ -64,7 +64,7 @@ def scored(exp, metrics=("deletion", "insertion"), curves=("most first", "$least
             "curve": list(curves),
             "sample": list(exp.sample_names),
             "target": list(exp.targets),
-            "method": methods,
+            "cam": methods,
             "layer": list(exp.layer_names),
         },
         {"measure": "probability"},
