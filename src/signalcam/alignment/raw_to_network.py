@@ -14,7 +14,7 @@ _PLACES = 24  # along each axis of the raw signal where it is nudged
 _CLICKS = 6  # at least: places that are nudged by a single sample
 _LOUD = 4.0  # times the signal's own size: what is nudged stands out behind a logarithm too
 _WIDTH = 200  # the raw axis is so many times as long as what is nudged
-_SEEN = 0.01  # of the largest change: a nudge that changes less was cut off
+_CUT_OFF_SHARE = 0.01  # of the largest change: a nudge that changes less was cut off
 _PEAK = 4.0  # times the median change: a nudge that changes everything alike shows no place
 _FLANK = 0.1  # of a nudge's largest change: less is what normalising or a filter's tail does
 _ENOUGH = 0.6  # of the places seen that must lie on the line, to one entry or the width of a nudge
@@ -84,8 +84,8 @@ def probe_axes(
     length = raw.shape[axis]
     places = np.unique(((np.arange(_PLACES) + 0.5) * length / _PLACES).astype(int))
     change = _changed(prepare, raw, axis, places, length / _WIDTH)
-    found = [(each, _line(places, _profile(change, each), length)) for each in among]
-    lines = [(miss, each, start, jump) for each, line in found if line for start, jump, miss in [line]]
+    lines_by_axis = [(each, _line(places, _profile(change, each), length)) for each in among]
+    lines = [(miss, each, start, jump) for each, line in lines_by_axis if line for start, jump, miss in [line]]
     if not lines:
         return None
     _, input_axis, start, jump = min(lines)
@@ -103,9 +103,9 @@ def _changed(
 ) -> np.ndarray:
     """What nudging each place changes in the network's input."""
     nudges = [raw[0] + _burst(raw, axis, int(place), width) for place in places]
-    made = prepare(np.stack([raw[0], *nudges]))
+    prepared = prepare(np.stack([raw[0], *nudges]))
     with np.errstate(invalid="ignore"):
-        change: np.ndarray = np.nan_to_num(made[1:] - made[:1], posinf=0, neginf=0)
+        change: np.ndarray = np.nan_to_num(prepared[1:] - prepared[:1], posinf=0, neginf=0)
     return change
 
 
@@ -116,8 +116,8 @@ def _burst(raw: np.ndarray, axis: int, place: int, width: float) -> np.ndarray:
     noise = np.random.default_rng(0).choice([-1.0, 1.0], raw.shape[1:])
     shape = [-1 if each == axis else 1 for each in range(1, raw.ndim)]
     envelope = np.exp(-0.5 * (away / max(width, 0.2)) ** 2).reshape(shape)
-    found: np.ndarray = _LOUD * size * envelope * noise.take(away, axis=axis - 1)
-    return found
+    bursts: np.ndarray = _LOUD * size * envelope * noise.take(away, axis=axis - 1)
+    return bursts
 
 
 def _profile(change: np.ndarray, axis: int) -> np.ndarray:
@@ -131,8 +131,8 @@ def _profile(change: np.ndarray, axis: int) -> np.ndarray:
 
 def _line(places: np.ndarray, profile: np.ndarray, length: int) -> tuple[float, float, float] | None:
     """Start and jump of the line through the centres of what changed, and how far they miss it."""
-    centres, kept = _centres(profile)
-    entries, x, y = profile.shape[1], centres[kept], places[kept].astype(float)
+    centres, loud = _centres(profile)
+    entries, x, y = profile.shape[1], centres[loud], places[loud].astype(float)
     if len(np.unique(x)) < min(3, length, entries) or len(x) < 2:
         return None
     jump = _typical_slope(x, y)
@@ -155,15 +155,15 @@ def _centres(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     total = weight.sum(axis=1)
     centres = (weight @ np.arange(profile.shape[1])) / np.where(total > 0, total, 1)
     clear = np.median(share, axis=1) * _PEAK < 1
-    return centres, (top > _SEEN * np.median(top)) & clear & (top > 0)
+    return centres, (top > _CUT_OFF_SHARE * np.median(top)) & clear & (top > 0)
 
 
 def impulse_half_width(profile: np.ndarray) -> float:
     """To how many entries a click goes, to either side, as most of them do."""
-    shown = profile[_centres(profile)[1]]
-    if not len(shown):
+    loud_profile = profile[_centres(profile)[1]]
+    if not len(loud_profile):
         return float(profile.shape[1] / 2)
-    wide = (shown > _FLANK**2 * shown.max(axis=1, keepdims=True)).sum(axis=1)
+    wide = (loud_profile > _FLANK**2 * loud_profile.max(axis=1, keepdims=True)).sum(axis=1)
     return float(np.median(wide)) / 2
 
 

@@ -83,8 +83,8 @@ def measure_grid(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]
     full = dict(zip(input_axes, lengths, strict=True))
     small = _small_enough(probe, full)
     where = _correspondence(probe, small, full) or _correspondence(probe, {}, full)
-    measured = {i: _measured(probe, i, axis, full[axis], small) for i, axis in where.items()}
-    return {i: axis for i, axis in measured.items() if axis is not None}
+    grid = {i: _measured(probe, i, axis, full[axis], small) for i, axis in where.items()}
+    return {i: axis for i, axis in grid.items() if axis is not None}
 
 
 def _small_enough(probe: Probe, full: dict[int, int]) -> dict[int, int]:
@@ -108,14 +108,14 @@ def _correspondence(probe: Probe, sizes: dict[int, int], full: dict[int, int]) -
     """Which input axis each layer axis runs along; nothing where such sizes leave it open."""
     shape, _, support = probe(sizes, _ends)
     long = [i for i, cells in enumerate(shape) if cells > 1]
-    found = {i: _moves_along(support[2 * i : 2 * i + 2], full) for i in long}
-    known = {i: axis for i, axis in found.items() if axis is not None}
-    unclear = len(known) < len(shape) or len(set(known.values())) < len(known)
+    input_axes = {i: _moves_along(support[2 * i : 2 * i + 2], full) for i in long}
+    linked = {i: axis for i, axis in input_axes.items() if axis is not None}
+    unclear = len(linked) < len(shape) or len(set(linked.values())) < len(linked)
     if sizes and unclear:
         return {}
     usual = dict(enumerate(sorted(list(full)[: len(shape)])))  # the channel axis comes last in it
-    in_order = all(usual.get(i) == axis for i, axis in known.items())
-    return usual | known if in_order else known  # a wrong guess shows no line when it is measured
+    in_order = all(usual.get(i) == axis for i, axis in linked.items())
+    return usual | linked if in_order else linked  # a wrong guess shows no line when it is measured
 
 
 def _ends(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -148,17 +148,17 @@ def _measured(probe: Probe, layer_axis: int, axis: int, length: int, small: dict
     if line is None:
         return None
     start, jump, field = line
-    found = AxisGrid(axis, shape[layer_axis], length, start, jump, field, probed=True)
-    return found if found.outside <= _OUTSIDE else None  # as after long causal padding
+    axis_grid = AxisGrid(axis, shape[layer_axis], length, start, jump, field, probed=True)
+    return axis_grid if axis_grid.outside <= _OUTSIDE else None  # as after long causal padding
 
 
 def _spans(support: np.ndarray, axis: int, threshold: float) -> np.ndarray:
     """First and last sample along an input axis that each position depends on; -1 for none."""
     others = tuple(each for each in range(1, support.ndim) if each != axis)
     profile = support.sum(axis=others)
-    felt = profile > threshold * profile.max(axis=1, keepdims=True)
-    first, last = felt.argmax(axis=1), felt.shape[1] - 1 - felt[:, ::-1].argmax(axis=1)
-    return np.where(felt.any(axis=1)[:, None], np.stack([first, last], axis=1), -1)
+    affected = profile > threshold * profile.max(axis=1, keepdims=True)
+    first, last = affected.argmax(axis=1), affected.shape[1] - 1 - affected[:, ::-1].argmax(axis=1)
+    return np.where(affected.any(axis=1)[:, None], np.stack([first, last], axis=1), -1)
 
 
 def _moves_along(pair: np.ndarray, axes: Iterable[int]) -> int | None:
@@ -263,7 +263,7 @@ def _line_above_threshold(
 
 def place_layer(
     shape: Sequence[int],
-    measured: dict[int, AxisGrid],
+    grid: dict[int, AxisGrid],
     input_shape: Sequence[int],
     candidates: Sequence[int],
     layer: str,
@@ -272,7 +272,7 @@ def place_layer(
 
     Args:
         shape: The layer's positions.
-        measured: What ``measure_grid`` found, by layer axis.
+        grid: What ``measure_grid`` found, by layer axis.
         input_shape: Of the explained array, batch included.
         candidates: Axes of the input that may carry positions, most likely first.
         layer: The layer's name, for the error.
@@ -280,8 +280,8 @@ def place_layer(
     Returns:
         An ``Axis`` for each layer axis but those of one cell that have no axis left.
     """
-    used = {axis.input_axis for axis in measured.values()}
-    open_axes = [i for i in range(len(shape)) if i not in measured]
+    used = {axis.input_axis for axis in grid.values()}
+    open_axes = [i for i in range(len(shape)) if i not in grid]
     free = [axis for axis in candidates if axis not in used]
     while len(free) < len(open_axes) and any(shape[i] == 1 for i in open_axes):
         open_axes.remove(next(i for i in open_axes if shape[i] == 1))
@@ -291,6 +291,6 @@ def place_layer(
             "axes for them. Choose a layer of the input's rank."
         )
         raise LayoutError(message)
-    chosen = sorted(free[: len(open_axes)])
-    rest = {i: spread_evenly(axis, shape[i], input_shape[axis]) for i, axis in zip(open_axes, chosen, strict=True)}
-    return {i: (measured | rest)[i] for i in range(len(shape)) if i in measured or i in rest}
+    free_axes = sorted(free[: len(open_axes)])
+    rest = {i: spread_evenly(axis, shape[i], input_shape[axis]) for i, axis in zip(open_axes, free_axes, strict=True)}
+    return {i: (grid | rest)[i] for i in range(len(shape)) if i in grid or i in rest}

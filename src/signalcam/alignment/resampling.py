@@ -121,8 +121,8 @@ def _cut(maps: np.ndarray, axis: AxisGrid, where: int, samples: np.ndarray | Non
         return maps
     samples = np.arange(axis.length) if samples is None else samples
     last = axis.length if axis.last is None else axis.last
-    seen = (samples >= (axis.first or 0)) & (samples <= last)
-    return np.where(seen.reshape(-1, *[1] * (-where - 1)), maps, maps.dtype.type(0))
+    covered = (samples >= (axis.first or 0)) & (samples <= last)
+    return np.where(covered.reshape(-1, *[1] * (-where - 1)), maps, maps.dtype.type(0))
 
 
 def _between(
@@ -168,29 +168,29 @@ def resample_batch(
     Returns:
         ``(n, m, *axes)``, one for each axis of a sample, of length 1 for those without positions.
     """
-    kept = sorted(grid, key=lambda i: grid[i].input_axis)
-    lengths = {grid[i].input_axis: grid[i].length for i in kept}
+    layer_axes = sorted(grid, key=lambda i: grid[i].input_axis)
+    lengths = {grid[i].input_axis: grid[i].length for i in layer_axes}
     wide = [lengths.get(axis, 1) for axis in range(1, ndim)]
-    small = [grid[i].cells for i in kept]
+    small = [grid[i].cells for i in layer_axes]
     xp, rows = namespace(maps), tuple(maps.shape[:2])
-    order = sorted(kept)
+    order = sorted(layer_axes)
     if back:
-        added = _multiplied(
+        resampled = _multiplied(
             xp.reshape(maps, (*rows, *lengths.values())),
-            [array(_weights(grid[i], keep_sums=keep_sums).T) for i in kept],
+            [array(_weights(grid[i], keep_sums=keep_sums).T) for i in layer_axes],
         )
-        turned = xp.permute_dims(added, (0, 1, *[2 + kept.index(i) for i in order]))
+        turned = xp.permute_dims(resampled, (0, 1, *[2 + layer_axes.index(i) for i in order]))
         return xp.reshape(turned, (*rows, -1))
     unfolded = xp.reshape(maps, (*rows, *[cells[i] for i in order]))
-    turned = xp.permute_dims(unfolded, (0, 1, *[2 + order.index(i) for i in kept]))
+    turned = xp.permute_dims(unfolded, (0, 1, *[2 + order.index(i) for i in layer_axes]))
     if tuple(turned.shape[2:]) != tuple(small):
         message = f"maps of {tuple(cells)} positions do not fit a grid of {tuple(small)}."
         raise LayoutError(message)
     if keep_sums:
-        matrices = [array(_weights(grid[i], keep_sums=True)) for i in kept]
+        matrices = [array(_weights(grid[i], keep_sums=True)) for i in layer_axes]
         return xp.reshape(_multiplied(turned, matrices), (*rows, *wide))
-    for number, i in enumerate(kept):  # no matrices: one of a long signal holds its length squared
-        turned = _between(turned, grid[i], number - len(kept), array)
+    for number, i in enumerate(layer_axes):  # no matrices: one of a long signal holds its length squared
+        turned = _between(turned, grid[i], number - len(layer_axes), array)
     return xp.reshape(turned, (*rows, *wide))
 
 

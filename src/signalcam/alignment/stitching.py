@@ -58,12 +58,12 @@ class WindowSteps:
             axes: For each layer how it lies along time, if that was measured. What comes later in the network
                 counts, too: a gradient depends on how that falls.
         """
-        wanted = max(1, math.floor(window * (1 - overlap) + 1e-9))
+        stride = max(1, math.floor(window * (1 - overlap) + 1e-9))
         unit = 1
         for axis in axes:
             both = math.lcm(unit, common_step(axis) or 1)
-            unit = both if both <= wanted else unit
-        return cls(window, wanted // unit * unit, unit)
+            unit = both if both <= stride else unit
+        return cls(window, stride // unit * unit, unit)
 
     @property
     def overlap(self) -> int:
@@ -81,15 +81,15 @@ def whole_cells(axis: AxisGrid, length: int) -> np.ndarray:
     half = (axis.field - 1) / 2
     centres = axis.centres
     inside = (centres - half >= -_EXACT) & (centres + half <= length - 1 + _EXACT)
-    known = axis.probed and axis.field > 0 and inside.any()
-    return inside if known else np.ones(axis.cells, bool)
+    has_field = axis.probed and axis.field > 0 and inside.any()
+    return inside if has_field else np.ones(axis.cells, bool)
 
 
-def _weights(own: AxisGrid, seen: AxisGrid | None, length: int) -> np.ndarray:
+def _weights(own: AxisGrid, field: AxisGrid | None, length: int) -> np.ndarray:
     """``(2, cells)``, how much each cell counts: among those that see all they look at, and among all."""
     centres = own.centres
     ends = centres[[0, -1]]
-    whole = ends if seen is None else seen.centres[whole_cells(seen, length)][[0, -1]]
+    whole = ends if field is None else field.centres[whole_cells(field, length)][[0, -1]]
     inside = (centres >= whole[0] - _EXACT) & (centres <= whole[1] + _EXACT)
     tents = [np.minimum(centres - low, high - centres) + own.jump for low, high in (whole, ends)]
     return np.stack([np.where(inside, tents[0], 0.0), tents[1]])
@@ -105,9 +105,9 @@ class OverlapAdd:
         samples: Of the record, to make room for; it grows where more come.
     """
 
-    def __init__(self, own: AxisGrid, seen: AxisGrid | None, steps: WindowSteps, samples: int) -> None:
+    def __init__(self, own: AxisGrid, field: AxisGrid | None, steps: WindowSteps, samples: int) -> None:
         self.own = replace(own, jump=float(_exact(own)))
-        self._weights = _weights(own, seen, steps.window)
+        self._weights = _weights(own, field, steps.window)
         self._room = math.ceil(samples / own.jump) + own.cells
         self._done = 0  # cells that no later window changes
         self._made: np.ndarray | None = None
@@ -134,12 +134,12 @@ class OverlapAdd:
             return
         self._write(self._blended(ready))
         if count > cells:
-            made = self._values()[..., -1:]
+            last_cells = self._values()[..., -1:]
             share = np.arange(1, count - cells + 1) / (count - cells + 1)
-            self._write(made + (then - made) * share)
-        for held in (self._sums, self._shares):
-            held[..., : cells - ready] = held[..., ready:].copy()
-            held[..., cells - ready :] = 0
+            self._write(last_cells + (then - last_cells) * share)
+        for buffer in (self._sums, self._shares):
+            buffer[..., : cells - ready] = buffer[..., ready:].copy()
+            buffer[..., cells - ready :] = 0
 
     def _blended(self, count: int) -> np.ndarray:
         sums, shares = self._sums[..., :count], self._shares[..., :count]
@@ -149,17 +149,17 @@ class OverlapAdd:
         return blended
 
     def _write(self, values: np.ndarray) -> None:
-        made, stop = self._values(whole=True), self._done + values.shape[-1]
-        if stop > made.shape[-1]:
-            wider = np.empty((*made.shape[:-1], 2 * stop), np.float32)
-            wider[..., : self._done] = made[..., : self._done]
-            self._made = made = wider
-        made[..., self._done : stop] = values
+        cells, stop = self._values(whole=True), self._done + values.shape[-1]
+        if stop > cells.shape[-1]:
+            wider = np.empty((*cells.shape[:-1], 2 * stop), np.float32)
+            wider[..., : self._done] = cells[..., : self._done]
+            self._made = cells = wider
+        cells[..., self._done : stop] = values
         self._done = stop
 
     def _values(self, *, whole: bool = False) -> np.ndarray:
-        made = np.empty(0, np.float32) if self._made is None else self._made
-        return made if whole else made[..., : self._done]
+        cells = np.empty(0, np.float32) if self._made is None else self._made
+        return cells if whole else cells[..., : self._done]
 
     def result(self, samples: int) -> tuple[np.ndarray, AxisGrid]:
         """The map of the record ``(..., cells)`` and where its cells lie.

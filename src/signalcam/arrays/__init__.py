@@ -26,8 +26,8 @@ def namespace(array: Array) -> ModuleType:
         from signalcam.arrays import tensorflow  # noqa: PLC0415 - TensorFlow is loaded
 
         return tensorflow
-    found: ModuleType = array_api_compat.array_namespace(array)
-    return found
+    module: ModuleType = array_api_compat.array_namespace(array)
+    return module
 
 
 def take_entries(array: Array, places: np.ndarray, axis: int) -> Array:

@@ -220,13 +220,13 @@ def Augment(  # noqa: N802 - read as a kind of method
         'augmented hires-cam'
     """
     inner = find(method)
-    chosen = tuple(transforms) if isinstance(transforms, list | tuple) else (transforms,)
-    for each in chosen:
-        if not isinstance(each, Transform):
-            message = f"{each!r} is no transform; give Shift(3), Scale(0.9), GaussianNoise() or Flip() from signalcam.attribution.augmentation."
+    sequence = tuple(transforms) if isinstance(transforms, list | tuple) else (transforms,)
+    for transform in sequence:
+        if not isinstance(transform, Transform):
+            message = f"{transform!r} is no transform; give Shift(3), Scale(0.9), GaussianNoise() or Flip() from signalcam.attribution.augmentation."
             raise MethodError(message)
-    plan = AugmentedMaps(inner, chosen)
-    times = 1 + sum(each.n for each in chosen)
+    plan = AugmentedMaps(inner, sequence)
+    times = 1 + sum(each.n for each in sequence)
     return Method(
         f"augmented {inner.name}",
         None,

@@ -50,12 +50,12 @@ def principal(x: Layered) -> Map:
     turned = xp.matrix_transpose(unit)
     if x.shape[1] <= x.shape[2]:
         onto = xp.linalg.eigh(xp.matmul(unit, turned))[1][:, :, -1:]
-        found = xp.matmul(turned, onto)
+        projection = xp.matmul(turned, onto)
     else:
         values, vectors = xp.linalg.eigh(xp.matmul(turned, unit))
-        found = vectors[:, :, -1:] * xp.sqrt(positive(values[:, -1:]))[:, :, None]
-    overlap = xp.matmul(xp.sum(unit, axis=1)[:, None, :], found)
-    return (size * xp.where(overlap < 0, -found, found))[:, :, 0]
+        projection = vectors[:, :, -1:] * xp.sqrt(positive(values[:, -1:]))[:, :, None]
+    overlap = xp.matmul(xp.sum(unit, axis=1)[:, None, :], projection)
+    return (size * xp.where(overlap < 0, -projection, projection))[:, :, 0]
 
 
 # --- gradient -------------------------------------------------------------------------------------
@@ -238,12 +238,12 @@ class KernelPrincipal:
         """Return the map ``(b, p)``."""
         xp = namespace(a)
         size = xp.max(xp.abs(a), axis=(1, 2), keepdims=True)
-        known = size < (xp.finfo(a.dtype).max / (4 * a.shape[1])) ** 0.5  # its squares do not overflow
-        x = xp.where(known, a, xp.zeros_like(a))
-        found = self._scores(x)
-        overlap = xp.matmul(xp.sum(x, axis=1)[:, None, :], found)  # the scores are centred
-        missing = xp.where(known, xp.zeros_like(size), xp.zeros_like(size) + np.nan)
-        return (xp.where(overlap < 0, -found, found) + missing)[:, :, 0]
+        fits = size < (xp.finfo(a.dtype).max / (4 * a.shape[1])) ** 0.5  # its squares do not overflow
+        x = xp.where(fits, a, xp.zeros_like(a))
+        scores = self._scores(x)
+        overlap = xp.matmul(xp.sum(x, axis=1)[:, None, :], scores)  # the scores are centred
+        missing = xp.where(fits, xp.zeros_like(size), xp.zeros_like(size) + np.nan)
+        return (xp.where(overlap < 0, -scores, scores) + missing)[:, :, 0]
 
     def _scores(self, x: Layered) -> Array:
         """The first component's score of each position, ``(b, p, 1)``."""
@@ -254,9 +254,9 @@ class KernelPrincipal:
         onto = vectors[:, :, -1:]
         starts = range(0, count, _MARKS)
         blocks = [turned[:, start : min(start + _MARKS, count), :] for start in starts]
-        found = xp.concat([xp.matmul(self._compared(each, marks), onto) for each in blocks], axis=1)
+        scores = xp.concat([xp.matmul(self._compared(each, marks), onto) for each in blocks], axis=1)
         length = xp.sqrt(xp.where(lost, xp.zeros_like(values), values))
-        return ratio(found - xp.mean(found, axis=1, keepdims=True), length)
+        return ratio(scores - xp.mean(scores, axis=1, keepdims=True), length)
 
     def _components(self, marks: Layered) -> tuple[Array, Array, Array]:
         """Largest eigenvalue ``(b, 1, 1)``, eigenvectors, and largest entry of the kernel matrix."""
@@ -366,8 +366,8 @@ class RandomWeights:
     def __call__(self, a: Layered, _g: Layered) -> Map:
         """Return the map ``(b, p)``."""
         xp = namespace(a)
-        drawn = np.random.default_rng(self.seed).uniform(-1, 1, a.shape[1])
-        single = drawn.astype(np.float32)  # some devices have no double precision
+        weights = np.random.default_rng(self.seed).uniform(-1, 1, a.shape[1])
+        single = weights.astype(np.float32)  # some devices have no double precision
         here = xp.astype(xp.asarray(single, device=array_api_compat.device(a)), a.dtype)
         return weigh(a, here[None, :] + xp.zeros_like(a[:, :, 0]))
 

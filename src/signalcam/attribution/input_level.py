@@ -31,8 +31,8 @@ def guided_grad_cam(case: AttributionContext) -> list[Array]:
     rough = find("grad-cam").maps(case)
     fine = case.input_gradients(case.x, "guided")
     return [
-        _risen(case, each) * over_positions(case, cast_like(g, case.a))
-        for each, (_, g) in zip(rough, fine, strict=True)
+        _risen(case, map_) * over_positions(case, cast_like(g, case.a))
+        for map_, (_, g) in zip(rough, fine, strict=True)
     ]
 
 
@@ -46,8 +46,8 @@ def full_grad(case: AttributionContext) -> list[Array]:
     maps = []
     for target, (score, g) in enumerate(case.input_gradients(case.x)):
         fine = over_positions(case, cast_like(case.x * g, case.a))
-        for each in case.offsets(target):
-            fine = fine + each
+        for layer_offsets in case.offsets(target):
+            fine = fine + layer_offsets
         maps.append(_completed(fine, cast_like(score, case.a)))
     return maps
 
@@ -87,8 +87,8 @@ class PerChannelMaps:
         """Return one map a target, with a value for each value of the input."""
         fine = case.input_gradients(case.x, "guided" if self.guided else None)
         return [
-            _risen(case, each) * cast_like(self._own(case.x, g), case.a)
-            for each, (_, g) in zip(self.method.maps(case), fine, strict=True)
+            _risen(case, map_) * cast_like(self._own(case.x, g), case.a)
+            for map_, (_, g) in zip(self.method.maps(case), fine, strict=True)
         ]
 
     def _own(self, x: Array, g: Array) -> Array:

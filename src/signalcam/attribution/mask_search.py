@@ -34,8 +34,8 @@ def poly_cam(case: AttributionContext) -> list[Map]:
 
     tried = case.run_with_inputs(2 * channels, shown)
     return [
-        weigh(case.a, positive(each[:, :channels] + own[:, None] - each[:, channels:]))
-        for own, each in zip(case.scores, tried, strict=True)
+        weigh(case.a, positive(trial_scores[:, :channels] + own[:, None] - trial_scores[:, channels:]))
+        for own, trial_scores in zip(case.scores, tried, strict=True)
     ]
 
 
@@ -99,11 +99,11 @@ def climb(case: AttributionContext, target: int, a: Layered, w: Weights) -> tupl
     score, g = case.input_gradients(case.x * cast_like(mask[:, 0, ...], case.x))[target]
     down = over_positions(case, cast_like(case.x * g, a))[:, None, ...]
     at_low, at_high = _share_of(wide == low, axes, a), _share_of(wide == high, axes, a)
-    kept = down + at_low * xp.sum(down * (mask - 1), axis=axes, keepdims=True)
-    kept = kept - at_high * xp.sum(down * mask, axis=axes, keepdims=True)
-    here = case.from_input(ratio(kept, high - low))[:, 0, :]
-    each = xp.matmul(a, here[:, :, None])[:, :, 0]
-    return cast_like(score, a), mixed, share * (each - xp.sum(share * each, axis=1, keepdims=True))
+    down_masked = down + at_low * xp.sum(down * (mask - 1), axis=axes, keepdims=True)
+    down_masked = down_masked - at_high * xp.sum(down * mask, axis=axes, keepdims=True)
+    here = case.from_input(ratio(down_masked, high - low))[:, 0, :]
+    smoothed = xp.matmul(a, here[:, :, None])[:, :, 0]
+    return cast_like(score, a), mixed, share * (smoothed - xp.sum(share * smoothed, axis=1, keepdims=True))
 
 
 def _share_of(hit: Array, axes: tuple[int, ...], a: Layered) -> Array:

@@ -83,8 +83,8 @@ def recipro_cam(case: AttributionContext) -> list[Map]:
     positions = case.a.shape[2]
 
     def alone(samples: slice, numbers: slice) -> Array:
-        kept = one_hot(case, numbers, positions + 1, positions)  # the last trial keeps nothing
-        return case.a[samples][:, None, :, :] * kept[None, :, None, :]
+        single = one_hot(case, numbers, positions + 1, positions)  # the last trial keeps nothing
+        return case.a[samples][:, None, :, :] * single[None, :, None, :]
 
     tried = case.run_with_activations(positions + 1, alone)
     return [cast_like(each[:, :-1] - each[:, -1:], case.a) for each in tried]
@@ -103,10 +103,10 @@ def class_scores(case: AttributionContext) -> list[Map]:
         return case.a[samples][:, None, :, :] * sign[None, :, None, None]
 
     tried, maps = case.run_with_activations(2, opposite), []
-    for target, (own, each) in enumerate(zip(case.scores, tried, strict=True)):
+    for target, (own, trials) in enumerate(zip(case.scores, tried, strict=True)):
         g = case.gradient(target)
         rise = xp.sum(case.a * g, axis=(1, 2))
-        _require_line(case.method, g, cast_like(own, g), cast_like(each, g), rise)
+        _require_line(case.method, g, cast_like(own, g), cast_like(trials, g), rise)
         maps.append(weigh(case.a, xp.sum(g, axis=-1)))
     return maps
 
@@ -120,10 +120,8 @@ def _require_line(method: str, g: Layered, own: Array, tried: Array, rise: Array
     up, down = own - tried[:, 0] - rise, tried[:, 1] - tried[:, 0] + rise
     straight = xp.all((xp.abs(up) <= _LINEAR * size) & (xp.abs(down) <= _LINEAR * size))
     if not (bool(pooled) and bool(straight)):
-        found = (
-            "positions count differently" if not bool(pooled) else "the score is no straight line in the activations"
-        )
-        message = f"{method} needs average pooling and one linear layer right behind the layer, but {found}. Use grad-cam or hires-cam, or name the last layer before the pooling."
+        line = "positions count differently" if not bool(pooled) else "the score is no straight line in the activations"
+        message = f"{method} needs average pooling and one linear layer right behind the layer, but {line}. Use grad-cam or hires-cam, or name the last layer before the pooling."
         raise MethodError(message)
 
 
@@ -211,8 +209,8 @@ class ScoreCam:
 
 def _noise(seed: int, trials: np.ndarray, shape: Sequence[int], size: float) -> np.ndarray:
     """The same noise for a trial whichever chunk it comes in."""
-    drawn = [np.random.default_rng((seed, int(n))).standard_normal(shape) for n in trials]
-    return size * np.stack(drawn)
+    noise = [np.random.default_rng((seed, int(n))).standard_normal(shape) for n in trials]
+    return size * np.stack(noise)
 
 
 @dataclass(frozen=True)
@@ -338,8 +336,8 @@ def group_cam(*, groups: int = 32, blur: float = 0.2) -> Method:
     return _named(f"group-cam {groups}", "group-cam", GroupCam(groups, blur))
 
 
-def _named(name: str, known: str, plan: Callable[[AttributionContext], list[Map]]) -> Method:
-    return replace(find(known), name=name, plan=plan)
+def _named(name: str, registered_name: str, plan: Callable[[AttributionContext], list[Map]]) -> Method:
+    return replace(find(registered_name), name=name, plan=plan)
 
 
 @dataclass(frozen=True)

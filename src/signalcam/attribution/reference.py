@@ -58,10 +58,10 @@ def FromReference(method: str | Method = "hires-cam", *, reference: Any) -> Meth
     if inner.formula is None or inner.kind != "plain" or not inner.needs_gradients:
         message = f"FromReference needs a formula of activations and gradients, and {inner.name} is none. Use hires-cam or grad-cam."
         raise MethodError(message)
-    given = np.asarray(reference, np.float32)
-    if not given.size or not np.isfinite(given).all():
+    array = np.asarray(reference, np.float32)
+    if not array.size or not np.isfinite(array).all():
         message = (
-            f"the reference has shape {given.shape} and must hold finite values. Give one input of a sample's shape."
+            f"the reference has shape {array.shape} and must hold finite values. Give one input of a sample's shape."
         )
         raise MethodError(message)
     return Method(
@@ -71,5 +71,5 @@ def FromReference(method: str | Method = "hires-cam", *, reference: Any) -> Meth
         inner.family,
         needs_gradients=True,
         passes="2 forward, 1 backward",
-        plan=ReferenceMaps(inner.formula, given),
+        plan=ReferenceMaps(inner.formula, array),
     )

@@ -142,21 +142,21 @@ def methods() -> tuple[Method, ...]:
     return tuple(_registry[name] for name in sorted(_registry))
 
 
-def find(wanted: object) -> Method:
-    """Return the method called ``wanted``, in any of its papers' spellings.
+def find(spelling: object) -> Method:
+    """Return the method called ``spelling``, in any of its papers' spellings.
 
     Raises:
         MethodError: There is no such method.
     """
-    if isinstance(wanted, Method):
-        return wanted
-    if isinstance(wanted, str):
+    if isinstance(spelling, Method):
+        return spelling
+    if isinstance(spelling, str):
         spellings = {_bare(name): known for name, known in _registry.items()}
-        if _bare(wanted) in spellings:
-            return spellings[_bare(wanted)]
-    known = ", ".join(sorted(_registry))
-    hint = nearest(str(wanted).lower(), _registry)
-    message = f"there is no method {wanted!r}.{hint} Known: {known} (see signalcam.methods())."
+        if _bare(spelling) in spellings:
+            return spellings[_bare(spelling)]
+    method_name = ", ".join(sorted(_registry))
+    hint = nearest(str(spelling).lower(), _registry)
+    message = f"there is no method {spelling!r}.{hint} Known: {method_name} (see signalcam.methods())."
     raise MethodError(message)
 
 

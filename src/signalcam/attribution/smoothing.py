@@ -138,8 +138,8 @@ class SmoothGradCamPlusPlus:
 
 def _mean(arrays: list[Array]) -> Array:
     total = arrays[0]
-    for each in arrays[1:]:
-        total = total + each
+    for array in arrays[1:]:
+        total = total + array
     return total / len(arrays)
 
 
@@ -241,9 +241,9 @@ def seg_xres_cam(window: int) -> Method:
     Args:
         window: See ``SegXResCam``.
     """
-    known = find("seg-xres-cam")
+    method = find("seg-xres-cam")
     return Method(
-        f"seg-xres-cam {window}", None, known.paper, known.family, passes=known.passes, plan=SegXResCam(window)
+        f"seg-xres-cam {window}", None, method.paper, method.family, passes=method.passes, plan=SegXResCam(window)
     )
 
 

@@ -39,11 +39,11 @@ def network_of(model: object) -> object:
     Raises:
         ModelError: An estimator holds no network yet, or several; a program cannot be unflattened.
     """
-    found = unwrap_network(model, lambda each: _is_exported(each) or _owner(each)[0] is not None)
-    if _is_exported(found):
-        unflattened: object = import_module("signalcam.backends.torch.exported").unflattened(found)
+    network = unwrap_network(model, lambda candidate: _is_exported(candidate) or _owner(candidate)[0] is not None)
+    if _is_exported(network):
+        unflattened: object = import_module("signalcam.backends.torch.exported").unflattened(network)
         return unflattened
-    return found
+    return network
 
 
 def _is_exported(model: object) -> bool:
@@ -67,8 +67,8 @@ def _owner(model: object) -> tuple[Backend | None, list[ImportError]]:
 
 
 def _why_nobody(model: object, unusable: list[ImportError]) -> str:
-    known = ", ".join(_BACKENDS)
-    said = f"no backend owns {type(model).__name__!r}: expected a model of {known}. Pass the network itself."
+    frameworks = ", ".join(_BACKENDS)
+    message = f"no backend owns {type(model).__name__!r}: expected a model of {frameworks}. Pass the network itself."
     if unusable:
-        return f"{said} A framework could not be used, so its models are not known: {unusable[0]}. Install what is missing (SignalCAM needs Keras 3)."
-    return explain_tensorflow(model) or explain_onnx(model) or said
+        return f"{message} A framework could not be used, so its models are not known: {unusable[0]}. Install what is missing (SignalCAM needs Keras 3)."
+    return explain_tensorflow(model) or explain_onnx(model) or message

@@ -43,13 +43,13 @@ class AttentionMaps:
         """Note that a layer has run."""
         self.calls.setdefault(id(layer), []).append((before, len(self.cells), tuple(cells)))
 
-    def felt(self, name: str, layer: object, kept: Sequence[Array], arrived: Sequence[Array | None]) -> LayerOutput:
+    def felt(self, name: str, layer: object, recorded: Sequence[Array], arrived: Sequence[Array | None]) -> LayerOutput:
         """What arrived at the attention that is meant by a layer: heads and queries second, keys behind.
 
         Args:
             name: The layer's, with the number of its call.
             layer: The layer.
-            kept: The weights of every attention.
+            recorded: The weights of every attention.
             arrived: The gradient at each; ``None`` where the score does not depend on it.
         """
         number = int(name.rpartition("[")[2][:-1])
@@ -57,11 +57,11 @@ class AttentionMaps:
         meant = self._meant(*calls[number]) if number < len(calls) else []
         if not meant:
             raise MethodError(explain_no_attention(name.removesuffix("[0]"), self.model, any_seen=bool(self.cells)))
-        weights = [kept[i] for i in meant]
+        weights = [recorded[i] for i in meant]
         if all(arrived[i] is None for i in meant):
             return LayerOutput(name, self._joined(weights), None)
         xp = namespace(weights[0])
-        g = [xp.zeros_like(kept[i]) if arrived[i] is None else arrived[i] for i in meant]
+        g = [xp.zeros_like(recorded[i]) if arrived[i] is None else arrived[i] for i in meant]
         return LayerOutput(name, self._joined(weights), self._joined(g))
 
     def _meant(self, before: int, after: int, cells: Cells) -> Sequence[int]:

@@ -11,7 +11,7 @@ from signalcam.errors import ModelError
 _log = logging.getLogger("signalcam")
 
 # skorch and braindecode; aeon and scikeras; a search over estimators; fastai, tsai and trainers
-_HELD = ("module_", "model_", "best_estimator_", "model")
+_NETWORK_ATTRIBUTES = ("module_", "model_", "best_estimator_", "model")
 _OF_ESTIMATORS = ("skorch", "braindecode", "aeon", "scikeras")
 
 
@@ -28,7 +28,7 @@ def unwrap_network(model: object, is_network: Callable[[object], bool]) -> objec
     if is_network(model):
         return model
     kind = type(model).__name__
-    for name in _HELD:
+    for name in _NETWORK_ATTRIBUTES:
         inner = getattr(model, name, None)
         if is_network(inner):
             _log.info("explaining the network in %s.%s", kind, name)

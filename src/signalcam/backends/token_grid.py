@@ -15,7 +15,7 @@ from signalcam.inputs.pytree import Inputs, is_array, leaves
 from signalcam.inputs.tokens import MOST_BEFORE, Tokens, half_length, halved_lengths
 from signalcam.targets import Question
 
-_seen: WeakKeyDictionary[Any, dict[Any, list[Layer]]] = WeakKeyDictionary()
+_layers_by_model: WeakKeyDictionary[Any, dict[Any, list[Layer]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class TokenGridBackend:
 
     def layers(self, model: Any, inputs: Inputs | None) -> list[Layer]:
         """List the layers that are offered, with tokens on their grids."""
-        found = self.inner.layers(model, inputs)
+        listed_layers = self.inner.layers(model, inputs)
         if inputs is None:
-            return found
-        _seen.setdefault(model, {})[_shapes(inputs)] = found
-        offered = [each for each in found if each.role in ("grid", "tokens")]
+            return listed_layers
+        _layers_by_model.setdefault(model, {})[_shapes(inputs)] = listed_layers
+        offered = [each for each in listed_layers if each.role in ("grid", "tokens")]
         return [
-            replace(each, shape=(each.shape[0], *self.cells(model, inputs, each.name, each.shape[1:])))
-            for each in offered
+            replace(layer, shape=(layer.shape[0], *self.cells(model, inputs, layer.name, layer.shape[1:])))
+            for layer in offered
         ]
 
     def forward_backward(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
@@ -70,15 +70,15 @@ class TokenGridBackend:
         for row in pull.rows:
             yield [self._fold(model, inputs, each) for each in row]
 
-    def _fold(self, model: Any, inputs: Inputs, felt: LayerOutput) -> LayerOutput:
-        a, g = felt.activation, felt.gradient
-        _check_rows(felt.ran, a, inputs)
-        tokens = self.tokens(model, inputs, felt.ran, tuple(map(int, a.shape[2:])))
+    def _fold(self, model: Any, inputs: Inputs, layer_output: LayerOutput) -> LayerOutput:
+        a, g = layer_output.activation, layer_output.gradient
+        _check_rows(layer_output.ran, a, inputs)
+        tokens = self.tokens(model, inputs, layer_output.ran, tuple(map(int, a.shape[2:])))
         if tokens is None:
-            return felt
+            return layer_output
         dropped = None if g is None or not tokens.prefix else g[..., : tokens.prefix]
         gradient = None if g is None else tokens.take(g)
-        return LayerOutput(felt.ran, tokens.take(a), gradient, tokens, a, dropped)
+        return LayerOutput(layer_output.ran, tokens.take(a), gradient, tokens, a, dropped)
 
     def input_support(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Support:
         """See which inputs some positions depend on, positions counted on a declared grid."""
@@ -97,8 +97,8 @@ class TokenGridBackend:
             picked = list(pick(cells))
             return [(*at[: len(shape) - 1], tokens.number(at[len(shape) - 1 :])) for at in picked]
 
-        found = self.inner.input_support(model, inputs, layer, numbered)
-        return Support(cells, picked, found.support)
+        support = self.inner.input_support(model, inputs, layer, numbered)
+        return Support(cells, picked, support.support)
 
     # --- how tokens lie ----------------------------------------------------------------------------
 
@@ -119,15 +119,15 @@ class TokenGridBackend:
             return None
         if self.declared is None:
             return _unless_same(find_grid(_sources(earlier), cells, range(MOST_BEFORE + 1)), cells)
-        found = (
+        placed_tokens = (
             self._told(ran, cells)
             if self.declared.grid
             else grid_after_prefix(self.declared, _sources(earlier), cells, ran)
         )
-        before = 0 if found is None else found.prefix
+        before = 0 if placed_tokens is None else placed_tokens.prefix
         if before < self.declared.prefix and not prefix_fits(self.declared, self._every(model, inputs)):
             raise LayoutError(no_prefix_message(self.declared, ran, cells))
-        return _unless_same(found, cells)
+        return _unless_same(placed_tokens, cells)
 
     def _told(self, ran: str, cells: tuple[int, ...]) -> Tokens | None:
         """The declared grid, for a layer whose tokens lie along its last axis."""
@@ -147,16 +147,16 @@ class TokenGridBackend:
         earlier, layer = self._until(model, inputs, ran)
         if layer is None or layer.role == "grid":
             return None
-        for each in _sources(earlier):
-            own = self.cells(model, inputs, each.name, each.shape[1:])
+        for candidate in _sources(earlier):
+            own = self.cells(model, inputs, candidate.name, candidate.shape[1:])
             long = tuple(i for i, count in enumerate(own) if count > 1)
             if tuple(own[i] for i in long) == cells:
-                return TokenSource(each.name, 0, long)
+                return TokenSource(candidate.name, 0, long)
             halved = halved_lengths(own, prod(cells))
             if halved and half_length(own, halved) == cells:
-                return TokenSource(each.name, halved, tuple(range(len(own))))
+                return TokenSource(candidate.name, halved, tuple(range(len(own))))
             if own == cells:
-                return TokenSource(each.name, 0, tuple(range(len(own))))
+                return TokenSource(candidate.name, 0, tuple(range(len(own))))
         return None
 
     def role(self, model: Any, inputs: Inputs, ran: str) -> str:
@@ -177,18 +177,18 @@ class TokenGridBackend:
 
     def _every(self, model: Any, inputs: Inputs) -> list[Layer]:
         """The layers as they were seen to run."""
-        known = _seen.setdefault(model, {})
+        layers_by_key = _layers_by_model.setdefault(model, {})
         key = _shapes(inputs)
-        if key not in known:
-            known[key] = self.inner.layers(model, inputs)  # all: a model may take no other number
-        return known[key]
+        if key not in layers_by_key:
+            layers_by_key[key] = self.inner.layers(model, inputs)  # all: a model may take no other number
+        return layers_by_key[key]
 
 
 def _check_rows(ran: str, a: Array, inputs: Inputs) -> None:
     """Raise a ``ModelError`` where a layer does not have a row a sample."""
-    rows, wanted = int(a.shape[0]), int(inputs.explained.shape[0])
-    if rows != wanted:
-        message = f"layer {ran!r} returned {rows} rows for {wanted} samples: it runs on windows, channels or steps one by one. Choose the block around it: signalcam.layers(model, example)."
+    rows, samples = int(a.shape[0]), int(inputs.explained.shape[0])
+    if rows != samples:
+        message = f"layer {ran!r} returned {rows} rows for {samples} samples: it runs on windows, channels or steps one by one. Choose the block around it: signalcam.layers(model, example)."
         raise ModelError(message)
 
 
@@ -199,8 +199,8 @@ def _shapes(inputs: Inputs) -> Any:
 
 def _is(layer: Layer, ran: str) -> bool:
     """Whether a listed layer is the one of that name, which may be shortened or have a wrapper's prefix."""
-    own, asked = [each if each.endswith("]") else f"{each}[0]" for each in (layer.name, ran)]
-    return own == asked or asked.endswith(f".{own}") or own.endswith(f"/{asked}")
+    own, name = [each if each.endswith("]") else f"{each}[0]" for each in (layer.name, ran)]
+    return own == name or name.endswith(f".{own}") or own.endswith(f"/{name}")
 
 
 def _sources(earlier: Sequence[Layer]) -> list[Layer]:
@@ -219,7 +219,7 @@ def find_grid(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence
     fits = [(count - prod(grid), number) for number, grid in enumerate(grids)]
     fitting = [each for each in fits if each[0] in before]
     if fitting:
-        prefix, number = min(fitting, key=lambda each: (before.index(each[0]), each[1]))
+        prefix, number = min(fitting, key=lambda pair: (before.index(pair[0]), pair[1]))
         return Tokens(prefix, grids[number])
     merged = [(grid, halved_lengths(grid, count)) for grid in grids if len(grid) > 1]
     return next((Tokens(0, half_length(grid, times)) for grid, times in merged if times), None)
@@ -227,9 +227,9 @@ def find_grid(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence
 
 def grid_after_prefix(declared: Tokens, sources: Sequence[Layer], cells: tuple[int, ...], ran: str) -> Tokens | None:
     """Tokens behind a declared number of others, on the grid of an earlier layer or in a row."""
-    found = find_grid(sources, cells, (declared.prefix, 0))
-    if found is not None or not declared.prefix:
-        return found
+    grid = find_grid(sources, cells, (declared.prefix, 0))
+    if grid is not None or not declared.prefix:
+        return grid
     declared.check(cells[-1], ran)
     other = find_grid(sources, cells, range(1, declared.prefix))
     if other is not None:
@@ -247,10 +247,10 @@ def prefix_fits(declared: Tokens, every: Sequence[Layer]) -> bool:
 
 
 def _may_have(prefix: int, layer: Layer, sources: Sequence[Layer]) -> bool:
-    found = find_grid(sources, tuple(layer.shape[1:]), (prefix, 0))
-    if found is None:
+    grid = find_grid(sources, tuple(layer.shape[1:]), (prefix, 0))
+    if grid is None:
         return bool(sources) and layer.role == "tokens"
-    return found.prefix == prefix
+    return grid.prefix == prefix
 
 
 def no_prefix_message(declared: Tokens, ran: str, cells: Sequence[int]) -> str:

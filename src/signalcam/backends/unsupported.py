@@ -24,8 +24,8 @@ _ONNX = (
 def explain_onnx(model: object) -> str:
     """Why an ONNX model or session will not do; nothing where it is none."""
     packages = {each.__module__.partition(".")[0] for each in type(model).__mro__}
-    known = packages.intersection(("onnx", "onnxruntime"))
-    return f"{type(model).__name__} is {_ONNX}." if known else ""
+    onnx_packages = packages.intersection(("onnx", "onnxruntime"))
+    return f"{type(model).__name__} is {_ONNX}." if onnx_packages else ""
 
 
 def explain_tensorflow(model: object) -> str:
@@ -61,8 +61,8 @@ def explain_one_derivative(engine: str, error: Exception) -> str:
 
 def explain_no_attention(layer: str, model: str, *, any_seen: bool) -> str:
     """Why the weights of attention cannot be had for a layer."""
-    seen = "attends to as many keys as it has tokens (windows of them do not count)" if any_seen else "was seen"
-    return f"le-grad reads attention weights, and at layer {layer!r} of {model} no softmax attention {seen}. Choose a block of tokens with attention in or behind it, or use grad-cam or hires-cam."
+    reason = "attends to as many keys as it has tokens (windows of them do not count)" if any_seen else "was seen"
+    return f"le-grad reads attention weights, and at layer {layer!r} of {model} no softmax attention {reason}. Choose a block of tokens with attention in or behind it, or use grad-cam or hires-cam."
 
 
 def explain_no_positions(model: object) -> str:

@@ -44,12 +44,12 @@ def build_explanation(
     columns = zip(*[piece.maps(running.layers) for piece in pieces], strict=True)
     layers = iter([join_groups(column) for column in columns])
     grids = iter([_axes(column) for column in zip(*[each.grids for each in pieces], strict=True)])
-    drawn = [
+    input_maps = [
         _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers]) for each in running.shown
     ]
-    said = _said(pieces)
-    classes = None if said.probabilities is None else int(said.probabilities.shape[1])
-    first, names = drawn[0], running.class_names
+    outputs = _said(pieces)
+    classes = None if outputs.probabilities is None else int(outputs.probabilities.shape[1])
+    first, names = input_maps[0], running.class_names
     count = plan.samples.count
     return Explanation(
         layers=first.layers,
@@ -57,19 +57,19 @@ def build_explanation(
         methods=tuple(method.name for method in running.methods),
         layout=first.layout,
         input=first.input,
-        scores=said.scores,
-        target_classes=said.index,
-        logits=said.logits,
-        probabilities=said.probabilities,
-        classes=said.predicted,
+        scores=outputs.scores,
+        target_classes=outputs.index,
+        logits=outputs.logits,
+        probabilities=outputs.probabilities,
+        classes=outputs.predicted,
         true_classes=None if labels is None else encode_labels(labels, names, classes),
         class_names=None if names is None else tuple(names),
         sample_names=tuple(range(count) if sample_names is None else sample_names),
         provenance=about,
         of=first.name,
-        modalities=tuple(each.name for each in drawn if each.name),
+        modalities=tuple(each.name for each in input_maps if each.name),
         shapes=first.shapes,
-        others=tuple(drawn[1:]),
+        others=tuple(input_maps[1:]),
     )
 
 
@@ -88,25 +88,25 @@ def _axes(grids: Sequence[dict[int, AxisGrid]]) -> set[int]:
 
 
 def _modality(
-    running: Runner, plan: BatchPlan, shown: ExplainedInput, found: Sequence[tuple[LayerMaps, set[int]]]
+    running: Runner, plan: BatchPlan, explained: ExplainedInput, placed_layers: Sequence[tuple[LayerMaps, set[int]]]
 ) -> InputMaps:
     """One input that maps are drawn on."""
-    layers = [each for each, _ in found]
-    given = plan.samples.given.at(shown.path).explained
-    shapes = given.shapes if isinstance(given, RaggedArray) else None
-    x = _values(given, running)
+    layers = [each for each, _ in placed_layers]
+    array = plan.samples.given.at(explained.path).explained
+    shapes = array.shapes if isinstance(array, RaggedArray) else None
+    x = _values(array, running)
     if shapes is not None and plan.whole is not None:
         layers = [_within(each, shapes) for each in layers]
-    axes = sorted(set().union(*[along for _, along in found]))
-    layout = name_axes(shown.layout, x.ndim, axes)
+    axes = sorted(set().union(*[along for _, along in placed_layers]))
+    layout = name_axes(explained.layout, x.ndim, axes)
     alike = shapes is None or bool((shapes == shapes[0]).all())
-    return InputMaps(shown.name, tuple(layers), layout, x, None if alike else shapes)
+    return InputMaps(explained.name, tuple(layers), layout, x, None if alike else shapes)
 
 
-def _values(given: Any, running: Runner) -> np.ndarray:
-    if not isinstance(given, RaggedArray):
-        return running.backend.numpy(given)
-    items = [running.backend.numpy(each) for each in given.arrays]
+def _values(array: Any, running: Runner) -> np.ndarray:
+    if not isinstance(array, RaggedArray):
+        return running.backend.numpy(array)
+    items = [running.backend.numpy(each) for each in array.arrays]
     return pad_arrays(items, np.nan if items[0].dtype.kind == "f" else 0)
 
 

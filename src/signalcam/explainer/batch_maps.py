@@ -24,7 +24,7 @@ def compute_batch(
     pull: ForwardResult,
     methods: Sequence[Method],
     settings: Sequence[ContextSettings],
-    given: BatchRequest,
+    request: BatchRequest,
     score: str,
     *,
     signed: bool,
@@ -35,30 +35,30 @@ def compute_batch(
         pull: What one forward pass brought up.
         methods: What to compute.
         settings: For each layer, for methods that ask the model again.
-        given: The batch and its question, for the same.
+        request: The batch and its question, for the same.
         score: What was differentiated, in words.
         signed: Keep what is negative.
     """
-    planned = [each for each in methods if not needs_one_pass(each)]
+    rerun_methods = [each for each in methods if not needs_one_pass(each)]
     backend = settings[0].backend
-    picks = selected_classes(pull, given, backend)
-    said = read_outputs(pull, given.question, picks, backend)
+    picks = selected_classes(pull, request, backend)
+    outputs = read_outputs(pull, request.question, picks, backend)
     with backend.full_precision():
-        keep = any(each.needs_gradients for each in planned)
-        rows, felt = [], list[Sequence[LayerOutput]]()
+        keep = any(each.needs_gradients for each in rerun_methods)
+        rows, layer_rows = [], list[Sequence[LayerOutput]]()
         for row in pull.rows:
             rows.append([_plain_maps(each, methods, backend) for each in row])
-            felt.append(row if keep else [replace(each, gradient=None, dropped=None) for each in row])
-        columns, kept = list(zip(*rows, strict=True)), list(zip(*felt, strict=True))
+            layer_rows.append(row if keep else [replace(each, gradient=None, dropped=None) for each in row])
+        columns, layer_columns = list(zip(*rows, strict=True)), list(zip(*layer_rows, strict=True))
         layers = []
-        for setting, column, own in zip(settings, columns, kept, strict=True):
-            question = given.question.fixed(picks)
-            inputs = given.inputs if setting.path is None else given.inputs.at(setting.path)
+        for setting, column, own in zip(settings, columns, layer_columns, strict=True):
+            question = request.question.fixed(picks)
+            inputs = request.inputs if setting.path is None else request.inputs.at(setting.path)
             case = PerturbationContext(setting, inputs, question, own, [each.value for each in pull.asked])
-            others = {each.name: _planned_maps(case, each) for each in planned}
+            others = {each.name: _planned_maps(case, each) for each in rerun_methods}
             layers.append(collect_layer_maps(own, methods, column, others, signed=signed, setting=setting))
     ran = next((each.ran for each in settings if each.ran), "")
-    return BatchResult(said, tuple(layers), score, ran)
+    return BatchResult(outputs, tuple(layers), score, ran)
 
 
 def compute_padded_batch(
@@ -66,7 +66,7 @@ def compute_padded_batch(
     methods: Sequence[Method],
     setting: ContextSettings,
     cuts: Sequence[LengthGroup],
-    given: BatchRequest,
+    request: BatchRequest,
     score: str,
     *,
     signed: bool,
@@ -80,27 +80,27 @@ def compute_padded_batch(
         methods: What to compute, none of which asks the model again.
         setting: Of any layer.
         cuts: The lengths.
-        given: The batch and its question.
+        request: The batch and its question.
         score: What was differentiated, in words.
         signed: Keep what is negative.
     """
     backend = setting.backend
-    said = read_outputs(pull, given.question, selected_classes(pull, given, backend), backend)
-    found: list[list[list[Any]]] = [[[] for _ in cut.cells] for cut in cuts]
-    kept: list[list[list[LayerOutput]]] = [[[] for _ in cut.cells] for cut in cuts]
+    outputs = read_outputs(pull, request.question, selected_classes(pull, request, backend), backend)
+    maps_by_length: list[list[list[Any]]] = [[[] for _ in cut.cells] for cut in cuts]
+    layers_by_length: list[list[list[LayerOutput]]] = [[[] for _ in cut.cells] for cut in cuts]
     with backend.full_precision():
         for row in pull.rows:
             for number, cut in enumerate(cuts):
-                for place, each in enumerate(row):
-                    short = _short(each, cut.rows, cut.cells[place])
-                    found[number][place].append(_plain_maps(short, methods, backend))
-                    kept[number][place].append(replace(short, gradient=None))
+                for place, layer_output in enumerate(row):
+                    short = _short(layer_output, cut.rows, cut.cells[place])
+                    maps_by_length[number][place].append(_plain_maps(short, methods, backend))
+                    layers_by_length[number][place].append(replace(short, gradient=None))
     return [
         BatchResult(
-            said.select(cut.rows),
+            outputs.select(cut.rows),
             tuple(
                 collect_layer_maps(own, methods, column, {}, signed=signed, setting=setting)
-                for own, column in zip(kept[number], found[number], strict=True)
+                for own, column in zip(layers_by_length[number], maps_by_length[number], strict=True)
             ),
             score,
         )
@@ -108,10 +108,10 @@ def compute_padded_batch(
     ]
 
 
-def _short(felt: LayerOutput, rows: slice, cells: tuple[int, ...]) -> LayerOutput:
+def _short(layer_output: LayerOutput, rows: slice, cells: tuple[int, ...]) -> LayerOutput:
     where = (rows, slice(None), *map(slice, cells))
-    gradient = None if felt.gradient is None else felt.gradient[where]
-    return LayerOutput(felt.ran, felt.activation[where], gradient)
+    gradient = None if layer_output.gradient is None else layer_output.gradient[where]
+    return LayerOutput(layer_output.ran, layer_output.activation[where], gradient)
 
 
 def needs_one_pass(method: Method) -> bool:
@@ -119,12 +119,12 @@ def needs_one_pass(method: Method) -> bool:
     return method.plan is None and (method.kind == "plain" or not method.needs_gradients)
 
 
-def _plain_maps(felt: LayerOutput, methods: Sequence[Method], backend: Backend) -> dict[str, np.ndarray]:
+def _plain_maps(layer_output: LayerOutput, methods: Sequence[Method], backend: Backend) -> dict[str, np.ndarray]:
     """One target's maps ``(b, p)`` by every formula."""
-    a = flatten_positions(felt.activation)
-    g = a if felt.gradient is None else flatten_positions(felt.gradient)
-    chosen = [(each.name, each.formula) for each in methods if needs_one_pass(each)]
-    return {name: backend.numpy(formula(a, g)) for name, formula in chosen if formula}
+    a = flatten_positions(layer_output.activation)
+    g = a if layer_output.gradient is None else flatten_positions(layer_output.gradient)
+    formulas = [(each.name, each.formula) for each in methods if needs_one_pass(each)]
+    return {name: backend.numpy(formula(a, g)) for name, formula in formulas if formula}
 
 
 def _planned_maps(case: PerturbationContext, method: Method) -> list[np.ndarray]:
@@ -134,39 +134,39 @@ def _planned_maps(case: PerturbationContext, method: Method) -> list[np.ndarray]
 
 
 def collect_layer_maps(
-    felt: Sequence[LayerOutput],
+    layer_outputs: Sequence[LayerOutput],
     methods: Sequence[Method],
     plain: Sequence[dict[str, np.ndarray]],
-    planned: dict[str, list[np.ndarray]],
+    rerun_maps: dict[str, list[np.ndarray]],
     *,
     signed: bool,
     setting: ContextSettings,
 ) -> NativeMaps:
     """Put one layer's maps together, at the finest place that any of its methods draws at."""
-    ran, cells = felt[0].ran, tuple(felt[0].activation.shape[2:])
+    ran, cells = layer_outputs[0].ran, tuple(layer_outputs[0].activation.shape[2:])
     finest = max((each.at for each in methods), key=_LEVELS.index)
 
-    def at_finest(drawn: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def at_finest(prepare: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Drop what is negative where the method drew, as interpolating first would give another map."""
         columns = [
-            [to_common_resolution(drawn(each), method.at, finest, setting, felt[0]) for each in own]
-            for method, own in zip(methods, found, strict=True)
+            [to_common_resolution(prepare(each), method.at, finest, setting, layer_outputs[0]) for each in own]
+            for method, own in zip(methods, method_maps, strict=True)
         ]
         return np.asarray(columns, np.float32).transpose(2, 1, 0, 3)
 
-    found = [planned.get(method.name) or [each[method.name] for each in plain] for method in methods]
+    method_maps = [rerun_maps.get(method.name) or [each[method.name] for each in plain] for method in methods]
     full = at_finest(np.asarray)
     values = full if signed else at_finest(rectify)
-    return NativeMaps(ran, cells, values, find_flaws(full, values), finest, felt[0].tokens)
+    return NativeMaps(ran, cells, values, find_flaws(full, values), finest, layer_outputs[0].tokens)
 
 
 def to_common_resolution(
-    maps: np.ndarray, at: Level, finest: Level, setting: ContextSettings, felt: LayerOutput
+    maps: np.ndarray, at: Level, finest: Level, setting: ContextSettings, layer_output: LayerOutput
 ) -> np.ndarray:
     """Bring maps ``(b, ...)`` to the level that all of a layer's maps are kept at: ``(b, p)``."""
     if finest != "layer" and at == "layer":
-        cells = tuple(felt.activation.shape[2:])
-        grid = setting.grid(felt.ran, cells)
+        cells = tuple(layer_output.activation.shape[2:])
+        grid = setting.grid(layer_output.ran, cells)
         maps = resample_batch(maps[:, None], cells, grid, len(setting.shape), np.asarray)[:, 0]
     if finest == "channels":
         maps = np.broadcast_to(maps, (len(maps), *setting.shape[1:]))
@@ -191,11 +191,11 @@ def find_flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.select([broken, nothing, (low == 0) & (high == 0), low == high], [3, 1, 2, 4], 0)
 
 
-def selected_classes(pull: ForwardResult, given: BatchRequest, backend: Backend) -> list[np.ndarray]:
+def selected_classes(pull: ForwardResult, request: BatchRequest, backend: Backend) -> list[np.ndarray]:
     """What every target picked by looking at each sample."""
     picks = [to_int64(backend, each.picks) for each in pull.asked]
-    for target, each in zip(given.question.targets, picks, strict=True):
-        target.check_picks(each, given.rows)
+    for target, pick in zip(request.question.targets, picks, strict=True):
+        target.check_picks(pick, request.rows)
     return picks
 
 
@@ -207,7 +207,7 @@ def join_batches(name: str, parts: Sequence[NativeMaps], grid: dict[int, AxisGri
         cells = tuple(grid[i].length for i in sorted(grid))
     unfolded = values.reshape(*values.shape[:3], *cells)
     dropped = tuple(3 + i for i in range(len(cells)) if i not in grid)
-    kept = sorted(grid)
-    order = sorted(kept, key=lambda i: grid[i].input_axis)
-    turned = unfolded.squeeze(dropped).transpose(0, 1, 2, *[3 + kept.index(i) for i in order])
+    layer_axes = sorted(grid)
+    order = sorted(layer_axes, key=lambda i: grid[i].input_axis)
+    turned = unfolded.squeeze(dropped).transpose(0, 1, 2, *[3 + layer_axes.index(i) for i in order])
     return LayerMaps(name, turned, tuple(grid[i] for i in order))

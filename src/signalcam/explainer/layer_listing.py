@@ -134,26 +134,26 @@ def layers(
     explainer = Explainer(model, layout=layout, of=of, tokens=tokens)
     backend = explainer.backend
     if example is None:
-        known = reversed(backend.layers(explainer.model, None))
+        every_layer = reversed(backend.layers(explainer.model, None))
         why = "a convolution; pass an example to see what it sees"
-        return Layers(tuple(LayerInfo(each.name, each.kind, why=why) for each in known))
+        return Layers(tuple(LayerInfo(each.name, each.kind, why=why) for each in every_layer))
     if (signals := explainer.taken(example)) is not None:
         explainer, example = explainer.told_by(signals), signals.array
     here = explainer.drawn(as_inputs(example, of, extra))
     rows = here.samples.alike()[0][:PROBED_SAMPLES]
     few = here.samples.group(rows).inputs
-    found, asked = backend.layers(explainer.model, few), explainer.running.ask(rows)
-    felt = gradient_norms(backend, explainer.model, few, found, asked) if found else []
-    layout, last_first = here.layouts.get(few.path), list(zip(found, felt, strict=True))[::-1]
-    seen = [
+    candidates, question = backend.layers(explainer.model, few), explainer.running.ask(rows)
+    norms = gradient_norms(backend, explainer.model, few, candidates, question) if candidates else []
+    layout, last_first = here.layouts.get(few.path), list(zip(candidates, norms, strict=True))[::-1]
+    grids = [
         (layer, strength, explainer.running.measured(few, layer.name, layout, layer.shape[1:]))
-        for layer, strength in sorted(last_first, key=lambda each: each[1] == 0)
+        for layer, strength in sorted(last_first, key=lambda pair: pair[1] == 0)
     ]
-    return _ranked([(_info(*each, layout), each[2]) for each in seen])
+    return _ranked([(_info(*each, layout), each[2]) for each in grids])
 
 
-def _info(layer: Layer, strength: float, measured: Mapping[int, AxisGrid], layout: Layout | None) -> LayerInfo:
-    along = [measured.get(i) for i in range(len(layer.shape) - 1)]
+def _info(layer: Layer, strength: float, grid: Mapping[int, AxisGrid], layout: Layout | None) -> LayerInfo:
+    along = [grid.get(i) for i in range(len(layer.shape) - 1)]
     rate = layout.sampling_rate if layout else None
     timed = [axis for axis in along if axis and layout and layout.dims[axis.input_axis] == "time"]
     return LayerInfo(
@@ -173,20 +173,20 @@ def _info(layer: Layer, strength: float, measured: Mapping[int, AxisGrid], layou
 def _ranked(last_first: Sequence[tuple[LayerInfo, Mapping[int, AxisGrid]]]) -> Layers:
     """Say why each layer is a good or a poor choice; the poor ones go behind the default and the good ones."""
     rows: list[tuple[int, LayerInfo]] = []
-    for place, (row, measured) in enumerate(last_first):
-        flaw = _flaw(row, measured)
+    for place, (row, grid) in enumerate(last_first):
+        flaw = _flaw(row, grid)
         good = _praise(row, [earlier for earlier, _ in last_first[:place]])
         first = "last with positions" if place == 0 and row.gradient else ""
         why = ", but ".join(filter(None, (first, flaw))) if flaw else good
         rank = 3 if not row.gradient else 0 if first else 2 if flaw else 1
         rows.append((rank, replace(row, why=why)))
-    return Layers(tuple(row for _, row in sorted(rows, key=lambda each: each[0])))
+    return Layers(tuple(row for _, row in sorted(rows, key=lambda pair: pair[0])))
 
 
-def _flaw(row: LayerInfo, measured: Mapping[int, AxisGrid]) -> str:
+def _flaw(row: LayerInfo, grid: Mapping[int, AxisGrid]) -> str:
     """What makes a layer a poor choice; nothing if nothing does."""
     count, field = prod(row.shape[1:]), row.receptive_field
-    shares = [axis.field / axis.length for axis in measured.values()]
+    shares = [axis.field / axis.length for axis in grid.values()]
     flaws = {
         "no gradient from the predicted class": not row.gradient,
         f"only {count} positions: too few to show a place": count < _FEW,

@@ -14,7 +14,7 @@ from signalcam.errors import ModelError, nearest
 from signalcam.inputs.pytree import Inputs, WithExtra, is_array, leaves, unpack_extra
 from signalcam.targets import Question
 
-_FELT = 1e-6  # of a layer's largest value: what another input changes is more than rounding
+_MIN_CHANGE = 1e-6  # of a layer's largest value: what another input changes is more than rounding
 
 
 def gradient_norms(
@@ -22,7 +22,7 @@ def gradient_norms(
     model: Any,
     few: Inputs,
     layers: Sequence[Layer],
-    asked: Question,
+    question: Question,
     among: Callable[[Any], Any] = np.max,
 ) -> list[float]:
     """How strongly the targets depend on each layer: the root mean square of the gradient.
@@ -32,16 +32,16 @@ def gradient_norms(
         model: The model.
         few: Some samples.
         layers: Where to look.
-        asked: What is asked of them.
+        question: What is asked of them.
         among: Which of the targets and samples counts: the strongest, or ``np.min``.
     """
-    pull = backend.forward_backward(model, few, [each.name for each in layers], asked)
+    pull = backend.forward_backward(model, few, [each.name for each in layers], question)
     rows = [[among(_strength(backend, each)) for each in row] for row in pull.rows]
     return [float(among(column)) for column in zip(*rows, strict=True)]
 
 
 def last_layer_with_gradient(
-    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], question: Question
 ) -> str | None:
     """The last layer that every target depends on, in each of some samples; nothing if none is.
 
@@ -50,7 +50,7 @@ def last_layer_with_gradient(
 
     def felt(layer: Layer) -> bool:
         least = 1 if layer.role == "grid" else 2
-        pull = backend.forward_backward(model, few, [layer.name], asked)
+        pull = backend.forward_backward(model, few, [layer.name], question)
         return min(_places(backend, row[0]) for row in pull.rows) >= least
 
     return next((each.name for each in reversed(layers) if felt(each)), None)
@@ -75,7 +75,7 @@ def _strength(backend: Backend, arrived: LayerOutput) -> np.ndarray:
 
 
 def layers_depending_on_input(
-    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], target_question: Question
 ) -> list[Layer]:
     """The layers that depend on the explained input, without those whose positions may be another's.
 
@@ -86,7 +86,7 @@ def layers_depending_on_input(
         model: The model.
         few: Some samples.
         layers: Where to look.
-        asked: What is asked of them.
+        target_question: What is asked of them.
     """
     arrays = {path: each for path, each in leaves(unpack_extra(few.tree)[0]) if is_array(each)}
     within = isinstance(few.tree, WithExtra)
@@ -94,7 +94,7 @@ def layers_depending_on_input(
     rivals = [path for path in paths if path != few.path and _may_hold_positions(backend, few, path)]
     if len(paths) == 1 or not layers:
         return list(layers)
-    question = replace(asked, kind=None)
+    question = replace(target_question, kind=None)
     before = _activations(backend, model, few, layers, question)
 
     def depending(path: tuple[Any, ...]) -> list[bool]:
@@ -107,8 +107,8 @@ def layers_depending_on_input(
     own = depending(few.path)
     others = [depending(path) for path in rivals]
     alone = [mine and not any(row[i] for row in others) for i, mine in enumerate(own)]
-    kept = alone if any(alone) else own
-    return [layer for layer, keep in zip(layers, kept, strict=True) if keep]
+    selection = alone if any(alone) else own
+    return [layer for layer, keep in zip(layers, selection, strict=True) if keep]
 
 
 def _may_hold_positions(backend: Backend, few: Inputs, path: tuple[Any, ...]) -> bool:
@@ -121,9 +121,9 @@ def _may_hold_positions(backend: Backend, few: Inputs, path: tuple[Any, ...]) ->
 
 
 def _activations(
-    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], asked: Question
+    backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], question: Question
 ) -> list[np.ndarray]:
-    pull = backend.forward_backward(model, few, [each.name for each in layers], asked)
+    pull = backend.forward_backward(model, few, [each.name for each in layers], question)
     return [backend.numpy(each.activation) for each in next(iter(pull.rows))]
 
 
@@ -136,7 +136,7 @@ def _other(x: np.ndarray) -> np.ndarray:
 
 
 def _differ(before: np.ndarray, after: np.ndarray) -> bool:
-    return float(np.abs(after - before).max()) > _FELT * float(np.abs(before).max())
+    return float(np.abs(after - before).max()) > _MIN_CHANGE * float(np.abs(before).max())
 
 
 def is_pattern(layer: object) -> bool:
@@ -155,11 +155,11 @@ def match_layers(pattern: str, names: Sequence[str]) -> list[str]:
         ModelError: It fits none.
     """
     plain = pattern.replace("[", "[[]")
-    found = [each for each in names if fnmatchcase(each, plain) or fnmatchcase(each, f"*/{plain}")]
-    if not found:
+    matches = [each for each in names if fnmatchcase(each, plain) or fnmatchcase(each, f"*/{plain}")]
+    if not matches:
         message = (
             f"no layer with positions that ran is called {pattern!r}.{nearest(pattern, names)} "
             "List all with signalcam.layers(model, example)."
         )
         raise ModelError(message)
-    return found
+    return matches

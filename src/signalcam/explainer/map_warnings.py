@@ -28,8 +28,8 @@ _SILENT = "all zero because nothing stands out in what the layer gives. Choose a
 
 def warn_of_score(parts: Sequence[BatchResult]) -> None:
     """Warn, once, where log-odds stand in for logits that could not be found; and where they overflow."""
-    said = concatenate_outputs(parts)
-    values = said.scores[:, (said.index != NO_CLASS).any(axis=0)]
+    outputs = concatenate_outputs(parts)
+    values = outputs.scores[:, (outputs.index != NO_CLASS).any(axis=0)]
     if not values.size or all(part.score != FALL_BACK for part in parts):
         return
     message = (

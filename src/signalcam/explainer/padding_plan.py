@@ -90,9 +90,9 @@ def _shapes(samples: RaggedBatch) -> np.ndarray:
 
 def _not_cut(running: Runner, samples: RaggedBatch, whole: Inputs) -> str:
     """Why padded arrays are not cut to the samples' lengths; nothing where they can be."""
-    beside = _padded_alike(samples, whole)
-    if beside:
-        return f"{beside} is padded beside it"
+    other_input = _padded_alike(samples, whole)
+    if other_input:
+        return f"{other_input} is padded beside it"
     shortest = int(_shapes(samples).prod(axis=1, dtype=float).argmin())
     one = samples.group(np.asarray([shortest])).inputs
     try:
@@ -146,8 +146,8 @@ def padding_changes_output(running: Runner, samples: RaggedBatch, tried: Mutable
     """Why padding changes something, by running a few samples both ways; nothing where it does not."""
     shapes = _shapes(samples)
     key = (running.layers, tuple(each.name for each in running.methods), tuple(samples.uneven))
-    low, high, known = tried.get(key, (None, None, ""))
-    reason = str(known)
+    low, high, earlier_reason = tried.get(key, (None, None, ""))
+    reason = str(earlier_reason)
     inside = low is not None and bool((shapes >= low).all() and (shapes <= high).all())
     if not inside:
         try:
@@ -165,11 +165,11 @@ def probe_samples(shapes: np.ndarray) -> np.ndarray:
     A layer with a stride may pad even and odd lengths in different ways.
     """
     size = shapes.prod(axis=1, dtype=float)
-    chosen = [int(size.argmax()), int(size.argmin())]
+    samples = [int(size.argmax()), int(size.argmin())]
     for step in (2, 4, 8, 16):
-        other = np.flatnonzero((shapes % step != shapes[chosen[0]] % step).any(axis=1))
-        chosen += [int(other[0])] if len(other) and not set(other) & set(chosen) else []
-    return np.asarray(chosen)
+        other = np.flatnonzero((shapes % step != shapes[samples[0]] % step).any(axis=1))
+        samples += [int(other[0])] if len(other) and not set(other) & set(samples) else []
+    return np.asarray(samples)
 
 
 def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
@@ -192,8 +192,8 @@ def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
     for i in range(len(rows)):
         pairs = list(zip(together[i * N_SHIFTS : (i + 1) * N_SHIFTS], found(rows[i : i + 1]), strict=True))
         for name in ("scores", "logits"):
-            said = [(getattr(one, name), getattr(own, name)) for (one, _), (own, _) in pairs]
-            worst["answers"] = max(worst["answers"], _apart(said))
+            answers = [(getattr(one, name), getattr(own, name)) for (one, _), (own, _) in pairs]
+            worst["answers"] = max(worst["answers"], _apart(answers))
         for layer in range(len(running.layers)):
             maps = [(ones[layer], owns[layer]) for (_, ones), (_, owns) in pairs]
             worst["maps"] = max(worst["maps"], _maps_apart(maps))
@@ -204,9 +204,9 @@ def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
 def _each(running: Runner, pieces: Sequence[GroupResult]) -> Iterator[tuple[ModelOutputs, list[LayerMaps]]]:
     """What was found for each sample: the answers, and a map for each layer."""
     for piece in pieces:
-        said, maps = piece.outputs, piece.maps(running.layers)
+        outputs, maps = piece.outputs, piece.maps(running.layers)
         for place in range(len(piece.rows)):
-            yield said.select(np.asarray([place])), [each.maps.select([place]) for each in maps]
+            yield outputs.select(np.asarray([place])), [each.maps.select([place]) for each in maps]
 
 
 def _nothing(_count: int) -> None:
@@ -218,11 +218,11 @@ def _apart(pairs: Sequence[tuple[Array | None, Array | None]]) -> float:
 
     The largest of one turn alone may be nearly nothing, and that of another sample far louder.
     """
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if any(a.shape != b.shape or not np.isfinite(a - b).all() for a, b in known):
+    comparable = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if any(a.shape != b.shape or not np.isfinite(a - b).all() for a, b in comparable):
         return float("inf")
-    size = max((float(np.abs(b).max(initial=0)) for _, b in known), default=0.0)
-    return max((float(np.abs(a - b).max(initial=0)) for a, b in known), default=0.0) / (size or 1.0)
+    size = max((float(np.abs(b).max(initial=0)) for _, b in comparable), default=0.0)
+    return max((float(np.abs(a - b).max(initial=0)) for a, b in comparable), default=0.0) / (size or 1.0)
 
 
 def _maps_apart(pairs: Sequence[tuple[LayerMaps, LayerMaps]]) -> float:

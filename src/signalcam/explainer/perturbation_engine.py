@@ -164,18 +164,18 @@ class PerturbationContext:
                 _log.info("what lies before the layer cannot be handed back: %s", error)
                 raise _CannotBeCut from error
 
-        found = self._in_chunks(trials, run)
+        scores = self._in_chunks(trials, run)
         self.setting.ran = TAIL if prefix is not None else WHOLE
-        return found
+        return scores
 
     def _push_layer(self, values: Array, samples: slice, times: int, prefix: Any) -> list[Array]:
-        xp, felt = namespace(values), self.felt[0]
-        shaped = xp.reshape(values, (-1, *felt.activation.shape[1:]))
-        edited = _as(shaped, felt.activation)
-        if felt.tokens is not None:
+        xp, layer_output = namespace(values), self.felt[0]
+        shaped = xp.reshape(values, (-1, *layer_output.activation.shape[1:]))
+        edited = _as(shaped, layer_output.activation)
+        if layer_output.tokens is not None:
             count = count_samples(self.inputs)
-            edited = felt.tokens.put(edited, repeat_samples(felt.whole, count, samples, times))
-        edit = Edit(felt.ran, edited, prefix, samples, times)
+            edited = layer_output.tokens.put(edited, repeat_samples(layer_output.whole, count, samples, times))
+        edit = Edit(layer_output.ran, edited, prefix, samples, times)
         return self._push(self._rows(samples, times), samples, times, edit)
 
     def _push(self, rows: Inputs, samples: slice, times: int, edit: Edit | None = None) -> list[Array]:
@@ -193,14 +193,14 @@ class PerturbationContext:
     def _prefix(self, edit: Changed) -> Any | None:
         """What lies before the layer, if handing it back gives what running it gives: tried once a model."""
         setting, ran, key = self.setting, self.felt[0].ran, self._key
-        known = _tails.setdefault(setting.model, {})
-        if known.get(key) is False:
+        prefixes = _tails.setdefault(setting.model, {})
+        if prefixes.get(key) is False:
             return None
         prefix = setting.backend.cache_prefix(setting.model, self.inputs, ran)
-        if prefix is not None and key not in known:
-            known[key] = self._same(edit, prefix)
-            _log.info("for layer %r %s is run again", ran, TAIL if known[key] else WHOLE)
-        return prefix if known.get(key) else None
+        if prefix is not None and key not in prefixes:
+            prefixes[key] = self._same(edit, prefix)
+            _log.info("for layer %r %s is run again", ran, TAIL if prefixes[key] else WHOLE)
+        return prefix if prefixes.get(key) else None
 
     def _same(self, edit: Changed, prefix: Any) -> bool:
         """Whether the first trials of two samples score alike with and without what was remembered."""
@@ -209,30 +209,30 @@ class PerturbationContext:
         times, numpy = int(values.shape[1]), self.setting.backend.numpy
         whole = [numpy(each) for each in self._push_layer(values, samples, times, None)]
         try:
-            found = self._push_layer(values, samples, times, prefix)
+            replayed = self._push_layer(values, samples, times, prefix)
         except Exception as error:
             if self.setting.backend.ran_out_of_memory(error):
                 raise
             _log.info("what lies before the layer cannot be handed back: %s", error)
             return False
-        return all(map(_alike, whole, [numpy(each) for each in found]))
+        return all(map(_alike, whole, [numpy(each) for each in replayed]))
 
     def _in_chunks(self, trials: int, run: Callable[[slice, slice, int], list[Array]]) -> list[Array]:
         """Run all trials of all samples, no more rows at a time than allowed."""
         setting, count = self.setting, count_samples(self.inputs)
-        found: list[list[Array]] = []
+        chunks: list[list[Array]] = []
         with self._bar(count * trials, "trial") as bar:
             for samples, numbers in _chunks(count, trials, setting.size):
                 times = numbers.stop - numbers.start
                 try:
-                    found.append(run(samples, numbers, times))
+                    chunks.append(run(samples, numbers, times))
                 except Exception as error:
                     if setting.size == 1 or not setting.backend.ran_out_of_memory(error):
                         raise
                     setting.size = (setting.size + 1) // 2
                     return self._in_chunks(trials, run)
                 bar.update((samples.stop - samples.start) * times)
-        return [_as(_joined(each, count, trials), self.a) for each in zip(*found, strict=True)]
+        return [_as(_joined(each, count, trials), self.a) for each in zip(*chunks, strict=True)]
 
     # --- the rest --------------------------------------------------------------------------------
 
@@ -240,15 +240,15 @@ class PerturbationContext:
         """Differentiate each score with respect to the input, as many samples at a time as fit."""
         self._require_measurements()
         backend, count = self.setting.backend, count_samples(self.inputs)
-        given, found = self.inputs.with_explained(x), []
+        inputs, gradients = self.inputs.with_explained(x), []
         for samples, _ in _chunks(count, 1, self.setting.size):
             question = self.question.repeated_for(samples, 1)
-            part = slice_batch(given, samples)
-            found.append(backend.input_gradients(self.setting.model, part, question, rule))
+            part = slice_batch(inputs, samples)
+            gradients.append(backend.input_gradients(self.setting.model, part, question, rule))
         xp = namespace(x)
         return [
-            (xp.concat([v for v, _ in each], axis=0), xp.concat([g for _, g in each], axis=0))
-            for each in zip(*found, strict=True)
+            (xp.concat([v for v, _ in parts], axis=0), xp.concat([g for _, g in parts], axis=0))
+            for parts in zip(*gradients, strict=True)
         ]
 
     def _require_measurements(self) -> None:
@@ -277,33 +277,33 @@ class PerturbationContext:
         pull = setting.backend.forward_backward(
             setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain")
         )
-        felt = [row[0] for row in pull.rows]
-        said = [each.value for each in pull.asked]
-        return replace(self, inputs=inputs, felt=felt, said=said, _kinds={})
+        layer_outputs = [row[0] for row in pull.rows]
+        scores = [each.value for each in pull.asked]
+        return replace(self, inputs=inputs, felt=layer_outputs, said=scores, _kinds={})
 
     @cached_property
     def _offsets(self) -> list[list[Array]]:
         setting = self.setting
-        held = setting.backend.offsets(setting.model, self.inputs)
-        if not held:
+        offsets = setting.backend.offsets(setting.model, self.inputs)
+        if not offsets:
             return [[] for _ in self.said]
         question = replace(self.question, kind="offset")
-        pull = setting.backend.forward_backward(setting.model, self.inputs, list(held), question)
-        return [list(self._added(row, held)) for row in pull.rows]
+        pull = setting.backend.forward_backward(setting.model, self.inputs, list(offsets), question)
+        return [list(self._added(row, offsets)) for row in pull.rows]
 
-    def _added(self, row: Sequence[LayerOutput], held: dict[str, Array]) -> Iterator[Array]:
-        for felt in row:
-            if felt.gradient is None:
+    def _added(self, row: Sequence[LayerOutput], offsets: dict[str, Array]) -> Iterator[Array]:
+        for layer_output in row:
+            if layer_output.gradient is None:
                 continue
-            g, xp = flatten_positions(felt.gradient), namespace(felt.gradient)
-            offset = self.array(held[felt.ran])
+            g, xp = flatten_positions(layer_output.gradient), namespace(layer_output.gradient)
+            offset = self.array(offsets[layer_output.ran])
             shares = xp.matmul(offset[None, None, :], g)
-            yield self._spread_evenly(shares, felt)
+            yield self._spread_evenly(shares, layer_output)
 
-    def _spread_evenly(self, shares: Array, felt: LayerOutput) -> Array:
+    def _spread_evenly(self, shares: Array, layer_output: LayerOutput) -> Array:
         """Spread shares over the input so that each sample's still add up to the same."""
-        cells = tuple(felt.activation.shape[2:])
-        grid = self.setting.grid(felt.ran, cells)
+        cells = tuple(layer_output.activation.shape[2:])
+        grid = self.setting.grid(layer_output.ran, cells)
         return resample_batch(shares, cells, grid, self.x.ndim, self.array, keep_sums=True)[:, 0]
 
     def offsets(self, target: int) -> list[Array]:
@@ -313,8 +313,8 @@ class PerturbationContext:
     def with_progress(self, items: Sequence[Item]) -> Iterator[Item]:
         """Pass items on, with a progress bar where one was asked for."""
         with self._bar(len(items), "step") as bar:
-            for each in items:
-                yield each
+            for item in items:
+                yield item
                 bar.update()
 
     def _bar(self, total: int, unit: str) -> Any:

@@ -70,9 +70,9 @@ class Preprocessing:
         object.__setattr__(self, "layout", as_layout(self.layout))
 
 
-def as_preprocessing(given: Any) -> Preprocessing | None:
+def as_preprocessing(option: Any) -> Preprocessing | None:
     """Accept a function, a declared one, or nothing."""
-    return given if given is None or isinstance(given, Preprocessing) else Preprocessing(given)
+    return option if option is None or isinstance(option, Preprocessing) else Preprocessing(option)
 
 
 @dataclass(frozen=True)
@@ -103,44 +103,46 @@ class RawSignal:
         nan: NotFinite,
     ) -> RawSignal:
         """Check a raw batch."""
-        given = as_inputs(inputs)
-        if given.path:
+        tree = as_inputs(inputs)
+        if tree.path:
             message = "preprocess= takes one raw array, batch first; this input holds several. Prepare them yourself and pass what the network takes."
             raise InputError(message)
-        if isinstance(given.explained, RaggedArray) or (layout is not None and layout.lengths is not None):
+        if isinstance(tree.explained, RaggedArray) or (layout is not None and layout.lengths is not None):
             message = "preprocess= takes raw signals of equal length, and these differ. Explain those of each length by themselves."
             raise InputError(message)
-        check_layout(layout, given.explained.shape)
-        check_finite(given, backend, nan)
-        return cls(given.explained, layout, how, backend, nan)
+        check_layout(layout, tree.explained.shape)
+        check_finite(tree, backend, nan)
+        return cls(tree.explained, layout, how, backend, nan)
 
     def prepared(self) -> Inputs:
         """Make the network's input, one for each raw sample."""
-        made = self._made(self.signal)
-        wanted, count = int(self.signal.shape[0]), count_samples(made)
-        if count != wanted:
+        network_inputs = self._made(self.signal)
+        samples, count = int(self.signal.shape[0]), count_samples(network_inputs)
+        if count != samples:
             message = (
-                f"preprocess made {count} inputs of {wanted} raw samples; it must return one for each, batch first."
+                f"preprocess made {count} inputs of {samples} raw samples; it must return one for each, batch first."
             )
             raise LayoutError(message)
         try:
-            check_finite(made, self.backend, self.nan)
+            check_finite(network_inputs, self.backend, self.nan)
         except InputError as error:
             message = f"of what preprocess returned, {error}"
             raise InputError(message) from error
-        return made
+        return network_inputs
 
     def _made(self, signal: Array) -> Inputs:
-        made = self.how.function(signal)
+        network_inputs = self.how.function(signal)
         try:
-            return as_inputs(made)
+            return as_inputs(network_inputs)
         except CamError as error:
-            message = f"preprocess returned {_what(made)}, which no network takes; expected an array, batch first."
+            message = (
+                f"preprocess returned {_what(network_inputs)}, which no network takes; expected an array, batch first."
+            )
             raise InputError(message) from error
 
     # --- where is it? ----------------------------------------------------------------------------
 
-    def links(self, made: Inputs) -> tuple[AxisMap, ...]:
+    def links(self, network_inputs: Inputs) -> tuple[AxisMap, ...]:
         """Find which entries of the network's input lie where: declared, or seen by nudging.
 
         Raises:
@@ -148,12 +150,12 @@ class RawSignal:
         """
         main = self._main_axis()
         if self.how.jump is not None:
-            return (self._declared(made, main),)
-        found = {axis: self._seen(made, axis) for axis in self._axes()}
-        if found.get(main) is None:
+            return (self._declared(network_inputs, main),)
+        axis_maps = {axis: self._seen(network_inputs, axis) for axis in self._axes()}
+        if axis_maps.get(main) is None:
             message = f"where the network's input lies along {self._name(main)} could not be seen by nudging the raw signal. {_WAY_OUT}"
             raise LayoutError(message)
-        return tuple(link for link in found.values() if link)
+        return tuple(link for link in axis_maps.values() if link)
 
     def _axes(self) -> list[int]:
         dims = self.layout.dims if self.layout else ("",) * len(self.signal.shape)
@@ -169,16 +171,16 @@ class RawSignal:
     def _name(self, axis: int) -> str:
         return repr(self.layout.dims[axis]) if self.layout else f"axis {axis} of the raw signal"
 
-    def _among(self, made: Inputs, axis: int) -> list[int]:
+    def _among(self, network_inputs: Inputs, axis: int) -> list[int]:
         """Axes of the network's input that an axis may turn up along: that of its name, if they are named."""
         layout = as_layout(self.how.layout)
         name = self.layout.dims[axis] if self.layout else self.how.along
-        check_layout(layout, made.explained.shape)
+        check_layout(layout, network_inputs.explained.shape)
         if layout and name in layout.dims:
             return [layout.dims.index(name)]
-        return [i for i in range(1, len(made.explained.shape)) if made.explained.shape[i] > 1]
+        return [i for i in range(1, len(network_inputs.explained.shape)) if network_inputs.explained.shape[i] > 1]
 
-    def _declared(self, made: Inputs, axis: int) -> AxisMap:
+    def _declared(self, network_inputs: Inputs, axis: int) -> AxisMap:
         step = 1.0
         if self.how.unit == "seconds":
             line = self.layout.line(self.how.along, self.signal.shape[axis]) if self.layout else None
@@ -186,37 +188,37 @@ class RawSignal:
                 message = "start and jump are in seconds, but the raw signal's rate is not known. Give layout=signalcam.Layout(..., sampling_rate=...)."
                 raise LayoutError(message)
             step = line[1]
-        among = self._among(made, axis)
+        among = self._among(network_inputs, axis)
         if len(among) > 1:
-            link = self._seen(made, axis)
+            link = self._seen(network_inputs, axis)
             among = [link.input_axis] if link else among
         if len(among) != 1:
-            message = f"which axis of the network's input, of shape {tuple(made.explained.shape)}, is {self.how.along!r} is not known. Give Preprocessing(..., layout='batch time frequency'), say."
+            message = f"which axis of the network's input, of shape {tuple(network_inputs.explained.shape)}, is {self.how.along!r} is not known. Give Preprocessing(..., layout='batch time frequency'), say."
             raise LayoutError(message)
         start, jump = (self.how.start or 0.0) / step, (self.how.jump or 1.0) / step
         return AxisMap(axis, among[0], start, jump, _WINDOW * jump)
 
-    def _seen(self, made: Inputs, axis: int) -> AxisMap | None:
+    def _seen(self, network_inputs: Inputs, axis: int) -> AxisMap | None:
         """Nudge noise of the signal's size, and the first sample where noise cannot be prepared."""
         first = self.backend.numpy(self.signal[:1]).astype(np.float32)
         size = float(first.std()) or 1.0
         noise = np.random.default_rng(1).standard_normal(first.shape).astype(np.float32)
-        among = self._among(made, axis)
+        among = self._among(network_inputs, axis)
         for raw in (first.mean() + size * noise, first):
             try:
-                found = probe_axes(self._prepare, raw, axis, among)
+                axis_map = probe_axes(self._prepare, raw, axis, among)
             except Exception:  # noqa: BLE001, S112 - whatever the user's function raises at what is no recording
                 continue
-            if found:
-                return found
+            if axis_map:
+                return axis_map
         return None
 
     def _prepare(self, values: np.ndarray) -> np.ndarray:
         return self.backend.numpy(self._made(_like(values, self.signal)).explained)
 
 
-def _what(made: Any) -> str:
-    return f"an array of {made.dtype} {tuple(made.shape)}" if is_array(made) else type(made).__name__
+def _what(value: Any) -> str:
+    return f"an array of {value.dtype} {tuple(value.shape)}" if is_array(value) else type(value).__name__
 
 
 def _like(values: np.ndarray, signal: Array) -> Array:
@@ -249,8 +251,10 @@ def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Ex
     axes = sorted({axis.input_axis for layer in layers for axis in layer.grid})
     layout = name_axes(raw.layout, signal.ndim, axes)
     own = replace(exp, layout=_layout_of_input(exp, layout, links, as_layout(raw.how.layout)))
-    said = "; ".join(f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links)
-    provenance = {**exp.provenance, "preprocess": f"{said} (samples of the raw signal)"}
+    description = "; ".join(
+        f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links
+    )
+    provenance = {**exp.provenance, "preprocess": f"{description} (samples of the raw signal)"}
     there = InputMaps(NETWORK_INPUT, own.layers, own.layout, own.input, own.shapes)
     return replace(
         own,
@@ -267,25 +271,25 @@ def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Ex
 def _carried(layer: LayerMaps, links: Sequence[AxisMap], shape: tuple[int, ...]) -> LayerMaps:
     """Move a layer's maps to the raw signal; axes that only the network's input has are averaged over."""
     by_axis = {link.input_axis: link for link in links}
-    values, kept = layer.values, list[AxisGrid]()
+    values, grids = layer.values, list[AxisGrid]()
     for axis in layer.grid:
-        where = 3 + len(kept)
+        where = 3 + len(grids)
         if axis.input_axis in by_axis:
             link = by_axis[axis.input_axis]
-            kept.append(link.map_grid(axis, shape[link.raw_axis]))
+            grids.append(link.map_grid(axis, shape[link.raw_axis]))
         else:
             values = average_axis(values, where, axis)
-    if not kept:
+    if not grids:
         message = f"layer {layer.name!r} has no positions along the axis of the network's input that follows the raw signal. Choose an earlier layer, or leave preprocess= out."
         raise LayoutError(message)
-    order = sorted(range(len(kept)), key=lambda i: kept[i].input_axis)
+    order = sorted(range(len(grids)), key=lambda i: grids[i].input_axis)
     turned = values.transpose(0, 1, 2, *[3 + i for i in order])
-    return LayerMaps(layer.name, turned, tuple(kept[i] for i in order))
+    return LayerMaps(layer.name, turned, tuple(grids[i] for i in order))
 
 
-def _layout_of_input(exp: Explanation, raw: Layout, links: Sequence[AxisMap], given: Layout | None) -> Layout:
+def _layout_of_input(exp: Explanation, raw: Layout, links: Sequence[AxisMap], network_layout: Layout | None) -> Layout:
     """Name the axes of the network's input, with the raw signal's clock along those that follow it."""
-    layout = exp.layout if given else _renamed(exp, raw, links)
+    layout = exp.layout if network_layout else _renamed(exp, raw, links)
     for link in links:
         dim = layout.dims[link.input_axis]
         length = exp.input.shape[link.input_axis]

@@ -50,7 +50,7 @@ def candidate_axes(layout: Layout | None, ndim: int, channel_axis: int) -> list[
 
 
 def layer_grid(
-    measured: dict[int, AxisGrid],
+    grid: dict[int, AxisGrid],
     cells: Sequence[int],
     input_shape: Sequence[int],
     axes: Sequence[int],
@@ -60,28 +60,30 @@ def layer_grid(
     """Give each axis of a layer its place along an axis of the input.
 
     Args:
-        measured: What ``measured_axes`` found.
+        grid: What ``measured_axes`` found.
         cells: The layer's positions.
         input_shape: Of the explained array, batch included.
         axes: From ``candidate_axes``.
         align: ``"resize"`` keeps which axis is which and spreads the positions evenly.
         layer: Its name, for messages.
     """
-    found = place_layer(cells, measured, input_shape, axes, layer)
+    full_grid = place_layer(cells, grid, input_shape, axes, layer)
     if align == "resize":
-        return {i: spread_evenly(axis.input_axis, axis.cells, axis.length) for i, axis in found.items()}
-    return found
+        return {i: spread_evenly(axis.input_axis, axis.cells, axis.length) for i, axis in full_grid.items()}
+    return full_grid
 
 
-def warn_of_spread(found: Sequence[Sequence[dict[int, AxisGrid]]], layers: Sequence[str], align: Alignment) -> None:
+def warn_of_spread(
+    grids_by_group: Sequence[Sequence[dict[int, AxisGrid]]], layers: Sequence[str], align: Alignment
+) -> None:
     """Warn, once for each layer, where its place in the input had to be guessed.
 
     Args:
-        found: For samples of each shape, and each layer, where its positions lie.
+        grids_by_group: For samples of each shape, and each layer, where its positions lie.
         layers: Their names.
         align: What was asked for.
     """
-    for layer, grids in zip(layers, zip(*found, strict=True), strict=True):
+    for layer, grids in zip(layers, zip(*grids_by_group, strict=True), strict=True):
         axes = [axis for each in grids for axis in each.values()]
         if align != "resize" and any(not each.probed and each.cells > 1 for each in axes):
             message = (
@@ -130,8 +132,12 @@ def measure_layer(
         _check_row(backend, model, inputs, source.layer if source else ran, axes)
     if source is None:
         return measured_axes(backend, model, inputs, ran, axes, see)
-    found = measured_axes(backend, model, inputs, source.layer, axes, see)
-    return {i: _merged(found[axis], cells[i], source.halved) for i, axis in enumerate(source.axes) if axis in found}
+    source_grid = measured_axes(backend, model, inputs, source.layer, axes, see)
+    return {
+        i: _merged(source_grid[axis], cells[i], source.halved)
+        for i, axis in enumerate(source.axes)
+        if axis in source_grid
+    }
 
 
 def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int]) -> None:
@@ -142,16 +148,16 @@ def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: S
         return [(int(place), *[0] * (len(cells) - 1)) for place in places]
 
     _, _, support = _probe(backend, model, inputs, layer, None)({}, several)
-    felt = [each > _FAINT * each.max() for each in support if each.any() and not each.all()]
-    moved = [axis for axis in axes if len({_middle(each, axis - 1) for each in felt}) > 1]
+    affected = [each > _FAINT * each.max() for each in support if each.any() and not each.all()]
+    moved = [axis for axis in axes if len({_middle(each, axis - 1) for each in affected}) > 1]
     if len(moved) > 1:
         message = f"the tokens of layer {layer!r} were cut from {len(moved)} axes of the input and lie in one row, and nothing in the network tells their grid. Say it: tokens=signalcam.Tokens(prefix=1, grid=(14, 14)), with the tokens that stand before the grid and its positions along each axis."
         raise LayoutError(message)
 
 
-def _middle(felt: np.ndarray, axis: int) -> float:
+def _middle(affected: np.ndarray, axis: int) -> float:
     """The middle of what is felt along one axis."""
-    along = np.flatnonzero(felt.any(tuple(i for i in range(felt.ndim) if i != axis)))
+    along = np.flatnonzero(affected.any(tuple(i for i in range(affected.ndim) if i != axis)))
     return float(along[0] + along[-1])
 
 
@@ -167,14 +173,14 @@ def measured_axes(
 ) -> dict[int, AxisGrid]:
     """Measure where a layer looks; remembered for as long as the model lives."""
     array = inputs.explained
-    known = _remembered.setdefault(model, {})
-    told = getattr(backend, "declared", None)
-    key = (layer, inputs.path, tuple(array.shape[1:]), tuple(axes), told)
-    if key not in known:
+    grids = _remembered.setdefault(model, {})
+    declared = getattr(backend, "declared", None)
+    key = (layer, inputs.path, tuple(array.shape[1:]), tuple(axes), declared)
+    if key not in grids:
         lengths = [array.shape[axis] for axis in axes]
         probe = (_probe if _is_real(inputs) else _word_probe)(backend, model, inputs, layer, see)
-        known[key] = {} if probe is None else measure_grid(probe, axes, lengths)
-    return known[key]
+        grids[key] = {} if probe is None else measure_grid(probe, axes, lengths)
+    return grids[key]
 
 
 def _is_real(inputs: Inputs) -> bool:
@@ -207,10 +213,10 @@ def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: 
 
     Nothing where there are too many words, or fewer than two different ones to exchange.
     """
-    given, count = backend.numpy(inputs.explained), count_samples(inputs)
+    tokens, count = backend.numpy(inputs.explained), count_samples(inputs)
     kind = str(inputs.explained.dtype).rpartition(".")[-1]  # PyTorch says torch.int64
-    known = np.unique(given).astype(kind)
-    if known.size < 2 or given[0].size > _MOST_WORDS:
+    vocabulary = np.unique(tokens).astype(kind)
+    if vocabulary.size < 2 or tokens[0].size > _MOST_WORDS:
         return None
 
     def put(words: np.ndarray, times: int) -> np.ndarray:
@@ -218,34 +224,37 @@ def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: 
         return see(layer, Inputs(tree, inputs.path, inputs.made).with_explained(words))
 
     def probe(longer: dict[int, int], pick: Pick) -> tuple[Any, Any, np.ndarray]:
-        shape = [longer.get(axis, int(given.shape[axis])) for axis in range(1, given.ndim)]
+        shape = [longer.get(axis, int(tokens.shape[axis])) for axis in range(1, tokens.ndim)]
         if prod(shape) > _MOST_WORDS:
             raise ValueError(shape)  # as a network would that takes no such length
         rng = np.random.default_rng(0)
-        turns = [rng.integers(known.size, size=shape) for _ in range(_TURNS)]
-        cells = put(known[turns[0]][None], 1).shape[2:]
+        turns = [rng.integers(vocabulary.size, size=shape) for _ in range(_TURNS)]
+        cells = put(vocabulary[turns[0]][None], 1).shape[2:]
         picked = list(pick(cells))
-        felt = [_felt(turn, known, picked, put) for turn in turns] if picked else []
-        support = np.sum(felt, axis=0) if felt else np.zeros((0, *shape))
+        changes = [_felt(turn, vocabulary, picked, put) for turn in turns] if picked else []
+        support = np.sum(changes, axis=0) if changes else np.zeros((0, *shape))
         return cells, picked, support
 
     return probe
 
 
 def _felt(
-    turn: np.ndarray, known: np.ndarray, picked: Sequence[tuple[int, ...]], put: Callable[[np.ndarray, int], np.ndarray]
+    turn: np.ndarray,
+    vocabulary: np.ndarray,
+    picked: Sequence[tuple[int, ...]],
+    put: Callable[[np.ndarray, int], np.ndarray],
 ) -> np.ndarray:
     """How far each picked position changes with each word: ``(picked, *words)``."""
-    felt = np.zeros((len(picked), turn.size))
+    changes = np.zeros((len(picked), turn.size))
     at = (slice(None), slice(None), *np.transpose(picked))
     rounded = 0.0
     for start in range(0, turn.size, _WORDS_AT_ONCE):
         places = np.minimum(np.arange(start, start + _WORDS_AT_ONCE), turn.size - 1)
         rows = np.repeat(turn.reshape(1, -1), 1 + _WORDS_AT_ONCE, axis=0)
-        rows[1 + np.arange(_WORDS_AT_ONCE), places] += 1 + places % (known.size - 1)
-        words = known[rows % known.size].reshape(-1, *turn.shape)
+        rows[1 + np.arange(_WORDS_AT_ONCE), places] += 1 + places % (vocabulary.size - 1)
+        words = vocabulary[rows % vocabulary.size].reshape(-1, *turn.shape)
         out = put(words, len(words))[at]
-        felt[:, places] = np.abs(out[1:] - out[:1]).max(axis=1).T
+        changes[:, places] = np.abs(out[1:] - out[:1]).max(axis=1).T
         rounded = max(rounded, _ROUNDED * float(np.abs(out).max()))
-    felt[felt <= rounded] = 0
-    return felt.reshape(len(picked), *turn.shape)
+    changes[changes <= rounded] = 0
+    return changes.reshape(len(picked), *turn.shape)

@@ -78,13 +78,13 @@ class GroupResult:
         """For each layer the maps."""
         columns = zip(*[part.layers for part in self.parts], strict=True)
         return [
-            OfOneShape(self.rows, _maps(name, column, each, shape), shape)
-            for name, column, each, shape in zip(names, columns, self.grids, self.shapes, strict=True)
+            OfOneShape(self.rows, _maps(name, column, grid, shape), shape)
+            for name, column, grid, shape in zip(names, columns, self.grids, self.shapes, strict=True)
         ]
 
 
-def _maps(name: str, column: Sequence[Any], each: dict[int, AxisGrid], shape: Sequence[int]) -> LayerMaps:
-    return join_batches(name, column, grid_at_level(each, shape, column[0].at))
+def _maps(name: str, column: Sequence[Any], grid: dict[int, AxisGrid], shape: Sequence[int]) -> LayerMaps:
+    return join_batches(name, column, grid_at_level(grid, shape, column[0].at))
 
 
 @dataclass(frozen=True)
@@ -146,39 +146,39 @@ class Runner:
     # --- where layers look -----------------------------------------------------------------------
 
     def measured(
-        self, given: Inputs, layer: str, layout: Layout | None, cells: Sequence[int] | None = None
+        self, inputs: Inputs, layer: str, layout: Layout | None, cells: Sequence[int] | None = None
     ) -> dict[int, AxisGrid]:
         """Where a layer looks, by layer axis; only the axes that could be measured."""
-        axes = self._candidates(given, layout)
-        known = self.folding.cells_of(self.model, given, layer) if cells is None else tuple(cells)
-        return measure_layer(self.folding, self.model, given, layer, known, axes, self._seen)
+        axes = self._candidates(inputs, layout)
+        positions = self.folding.cells_of(self.model, inputs, layer) if cells is None else tuple(cells)
+        return measure_layer(self.folding, self.model, inputs, layer, positions, axes, self._seen)
 
-    def _seen(self, layer: str, given: Inputs) -> np.ndarray:
+    def _seen(self, layer: str, inputs: Inputs) -> np.ndarray:
         """What a layer puts out."""
-        asked = replace(self.ask([0] * int(given.explained.shape[0])), kind=None)
-        pull = self.backend.forward_backward(self.model, given, [layer], asked)
+        question = replace(self.ask([0] * int(inputs.explained.shape[0])), kind=None)
+        pull = self.backend.forward_backward(self.model, inputs, [layer], question)
         return self.backend.numpy(next(iter(pull.rows))[0].activation)
 
-    def _candidates(self, given: Inputs, layout: Layout | None) -> list[int]:
-        return candidate_axes(layout, given.explained.ndim, self.backend.channel_axis(self.model))
+    def _candidates(self, inputs: Inputs, layout: Layout | None) -> list[int]:
+        return candidate_axes(layout, inputs.explained.ndim, self.backend.channel_axis(self.model))
 
     def _grid(
-        self, given: Inputs, shown: ExplainedInput, layer: str, cells: tuple[int, ...], shape: Sequence[int]
+        self, inputs: Inputs, explained: ExplainedInput, layer: str, cells: tuple[int, ...], shape: Sequence[int]
     ) -> dict[int, AxisGrid]:
         """Where a layer's positions lie in an input of some shape, as measured on the one given."""
-        measured = {
+        grid = {
             i: replace(axis, cells=cells[i], length=int(shape[axis.input_axis]))
-            for i, axis in self.measured(given, layer, shown.layout, cells).items()
+            for i, axis in self.measured(inputs, layer, explained.layout, cells).items()
         }
-        axes = self._candidates(given, shown.layout)
-        return layer_grid(measured, cells, shape, axes, self.align, layer)
+        axes = self._candidates(inputs, explained.layout)
+        return layer_grid(grid, cells, shape, axes, self.align, layer)
 
-    def _setting(self, given: Inputs, shown: ExplainedInput, size: int) -> ContextSettings:
-        here = given.at(shown.path)
+    def _setting(self, inputs: Inputs, explained: ExplainedInput, size: int) -> ContextSettings:
+        here = inputs.at(explained.path)
         shape = tuple(map(int, here.explained.shape))
 
         def placed(layer: str, cells: tuple[int, ...]) -> dict[int, AxisGrid]:
-            return self._grid(here, shown, layer, cells, shape)
+            return self._grid(here, explained, layer, cells, shape)
 
         return ContextSettings(
             self.backend,
@@ -187,14 +187,14 @@ class Runner:
             shape,
             size,
             progress=self.progress,
-            layout=shown.layout,
-            path=shown.path,
+            layout=explained.layout,
+            path=explained.path,
         )
 
-    def _settings(self, given: Inputs, size: int) -> list[ContextSettings]:
+    def _settings(self, inputs: Inputs, size: int) -> list[ContextSettings]:
         """One a layer; layers of one input share theirs."""
-        found = [(each, self._setting(given, each, size)) for each in self.shown]
-        return [setting for each, setting in found for _ in each.layers]
+        settings = [(each, self._setting(inputs, each, size)) for each in self.shown]
+        return [setting for each, setting in settings for _ in each.layers]
 
     # --- groups ----------------------------------------------------------------------------------
 
@@ -213,27 +213,27 @@ class Runner:
         return [GroupResult(group.rows, parts, grids, [each.shape for each in settings])]
 
     def _part(self, batch: Inputs, rows: np.ndarray, settings: Sequence[ContextSettings]) -> BatchResult:
-        asked, pull, score = self._pulled(batch, rows)
+        question, pull, score = self._pulled(batch, rows)
         inputs = batch if self.only_plain else self.backend.to_model(self.model, batch)
-        given = BatchRequest(inputs, asked, rows)
-        return compute_batch(pull, self.methods, settings, given, score, signed=self.signed)
+        request = BatchRequest(inputs, question, rows)
+        return compute_batch(pull, self.methods, settings, request, score, signed=self.signed)
 
     def _pulled(self, batch: Inputs, rows: np.ndarray) -> tuple[Question, ForwardResult, str]:
         """Run a batch once; what was asked, what came up, and what was differentiated."""
-        asked = self.ask(rows)
+        question = self.ask(rows)
         if not self._reads_gradients:
-            asked = replace(asked, kind=None)
-        pull = self.backend.forward_backward(self.model, batch, self.layers, asked)
-        felt = replace(pull, rows=self._reached(pull, batch, asked)) if self._reads_gradients else pull
-        return asked, felt, asked.provenance(pull.reading)
+            question = replace(question, kind=None)
+        pull = self.backend.forward_backward(self.model, batch, self.layers, question)
+        layer_result = replace(pull, rows=self._reached(pull, batch, question)) if self._reads_gradients else pull
+        return question, layer_result, question.provenance(pull.reading)
 
-    def _reached(self, pull: ForwardResult, batch: Inputs, asked: Question) -> Iterator[Sequence[LayerOutput]]:
+    def _reached(self, pull: ForwardResult, batch: Inputs, question: Question) -> Iterator[Sequence[LayerOutput]]:
         """Pass on each target's gradients, or say which layer has none."""
         for label, row in zip(self.targets, pull.rows, strict=True):
-            for name, felt in zip(self.layers, row, strict=True):
-                if self._only_before(felt):
-                    raise ModelError(self._of_tokens(name, label, batch, asked))
-                if felt.gradient is None:
+            for name, layer_output in zip(self.layers, row, strict=True):
+                if self._only_before(layer_output):
+                    raise ModelError(self._of_tokens(name, label, batch, question))
+                if layer_output.gradient is None:
                     message = (
                         f"layer {name!r} gave no gradient for target {label!r}: its output does "
                         "not reach the score, or a step between them has no gradient (quantised, "
@@ -243,18 +243,18 @@ class Runner:
                     raise ModelError(message)
             yield row
 
-    def _only_before(self, felt: LayerOutput) -> bool:
+    def _only_before(self, layer_output: LayerOutput) -> bool:
         """Whether a gradient arrives at prefix tokens and at no other."""
-        if felt.dropped is None:
+        if layer_output.dropped is None:
             return False
-        here, before = self.backend.numpy(felt.gradient), self.backend.numpy(felt.dropped)
+        here, before = self.backend.numpy(layer_output.gradient), self.backend.numpy(layer_output.dropped)
         return bool(before.any() and not here.any())
 
-    def _of_tokens(self, name: str, label: str, batch: Inputs, asked: Question) -> str:
+    def _of_tokens(self, name: str, label: str, batch: Inputs, question: Question) -> str:
         """Say that the gradient reaches no token with a place, and which layer it does reach."""
         here = batch.at(next(each.path for each in self.shown if name in each.layers))
         earlier = self.folding.before(self.model, here, name)
-        usable = last_layer_with_gradient(self.backend, self.model, here, earlier, asked)
+        usable = last_layer_with_gradient(self.backend, self.model, here, earlier, question)
         way = f"Choose the layer before: {usable!r}." if usable else "Choose an earlier layer."
         return f"layer {name!r} gave no gradient on its tokens for target {label!r}: it reaches only the class token there, or another that has no place in the input. {way}"
 
@@ -267,23 +267,23 @@ class Runner:
 
         def run(rows: slice) -> list[tuple[int, BatchResult]]:
             batch, numbers = slice_batch(group.inputs, rows), group.rows[rows]
-            asked, pull, score = self._pulled(batch, numbers)
+            question, pull, score = self._pulled(batch, numbers)
             shares = [each.within(rows) for each in kinds]
             within = [i for i, share in enumerate(shares) if share.rows.start < share.rows.stop]
-            cuts, given = [shares[i] for i in within], BatchRequest(batch, asked, numbers)
-            parts = compute_padded_batch(pull, self.methods, setting, cuts, given, score, signed=self.signed)
+            cuts, request = [shares[i] for i in within], BatchRequest(batch, question, numbers)
+            parts = compute_padded_batch(pull, self.methods, setting, cuts, request, score, signed=self.signed)
             return list(zip(within, parts, strict=True))
 
         batches = run_in_batches(run, len(group.rows), size, self.backend, done)
-        found = [each for batch in batches for each in batch]
+        results = [each for batch in batches for each in batch]
         return [
-            self._piece(group, kind, [part for number, part in found if number == i]) for i, kind in enumerate(kinds)
+            self._piece(group, kind, [part for number, part in results if number == i]) for i, kind in enumerate(kinds)
         ]
 
     def _kind(self, group: Group, rows: slice) -> LengthGroup:
         """How many positions each layer has for samples of one length alone."""
-        one, asked = group.alone(rows.start), self.ask(group.rows[rows.start : rows.start + 1])
-        pull = self.backend.forward_backward(self.model, one, self.layers, replace(asked, kind=None))
+        one, question = group.alone(rows.start), self.ask(group.rows[rows.start : rows.start + 1])
+        pull = self.backend.forward_backward(self.model, one, self.layers, replace(question, kind=None))
         first = next(iter(pull.rows))
         return LengthGroup(rows, [tuple(map(int, each.activation.shape[2:])) for each in first])
 

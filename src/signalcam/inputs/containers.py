@@ -16,7 +16,7 @@ from signalcam.inputs.layout import DUMMY, Layout, same_rate
 from signalcam.inputs.pytree import is_array
 
 _BATCH = ("batch", "sample")  # what the axis of samples may be called in an object with named axes
-_KNOWN = ("channel", "time", "frequency", "depth", "height", "width")
+_DIMS = ("channel", "time", "frequency", "depth", "height", "width")
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class ContainerData:
     labels: tuple[Any, ...] | None = None
 
 
-def read_container(given: Any, wanted: Layout | None, channel_axis: int | None) -> ContainerData | None:
+def read_container(container: Any, layout: Layout | None, channel_axis: int | None) -> ContainerData | None:
     """Take the signals out of an object of another package.
 
     Args:
-        given: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
+        container: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
             ``Evoked``, a wfdb ``RecordArray``, a ``Batch`` of ``signalcam.data``, a pair ``(waveform, rate)``, a tokenizer's ``BatchEncoding``, another
             mapping that is no ``dict``, or a list of these.
-        wanted: The layout asked for; what it says goes before what the object says.
+        layout: The layout asked for; what it says goes before what the object says.
         channel_axis: Where the framework has the channels; ``None`` leaves them where they are, and adds none.
 
     Returns:
@@ -52,33 +52,33 @@ def read_container(given: Any, wanted: Layout | None, channel_axis: int | None) 
     Raises:
         CamError: The object cannot be read so, or its rate disagrees with the layout.
     """
-    if isinstance(given, list) and given and all(_reader(each) for each in given):
-        return _joined([read_container(each, wanted, channel_axis) for each in given])
-    reader = _reader(given)
+    if isinstance(container, list) and container and all(_reader(each) for each in container):
+        return _joined([read_container(each, layout, channel_axis) for each in container])
+    reader = _reader(container)
     if reader is None:
         return None
-    found = reader(given, wanted)
-    if found.layout is None or isinstance(found.array, dict):
-        return found
-    return _arranged(found, wanted, channel_axis)
+    data = reader(container, layout)
+    if data.layout is None or isinstance(data.array, dict):
+        return data
+    return _arranged(data, layout, channel_axis)
 
 
-def _reader(given: Any) -> Callable[[Any, Layout | None], ContainerData] | None:
+def _reader(container: Any) -> Callable[[Any, Layout | None], ContainerData] | None:
     """The function that reads an object, by the names of its classes."""
-    for each in type(given).__mro__:
-        package, name = each.__module__.partition(".")[0], each.__name__
+    for kind in type(container).__mro__:
+        package, name = kind.__module__.partition(".")[0], kind.__name__
         if (package, name) in _READERS:
             return _READERS[package, name]
-    if isinstance(given, Mapping) and not isinstance(given, dict):
+    if isinstance(container, Mapping) and not isinstance(container, dict):
         return _mapping
-    pair = isinstance(given, tuple) and len(given) == 2 and is_array(given[0])
-    return _pair if pair and isinstance(given[1], Real) and not isinstance(given[1], bool) else None
+    pair = isinstance(container, tuple) and len(container) == 2 and is_array(container[0])
+    return _pair if pair and isinstance(container[1], Real) and not isinstance(container[1], bool) else None
 
 
 # --- one reader an object -----------------------------------------------------------------------------
 
 
-def _frame(frame: Any, _wanted: Layout | None) -> ContainerData:
+def _frame(frame: Any, _layout: Layout | None) -> ContainerData:
     """Rows are time, columns are channels; the outer of two levels of rows is the sample."""
     levels = frame.index.nlevels
     if levels > 2:
@@ -101,14 +101,14 @@ def _frame(frame: Any, _wanted: Layout | None) -> ContainerData:
     return ContainerData(array, Layout("batch time channel", **layout, **times), names)
 
 
-def _series(series: Any, wanted: Layout | None) -> ContainerData:
-    return _frame(series.to_frame("0" if series.name is None else series.name), wanted)
+def _series(series: Any, layout: Layout | None) -> ContainerData:
+    return _frame(series.to_frame("0" if series.name is None else series.name), layout)
 
 
-def _labelled(array: Any, wanted: Layout | None) -> ContainerData:
+def _labelled(array: Any, layout: Layout | None) -> ContainerData:
     """An array with named axes, coordinates and attributes."""
     dims = [str(dim) for dim in array.dims]
-    batch = _batch_dim(dims, wanted)
+    batch = _batch_dim(dims, layout)
     names = None
     if batch is not None and batch in array.coords:
         names = tuple(array.coords[batch].values.tolist())
@@ -124,13 +124,13 @@ def _labelled(array: Any, wanted: Layout | None) -> ContainerData:
     return ContainerData(values, Layout(("batch", *order), **about), names)
 
 
-def _batch_dim(dims: Sequence[str], wanted: Layout | None) -> str | None:
+def _batch_dim(dims: Sequence[str], layout: Layout | None) -> str | None:
     """Which axis of a DataArray holds the samples; ``None`` for a single one."""
-    named = [dim for dim in dims if dim in _BATCH]
-    others = [dim for dim in dims if dim not in (wanted.dims if wanted else _KNOWN)]
-    if named or not others:
-        return named[0] if named else None
-    if wanted and len(others) == 1:
+    batch_dims = [dim for dim in dims if dim in _BATCH]
+    others = [dim for dim in dims if dim not in (layout.dims if layout else _DIMS)]
+    if batch_dims or not others:
+        return batch_dims[0] if batch_dims else None
+    if layout and len(others) == 1:
         return others[0]
     message = f"which axis of the DataArray ({', '.join(dims)}) holds the samples is not known. Call it 'batch' or give a layout that names all the others."
     raise LayoutError(message)
@@ -152,20 +152,22 @@ def _about_axes(coords: Mapping[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _mne_epochs(epochs: Any, _wanted: Layout | None) -> ContainerData:
+def _mne_epochs(epochs: Any, _layout: Layout | None) -> ContainerData:
     names = tuple(int(each) for each in epochs.selection)
     codes = {code: name for name, code in epochs.event_id.items()}
     labels = tuple(codes.get(int(code), "") for code in epochs.events[:, 2])
     unique = len(set(names)) == len(names)
-    known = all(labels) and len(codes) == len(epochs.event_id)
-    return ContainerData(epochs.get_data(), _mne_layout(epochs), names if unique else None, labels if known else None)
+    has_labels = all(labels) and len(codes) == len(epochs.event_id)
+    return ContainerData(
+        epochs.get_data(), _mne_layout(epochs), names if unique else None, labels if has_labels else None
+    )
 
 
-def _mne_raw(raw: Any, _wanted: Layout | None) -> ContainerData:
+def _mne_raw(raw: Any, _layout: Layout | None) -> ContainerData:
     return ContainerData(raw.get_data()[None], _mne_layout(raw))
 
 
-def _mne_evoked(evoked: Any, _wanted: Layout | None) -> ContainerData:
+def _mne_evoked(evoked: Any, _layout: Layout | None) -> ContainerData:
     names = (evoked.comment,) if evoked.comment else None
     return ContainerData(evoked.data[None], _mne_layout(evoked), names)
 
@@ -181,7 +183,7 @@ def _mne_layout(recording: Any) -> Layout:
     )
 
 
-def _wfdb_record(record: Any, _wanted: Layout | None) -> ContainerData:
+def _wfdb_record(record: Any, _layout: Layout | None) -> ContainerData:
     if record.p_signal is None:
         message = f"record {record.record_name!r} holds no signal in physical units. Read it with wfdb.rdrecord(..., physical=True)."
         raise InputError(message)
@@ -192,22 +194,22 @@ def _wfdb_record(record: Any, _wanted: Layout | None) -> ContainerData:
     return ContainerData(record.p_signal[None], layout, (str(record.record_name),))
 
 
-def _read_batch(batch: Any, _wanted: Layout | None) -> ContainerData:
+def _read_batch(batch: Any, _layout: Layout | None) -> ContainerData:
     """What a reader of ``signalcam.data`` returns; what could not be read is told."""
     failed = dict(batch.failed)
-    told = next((f"The first, {number}: {why}" for number, why in failed.items()), "")
+    reason = next((f"The first, {number}: {why}" for number, why in failed.items()), "")
     if not len(batch):
-        message = f"none of the {len(failed)} samples of the batch could be read. {told}".rstrip()
+        message = f"none of the {len(failed)} samples of the batch could be read. {reason}".rstrip()
         raise InputError(message)
     if failed:
-        message = f"{len(failed)} of {len(failed) + len(batch)} samples could not be read and are left out. {told}"
+        message = f"{len(failed)} of {len(failed) + len(batch)} samples could not be read and are left out. {reason}"
         warnings.warn(message, CamWarning, stacklevel=5)
     # numbers where names repeat, or one is missing
     names = batch.names if batch.names and len({*batch.names, None}) > len(batch) else batch.numbers
     return ContainerData(batch.inputs, batch.layout, tuple(names), batch.labels)
 
 
-def _pair(pair: tuple[Array, float], _wanted: Layout | None) -> ContainerData:
+def _pair(pair: tuple[Array, float], _layout: Layout | None) -> ContainerData:
     """A waveform, ``(time,)``, ``(channel, time)`` or ``(batch, channel, time)``, and its rate."""
     waveform, rate = pair
     axes = ("batch", "channel", "time")[-len(waveform.shape) :]
@@ -218,7 +220,7 @@ def _pair(pair: tuple[Array, float], _wanted: Layout | None) -> ContainerData:
     return ContainerData(batched, Layout(("batch", *(each for each in axes if each != "batch")), rate))
 
 
-def _mapping(features: Mapping[Any, Any], _wanted: Layout | None) -> ContainerData:
+def _mapping(features: Mapping[Any, Any], _layout: Layout | None) -> ContainerData:
     """What a feature extractor or tokenizer returns: a dict that is none."""
     return ContainerData({key: _array(each) for key, each in features.items()})
 
@@ -231,20 +233,20 @@ def _array(value: Any) -> Any:
     return [np.asarray(each) for each in value] if uneven else np.asarray(value)
 
 
-def _encoding(encoding: Any, wanted: Layout | None) -> ContainerData:
+def _encoding(encoding: Any, requested: Layout | None) -> ContainerData:
     """What a tokenizer of transformers returns: numbers, what marks their padding, the tokens as text."""
-    found = _mapping(encoding, wanted)
-    ids, marks = (found.array.get(name) for name in ("input_ids", "attention_mask"))
+    data = _mapping(encoding, requested)
+    ids, marks = (data.array.get(name) for name in ("input_ids", "attention_mask"))
     if ids is None or np.ndim(ids[0]) != 1:
-        return found
+        return data
     lengths = None if isinstance(ids, list) or marks is None else _lengths(marks)
     names = None
     if len(encoding.encodings or ()) == len(ids):  # tokenizers in Rust keep the text, others do not
         cut = lengths or [len(row) for row in ids]
         names = [_texts(each)[:length] for each, length in zip(encoding.encodings, cut, strict=True)]
-    layout = wanted or Layout("batch token")
-    named = names if "token" in layout.dims and not layout.token_names else layout.token_names
-    return replace(found, layout=replace(layout, lengths=layout.lengths or lengths, token_names=named))
+    layout = requested or Layout("batch token")
+    token_names = names if "token" in layout.dims and not layout.token_names else layout.token_names
+    return replace(data, layout=replace(layout, lengths=layout.lengths or lengths, token_names=token_names))
 
 
 def _lengths(marks: Any) -> list[int] | None:
@@ -303,17 +305,17 @@ def _plain(rate: float) -> float:
 # --- in the order asked for ---------------------------------------------------------------------------
 
 
-def _arranged(found: ContainerData, wanted: Layout | None, channel_axis: int | None) -> ContainerData:
+def _arranged(data: ContainerData, requested: Layout | None, channel_axis: int | None) -> ContainerData:
     """Bring the axes into the order asked for, and put together what the object and the user say."""
-    own = found.layout or Layout("batch")
-    dims = wanted.dims if wanted else _usual(own.dims, channel_axis)
-    uneven = isinstance(found.array, list)
+    own = data.layout or Layout("batch")
+    dims = requested.dims if requested else _usual(own.dims, channel_axis)
+    uneven = isinstance(data.array, list)
     array = (
-        [_ordered(each[None], own.dims, dims)[0] for each in found.array]
+        [_ordered(each[None], own.dims, dims)[0] for each in data.array]
         if uneven
-        else _ordered(found.array, own.dims, dims)
+        else _ordered(data.array, own.dims, dims)
     )
-    return replace(found, array=array, layout=_merged(own, wanted or Layout(dims), dims))
+    return replace(data, array=array, layout=_merged(own, requested or Layout(dims), dims))
 
 
 def _usual(dims: Sequence[str], channel_axis: int | None) -> tuple[str, ...]:
@@ -335,9 +337,9 @@ def _ordered(array: Any, own: Sequence[str], dims: Sequence[str]) -> Any:
         message = f"the object has axes {_told(sizes)}, but the layout asks for {' '.join(dims)!r}. Name the axes as the object does, each with its own."
         raise LayoutError(message)
     xp = namespace(array)
-    kept = [dim for dim in own if dim in real]
-    array = xp.reshape(array, tuple(sizes[dim] for dim in kept))
-    turned = xp.permute_dims(array, tuple(kept.index(dim) for dim in real))
+    real_dims = [dim for dim in own if dim in real]
+    array = xp.reshape(array, tuple(sizes[dim] for dim in real_dims))
+    turned = xp.permute_dims(array, tuple(real_dims.index(dim) for dim in real))
     return xp.reshape(turned, tuple(sizes.get(dim, 1) for dim in dims))
 
 
@@ -345,25 +347,25 @@ def _told(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{dim} ({size})" for dim, size in sizes.items())
 
 
-def _merged(own: Layout, wanted: Layout, dims: Sequence[str]) -> Layout:
+def _merged(own: Layout, requested: Layout, dims: Sequence[str]) -> Layout:
     """What the user says, and of what the object says the rest."""
-    mine, yours = _rate(own), _rate(wanted)
+    mine, yours = _rate(own), _rate(requested)
     if mine and yours and not same_rate(mine, yours):
         message = f"the layout says {yours:g} samples a second, but the object itself says {mine:g}. Leave sampling_rate out of the layout, or resample the signal."
         raise LayoutError(message)
-    timed = [name for name in ("coordinates", "spacing") if "time" in (getattr(wanted, name) or {})]
-    said: dict[str, Any] = {}
+    timed = [name for name in ("coordinates", "spacing") if "time" in (getattr(requested, name) or {})]
+    options: dict[str, Any] = {}
     for name in (each.name for each in fields(Layout)):
-        here, there = getattr(own, name), getattr(wanted, name)
+        here, there = getattr(own, name), getattr(requested, name)
         if isinstance(here, dict):
             here = {dim: each for dim, each in here.items() if dim in dims and not (timed and dim == "time")}
             there = {**here, **(there or {})} or None
-        said[name] = here if there is None else there
+        options[name] = here if there is None else there
     if timed or "time" not in dims:
-        said["sampling_rate"] = wanted.sampling_rate
+        options["sampling_rate"] = requested.sampling_rate
     if "channel" not in dims:
-        said["channel_names"] = wanted.channel_names
-    return Layout(**{**said, "dims": tuple(dims)})
+        options["channel_names"] = requested.channel_names
+    return Layout(**{**options, "dims": tuple(dims)})
 
 
 def _rate(layout: Layout) -> float | None:
@@ -379,24 +381,24 @@ def _rate(layout: Layout) -> float | None:
 
 def _joined(parts: Sequence[ContainerData | None]) -> ContainerData:
     """One batch of several objects that say the same about their axes."""
-    found = [each for each in parts if each]
-    rates = [each.layout and _rate(each.layout) for each in found]
+    present = [each for each in parts if each]
+    rates = [each.layout and _rate(each.layout) for each in present]
     for rate in rates[1:]:
         if rate and rates[0] and not same_rate(rate, rates[0]):
             message = (
                 f"the signals of the list have {rates[0]:g} and {rate:g} samples a second. Resample them to one rate."
             )
             raise LayoutError(message)
-    channels = {each.layout and each.layout.channel_names for each in found}
+    channels = {each.layout and each.layout.channel_names for each in present}
     if len(channels) > 1:
         message = f"the signals of the list have different channels: {' and '.join(map(str, list(channels)[:2]))}. Give all of them the same, in one order."
         raise LayoutError(message)
-    names = tuple(name for each in found for name in each.sample_names or ())
-    unique = len(names) == len(found) and len(set(names)) == len(names)
-    arrays = [each.array for each in found]
+    names = tuple(name for each in present for name in each.sample_names or ())
+    unique = len(names) == len(present) and len(set(names)) == len(names)
+    arrays = [each.array for each in present]
     if len({tuple(each.shape[1:]) for each in arrays}) > 1:
         array: Any = [row for each in arrays for row in each]
-        layout = found[0].layout and replace(found[0].layout, coordinates=None)
+        layout = present[0].layout and replace(present[0].layout, coordinates=None)
     else:
-        array, layout = namespace(arrays[0]).concat(arrays, axis=0), found[0].layout
+        array, layout = namespace(arrays[0]).concat(arrays, axis=0), present[0].layout
     return ContainerData(array, layout, names if unique else None)

@@ -13,14 +13,14 @@ from signalcam.inputs.padding import RaggedArray
 from signalcam.inputs.pytree import Inputs, Path, WithExtra, find_path, is_array, leaves
 
 
-def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = None) -> Inputs:
+def as_inputs(container: object, of: Any = None, extra: Mapping[str, Any] | None = None) -> Inputs:
     """Accept what the model takes: an array, or nested tuples and dicts of arrays, batch first.
 
     A list of arrays is a batch of single samples, also inside a tuple or dict; where their shapes differ
     ``RaggedArray`` stand for it.
 
     Args:
-        given: The inputs.
+        container: The inputs.
         of: Which of them is explained, see ``path_of``; the one with the most axes by default.
         extra: What the model takes by keyword beside them.
 
@@ -28,17 +28,19 @@ def as_inputs(given: object, of: Any = None, extra: Mapping[str, Any] | None = N
         InputError: Nothing in it is a non-empty numeric array, or none is called ``of``.
         LayoutError: The samples of a list have different numbers of axes.
     """
-    tree = _stacked(given) if isinstance(given, list) else _with_samples(given)
+    tree = _stacked(container) if isinstance(container, list) else _with_samples(container)
     arrays = {path: each for path, each in leaves(tree) if is_array(each) or isinstance(each, RaggedArray)}
     if not arrays:
-        message = f"the input is {type(given).__name__}; expected an array, or a tuple or dict of arrays, batch first."
+        message = (
+            f"the input is {type(container).__name__}; expected an array, or a tuple or dict of arrays, batch first."
+        )
         raise InputError(message)
-    beside = {name: _keyword(each) for name, each in (extra or {}).items()}
-    for array in (*arrays.values(), *filter(is_array, beside.values())):
+    keywords = {name: _keyword(each) for name, each in (extra or {}).items()}
+    for array in (*arrays.values(), *filter(is_array, keywords.values())):
         _check_numbers(array)
-    if not beside:
+    if not keywords:
         return Inputs(tree, _largest(arrays) if of is None else resolve_path(of, tree))
-    whole = WithExtra(tree, beside)
+    whole = WithExtra(tree, keywords)
     return Inputs(whole, (0, *_largest(arrays)) if of is None else resolve_path(of, whole))
 
 
@@ -79,13 +81,13 @@ def _with_samples(tree: Any) -> Any:
     """Turn the lists of samples in nested inputs into arrays; other lists are the model's own."""
     rows = {each.shape[0] for path, each in leaves(tree) if is_array(each) and not _in_list(tree, path)}
 
-    def entry(each: Any) -> Any:
-        if isinstance(each, dict):
-            return {key: entry(inner) for key, inner in each.items()}
-        if isinstance(each, tuple):
-            inner = [entry(one) for one in each]
-            return type(each)(*inner) if hasattr(each, "_fields") else tuple(inner)
-        return _stacked(each) if isinstance(each, list) and _are_samples(each, rows) else each
+    def entry(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: entry(inner) for key, inner in value.items()}
+        if isinstance(value, tuple):
+            inner = [entry(one) for one in value]
+            return type(value)(*inner) if hasattr(value, "_fields") else tuple(inner)
+        return _stacked(value) if isinstance(value, list) and _are_samples(value, rows) else value
 
     return entry(tree)
 
@@ -119,8 +121,8 @@ def _shape(sample: Any) -> tuple[int, ...]:
 
 def _check_numbers(array: Any) -> None:
     if isinstance(array, RaggedArray):
-        for each in array.arrays:
-            _check_numbers(each)
+        for item in array.arrays:
+            _check_numbers(item)
         return
     kind = str(array.dtype)
     if "complex" in kind:

@@ -38,12 +38,12 @@ class ExplainedInputs:
 
 
 def select_inputs(
-    given: Inputs, of: Any, layout: Any, layer: Any, channel_axis: int, to_numpy: Callable[[Any], np.ndarray]
+    inputs: Inputs, of: Any, layout: Any, layer: Any, channel_axis: int, to_numpy: Callable[[Any], np.ndarray]
 ) -> ExplainedInputs:
     """Sort out the inputs of one call.
 
     Args:
-        given: The inputs.
+        inputs: The inputs.
         of: Which of them maps are drawn on; see ``Explainer``.
         layout: See ``Explainer``.
         layer: See ``Explainer``.
@@ -53,56 +53,63 @@ def select_inputs(
     Raises:
         CamError: A name is no input, or what was said does not fit.
     """
-    asked = [None] if of is None else list(of) if isinstance(of, list) else [of]
-    paths = tuple(given.path if each is None else resolve_path(each, given.tree) for each in asked)
+    requested = [None] if of is None else list(of) if isinstance(of, list) else [of]
+    paths = tuple(inputs.path if each is None else resolve_path(each, inputs.tree) for each in requested)
     if len(set(paths)) < len(paths) or not paths:
         message = "of=[...] holds an input twice, or none. Name each input once."
         raise InputError(message)
-    layouts = _layouts(given, paths, layout)
-    given = given.at(paths[0])
-    short = _cut(given, layouts, channel_axis)
+    layouts = _layouts(inputs, paths, layout)
+    inputs = inputs.at(paths[0])
+    short = _cut(inputs, layouts, channel_axis)
     _check(short, layouts, channel_axis, to_numpy)
-    kept = {path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()}
-    names = tuple("" if each is None else path_to_str(each if isinstance(each, tuple) else (each,)) for each in asked)
-    about = {path: length_axes(kept.get(path), len(each.shape), channel_axis) for path, each in _inputs(short)}
+    layouts_without_lengths = {
+        path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()
+    }
+    names = tuple(
+        "" if each is None else path_to_str(each if isinstance(each, tuple) else (each,)) for each in requested
+    )
+    about = {
+        path: length_axes(layouts_without_lengths.get(path), len(each.shape), channel_axis)
+        for path, each in _inputs(short)
+    }
     return ExplainedInputs(
         RaggedBatch(short, about, to_numpy),
-        None if short is given else given,
+        None if short is inputs else inputs,
         names,
         paths,
-        kept,
-        _layers(given, paths, layer),
+        layouts_without_lengths,
+        _layers(inputs, paths, layer),
     )
 
 
-def describe_extra(given: Inputs) -> dict[str, str]:
+def describe_extra(inputs: Inputs) -> dict[str, str]:
     """Names, for the result, of what the model took beside the input that is explained."""
-    tree, extra = unpack_extra(given.tree)
+    tree, extra = unpack_extra(inputs.tree)
     start = (0,) if extra else ()
-    others = [path_to_str(path) for path, each in leaves(tree) if each is not None and (*start, *path) != given.path]
+    others = [path_to_str(path) for path, each in leaves(tree) if each is not None and (*start, *path) != inputs.path]
     return {name: ", ".join(each) for name, each in (("inputs", others), ("extra", extra)) if each}
 
 
-def _inputs(given: Inputs) -> list[tuple[Path, Any]]:
-    return [(path, each) for path, each in leaves(given.tree) if is_array(each) or isinstance(each, RaggedArray)]
+def _inputs(inputs: Inputs) -> list[tuple[Path, Any]]:
+    return [(path, each) for path, each in leaves(inputs.tree) if is_array(each) or isinstance(each, RaggedArray)]
 
 
-def _by_input(given: Inputs, value: Mapping[Any, Any]) -> dict[Path, Any]:
-    return {resolve_path(key, given.tree): each for key, each in value.items()}
+def _by_input(inputs: Inputs, value: Mapping[Any, Any]) -> dict[Path, Any]:
+    return {resolve_path(key, inputs.tree): each for key, each in value.items()}
 
 
-def _layouts(given: Inputs, paths: Sequence[Path], layout: Any) -> dict[Path, Layout | None]:
+def _layouts(inputs: Inputs, paths: Sequence[Path], layout: Any) -> dict[Path, Layout | None]:
     if isinstance(layout, Mapping):
-        return {path: as_layout(each) for path, each in _by_input(given, layout).items()}
+        return {path: as_layout(each) for path, each in _by_input(inputs, layout).items()}
     if layout is not None and len(paths) > 1:
         message = "one layout was given for several inputs. Give a dict: layout={'ecg': ..., 'audio': ...}."
         raise LayoutError(message)
     return {paths[0]: as_layout(layout)}
 
 
-def _layers(given: Inputs, paths: Sequence[Path], layer: Any) -> tuple[Any, ...]:
+def _layers(inputs: Inputs, paths: Sequence[Path], layer: Any) -> tuple[Any, ...]:
     if isinstance(layer, Mapping):
-        own = _by_input(given, layer)
+        own = _by_input(inputs, layer)
         unused = [path for path in own if path not in paths]
         if unused:
             message = f"layer names {path_to_str(unused[0][-1:])!r}, which no map is drawn on. Name it in of=[...] too."
@@ -114,12 +121,12 @@ def _layers(given: Inputs, paths: Sequence[Path], layer: Any) -> tuple[Any, ...]
     return (None if layer is None else as_list(layer),) * len(paths)
 
 
-def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int) -> Inputs:
+def _cut(inputs: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int) -> Inputs:
     """Cut padded arrays to the lengths their layouts give."""
     for path, layout in layouts.items():
         if layout is None or layout.lengths is None:
             continue
-        array = given.at(path).explained
+        array = inputs.at(path).explained
         if isinstance(array, RaggedArray):
             message = (
                 "lengths are for padded arrays, and a list of samples was given, which has its own. Leave them out."
@@ -132,24 +139,24 @@ def _cut(given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int
             raise LayoutError(message)
         check_lengths(layout.lengths, array.shape, axes[0])
         if min(layout.lengths) < array.shape[axes[0]]:
-            given = cut_to_lengths(given, path, axes[0], layout.lengths)
-    return given
+            inputs = cut_to_lengths(inputs, path, axes[0], layout.lengths)
+    return inputs
 
 
 def _check(
-    given: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int, numpy: Callable[[Any], np.ndarray]
+    inputs: Inputs, layouts: Mapping[Path, Layout | None], channel_axis: int, numpy: Callable[[Any], np.ndarray]
 ) -> None:
     for path, layout in layouts.items():
-        array = given.at(path).explained
+        array = inputs.at(path).explained
         check_layout(layout, array.shape)
         if layout is not None and layout.token_names is not None:
             _check_names(layout.token_names, array, layout.dims.index("token"), numpy)
-    for path, each in _inputs(given):
-        if isinstance(each, RaggedArray):
-            check_ragged(each, layouts.get(path), channel_axis)
-    counts = {each.shape[0] for _, each in _inputs(given) if isinstance(each, RaggedArray)}
-    if len(counts | {given.explained.shape[0]} if counts else ()) > 1:
-        message = f"the inputs hold {' and '.join(map(str, sorted(counts | {given.explained.shape[0]})))} samples. Give as many of each."
+    for path, items in _inputs(inputs):
+        if isinstance(items, RaggedArray):
+            check_ragged(items, layouts.get(path), channel_axis)
+    counts = {each.shape[0] for _, each in _inputs(inputs) if isinstance(each, RaggedArray)}
+    if len(counts | {inputs.explained.shape[0]} if counts else ()) > 1:
+        message = f"the inputs hold {' and '.join(map(str, sorted(counts | {inputs.explained.shape[0]})))} samples. Give as many of each."
         raise InputError(message)
 
 
@@ -170,8 +177,8 @@ def _check_names(names: Sequence[Sequence[str]], array: Any, axis: int, numpy: C
 
 def _check_padding(names: Sequence[Sequence[str]], tokens: np.ndarray) -> None:
     """Raise where numbers behind the last names differ: padding would not, and names may be one off."""
-    named = np.asarray([len(own) for own in names])
-    found = np.unique(tokens[np.arange(tokens.shape[1]) >= named[:, None]])
-    if len(found) > 1:
-        message = f"the tokens behind those that token_names names are {found[0]}, {found[1]}, ...; padding would be one number. Give one name a token, also for what stands before and behind a text ('' is not drawn)."
+    name_counts = np.asarray([len(own) for own in names])
+    padding_values = np.unique(tokens[np.arange(tokens.shape[1]) >= name_counts[:, None]])
+    if len(padding_values) > 1:
+        message = f"the tokens behind those that token_names names are {padding_values[0]}, {padding_values[1]}, ...; padding would be one number. Give one name a token, also for what stands before and behind a text ('' is not drawn)."
         raise LayoutError(message)

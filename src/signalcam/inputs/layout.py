@@ -12,7 +12,7 @@ import numpy as np
 from signalcam.errors import LayoutError
 
 DUMMY = ("_", "1")
-_TAKEN = ("sample", "target", "cam", "layer", "class")  # axes of the result
+_RESERVED = ("sample", "target", "cam", "layer", "class")  # axes of the result
 _UNITS = {"time": "s", "frequency": "Hz"}  # of an axis whose places are known
 _SAME_RATE = 1e-2  # relative: rates that are further apart are two rates
 _EVEN = 1e-3  # of a step: places that are nearer to even are evenly spaced
@@ -71,11 +71,11 @@ class Layout:
             object.__setattr__(self, "lengths", _whole_lengths(self.lengths))
         real = [name for name in names if name not in DUMMY]
         if len(set(real)) != len(real) or names[:1] != ("batch",):
-            given = " ".join(names)
-            message = f"layout {given!r} must name each axis once, batch first, as in 'batch channel time'."
+            dims = " ".join(names)
+            message = f"layout {dims!r} must name each axis once, batch first, as in 'batch channel time'."
             raise LayoutError(message)
-        if taken := [name for name in names if name in _TAKEN]:
-            message = f"an axis cannot be called {taken[0]!r}: the result has an axis of that name. Call it 'time' or 'axis', say."
+        if reserved := [name for name in names if name in _RESERVED]:
+            message = f"an axis cannot be called {reserved[0]!r}: the result has an axis of that name. Call it 'time' or 'axis', say."
             raise LayoutError(message)
         if self.sampling_rate is not None and not self.sampling_rate > 0:
             message = f"sampling_rate is {self.sampling_rate!r}; give samples a second, above 0."
@@ -86,9 +86,9 @@ class Layout:
     def _check_places(self) -> None:
         """Check and keep coordinates, spacing and their units, as plain numbers."""
         for what, read in (("coordinates", _places), ("spacing", _step), ("axis_units", _unit)):
-            given = getattr(self, what) or {}
-            kept = {_known(dim, self.dims, what): read(dim, each) for dim, each in given.items()}
-            object.__setattr__(self, what, kept or None)
+            values = getattr(self, what) or {}
+            checked = {_known(dim, self.dims, what): read(dim, each) for dim, each in values.items()}
+            object.__setattr__(self, what, checked or None)
         unplaced = [dim for dim in self.axis_units or () if not self._is_placed(dim)]
         if unplaced:
             message = f"axis_units names {unplaced[0]!r}, but where its entries lie is not known. Give coordinates or spacing for {unplaced[0]!r}, too."
@@ -127,8 +127,8 @@ class Layout:
 
     def unit(self, dim: str) -> str:
         """The unit of ``coordinate(dim)``; nothing where entries are counted."""
-        known = _UNITS.get(dim, "") if self._is_placed(dim) else ""
-        return (self.axis_units or {}).get(dim, known)
+        default = _UNITS.get(dim, "") if self._is_placed(dim) else ""
+        return (self.axis_units or {}).get(dim, default)
 
     def interval_to_indices(self, dim: str, length: int, begin: float, end: float) -> tuple[int, int]:
         """From which to before which entry of an axis its places lie between two values."""
@@ -185,8 +185,8 @@ def _known(dim: Any, dims: Sequence[str], what: str) -> str:
     return str(dim)
 
 
-def _places(dim: str, given: Any) -> tuple[float, ...]:
-    values = _numbers(given)
+def _places(dim: str, positions: Any) -> tuple[float, ...]:
+    values = _numbers(positions)
     if values is None or values.ndim != 1 or not len(values):
         message = f"coordinates of {dim!r} are no row of numbers; give one number for each entry of the axis."
         raise LayoutError(message)
@@ -197,21 +197,21 @@ def _places(dim: str, given: Any) -> tuple[float, ...]:
     return tuple(values.tolist())
 
 
-def _step(dim: str, given: Any) -> float:
-    value = _numbers(given)
+def _step(dim: str, step: Any) -> float:
+    value = _numbers(step)
     if value is None or value.ndim or not 0 < value < np.inf:
-        message = f"spacing of {dim!r} is {given!r}; give the distance between its entries, above 0."
+        message = f"spacing of {dim!r} is {step!r}; give the distance between its entries, above 0."
         raise LayoutError(message)
     return float(value)
 
 
-def _unit(_dim: str, given: Any) -> str:
-    return str(given)
+def _unit(_dim: str, value: Any) -> str:
+    return str(value)
 
 
-def _numbers(given: Any) -> np.ndarray | None:
+def _numbers(values: Any) -> np.ndarray | None:
     try:
-        return np.asarray(given, dtype=float)
+        return np.asarray(values, dtype=float)
     except (TypeError, ValueError):
         return None
 
@@ -227,8 +227,10 @@ def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
         return np.full(np.shape(positions), values[0])
     low = np.clip(np.floor(positions).astype(int), 0, last - 1)
     share = positions - low
-    placed: np.ndarray = np.where(share == 1, values[low + 1], values[low] + (values[low + 1] - values[low]) * share)
-    return placed
+    interpolated: np.ndarray = np.where(
+        share == 1, values[low + 1], values[low] + (values[low + 1] - values[low]) * share
+    )
+    return interpolated
 
 
 def same_rate(one: float, other: float) -> bool:
@@ -238,31 +240,31 @@ def same_rate(one: float, other: float) -> bool:
 
 def _whole_lengths(lengths: Sequence[int]) -> tuple[int, ...]:
     try:
-        found = tuple(operator.index(each) for each in np.asarray(lengths).tolist())
+        counts = tuple(operator.index(each) for each in np.asarray(lengths).tolist())
     except TypeError as error:
         message = "lengths must be whole numbers, one a sample: how many values along time are signal."
         raise LayoutError(message) from error
-    if min(found, default=1) < 1:
-        message = f"lengths holds {min(found)}; every sample needs at least 1 value."
+    if min(counts, default=1) < 1:
+        message = f"lengths holds {min(counts)}; every sample needs at least 1 value."
         raise LayoutError(message)
-    return found
+    return counts
 
 
-def _names_of_tokens(given: Any, dims: Sequence[str]) -> tuple[tuple[str, ...], ...] | None:
+def _names_of_tokens(names: Any, dims: Sequence[str]) -> tuple[tuple[str, ...], ...] | None:
     """One row of names a sample."""
-    if given is None:
+    if names is None:
         return None
     if "token" not in dims:
         message = (
             f"token_names need an axis called 'token', and the layout is {' '.join(dims)!r}. Call it so: 'batch token'."
         )
         raise LayoutError(message)
-    rows = [given] if isinstance(given, str) or not np.iterable(given) else given
+    rows = [names] if isinstance(names, str) or not np.iterable(names) else names
     if wrong := [each for each in rows if isinstance(each, str) or not np.iterable(each)]:
         what = "string" if isinstance(wrong[0], str) else type(wrong[0]).__name__
         message = f"token_names holds a {what} where a list was expected; give a list of names for each sample: [['a', 'good', 'day'], ...]."
         raise LayoutError(message)
-    return tuple(tuple(map(str, each)) for each in given)
+    return tuple(tuple(map(str, each)) for each in names)
 
 
 def check_lengths(lengths: Sequence[int], shape: Sequence[int], axis: int) -> None:
@@ -290,16 +292,16 @@ def check_layout(layout: Layout | None, shape: Sequence[int]) -> None:
         raise LayoutError(message)
     if layout is None:
         return
-    given, axes = " ".join(layout.dims), len(layout.dims)
+    text, axes = " ".join(layout.dims), len(layout.dims)
     if len(shape) != axes:
         way_out = "Pass inputs[None] for a single sample" if len(shape) < axes else "Name every axis"
-        message = f"input has shape {tuple(shape)} but layout {given!r} needs {axes} axes. {way_out}."
+        message = f"input has shape {tuple(shape)} but layout {text!r} needs {axes} axes. {way_out}."
         raise LayoutError(message)
     channels = dict(zip(layout.dims, shape, strict=True)).get("channel")
     if layout.channel_names is not None and len(layout.channel_names) != channels:
         message = (
             f"{len(layout.channel_names)} channel names for an input of shape {tuple(shape)} with "
-            f"layout {given!r}, which has {channels or 'no'} channels. Give one name a channel."
+            f"layout {text!r}, which has {channels or 'no'} channels. Give one name a channel."
         )
         raise LayoutError(message)
     _check_lengths(layout, shape)
@@ -321,12 +323,12 @@ def infer_layout(ndim: int, position_axes: Sequence[int]) -> Layout:
         position_axes: Those along which the layer's positions move (batch is axis 0).
     """
     names = _POSITION_NAMES.get(len(position_axes)) or tuple(f"axis{axis}" for axis in position_axes)
-    given = dict(zip(position_axes, names, strict=True))
-    rest = [axis for axis in range(1, ndim) if axis not in given]
-    given |= dict.fromkeys(rest, "_")
+    names_by_axis = dict(zip(position_axes, names, strict=True))
+    rest = [axis for axis in range(1, ndim) if axis not in names_by_axis]
+    names_by_axis |= dict.fromkeys(rest, "_")
     if rest:
-        given[rest[0]] = "channel"
-    return Layout(("batch", *(given[axis] for axis in range(1, ndim))))
+        names_by_axis[rest[0]] = "channel"
+    return Layout(("batch", *(names_by_axis[axis] for axis in range(1, ndim))))
 
 
 def name_axes(layout: Layout | None, ndim: int, position_axes: Sequence[int]) -> Layout:
@@ -334,9 +336,9 @@ def name_axes(layout: Layout | None, ndim: int, position_axes: Sequence[int]) ->
     if layout is None:
         return infer_layout(ndim, position_axes)
     if "time" in layout.dims and [layout.dims[axis] for axis in position_axes] == ["channel"]:
-        given = " ".join(layout.dims)
+        text = " ".join(layout.dims)
         message = (
-            f"layout {given!r} says that axis {position_axes[0]} is the channels, but it is the only "
+            f"layout {text!r} says that axis {position_axes[0]} is the channels, but it is the only "
             "one along which the layer's positions move. Swap 'time' and 'channel' in the layout."
         )
         raise LayoutError(message)

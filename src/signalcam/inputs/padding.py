@@ -58,8 +58,8 @@ def pad_arrays(arrays: Sequence[np.ndarray], value: float) -> np.ndarray:
     """Stack arrays of unequal length, with a value behind those that are shorter."""
     shape = np.max([each.shape for each in arrays], axis=0)
     wide = np.full((len(arrays), *shape), value, arrays[0].dtype)
-    for row, each in zip(wide, arrays, strict=True):
-        row[tuple(map(slice, each.shape))] = each
+    for row, array in zip(wide, arrays, strict=True):
+        row[tuple(map(slice, array.shape))] = array
     return wide
 
 
@@ -150,7 +150,7 @@ class Group:
     def alone(self, row: int) -> Inputs:
         """One of the samples without its padding."""
         count = len(self.rows)
-        one = self.inputs.map(lambda each: each[row : row + 1] if each.shape[0] == count else each)
+        one = self.inputs.map(lambda array: array[row : row + 1] if array.shape[0] == count else array)
         for path, shapes in self.own.items():
             here = one.at(path)
             short = here.explained[(slice(None), *map(slice, map(int, shapes[row])))]
@@ -183,10 +183,10 @@ class RaggedBatch:
         if not isinstance(self.given.tree, WithExtra):
             return {}
         extra, inputs = self.given.tree.extra, self.given.tree.inputs
-        asked = {name: each for name, each in extra.items() if isinstance(each, Lengths | Mask)}
+        markers = {name: each for name, each in extra.items() if isinstance(each, Lengths | Mask)}
         return {
-            name: (each, self.given.path if each.of is None else (0, *find_path(each.of, inputs)))
-            for name, each in asked.items()
+            name: (marker, self.given.path if marker.of is None else (0, *find_path(marker.of, inputs)))
+            for name, marker in markers.items()
         }
 
     @property
@@ -202,36 +202,36 @@ class RaggedBatch:
             turns: By what share of its length each that differs in length is turned: what leaves at its end
                 enters at its start.
         """
-        chosen = np.arange(self.count) if rows is None else rows
-        own = {path: each.shapes[chosen] for path, each in self.uneven.items()}
+        numbers = np.arange(self.count) if rows is None else rows
+        own = {path: each.shapes[numbers] for path, each in self.uneven.items()}
         tree = map_leaves(partial(self._rows, rows=rows, turns=turns), self.given.tree)
         inputs = replace(self.given, tree=tree)
         padding = {path: each for path, each in own.items() if (each != each[0]).any()}
-        return Group(chosen, self._told(inputs, padding) if self.marks else inputs, padding)
+        return Group(numbers, self._told(inputs, padding) if self.marks else inputs, padding)
 
-    def _rows(self, _path: Path, each: Any, rows: np.ndarray | None, turns: np.ndarray | None) -> Any:
-        if isinstance(each, RaggedArray):
-            return each.together(range(len(each.arrays)) if rows is None else rows, self.numpy, turns)
-        if rows is None or not is_array(each) or each.shape[0] != self.count:
-            return each
-        if isinstance(each, np.ndarray):
-            return each[rows]
-        return namespace(each).concat([each[row : row + 1] for row in rows], axis=0)
+    def _rows(self, _path: Path, array: Any, rows: np.ndarray | None, turns: np.ndarray | None) -> Any:
+        if isinstance(array, RaggedArray):
+            return array.together(range(len(array.arrays)) if rows is None else rows, self.numpy, turns)
+        if rows is None or not is_array(array) or array.shape[0] != self.count:
+            return array
+        if isinstance(array, np.ndarray):
+            return array[rows]
+        return namespace(array).concat([array[row : row + 1] for row in rows], axis=0)
 
     def _told(self, inputs: Inputs, padding: Mapping[Path, np.ndarray]) -> Inputs:
         """Put lengths and masks where they stand."""
-        made = {}
+        keywords = {}
         for name, (mark, path) in self.marks.items():
             shape = inputs.at(path).explained.shape
             own = padding.get(path, np.tile(shape[1:], (shape[0], 1)))
             sizes = own[:, [axis - 1 for axis in self.axes[path]]]
-            made[name] = mark.filled(sizes, [int(shape[axis]) for axis in self.axes[path]])
+            keywords[name] = mark.filled(sizes, [int(shape[axis]) for axis in self.axes[path]])
         anew = tuple(
             DerivedInput(name, path, partial(_whole, mark, self.axes[path]))
             for name, (mark, path) in self.marks.items()
         )
         tree, extra = inputs.tree
-        return replace(inputs, tree=WithExtra(tree, extra | made), made=anew)
+        return replace(inputs, tree=WithExtra(tree, extra | keywords), made=anew)
 
     def as_given(self, whole: Inputs) -> Group:
         """All samples in the padded arrays they came in, with what the model is told about lengths."""
@@ -259,11 +259,11 @@ def roll(array: Array, axes: Sequence[int] | np.ndarray, share: float) -> Array:
 
 
 def zero_padding(
-    path: Path, each: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]
+    path: Path, leaf: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]
 ) -> Any:
     """A padded array as it came; what is not finite in its padding is no signal, and becomes zero."""
     if path not in own:
-        return each
+        return leaf
     array = whole.at(path).explained
     values = numpy(array)
     if values.dtype.kind != "f" or np.isfinite(values).all():
@@ -305,8 +305,8 @@ def padding_share(shapes: np.ndarray) -> float:
 def cut_to_lengths(inputs: Inputs, path: Path, axis: int, lengths: Sequence[int]) -> Inputs:
     """Cut a padded input to its samples' lengths along an axis."""
 
-    def short(here: Path, each: Any) -> Any:
-        return each if here != path else RaggedArray(tuple(_cut(each, axis, lengths)))
+    def short(here: Path, array: Any) -> Any:
+        return array if here != path else RaggedArray(tuple(_cut(array, axis, lengths)))
 
     return replace(inputs, tree=map_leaves(short, inputs.tree))
 
@@ -319,13 +319,13 @@ def _cut(array: Array, axis: int, lengths: Sequence[int]) -> Iterator[Array]:
 def check_ragged(items: RaggedArray, layout: Layout | None, channel_axis: int) -> None:
     """Raise a ``LayoutError`` where samples differ along an axis that is no length."""
     ndim = len(items.shape)
-    fixed = set(range(1, ndim)) - set(may_differ(layout, ndim, channel_axis))
-    for axis in sorted(fixed):
-        found = sorted({int(each) for each in items.shapes[:, axis - 1]})
-        if len(found) > 1:
+    fixed_axes = set(range(1, ndim)) - set(may_differ(layout, ndim, channel_axis))
+    for axis in sorted(fixed_axes):
+        sizes = sorted({int(each) for each in items.shapes[:, axis - 1]})
+        if len(sizes) > 1:
             name = layout.dims[axis] if layout is not None else "channel"
             message = (
-                f"the samples of the list have {found[0]} and {found[1]} entries along axis {axis - 1} of each ({name}), "
+                f"the samples of the list have {sizes[0]} and {sizes[1]} entries along axis {axis - 1} of each ({name}), "
                 "along which they must be alike. Name the axes if it is another: layout='batch time channel', say."
             )
             raise LayoutError(message)

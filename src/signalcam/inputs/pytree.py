@@ -29,11 +29,11 @@ def unpack_extra(tree: Any) -> tuple[Any, dict[str, Any]]:
     return (tree.inputs, tree.extra) if isinstance(tree, WithExtra) else (tree, {})
 
 
-def check_extra(extra: Iterable[str], taken: Sequence[str], model: object) -> None:
+def check_extra(extra: Iterable[str], accepted: Sequence[str], model: object) -> None:
     """Raise an ``InputError`` where a model takes no keyword of that name."""
     for name in extra:
-        if name not in taken:
-            message = f"{type(model).__name__} takes no {name!r}, which extra holds.{nearest(name, taken)} It takes: {', '.join(taken)}."
+        if name not in accepted:
+            message = f"{type(model).__name__} takes no {name!r}, which extra holds.{nearest(name, accepted)} It takes: {', '.join(accepted)}."
             raise InputError(message)
 
 
@@ -115,10 +115,10 @@ class Inputs:
     @property
     def explained(self) -> Array:
         """The array the map is drawn on, batch first."""
-        found = self.tree
+        node = self.tree
         for key in self.path:
-            found = found[key]
-        return found
+            node = node[key]
+        return node
 
     def at(self, path: tuple[Any, ...]) -> Inputs:
         """The same inputs, another of them to draw on."""
@@ -131,7 +131,7 @@ class Inputs:
     def with_explained(self, array: Array) -> Inputs:
         """The same inputs with another array to draw on."""
         old = self.explained
-        changed = self.map(lambda each: array if each is old else each)
+        changed = self.map(lambda leaf: array if leaf is old else leaf)
         if not self.made or tuple(array.shape[1:]) == tuple(old.shape[1:]):
             return changed
         inputs, extra = changed.tree
@@ -157,22 +157,22 @@ def find_path(of: Any, tree: Any) -> Path:
     Raises:
         InputError: There is no such input, or there are several.
     """
-    known = [path for path, each in leaves(tree) if getattr(each, "shape", ())]
-    wanted = of if isinstance(of, tuple) else (of,)
-    size = len(wanted)
-    found = [each for each in known if size and each[:size] == wanted] or [
-        each for each in known if size and each[-size:] == wanted
+    paths = [path for path, each in leaves(tree) if getattr(each, "shape", ())]
+    keys = of if isinstance(of, tuple) else (of,)
+    size = len(keys)
+    matches = [each for each in paths if size and each[:size] == keys] or [
+        each for each in paths if size and each[-size:] == keys
     ]
-    found = found or [each for each in known if path_to_str(each) == path_to_str(wanted)]  # as results spell it
-    if len(found) == 1:
-        return found[0]
-    names = [path_to_str(each) for each in known]
+    matches = matches or [each for each in paths if path_to_str(each) == path_to_str(keys)]  # as results spell it
+    if len(matches) == 1:
+        return matches[0]
+    names = [path_to_str(each) for each in paths]
     if names == [""]:
-        message = f"there is no input {path_to_str(wanted)!r}: the model takes a single array. Leave of=... out."
-    elif found:
+        message = f"there is no input {path_to_str(keys)!r}: the model takes a single array. Leave of=... out."
+    elif matches:
         message = (
-            f"{path_to_str(wanted)!r} may be {' or '.join(map(path_to_str, found))}. Give the whole path as a tuple."
+            f"{path_to_str(keys)!r} may be {' or '.join(map(path_to_str, matches))}. Give the whole path as a tuple."
         )
     else:
-        message = f"there is no input {path_to_str(wanted)!r}.{nearest(path_to_str(wanted), names)} There are: {', '.join(names)}."
+        message = f"there is no input {path_to_str(keys)!r}.{nearest(path_to_str(keys), names)} There are: {', '.join(names)}."
     raise InputError(message)

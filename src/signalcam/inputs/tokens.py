@@ -84,13 +84,13 @@ class Tokens:
         raise LayoutError(message)
 
 
-def as_tokens(given: Tokens | int | None) -> Tokens | None:
+def as_tokens(option: Tokens | int | None) -> Tokens | None:
     """Turn what ``tokens=`` takes into a ``Tokens``."""
-    if given is None or isinstance(given, Tokens):
-        return given
-    if is_count(given, 0):
-        return Tokens(int(given))
-    message = f"tokens={given!r} says not where tokens lie. Pass how many stand before the first one that has a place (1 for a class token), or signalcam.Tokens(prefix=1, grid=(14, 14))."
+    if option is None or isinstance(option, Tokens):
+        return option
+    if is_count(option, 0):
+        return Tokens(int(option))
+    message = f"tokens={option!r} says not where tokens lie. Pass how many stand before the first one that has a place (1 for a class token), or signalcam.Tokens(prefix=1, grid=(14, 14))."
     raise LayoutError(message)
 
 

@@ -73,8 +73,8 @@ def _are_samples(item: list[Any], layout: Any) -> bool:
     if len(shapes) < 2 or len(ranks) > 1 or () in shapes:
         return False
     if layout is not None and not isinstance(layout, Mapping):
-        known = as_layout(layout)
-        return known is not None and ranks == {len(known.dims) - 1}
+        parsed = as_layout(layout)
+        return parsed is not None and ranks == {len(parsed.dims) - 1}
     rows = {each[0] for each in shapes}
     return len(rows) > 1 or max(ranks) < 3  # several inputs have as many rows each
 

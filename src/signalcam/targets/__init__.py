@@ -40,26 +40,26 @@ __all__ = [
 ]
 
 
-def as_target(wanted: object, names: Sequence[str] | None) -> Target:
+def as_target(question: object, names: Sequence[str] | None) -> Target:
     """Turn what a user writes into a target.
 
     Args:
-        wanted: A target, ``"predicted"``, a class index, a class name, or a function of the output.
+        question: A target, ``"predicted"``, a class index, a class name, or a function of the output.
         names: The class names, if they are known.
 
     Raises:
         TargetError: It is none of these, or no such class.
     """
-    if isinstance(wanted, type):
-        message = f"a target cannot be the type {wanted.__name__}; write {wanted.__name__}(...)."
+    if isinstance(question, type):
+        message = f"a target cannot be the type {question.__name__}; write {question.__name__}(...)."
         raise TargetError(message)
-    if isinstance(wanted, Target):
-        wanted.label(names)  # unknown names are told at once
-        return wanted
-    if isinstance(wanted, str) and wanted.lower() == "predicted" and wanted not in (names or ()):
+    if isinstance(question, Target):
+        question.label(names)  # unknown names are told at once
+        return question
+    if isinstance(question, str) and question.lower() == "predicted" and question not in (names or ()):
         return Predicted()
-    if callable(wanted):
-        return Output(wanted)
-    target = Class(wanted if isinstance(wanted, str) else as_int(wanted))
+    if callable(question):
+        return Output(question)
+    target = Class(question if isinstance(question, str) else as_int(question))
     target.label(names)
     return target

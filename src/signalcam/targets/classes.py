@@ -172,8 +172,8 @@ class TrueLabel(ClassTarget):
         if labels is None:
             message = "TrueLabel asks about each sample's true class, and there are no labels. Pass labels=[...], one a sample."
             raise TargetError(message)
-        known = [each if isinstance(each, str) else as_int(each) for each in labels]
-        return PerSample(known, self.label(None))
+        classes = [each if isinstance(each, str) else as_int(each) for each in labels]
+        return PerSample(classes, self.label(None))
 
     def pick(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> Array:
         """Refused: the labels must be known by then."""
@@ -190,8 +190,8 @@ def class_index(name: int | str, names: Sequence[str] | None) -> int:
         return as_int(name)
     if names and name in names:
         return list(names).index(name)
-    known = f"{nearest(name, names)} Classes: {', '.join(names)}." if names else " Pass class_names=[...] to use names."
-    message = f"there is no class {name!r}.{known}"
+    hint = f"{nearest(name, names)} Classes: {', '.join(names)}." if names else " Pass class_names=[...] to use names."
+    message = f"there is no class {name!r}.{hint}"
     raise TargetError(message)
 
 
@@ -208,8 +208,8 @@ def as_int(number: object) -> int:
 
 def in_range(index: Iterable[int], classes: int) -> np.ndarray:
     """Return class indices as an array, if all of them exist."""
-    for each in index:
-        if not 0 <= each < classes:
-            message = f"class {each} does not exist: the model tells {classes} classes apart, 0 to {classes - 1}."
+    for number in index:
+        if not 0 <= number < classes:
+            message = f"class {number} does not exist: the model tells {classes} classes apart, 0 to {classes - 1}."
             raise TargetError(message)
     return np.asarray(list(index), dtype=np.int64)

@@ -20,13 +20,13 @@ Form = Literal["linear", "quadratic"]
 ClassLike = int | str | ClassTarget
 
 
-def as_class(wanted: object) -> ClassTarget:
+def as_class(question: object) -> ClassTarget:
     """Turn a class index, a name or ``"predicted"`` into a question about one class."""
-    if isinstance(wanted, ClassTarget):
-        return wanted
-    if isinstance(wanted, str):
-        return Predicted() if wanted.lower() == "predicted" else Class(wanted)
-    return Class(as_int(wanted))
+    if isinstance(question, ClassTarget):
+        return question
+    if isinstance(question, str):
+        return Predicted() if question.lower() == "predicted" else Class(question)
+    return Class(as_int(question))
 
 
 class ComparedClasses(Target, Protocol):
@@ -60,22 +60,22 @@ class ComparedClasses(Target, Protocol):
 
     def check(self, own: np.ndarray, classes: int) -> None:
         """Raise a ``TargetError`` where a class brought along does not exist."""
-        for number, each in enumerate(self.parts if own.size else ()):
-            each.check(own[:, number], classes)
+        for number, part in enumerate(self.parts if own.size else ()):
+            part.check(own[:, number], classes)
 
     def check_count(self, samples: int) -> None:
         """Raise a ``TargetError`` unless it fits that many samples."""
-        for each in self.parts:
-            each.check_count(samples)
+        for part in self.parts:
+            part.check_count(samples)
 
     def picks(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> list[Array]:
         """``(b,)`` for each part, all where the scores are."""
-        given = bool(own.shape[0])
-        found = [
-            select_column(reading.values, each.pick(reading, own[:, i] if given else own, names))
+        has_classes = bool(own.shape[0])
+        columns = [
+            select_column(reading.values, each.pick(reading, own[:, i] if has_classes else own, names))
             for i, each in enumerate(self.parts)
         ]
-        return [namespace(each).astype(each, found[0].dtype) for each in found]
+        return [namespace(each).astype(each, columns[0].dtype) for each in columns]
 
     def fixed(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Compare the classes that were picked."""
@@ -161,8 +161,8 @@ class Contrast(ComparedClasses):
 
     def label(self, names: Sequence[str] | None) -> str:
         """Name the target in the result."""
-        known = [each.name for each in self.parts if isinstance(each, Class)]
-        index = [class_index(each, names) for each in known]
+        class_labels = [each.name for each in self.parts if isinstance(each, Class)]
+        index = [class_index(each, names) for each in class_labels]
         if len(set(index)) < len(index):
             message = f"Contrast({self._word(names)}) compares a class with itself. Give another foil, or foil=Predicted(2) for the runner-up."
             raise TargetError(message)
@@ -181,8 +181,8 @@ class Contrast(ComparedClasses):
 
     def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Score the difference."""
-        found = self.picks(reading, own, names)
-        picks = namespace(found[0]).stack(found, axis=1)
+        columns = self.picks(reading, own, names)
+        picks = namespace(columns[0]).stack(columns, axis=1)
         return ScoredTarget(self.value(reading, picks, score), picks)
 
     def value(self, reading: ModelOutput, picks: Array, score: Score) -> Array:
@@ -190,8 +190,8 @@ class Contrast(ComparedClasses):
         exact = score_functions.relative_logit if score is score_functions.logit else score
         foils = [exact(reading, picks[:, i]) for i in range(1, len(self.parts))]
         rest = foils[0]
-        for each in foils[1:]:
-            rest = rest + each
+        for foil in foils[1:]:
+            rest = rest + foil
         apart = exact(reading, picks[:, 0]) - rest / len(foils)
         return apart * apart if self.form == "quadratic" else apart
 
@@ -292,8 +292,8 @@ class Counterfactual(Target):
 
     def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
         """Turn the score over."""
-        asked = self.target.ask(reading, own, score, names)
-        return ScoredTarget(-asked.value, asked.picks)
+        scored = self.target.ask(reading, own, score, names)
+        return ScoredTarget(-scored.value, scored.picks)
 
     def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """What the target's samples bring along."""
@@ -309,8 +309,8 @@ class Counterfactual(Target):
 
     def fixed(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Turn over what was picked."""
-        inner, settled = self.target.fixed(picks, own)
-        return Counterfactual(inner), settled
+        inner, frozen = self.target.fixed(picks, own)
+        return Counterfactual(inner), frozen
 
     def for_axis(self, class_axis: int) -> Target:
         """The question once the framework's class axis is known."""

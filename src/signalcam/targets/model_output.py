@@ -109,10 +109,10 @@ def main_output(raw: object) -> Array | None:
     """Pick the array of scores from what a model returned: logits by name, else the first of floats."""
     if hasattr(raw, "shape") and hasattr(raw, "dtype"):
         return raw if "float" in str(raw.dtype) else None
-    held = named_arrays(raw)
-    preferred = [held[name] for name in _OUTPUT_NAMES if name in held]
-    found = (main_output(entry) for entry in (*preferred, *held.values()))
-    return next((array for array in found if array is not None), None)
+    arrays = named_arrays(raw)
+    preferred = [arrays[name] for name in _OUTPUT_NAMES if name in arrays]
+    candidates = (main_output(entry) for entry in (*preferred, *arrays.values()))
+    return next((array for array in candidates if array is not None), None)
 
 
 def named_arrays(raw: object) -> dict[Any, Any]:
@@ -145,8 +145,8 @@ def _computed(score: Callable[[Array], Array], reading: ModelOutput) -> Array:
     values = reading.values
     rows = score(values)
     if tuple(getattr(rows, "shape", ())) != tuple(values.shape):
-        given = tuple(rows.shape) if hasattr(rows, "shape") else type(rows).__name__
-        message = f"the score function returned shape {given} for scores of shape {tuple(values.shape)}; return one score a class."
+        description = tuple(rows.shape) if hasattr(rows, "shape") else type(rows).__name__
+        message = f"the score function returned shape {description} for scores of shape {tuple(values.shape)}; return one score a class."
         raise TargetError(message)
     return namespace(rows).concat([-rows, rows], axis=1) if reading.is_binary else rows
 

@@ -45,9 +45,9 @@ class Output(Target):
         """Apply the function to the model's output."""
         value = self.function(reading.raw)
         if tuple(getattr(value, "shape", ())) not in ((reading.batch,), (reading.batch, 1)):
-            given = tuple(value.shape) if hasattr(value, "shape") else type(value).__name__
+            description = tuple(value.shape) if hasattr(value, "shape") else type(value).__name__
             message = (
-                f"Output({self.label(None)}) returned {given} for {reading.batch} samples; "
+                f"Output({self.label(None)}) returned {description} for {reading.batch} samples; "
                 "it must return one score a sample, shape (batch,)."
             )
             raise TargetError(message)
@@ -79,8 +79,8 @@ class Regression(Target):
     weights: tuple[tuple[int, float], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        given = self.output if isinstance(self.output, Mapping) else {self.output: 1.0}
-        weights = tuple((as_int(i), float(w)) for i, w in given.items())
+        outputs = self.output if isinstance(self.output, Mapping) else {self.output: 1.0}
+        weights = tuple((as_int(i), float(w)) for i, w in outputs.items())
         if not weights or any(i < 0 for i, _ in weights):
             message = f"Regression({self.output!r}) names no output; count them from 0."
             raise TargetError(message)
@@ -225,8 +225,8 @@ class Region(Target):
         before = reading.main if score is score_functions.probability else reading.before
         main = reading.main if before is None else before
         if main is None or len(main.shape) < (2 if self.target is None else 3):
-            given = "no array" if main is None else f"shape {tuple(main.shape)}"
-            message = f"the model returned {given}, which has no positions for a Region. Ask about a class, or with target=Output(function)."
+            description = "no array" if main is None else f"shape {tuple(main.shape)}"
+            message = f"the model returned {description}, which has no positions for a Region. Ask about a class, or with target=Output(function)."
             raise TargetError(message)
         xp, batch = namespace(main), reading.batch
         if self.target is None:
@@ -252,8 +252,8 @@ class Region(Target):
         xp, batch = namespace(rows), int(rows.shape[0])
         if isinstance(self.where, str):
             return xp.argmax(rows, axis=1) == index
-        chosen = np.ones(shape, bool) if self.where is None else self._placed(shape)
-        flat = np.broadcast_to(chosen.reshape(1, prod(shape)), (batch, prod(shape)))
+        mask = np.ones(shape, bool) if self.where is None else self._placed(shape)
+        flat = np.broadcast_to(mask.reshape(1, prod(shape)), (batch, prod(shape)))
         return select_column(rows, np.ascontiguousarray(flat))
 
     def _placed(self, shape: tuple[int, ...]) -> np.ndarray:
@@ -270,9 +270,9 @@ class Region(Target):
             raise TargetError(message)
         return mask
 
-    def _fits(self, given: tuple[int, ...], shape: tuple[int, ...]) -> None:
-        if given != shape:
-            message = f"the mask of Region has shape {given} and the output positions {shape}. Give a mask of the output's positions, or one a sample."
+    def _fits(self, mask_shape: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        if mask_shape != shape:
+            message = f"the mask of Region has shape {mask_shape} and the output positions {shape}. Give a mask of the output's positions, or one a sample."
             raise TargetError(message)
 
     def check_picks(self, picks: np.ndarray, rows: np.ndarray) -> None:
@@ -287,8 +287,8 @@ class Region(Target):
         return replace(self, where=None), picks[:, 1:].astype(bool)
 
 
-def _mask(given: Any) -> np.ndarray:
-    mask = np.asarray(given)
+def _mask(region: Any) -> np.ndarray:
+    mask = np.asarray(region)
     if mask.dtype.kind not in "biu" or not mask.any():
         message = f"a mask of Region has type {mask.dtype} and {int((mask != 0).sum())} positions in it. Give truth values, at least one of them true."
         raise TargetError(message)
@@ -336,8 +336,8 @@ class Similarity(Target):
 
     def taken(self, samples: Sequence[int]) -> Similarity:
         """The same question for some of the samples."""
-        each = self.reference
-        return Similarity(each[list(samples)], self.kind) if each.ndim == 2 else self
+        reference = self.reference
+        return Similarity(reference[list(samples)], self.kind) if reference.ndim == 2 else self
 
     def check_count(self, samples: int) -> None:
         """Raise a ``TargetError`` unless there is one reference for all samples, or one for each."""

@@ -187,29 +187,29 @@ def make_question(
     output: Selector = None,
 ) -> Question:
     """Ask some samples of a batch, given by their rows."""
-    known = None if names is None else tuple(names)
+    class_names = None if names is None else tuple(names)
     own = tuple(each.brought(rows, names) for each in targets)
-    return Question(tuple(targets), score, known, own, output=output)
+    return Question(tuple(targets), score, class_names, own, output=output)
 
 
 def _selected(raw: object, output: Selector) -> Array:
     """Take the output that the user chose from what the model returned."""
     if callable(output):
-        found = output(raw)
+        value = output(raw)
     else:
-        known: Mapping[Any, Any] = named_arrays(raw)
-        keys = list(known)
-        if isinstance(output, int) and output not in known and -len(keys) <= output < len(keys):
+        arrays: Mapping[Any, Any] = named_arrays(raw)
+        keys = list(arrays)
+        if isinstance(output, int) and output not in arrays and -len(keys) <= output < len(keys):
             output = keys[output]
-        if output not in known:
+        if output not in arrays:
             hint = nearest(str(output), map(str, keys))
             there = f"It holds {', '.join(map(repr, keys))}" if keys else "It is one array"
             message = f"output={output!r} is not in what the model returned.{hint} {there}; leave output=... out, or choose one of these."
             raise TargetError(message)
-        found = known[output]
-    if hasattr(found, "shape") and hasattr(found, "dtype"):
-        return found
-    message = f"output={output!r} is {type(found).__name__}, not an array of scores. Choose an array by key, index or function."
+        value = arrays[output]
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return value
+    message = f"output={output!r} is {type(value).__name__}, not an array of scores. Choose an array by key, index or function."
     raise TargetError(message)
 
 

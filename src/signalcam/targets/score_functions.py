@@ -33,16 +33,16 @@ def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
     """
     if callable(score):
         return getattr(score, "__name__", "custom"), lambda reading, index: _pick(_computed(score, reading), index)
-    known: dict[str, Score] = {
+    functions: dict[str, Score] = {
         "logit": logit,
         "log_odds": log_odds,
         "probability": probability,
         "log_prob_clamped": log_prob_clamped,
     }
-    if not isinstance(score, str) or score not in known:
-        message = f"there is no score {score!r}.{nearest(str(score), known)} Known: {', '.join(known)}, or a function."
+    if not isinstance(score, str) or score not in functions:
+        message = f"there is no score {score!r}.{nearest(str(score), functions)} Known: {', '.join(functions)}, or a function."
         raise MethodError(message)
-    return score, known[score]
+    return score, functions[score]
 
 
 def provenance(name: str, reading: ModelOutput, *, relative: bool = False) -> str:
@@ -76,8 +76,8 @@ def relative_logit(reading: ModelOutput, index: Array) -> Array:
     if reading.logits is not None or reading.is_multilabel:
         return logit(reading, index)
     values = reading.values
-    known = reading.last_step == "log_softmax"
-    return _pick(values if known else namespace(values).log(reading.probabilities()), index)
+    is_log_softmax = reading.last_step == "log_softmax"
+    return _pick(values if is_log_softmax else namespace(values).log(reading.probabilities()), index)
 
 
 def log_odds(reading: ModelOutput, index: Array) -> Array:

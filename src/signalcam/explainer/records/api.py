@@ -180,18 +180,18 @@ class _Recording:
         if self.total is None:
             check_uncounted(self.explainer, labels)
         first = tape.at(0, length)
-        asked = self._asked(first)
-        running, steps, seen = asked.planned(first, overlap, labels)
-        found = _Gathered(seen)
-        asked.gather(found, running, steps, tape, labels)
-        if found.broken:
-            message = f"windows {format_list(found.broken)} hold NaN or infinite values; their maps mean nothing, and are left out where another window has the place."
+        recording = self._asked(first)
+        running, steps, grids = recording.planned(first, overlap, labels)
+        gathered = _Gathered(grids)
+        recording.gather(gathered, running, steps, tape, labels)
+        if gathered.broken:
+            message = f"windows {format_list(gathered.broken)} hold NaN or infinite values; their maps mean nothing, and are left out where another window has the place."
             warnings.warn(message, CamWarning, stacklevel=3)
-        warn_of_score(found.parts)
-        warn_of_flaws(found.parts, running.layers, tuple(running.targets), running.methods, "windows")
-        ran = [each.ran for each in found.parts[0].layers]
-        warn_of_spread([found.grids], ran, self.explainer.align)
-        return asked.result(found, running, steps, tape.read, first, labels)
+        warn_of_score(gathered.parts)
+        warn_of_flaws(gathered.parts, running.layers, tuple(running.targets), running.methods, "windows")
+        ran = [each.ran for each in gathered.parts[0].layers]
+        warn_of_spread([gathered.grids], ran, self.explainer.align)
+        return recording.result(gathered, running, steps, tape.read, first, labels)
 
     def _asked(self, first: np.ndarray) -> _Recording:
         """The same, knowing whether whole numbers are measurements, or indices that the model takes alone."""
@@ -202,7 +202,7 @@ class _Recording:
 
     def gather(
         self,
-        found: _Gathered,
+        gathered: _Gathered,
         running: Runner,
         steps: WindowSteps,
         tape: RollingBuffer,
@@ -217,16 +217,16 @@ class _Recording:
         with progress_bar(expected, shown=self.explainer.progress, unit="window") as done:
             windows = tape.windows(steps.window, steps.stride, steps.unit)
             while batch := list(islice(windows, size)):
-                for piece in self._run(running, batch, found, done):
-                    self._fold(found, running, piece, batch, steps)
-                found.starts += [start for start, _ in batch]
+                for piece in self._run(running, batch, gathered, done):
+                    self._fold(gathered, running, piece, batch, steps)
+                gathered.starts += [start for start, _ in batch]
 
     def planned(
         self, first: np.ndarray, overlap: float, labels: Sequence[int | str] | None
     ) -> tuple[Runner, WindowSteps, list[AxisGrid | None]]:
         """Look at one window: which layers there are, where they look, and what follows for the stride."""
-        known = [each.labelled(labels) for each in self.explainer.targets.values()]
-        explainer = replace(self.explainer, target=known)
+        targets = [each.labelled(labels) for each in self.explainer.targets.values()]
+        explainer = replace(self.explainer, target=targets)
         try:
             here = self._drawn(first[None])
             explainer.backend.layers(explainer.model, here.samples.group().inputs)  # it must run
@@ -244,11 +244,11 @@ class _Recording:
     def _refused(self, first: np.ndarray, error: Exception) -> str:
         """What to do about a window that the model does not take: a longer one helps, or it does not."""
         length = first.shape[self.axis]
-        said = f"the model does not take a window of {length} samples: {shorten(str(error), _QUOTED)}."
+        text = f"the model does not take a window of {length} samples: {shorten(str(error), _QUOTED)}."
         more = [length * times for times in _LONGER]
         if any(self.takes(np.concatenate([first] * times, self.axis)) for times in _LONGER):
-            return f"{said} Give a longer window; it must be at least what one cell of the layer sees."
-        return f"{said} Windows of {' and '.join(map(str, more))} samples are refused, too. A batch of windows has shape {(1, *first.shape)}: give a record with the channels that the model takes, in the order of its axes, or the one window it was made for."
+            return f"{text} Give a longer window; it must be at least what one cell of the layer sees."
+        return f"{text} Windows of {' and '.join(map(str, more))} samples are refused, too. A batch of windows has shape {(1, *first.shape)}: give a record with the channels that the model takes, in the order of its axes, or the one window it was made for."
 
     def takes(self, window: np.ndarray) -> bool:
         """Whether the model takes a window."""
@@ -276,47 +276,49 @@ class _Recording:
 
     def _drawn(self, windows: np.ndarray) -> ExplainedInputs:
         whole = self.measured and windows.dtype.kind in "iu"
-        given = windows.astype(np.float32) if whole else windows
-        return self.explainer.drawn(as_inputs(given, None, self.extra))
+        inputs = windows.astype(np.float32) if whole else windows
+        return self.explainer.drawn(as_inputs(inputs, None, self.extra))
 
-    def _along(self, measured: Mapping[int, AxisGrid]) -> AxisGrid | None:
+    def _along(self, grid: Mapping[int, AxisGrid]) -> AxisGrid | None:
         """How a layer lies along the time."""
-        return next((each for each in measured.values() if each.input_axis == self.axis + 1), None)
+        return next((each for each in grid.values() if each.input_axis == self.axis + 1), None)
 
     def _run(
-        self, running: Runner, batch: Sequence[tuple[int, np.ndarray]], found: _Gathered, done: Any
+        self, running: Runner, batch: Sequence[tuple[int, np.ndarray]], gathered: _Gathered, done: Any
     ) -> Iterator[GroupResult]:
         """Run some windows."""
         windows = np.stack([each for _, each in batch])
-        before = len(found.starts)
+        before = len(gathered.starts)
         bad = [before + i for i in find_not_finite(windows, running.backend)]
         if bad and self.explainer.nan == "raise":
             message = f"windows {format_list(bad)} hold NaN or infinite values (the first one begins at sample {batch[bad[0] - before][0]}). Clean the record, or pass nan='warn' to go on."
             raise InputError(message)
-        found.broken += bad
+        gathered.broken += bad
         group = self._drawn(windows).samples.group()
         yield from running.pieces(Group(group.rows + before, group.inputs, group.own), done)
 
     def _fold(
-        self, found: _Gathered, running: Runner, piece: GroupResult, batch: Sequence[Any], steps: WindowSteps
+        self, gathered: _Gathered, running: Runner, piece: GroupResult, batch: Sequence[Any], steps: WindowSteps
     ) -> None:
         """Fold the maps of some windows into those of the record."""
         columns = [each.maps for each in piece.maps(running.layers)]
-        if not found.layers:
-            found.grids = piece.grids
-            found.layers = [self._begun(each, seen, steps) for each, seen in zip(columns, found.seen, strict=True)]
-        for maps, (like, place, stitch) in zip(columns, found.layers, strict=True):
+        if not gathered.layers:
+            gathered.grids = piece.grids
+            gathered.layers = [
+                self._begun(each, seen, steps) for each, seen in zip(columns, gathered.seen, strict=True)
+            ]
+        for maps, (like, place, stitch) in zip(columns, gathered.layers, strict=True):
             fits = like.grid == maps.grid
             values = maps.values if fits else maps.expand_along(self.axis + 1, steps.window).values
             along = np.moveaxis(values, 3 + place, -1)
-            for (start, _), each in zip(batch, along, strict=True):
-                stitch.add(start, each)
+            for (start, _), window_maps in zip(batch, along, strict=True):
+                stitch.add(start, window_maps)
         empty = np.zeros(0, np.float32)
-        found.parts += [
+        gathered.parts += [
             replace(part, layers=tuple(replace(each, values=empty) for each in part.layers)) for part in piece.parts
         ]
 
-    def _begun(self, maps: LayerMaps, seen: AxisGrid | None, steps: WindowSteps) -> tuple[LayerMaps, int, OverlapAdd]:
+    def _begun(self, maps: LayerMaps, grid: AxisGrid | None, steps: WindowSteps) -> tuple[LayerMaps, int, OverlapAdd]:
         """Decide at which resolution a layer's map is stitched, and begin."""
         dim = self.axis + 1
         along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
@@ -324,31 +326,31 @@ class _Recording:
             maps = maps.expand_along(dim, steps.window)
             along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
         place, own = along[dim]
-        return maps, place, OverlapAdd(own, seen, steps, self.total or 0)
+        return maps, place, OverlapAdd(own, grid, steps, self.total or 0)
 
     # --- afterwards ------------------------------------------------------------------------------
 
     def result(
         self,
-        found: _Gathered,
+        gathered: _Gathered,
         running: Runner,
         steps: WindowSteps,
         total: int,
         first: np.ndarray,
         labels: Sequence[int | str] | None,
     ) -> Explanation:
-        said = concatenate_outputs(found.parts)
-        layers = tuple(_whole(*each, total) for each in found.layers)
+        outputs = concatenate_outputs(gathered.parts)
+        layers = tuple(_whole(*each, total) for each in gathered.layers)
         x = self._kept(total, first)
         axes = sorted({axis.input_axis for each in layers for axis in each.grid})
         layout = name_axes(self.layout, x.ndim, axes)
         targets, names = tuple(running.targets), running.class_names
-        same = (said.index == said.index[:1]).all(axis=0)
-        about = self.explainer.about(found.parts[0], "")
-        told = f"{len(found.starts)} of {steps.window} samples, every {steps.stride}"
-        table = _table(said, np.asarray(found.starts), steps.window, layout, layout.dims[self.axis + 1])
+        same = (outputs.index == outputs.index[:1]).all(axis=0)
+        about = self.explainer.about(gathered.parts[0], "")
+        windows_text = f"{len(gathered.starts)} of {steps.window} samples, every {steps.stride}"
+        table = _table(outputs, np.asarray(gathered.starts), steps.window, layout, layout.dims[self.axis + 1])
         if labels is not None:
-            classes = None if said.probabilities is None else said.probabilities.shape[1]
+            classes = None if outputs.probabilities is None else outputs.probabilities.shape[1]
             table["label"] = encode_labels(labels, names, classes)
         unit = layout.unit(layout.dims[self.axis + 1])
         return Explanation(
@@ -357,11 +359,11 @@ class _Recording:
             methods=tuple(method.name for method in running.methods),
             layout=layout,
             input=x,
-            scores=np.full((1, len(targets)), np.nan, said.scores.dtype),
-            target_classes=np.where(same, said.index[:1], NO_CLASS),
+            scores=np.full((1, len(targets)), np.nan, outputs.scores.dtype),
+            target_classes=np.where(same, outputs.index[:1], NO_CLASS),
             class_names=None if names is None else tuple(names),
             sample_names=(self.name,),
-            provenance={**about, "windows": told},
+            provenance={**about, "windows": windows_text},
             windows=windows_table(table, targets, names, unit),
         )
 
@@ -386,11 +388,11 @@ def _whole(maps: LayerMaps, place: int, stitch: OverlapAdd, total: int) -> Layer
 
 
 def _table(
-    said: ModelOutputs, starts: np.ndarray, window: int, layout: Layout, dim: str
+    outputs: ModelOutputs, starts: np.ndarray, window: int, layout: Layout, dim: str
 ) -> dict[str, np.ndarray | None]:
     """What was said of each window, by the names of the table."""
     ends = {"start": starts, "stop": starts + window}
     timed = {f"{name}_time": layout.coordinate(dim, at) for name, at in ends.items()}
-    spelt = {"scores": "score", "index": "target_class", "logits": "logit", "probabilities": "probability"}
-    answers = {spelt.get(each.name, each.name): getattr(said, each.name) for each in fields(said)}
+    column_names = {"scores": "score", "index": "target_class", "logits": "logit", "probabilities": "probability"}
+    answers = {column_names.get(each.name, each.name): getattr(outputs, each.name) for each in fields(outputs)}
     return {**ends, **(timed if layout.unit(dim) else {}), **answers}

@@ -34,8 +34,8 @@ def check_record(layout: Layout | None, axis: int, window: float) -> int:
             message = f"{name!r} is not evenly spaced, so windows of {window} would be of unequal length. Resample the record."
             raise LayoutError(message)
         step = abs(line[1])
-    known = isinstance(window, int | float | np.number) and 0 < window < float("inf")
-    length = round(window / step) if known else 0
+    is_length = isinstance(window, int | float | np.number) and 0 < window < float("inf")
+    length = round(window / step) if is_length else 0
     if length < 1:
         unit = "samples" if step == 1 else f"the units of time, at least {step:g}"
         message = f"window is {window!r}; give its length in {unit}."
@@ -59,13 +59,13 @@ def check_counted(explainer: Explainer, labels: Sequence[int | str] | None, wind
     _check_targets(explainer, labels, windows, windows)
 
 
-def _check_targets(explainer: Explainer, labels: Sequence[int | str] | None, windows: int, told: object) -> None:
+def _check_targets(explainer: Explainer, labels: Sequence[int | str] | None, windows: int, counted: object) -> None:
     try:
-        for each in explainer.targets.values():
-            each.labelled(labels).check_count(windows)
+        for target in explainer.targets.values():
+            target.labelled(labels).check_count(windows)
     except CamError as error:
         message = (
-            f"the record has {told} windows, and a target that holds one entry a sample needs one a window: {error}"
+            f"the record has {counted} windows, and a target that holds one entry a sample needs one a window: {error}"
         )
         raise InputError(message) from error
 
@@ -75,8 +75,8 @@ def time_axis(layout: Layout | None, ndim: int, channel_axis: int) -> int:
     if layout is not None and "time" in layout.dims:
         return layout.dims.index("time")
     if layout is not None or ndim > 3:
-        given = f"layout {' '.join(layout.dims)!r}" if layout else f"a record of {ndim - 1} axes"
-        message = f"which axis of {given} is the time is not known. Name it: layout='batch channel time'."
+        description = f"layout {' '.join(layout.dims)!r}" if layout else f"a record of {ndim - 1} axes"
+        message = f"which axis of {description} is the time is not known. Name it: layout='batch channel time'."
         raise LayoutError(message)
     return candidate_axes(None, ndim, channel_axis)[0]
 

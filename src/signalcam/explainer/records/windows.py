@@ -34,22 +34,20 @@ def iterate_chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np
         yield numpy(record[(*[slice(None)] * axis, slice(start, start + size))])
 
 
-def _checked(given: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarray]:
+def _checked(pieces: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarray]:
     """Pass on the chunks, which must be alike but for their length."""
     first: tuple[int, ...] | None = None
-    for each in given:
-        if each.ndim <= axis:
-            message = f"a chunk has shape {each.shape}, but axis {axis} is to be the time. Give chunks with all axes of the record."
+    for piece in pieces:
+        if piece.ndim <= axis:
+            message = f"a chunk has shape {piece.shape}, but axis {axis} is to be the time. Give chunks with all axes of the record."
             raise LayoutError(message)
-        shape = (*each.shape[:axis], *each.shape[axis + 1 :])
+        shape = (*piece.shape[:axis], *piece.shape[axis + 1 :])
         first = shape if first is None else first
         if shape != first:
-            message = (
-                f"a chunk has shape {each.shape}; but for its length along axis {axis} it must be like those before it."
-            )
+            message = f"a chunk has shape {piece.shape}; but for its length along axis {axis} it must be like those before it."
             raise LayoutError(message)
-        if each.shape[axis]:
-            yield each
+        if piece.shape[axis]:
+            yield piece
 
 
 class RollingBuffer:
@@ -60,8 +58,8 @@ class RollingBuffer:
         axis: Along which they follow one another.
     """
 
-    def __init__(self, given: Iterator[np.ndarray], axis: int) -> None:
-        self._given, self._axis = given, axis
+    def __init__(self, pieces: Iterator[np.ndarray], axis: int) -> None:
+        self._given, self._axis = pieces, axis
         self._held: np.ndarray | None = None
         self._start = self.read = 0
 
