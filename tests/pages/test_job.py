@@ -63,7 +63,7 @@ def job(exp, monkeypatch):
         sums[f"quantile_{number}"] = (("quantile", *dims), rng.random((1, len(OF), *layer.values.shape[1:])))
         layers.append(replace(layer, values=Kept(layer.values)))
     table = xr.Dataset(sums, {"of": list(OF), "quantile": [0.5]})
-    monkeypatch.setattr(group_summary, "_table", lambda _store: table)
+    monkeypatch.setattr(group_summary, "_read_summary", lambda _store: table)
     failed = ("",) * (len(exp) - 3) + ("no number", "no number", "<i>torn</i>")
     return replace(exp, layers=tuple(layers), failed=failed), table
 

@@ -77,8 +77,7 @@ def test_costs_are_told(found):
 
 def test_random_methods_alone_are_not_worth_reading(network, data):
     drawn = [
-        sc.Method(f"random {seed}", random_cam(seed).formula, "", "baseline", needs_gradients=False)
-        for seed in (1, 2)
+        sc.Method(f"random {seed}", random_cam(seed).formula, "", "baseline", needs_gradients=False) for seed in (1, 2)
     ]
     said = compare(network, data.inputs, drawn, metrics="deletion", layout=data.layout).verdict
     assert said.startswith("No method beats random-cam and input-energy on deletion: do not read")

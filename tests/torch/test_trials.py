@@ -332,7 +332,7 @@ def test_trials_run_as_the_user_runs_the_model_under_autocast():
 def felt(model, x, layer, kind, classes=(0, 1, 2)):
     pull = backend_of(model).forward_backward(model, as_inputs(x), [layer], ask(kind, classes))
     ((one,),) = pull.rows
-    return one, pull.asked[0].value
+    return one, pull.scored_targets[0].value
 
 
 class Quadratic(nn.Module):
@@ -511,5 +511,5 @@ def test_no_backward_pass_is_made_for_methods_without_gradients(monkeypatch):
 
 
 def test_fixed_questions_keep_the_class_of_the_unchanged_samples():
-    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).fixed([np.array([[2], [0], [1]])])
+    asked = Question((Class(1),), "logit", None, (np.zeros(0, int),)).freeze([np.array([[2], [0], [1]])])
     np.testing.assert_array_equal(asked.repeated_for(slice(1, 3), 2).own[0], [0, 0, 1, 1])

@@ -285,7 +285,7 @@ def collect(count, size, limit=1000, error=OutOfMemoryError):
             raise error
         return list(range(rows.start, rows.stop))
 
-    with progress_bar(count, shown=False) as done:
+    with progress_bar(count, visible=False) as done:
         parts = run_in_batches(run, count, size, BACKEND, done)
     return parts, tried
 
@@ -330,7 +330,7 @@ def test_other_errors_pass_through_at_once(error):
 
 
 def test_progress_is_shown_when_asked_for(capsys):
-    with progress_bar(6, shown=True) as done:
+    with progress_bar(6, visible=True) as done:
         run_in_batches(lambda rows: rows, 6, 2, BACKEND, done)
     assert "6/6" in capsys.readouterr().err
 

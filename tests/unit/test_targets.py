@@ -34,7 +34,7 @@ def reading(main):
 def ask(target, main=ROWS, rows=slice(None), names=NAMES):
     asking = make_question([target], rows, "logit", names)
     said = reading(main)
-    asking.check(said.told)
+    asking.check(said.class_count)
     return asking.ask(said)[0]
 
 
@@ -292,14 +292,14 @@ def test_a_counterfactual_turns_the_score_over():
 
 
 def test_true_label_asks_about_the_labels():
-    target = TrueLabel().labelled(["noise", 1])
+    target = TrueLabel().with_labels(["noise", 1])
     assert target.label(NAMES) == "true label"
     assert ask(target).index.tolist() == [2, 1]
 
 
 def test_true_label_without_labels_says_how_to_give_them():
     with pytest.raises(TargetError, match=r"labels=\[\.\.\.\]"):
-        Contrast(TrueLabel(), foil="predicted").labelled(None)
+        Contrast(TrueLabel(), foil="predicted").with_labels(None)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_what_was_picked_stays_when_the_input_changes(target):
     asking = make_question([target], slice(None), "logit", NAMES)
     (first,) = asking.ask(reading(THREE))
     changed = THREE[:, ::-1].copy()
-    (again,) = asking.fixed([np.asarray(first.picks)]).ask(reading(changed))
+    (again,) = asking.freeze([np.asarray(first.picks)]).ask(reading(changed))
     np.testing.assert_array_equal(again.picks, first.picks)
     rows, sign = np.arange(2), -1 if isinstance(target, Counterfactual) else 1
     share = 0.6 if isinstance(target, Finer) else 1
@@ -320,7 +320,7 @@ def test_what_was_picked_stays_when_the_input_changes(target):
 
 
 def test_some_samples_of_a_contrast_are_asked_their_own_questions():
-    target = Contrast(PerSample([0, 1, 2]), foil=PerSample([1, 2, 0])).taken([2, 0])
+    target = Contrast(PerSample([0, 1, 2]), foil=PerSample([1, 2, 0])).select_samples([2, 0])
     assert ask(target).picks.tolist() == [[2, 0], [0, 1]]
 
 
@@ -346,7 +346,7 @@ def test_the_distance_from_a_reference_value_rises_on_either_side():
 def test_the_side_of_the_reference_stays_when_the_input_changes():
     asking = make_question([Regression(0, reference=1.0)], slice(None), "logit", None)
     (first,) = asking.ask(reading(THREE))
-    (again,) = asking.fixed([np.asarray(first.picks).astype(int)]).ask(reading(THREE + 10))
+    (again,) = asking.freeze([np.asarray(first.picks).astype(int)]).ask(reading(THREE + 10))
     np.testing.assert_allclose(again.value, [-9.5, 12.0])
 
 
@@ -388,7 +388,7 @@ def test_a_region_may_be_where_the_class_is_predicted():
 def test_a_predicted_region_stays_when_the_input_changes():
     asking = make_question([Region(1, where="predicted")], slice(None), "logit", NAMES)
     (first,) = asking.ask(reading(DENSE))
-    (again,) = asking.fixed([np.asarray(first.picks)]).ask(reading(-DENSE))
+    (again,) = asking.freeze([np.asarray(first.picks)]).ask(reading(-DENSE))
     np.testing.assert_allclose(again.value, -first.value)
 
 

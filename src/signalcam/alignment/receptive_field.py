@@ -83,7 +83,7 @@ def measure_grid(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]
     full = dict(zip(input_axes, lengths, strict=True))
     small = _small_enough(probe, full)
     where = _correspondence(probe, small, full) or _correspondence(probe, {}, full)
-    grid = {i: _measured(probe, i, axis, full[axis], small) for i, axis in where.items()}
+    grid = {i: _measure_axis(probe, i, axis, full[axis], small) for i, axis in where.items()}
     return {i: axis for i, axis in grid.items() if axis is not None}
 
 
@@ -91,12 +91,12 @@ def _small_enough(probe: Probe, full: dict[int, int]) -> dict[int, int]:
     """The smallest lengths the network takes, for the axes that are not being measured."""
     for size in _SMALL:
         large = [axis for axis, length in full.items() if length > size]
-        if len(large) > 1 and _taken(probe, dict.fromkeys(large, size)):
+        if len(large) > 1 and _accepts_sizes(probe, dict.fromkeys(large, size)):
             return dict.fromkeys(large, size)
     return {}
 
 
-def _taken(probe: Probe, sizes: dict[int, int]) -> bool:
+def _accepts_sizes(probe: Probe, sizes: dict[int, int]) -> bool:
     try:
         shape, _, _ = probe(sizes, lambda _shape: [])
     except _REFUSALS:
@@ -135,7 +135,7 @@ def _along(layer_axis: int) -> Pick:
     return pick
 
 
-def _measured(probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]) -> AxisGrid | None:
+def _measure_axis(probe: Probe, layer_axis: int, axis: int, length: int, small: dict[int, int]) -> AxisGrid | None:
     """Measure along one axis, the others kept small, in the first way that works."""
     others = {each: size for each, size in small.items() if each != axis}
     shape, picked, support = probe(others, _along(layer_axis))

@@ -182,14 +182,14 @@ class AugmentedMaps:
 
     def __call__(self, case: AttributionContext) -> list[Array]:
         """Return one map a target."""
-        total, count = self._drawn(case), 1 + sum(each.n for each in self.transforms)
+        total, count = self._maps_at_input(case), 1 + sum(each.n for each in self.transforms)
         for transform in case.with_progress(self.transforms):
             for copy in transform.copies(case):
-                maps = [transform.back(case, each) for each in self._drawn(copy)]
+                maps = [transform.back(case, each) for each in self._maps_at_input(copy)]
                 total = [a + b for a, b in zip(total, maps, strict=True)]
         return [each / count for each in total]
 
-    def _drawn(self, case: AttributionContext) -> list[Array]:
+    def _maps_at_input(self, case: AttributionContext) -> list[Array]:
         maps = list(self.method.maps(case))
         if self.at == self.method.at:
             return maps

@@ -24,7 +24,7 @@ def poly_cam(case: AttributionContext) -> list[Map]:
     channels = int(case.a.shape[1])
     clipped = _clipped(case.a)
 
-    def shown(samples: slice, numbers: slice) -> Array:
+    def masked_inputs(samples: slice, numbers: slice) -> Array:
         trials = np.arange(2 * channels)[numbers]
         maps = namespace(case.a).stack([clipped[samples][:, int(n) % channels, :] for n in trials], axis=1)
         masks = min_max_scale(case.at_input(maps))
@@ -32,7 +32,7 @@ def poly_cam(case: AttributionContext) -> list[Map]:
         turned = namespace(masks).reshape(case.array((trials >= channels).astype(float)), shape)
         return mask_inputs(case, masks + turned * (1 - 2 * masks), samples)
 
-    tried = case.run_with_inputs(2 * channels, shown)
+    tried = case.run_with_inputs(2 * channels, masked_inputs)
     return [
         weigh(case.a, positive(trial_scores[:, :channels] + own[:, None] - trial_scores[:, channels:]))
         for own, trial_scores in zip(case.scores, tried, strict=True)

@@ -139,7 +139,7 @@ class ScoreCam:
     Attributes:
         weighting: ``"softmax"``; ``"none"`` takes the score above that of an empty input, ``"relu"`` what
             of it is positive.
-        baseline: What is shown where a mask is 0.
+        baseline: What is masked_inputs where a mask is 0.
         noise: SS-CAM: standard deviation of noise on the masks.
         steps: SS-CAM: noisy copies; IS-CAM: steps from nothing to the masked input.
         rising: IS-CAM: average over ``1/steps, 2/steps, ... 1`` times the masked input.
@@ -165,18 +165,18 @@ class ScoreCam:
         """Return one map a target."""
         xp, channels = namespace(case.a), int(case.a.shape[1])
 
-        def shown(samples: slice, numbers: slice) -> Array:
+        def masked_inputs(samples: slice, numbers: slice) -> Array:
             trials = np.arange(channels * self.steps)[numbers]
             maps = xp.stack([case.a[samples][:, int(n) // self.steps, :] for n in trials], axis=1)
             masks = min_max_scale(case.at_input(maps))
-            return self._shown(case, masks, trials % self.steps, trials, samples)
+            return self._masked_inputs(case, masks, trials % self.steps, trials, samples)
 
-        tried = case.run_with_inputs(channels * self.steps, shown)
+        tried = case.run_with_inputs(channels * self.steps, masked_inputs)
         flat = xp.max(case.a, axis=-1) == xp.min(case.a, axis=-1)
         empty = self._empty(case) if self.weighting != "softmax" else [None] * len(tried)
         return [self._collected(case.a, *each, flat) for each in zip(tried, empty, strict=True)]
 
-    def _shown(
+    def _masked_inputs(
         self, case: AttributionContext, masks: Array, step: np.ndarray, trials: np.ndarray, samples: slice
     ) -> Array:
         xp, shape = namespace(masks), (1, len(trials), *[1] * (len(masks.shape) - 2))
@@ -246,7 +246,7 @@ class GroupCam:
             xp.stack([xp.sum(weighed[:, int(each[0]) : int(each[-1]) + 1, :], axis=1) for each in parts], axis=1)
         )
 
-        def shown(samples: slice, numbers: slice) -> Array:
+        def masked_inputs(samples: slice, numbers: slice) -> Array:
             masks = cast_like(min_max_scale(case.at_input(maps[samples][:, numbers, :])), case.x)
             x, soft = case.x[samples][:, None, ...], blurred[samples][:, None, ...]
             return soft + (x - soft) * masks
@@ -254,7 +254,7 @@ class GroupCam:
         def soft_only(samples: slice, _numbers: slice) -> Array:
             return blurred[samples][:, None, ...]
 
-        scores = case.run_with_inputs(len(parts), shown)[target]
+        scores = case.run_with_inputs(len(parts), masked_inputs)[target]
         gained = positive(cast_like(scores - case.run_with_inputs(1, soft_only)[target], case.a))
         return weigh(maps, gained)
 
@@ -303,7 +303,7 @@ def score_cam(*, weighting: Weighting = "softmax", baseline: float = 0.0) -> Met
         >>> score_cam(weighting="relu").name
         'score-cam relu'
     """
-    return _named(f"score-cam {weighting}", "score-cam", ScoreCam(weighting, baseline))
+    return _register_variant(f"score-cam {weighting}", "score-cam", ScoreCam(weighting, baseline))
 
 
 def ss_cam(*, n: int = 10, noise: float = 0.1, seed: int = 0) -> Method:
@@ -314,7 +314,7 @@ def ss_cam(*, n: int = 10, noise: float = 0.1, seed: int = 0) -> Method:
         noise: Their standard deviation; masks lie in 0..1.
         seed: Of the noise.
     """
-    return _named(f"ss-cam {n}", "ss-cam", ScoreCam(noise=noise, steps=n, seed=seed))
+    return _register_variant(f"ss-cam {n}", "ss-cam", ScoreCam(noise=noise, steps=n, seed=seed))
 
 
 def is_cam(*, n: int = 10) -> Method:
@@ -323,7 +323,7 @@ def is_cam(*, n: int = 10) -> Method:
     Args:
         n: Steps from nothing to the masked input.
     """
-    return _named(f"is-cam {n}", "is-cam", ScoreCam(steps=n, rising=True))
+    return _register_variant(f"is-cam {n}", "is-cam", ScoreCam(steps=n, rising=True))
 
 
 def group_cam(*, groups: int = 32, blur: float = 0.2) -> Method:
@@ -333,10 +333,10 @@ def group_cam(*, groups: int = 32, blur: float = 0.2) -> Method:
         groups: See ``GroupCam``.
         blur: See ``GroupCam``.
     """
-    return _named(f"group-cam {groups}", "group-cam", GroupCam(groups, blur))
+    return _register_variant(f"group-cam {groups}", "group-cam", GroupCam(groups, blur))
 
 
-def _named(name: str, registered_name: str, plan: Callable[[AttributionContext], list[Map]]) -> Method:
+def _register_variant(name: str, registered_name: str, plan: Callable[[AttributionContext], list[Map]]) -> Method:
     return replace(find(registered_name), name=name, plan=plan)
 
 

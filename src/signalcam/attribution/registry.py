@@ -151,7 +151,7 @@ def find(spelling: object) -> Method:
     if isinstance(spelling, Method):
         return spelling
     if isinstance(spelling, str):
-        spellings = {_bare(name): known for name, known in _registry.items()}
+        spellings = {_bare(name): method for name, method in _registry.items()}
         if _bare(spelling) in spellings:
             return spellings[_bare(spelling)]
     method_name = ", ".join(sorted(_registry))

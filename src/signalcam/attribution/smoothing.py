@@ -41,14 +41,15 @@ class GaussianNoise:
         axes = tuple(range(1, len(x.shape)))
         size = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
         return [
-            case.with_inputs(x + self.level * size * self._drawn(case, i)) for i in case.with_progress(range(self.n))
+            case.with_inputs(x + self.level * size * self._draw_noise(case, i))
+            for i in case.with_progress(range(self.n))
         ]
 
     def back(self, _case: AttributionContext, maps: Array) -> Array:
         """Return a copy's map, which lies where it did."""
         return maps
 
-    def _drawn(self, case: AttributionContext, number: int) -> Array:
+    def _draw_noise(self, case: AttributionContext, number: int) -> Array:
         one = np.random.default_rng((self.seed, number)).standard_normal(case.x.shape[1:])
         return cast_like(case.array(one), case.x)[None, ...]
 

@@ -43,7 +43,9 @@ class AttentionMaps:
         """Note that a layer has run."""
         self.calls.setdefault(id(layer), []).append((before, len(self.cells), tuple(cells)))
 
-    def felt(self, name: str, layer: object, recorded: Sequence[Array], arrived: Sequence[Array | None]) -> LayerOutput:
+    def layer_output(
+        self, name: str, layer: object, recorded: Sequence[Array], arrived: Sequence[Array | None]
+    ) -> LayerOutput:
         """What arrived at the attention that is meant by a layer: heads and queries second, keys behind.
 
         Args:
@@ -59,10 +61,10 @@ class AttentionMaps:
             raise MethodError(explain_no_attention(name.removesuffix("[0]"), self.model, any_seen=bool(self.cells)))
         weights = [recorded[i] for i in meant]
         if all(arrived[i] is None for i in meant):
-            return LayerOutput(name, self._joined(weights), None)
+            return LayerOutput(name, self._join_heads(weights), None)
         xp = namespace(weights[0])
         g = [xp.zeros_like(recorded[i]) if arrived[i] is None else arrived[i] for i in meant]
-        return LayerOutput(name, self._joined(weights), self._joined(g))
+        return LayerOutput(name, self._join_heads(weights), self._join_heads(g))
 
     def _meant(self, before: int, after: int, cells: Cells) -> Sequence[int]:
         """Attention to a layer's own tokens: inside it, or else the next behind it, or the last before."""
@@ -71,7 +73,7 @@ class AttentionMaps:
         behind = [i for i in fits if i >= after]
         return within or behind[:1] or fits[-1:]
 
-    def _joined(self, weights: Sequence[Array]) -> Array:
+    def _join_heads(self, weights: Sequence[Array]) -> Array:
         xp = namespace(weights[0])
         return xp.concat([_by_keys(each, self.rows) for each in weights], axis=1)
 

@@ -64,13 +64,13 @@ class ForwardResult:
 
     Attributes:
         reading: The model's output.
-        asked: One a target.
+        scored_targets: One a target.
         rows: One a target, each with one entry a layer. A backward pass is made when its row is
             asked for, so that one target's gradients are gone before the next one's are made.
     """
 
     reading: ModelOutput
-    asked: Sequence[ScoredTarget]
+    scored_targets: Sequence[ScoredTarget]
     rows: Iterable[Sequence[LayerOutput]]
 
 

@@ -89,7 +89,7 @@ class TokenGridBackend:
 
         def numbered(shape: tuple[int, ...]) -> Sequence[tuple[int, ...]]:
             nonlocal cells, picked
-            tokens = self._told(layer, shape)
+            tokens = self._declared_tokens(layer, shape)
             if tokens is None:
                 cells, picked = shape, list(pick(shape))
                 return picked
@@ -120,7 +120,7 @@ class TokenGridBackend:
         if self.declared is None:
             return _unless_same(find_grid(_sources(earlier), cells, range(MOST_BEFORE + 1)), cells)
         placed_tokens = (
-            self._told(ran, cells)
+            self._declared_tokens(ran, cells)
             if self.declared.grid
             else grid_after_prefix(self.declared, _sources(earlier), cells, ran)
         )
@@ -129,7 +129,7 @@ class TokenGridBackend:
             raise LayoutError(no_prefix_message(self.declared, ran, cells))
         return _unless_same(placed_tokens, cells)
 
-    def _told(self, ran: str, cells: tuple[int, ...]) -> Tokens | None:
+    def _declared_tokens(self, ran: str, cells: tuple[int, ...]) -> Tokens | None:
         """The declared grid, for a layer whose tokens lie along its last axis."""
         if self.declared is None:
             return None
@@ -233,7 +233,7 @@ def grid_after_prefix(declared: Tokens, sources: Sequence[Layer], cells: tuple[i
     declared.check(cells[-1], ran)
     other = find_grid(sources, cells, range(1, declared.prefix))
     if other is not None:
-        message = f"layer {ran!r} has {cells[-1]} tokens, {other.told} by the layers before it, and tokens={declared.prefix} says that {declared.prefix} stand before the first one with a place. Pass tokens={other.prefix}, or the grid too: signalcam.Tokens(prefix={declared.prefix}, grid=({cells[-1] - declared.prefix},))."
+        message = f"layer {ran!r} has {cells[-1]} tokens, {other.description} by the layers before it, and tokens={declared.prefix} says that {declared.prefix} stand before the first one with a place. Pass tokens={other.prefix}, or the grid too: signalcam.Tokens(prefix={declared.prefix}, grid=({cells[-1] - declared.prefix},))."
         raise LayoutError(message)
     return Tokens(declared.prefix, (cells[-1] - declared.prefix,))
 

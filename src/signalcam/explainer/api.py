@@ -176,21 +176,21 @@ class Explainer:
             return own(signals.array, extra=extra, labels=truth, sample_names=names)
         if how := as_preprocessing(self.preprocess):
             return self._on_raw(how, inputs, extra=extra, labels=labels, sample_names=sample_names)
-        known = [each.labelled(labels) for each in self.targets.values()]
+        known = [each.with_labels(labels) for each in self.targets.values()]
         if known != list(self.targets.values()):
             settled = self._like(target=known)
             return settled(inputs, extra=extra, labels=labels, sample_names=sample_names)
         here = self.drawn(as_inputs(inputs, _first(self.of), extra))
         self._check(here, labels=labels, sample_names=sample_names)
-        running = replace(self.running, shown=self.shown(here))
+        running = replace(self.running, explained=self.shown(here))
         plan = plan_batches(running, here.samples, here.whole, self._remembered)
-        with progress_bar(here.samples.count, shown=self.progress) as done:
+        with progress_bar(here.samples.count, visible=self.progress) as done:
             pieces = [piece for group in plan.groups() for piece in running.pieces(group, done)]
         parts = [part for piece in pieces for part in piece.parts]
         warn_of_score(parts)
         warn_of_flaws(parts, running.layers, tuple(self.targets), self.methods)
         warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)
-        about = self.about(parts[0], plan.how) | describe_extra(here.samples.given)
+        about = self.about(parts[0], plan.how) | describe_extra(here.samples.inputs)
         return build_explanation(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
 
     def stream(self, loader: Iterable[Any], *, extra: Mapping[str, Any] | None = None) -> Iterator[Explanation]:
@@ -279,7 +279,7 @@ class Explainer:
 
     def _check(self, here: ExplainedInputs, **per_sample: Sequence[Any] | None) -> None:
         check_samples(here.samples.count, tuple(self.targets.values()), **per_sample)
-        check_finite(here.samples.given, self.backend, self.nan)
+        check_finite(here.samples.inputs, self.backend, self.nan)
 
     def shown(self, here: ExplainedInputs) -> tuple[ExplainedInput, ...]:
         """The inputs that maps are drawn on, with their layers."""
@@ -336,7 +336,7 @@ class Explainer:
 
     def about(self, part: BatchResult, how: str) -> dict[str, Any]:
         """The provenance of a result."""
-        folded = [f"{each.ran}: {each.tokens.told}" for each in part.layers if each.tokens]
+        folded = [f"{each.ran}: {each.tokens.description}" for each in part.layers if each.tokens]
         return {
             "model": type(self.model).__name__,
             "score": part.score,

@@ -45,9 +45,9 @@ def build_explanation(
     layers = iter([join_groups(column) for column in columns])
     grids = iter([_axes(column) for column in zip(*[each.grids for each in pieces], strict=True)])
     input_maps = [
-        _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers]) for each in running.shown
+        _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers]) for each in running.explained
     ]
-    outputs = _said(pieces)
+    outputs = _concatenate_outputs(pieces)
     classes = None if outputs.probabilities is None else int(outputs.probabilities.shape[1])
     first, names = input_maps[0], running.class_names
     count = plan.samples.count
@@ -73,11 +73,11 @@ def build_explanation(
     )
 
 
-def _said(pieces: Sequence[GroupResult]) -> ModelOutputs:
+def _concatenate_outputs(pieces: Sequence[GroupResult]) -> ModelOutputs:
     """What the model answered, sample after sample."""
     order = np.argsort(np.concatenate([each.rows for each in pieces]))
     every = [each.outputs for each in pieces]
-    columns = {each.name: [getattr(said, each.name) for said in every] for each in fields(ModelOutputs)}
+    columns = {each.name: [getattr(answer, each.name) for answer in every] for each in fields(ModelOutputs)}
     whole = {name: None if each[0] is None else np.concatenate(each) for name, each in columns.items()}
     return ModelOutputs(**whole).select(order)  # type: ignore[arg-type] # scores and classes are always there
 
@@ -92,7 +92,7 @@ def _modality(
 ) -> InputMaps:
     """One input that maps are drawn on."""
     layers = [each for each, _ in placed_layers]
-    array = plan.samples.given.at(explained.path).explained
+    array = plan.samples.inputs.at(explained.path).explained
     shapes = array.shapes if isinstance(array, RaggedArray) else None
     x = _values(array, running)
     if shapes is not None and plan.whole is not None:

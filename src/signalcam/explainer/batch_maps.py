@@ -52,9 +52,9 @@ def compute_batch(
         columns, layer_columns = list(zip(*rows, strict=True)), list(zip(*layer_rows, strict=True))
         layers = []
         for setting, column, own in zip(settings, columns, layer_columns, strict=True):
-            question = request.question.fixed(picks)
+            question = request.question.freeze(picks)
             inputs = request.inputs if setting.path is None else request.inputs.at(setting.path)
-            case = PerturbationContext(setting, inputs, question, own, [each.value for each in pull.asked])
+            case = PerturbationContext(setting, inputs, question, own, [each.value for each in pull.scored_targets])
             others = {each.name: _planned_maps(case, each) for each in rerun_methods}
             layers.append(collect_layer_maps(own, methods, column, others, signed=signed, setting=setting))
     ran = next((each.ran for each in settings if each.ran), "")
@@ -193,7 +193,7 @@ def find_flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def selected_classes(pull: ForwardResult, request: BatchRequest, backend: Backend) -> list[np.ndarray]:
     """What every target picked by looking at each sample."""
-    picks = [to_int64(backend, each.picks) for each in pull.asked]
+    picks = [to_int64(backend, each.picks) for each in pull.scored_targets]
     for target, pick in zip(request.question.targets, picks, strict=True):
         target.check_picks(pick, request.rows)
     return picks

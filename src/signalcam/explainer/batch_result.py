@@ -100,7 +100,7 @@ def read_outputs(
 ) -> ModelOutputs:
     """Read scores, classes, logits and probabilities of a batch into NumPy."""
     reading = pull.reading
-    values = np.stack([backend.numpy(each.value) for each in pull.asked], axis=1)
+    values = np.stack([backend.numpy(each.value) for each in pull.scored_targets], axis=1)
     index = np.stack([each[:, 0] for each in picks], axis=1)
     if not (reading.has_rows and any(each.about_classes for each in question.targets)):
         return ModelOutputs(values, index)

@@ -78,11 +78,11 @@ def first_size(inputs: Inputs, backend: Backend, model: object) -> int:
 
 
 @contextmanager
-def progress_bar(count: int | None, *, shown: bool, unit: str = "sample") -> Iterator[Callable[[int], object]]:
+def progress_bar(count: int | None, *, visible: bool, unit: str = "sample") -> Iterator[Callable[[int], object]]:
     """Show a bar on the terminal; what it yields takes how many samples have got on."""
     from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
 
-    with tqdm(total=count, unit=unit, disable=not shown) as bar:
+    with tqdm(total=count, unit=unit, disable=not visible) as bar:
         yield bar.update
 
 

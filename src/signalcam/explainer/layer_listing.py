@@ -146,7 +146,7 @@ def layers(
     norms = gradient_norms(backend, explainer.model, few, candidates, question) if candidates else []
     layout, last_first = here.layouts.get(few.path), list(zip(candidates, norms, strict=True))[::-1]
     grids = [
-        (layer, strength, explainer.running.measured(few, layer.name, layout, layer.shape[1:]))
+        (layer, strength, explainer.running.measure(few, layer.name, layout, layer.shape[1:]))
         for layer, strength in sorted(last_first, key=lambda pair: pair[1] == 0)
     ]
     return _ranked([(_info(*each, layout), each[2]) for each in grids])

@@ -48,12 +48,12 @@ def last_layer_with_gradient(
     Of tokens at more than one place: behind the last attention only the one that is read out counts.
     """
 
-    def felt(layer: Layer) -> bool:
+    def reaches_positions(layer: Layer) -> bool:
         least = 1 if layer.role == "grid" else 2
         pull = backend.forward_backward(model, few, [layer.name], question)
         return min(_places(backend, row[0]) for row in pull.rows) >= least
 
-    return next((each.name for each in reversed(layers) if felt(each)), None)
+    return next((each.name for each in reversed(layers) if reaches_positions(each)), None)
 
 
 def _places(backend: Backend, arrived: LayerOutput) -> int:

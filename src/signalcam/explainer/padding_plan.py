@@ -114,7 +114,7 @@ def _padded_alike(samples: RaggedBatch, whole: Inputs) -> str:
     }
     others = [
         path
-        for path, each in leaves(samples.given.tree)
+        for path, each in leaves(samples.inputs.tree)
         if is_array(each) and each.shape[0] == samples.count and lengths & {*map(int, each.shape[1:])}
     ]
     return repr(path_to_str(others[0][-1:])) if others else ""
@@ -183,14 +183,14 @@ def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
     """
     turns = np.arange(N_SHIFTS) / N_SHIFTS
 
-    def found(some: np.ndarray) -> Iterator[tuple[ModelOutputs, list[LayerMaps]]]:
+    def run(some: np.ndarray) -> Iterator[tuple[ModelOutputs, list[LayerMaps]]]:
         group = samples.group(np.repeat(some, N_SHIFTS), np.tile(turns, len(some)))
         return _each(running, running.pieces(group, _nothing))
 
-    together = list(found(rows))
+    together = list(run(rows))
     worst = {"answers": 0.0, "maps": 0.0}
     for i in range(len(rows)):
-        pairs = list(zip(together[i * N_SHIFTS : (i + 1) * N_SHIFTS], found(rows[i : i + 1]), strict=True))
+        pairs = list(zip(together[i * N_SHIFTS : (i + 1) * N_SHIFTS], run(rows[i : i + 1]), strict=True))
         for name in ("scores", "logits"):
             answers = [(getattr(one, name), getattr(own, name)) for (one, _), (own, _) in pairs]
             worst["answers"] = max(worst["answers"], _apart(answers))

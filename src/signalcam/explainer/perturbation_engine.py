@@ -72,33 +72,33 @@ class PerturbationContext:
         setting: What stays the same.
         inputs: The batch, where the model is.
         question: What is asked, with every class fixed.
-        felt: The layer, and the gradient of each target there where it is known already.
-        said: For each target the scores ``(b,)`` of the batch.
+        layer_outputs: The layer, and the gradient of each target there where it is known already.
+        target_scores: For each target the scores ``(b,)`` of the batch.
         method: The name of the method that is running.
     """
 
     setting: ContextSettings
     inputs: Inputs
     question: Question
-    felt: Sequence[LayerOutput]
-    said: Sequence[Array]
+    layer_outputs: Sequence[LayerOutput]
+    target_scores: Sequence[Array]
     method: str = ""
     _kinds: dict[GradientKind, list[Array]] = field(default_factory=dict)
 
     @cached_property
     def a(self) -> Layered:
         """``(b, c, p)``, the layer's activations."""
-        return flatten_positions(self.felt[0].activation)
+        return flatten_positions(self.layer_outputs[0].activation)
 
     @cached_property
     def scores(self) -> list[Array]:
         """For each target ``(b,)``, nothing of its making attached."""
-        return [self.array(each) for each in self.said]
+        return [self.array(each) for each in self.target_scores]
 
     @property
     def cells(self) -> tuple[int, ...]:
         """The layer's position axes."""
-        return tuple(self.felt[0].activation.shape[2:])
+        return tuple(self.layer_outputs[0].activation.shape[2:])
 
     @property
     def x(self) -> Array:
@@ -108,20 +108,20 @@ class PerturbationContext:
     @property
     def dims(self) -> tuple[str, ...]:
         """What the input's axes are called."""
-        grid = self.setting.grid(self.felt[0].ran, self.cells)
+        grid = self.setting.grid(self.layer_outputs[0].ran, self.cells)
         axes = sorted(each.input_axis for each in grid.values())
         return tuple(name_axes(self.setting.layout, self.x.ndim, axes).dims)
 
     def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
         """Return a target's gradient, from the first pass if it was made there."""
-        if kind == "plain" and self.felt[target].gradient is not None:
-            return flatten_positions(self.felt[target].gradient)
+        if kind == "plain" and self.layer_outputs[target].gradient is not None:
+            return flatten_positions(self.layer_outputs[target].gradient)
         if kind not in self._kinds:
             self._kinds[kind] = self._felt_as(kind)
         return self._kinds[kind][target]
 
     def _felt_as(self, kind: GradientKind) -> list[Array]:
-        setting, ran = self.setting, self.felt[0].ran
+        setting, ran = self.setting, self.layer_outputs[0].ran
         question = replace(self.question, kind=kind)
         pull = setting.backend.forward_backward(setting.model, self.inputs, [ran], question)
         rows = [row[0].gradient for row in pull.rows]
@@ -169,7 +169,7 @@ class PerturbationContext:
         return scores
 
     def _push_layer(self, values: Array, samples: slice, times: int, prefix: Any) -> list[Array]:
-        xp, layer_output = namespace(values), self.felt[0]
+        xp, layer_output = namespace(values), self.layer_outputs[0]
         shaped = xp.reshape(values, (-1, *layer_output.activation.shape[1:]))
         edited = _as(shaped, layer_output.activation)
         if layer_output.tokens is not None:
@@ -188,11 +188,11 @@ class PerturbationContext:
 
     @property
     def _key(self) -> Any:
-        return self.felt[0].ran, tuple(self.x.shape[1:])
+        return self.layer_outputs[0].ran, tuple(self.x.shape[1:])
 
     def _prefix(self, edit: Changed) -> Any | None:
         """What lies before the layer, if handing it back gives what running it gives: tried once a model."""
-        setting, ran, key = self.setting, self.felt[0].ran, self._key
+        setting, ran, key = self.setting, self.layer_outputs[0].ran, self._key
         prefixes = _tails.setdefault(setting.model, {})
         if prefixes.get(key) is False:
             return None
@@ -232,7 +232,7 @@ class PerturbationContext:
                     setting.size = (setting.size + 1) // 2
                     return self._in_chunks(trials, run)
                 bar.update((samples.stop - samples.start) * times)
-        return [_as(_joined(each, count, trials), self.a) for each in zip(*chunks, strict=True)]
+        return [_as(_join_chunks(each, count, trials), self.a) for each in zip(*chunks, strict=True)]
 
     # --- the rest --------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ class PerturbationContext:
 
     def at_input(self, maps: Array) -> Array:
         """Interpolate maps of this layer to the input."""
-        return self._spread(maps, self.felt[0].ran, self.cells)
+        return self._spread(maps, self.layer_outputs[0].ran, self.cells)
 
     def _spread(self, maps: Array, ran: str, cells: tuple[int, ...]) -> Array:
         grid = self.setting.grid(ran, cells)
@@ -267,7 +267,7 @@ class PerturbationContext:
 
     def from_input(self, maps: Array) -> Array:
         """The transpose of ``at_input``."""
-        grid = self.setting.grid(self.felt[0].ran, self.cells)
+        grid = self.setting.grid(self.layer_outputs[0].ran, self.cells)
         return resample_batch(maps, self.cells, grid, self.x.ndim, self.array, back=True)
 
     def with_inputs(self, x: Array) -> PerturbationContext:
@@ -275,23 +275,23 @@ class PerturbationContext:
         self._require_measurements()
         setting, inputs = self.setting, self.inputs.with_explained(x)
         pull = setting.backend.forward_backward(
-            setting.model, inputs, [self.felt[0].ran], replace(self.question, kind="plain")
+            setting.model, inputs, [self.layer_outputs[0].ran], replace(self.question, kind="plain")
         )
         layer_outputs = [row[0] for row in pull.rows]
-        scores = [each.value for each in pull.asked]
-        return replace(self, inputs=inputs, felt=layer_outputs, said=scores, _kinds={})
+        scores = [each.value for each in pull.scored_targets]
+        return replace(self, inputs=inputs, layer_outputs=layer_outputs, target_scores=scores, _kinds={})
 
     @cached_property
     def _offsets(self) -> list[list[Array]]:
         setting = self.setting
         offsets = setting.backend.offsets(setting.model, self.inputs)
         if not offsets:
-            return [[] for _ in self.said]
+            return [[] for _ in self.target_scores]
         question = replace(self.question, kind="offset")
         pull = setting.backend.forward_backward(setting.model, self.inputs, list(offsets), question)
-        return [list(self._added(row, offsets)) for row in pull.rows]
+        return [list(self._add_offsets(row, offsets)) for row in pull.rows]
 
-    def _added(self, row: Sequence[LayerOutput], offsets: dict[str, Array]) -> Iterator[Array]:
+    def _add_offsets(self, row: Sequence[LayerOutput], offsets: dict[str, Array]) -> Iterator[Array]:
         for layer_output in row:
             if layer_output.gradient is None:
                 continue
@@ -350,6 +350,6 @@ def _chunks(count: int, trials: int, size: int) -> Iterator[tuple[slice, slice]]
         yield slice(start, min(start + step, count)), slice(0, trials)
 
 
-def _joined(chunks: Sequence[Array], count: int, trials: int) -> Array:
+def _join_chunks(chunks: Sequence[Array], count: int, trials: int) -> Array:
     xp = namespace(chunks[0])
     return xp.reshape(xp.concat(list(chunks), axis=0), (count, trials))

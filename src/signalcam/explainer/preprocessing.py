@@ -116,7 +116,7 @@ class RawSignal:
 
     def prepared(self) -> Inputs:
         """Make the network's input, one for each raw sample."""
-        network_inputs = self._made(self.signal)
+        network_inputs = self._prepare_batch(self.signal)
         samples, count = int(self.signal.shape[0]), count_samples(network_inputs)
         if count != samples:
             message = (
@@ -130,7 +130,7 @@ class RawSignal:
             raise InputError(message) from error
         return network_inputs
 
-    def _made(self, signal: Array) -> Inputs:
+    def _prepare_batch(self, signal: Array) -> Inputs:
         network_inputs = self.how.function(signal)
         try:
             return as_inputs(network_inputs)
@@ -151,7 +151,7 @@ class RawSignal:
         main = self._main_axis()
         if self.how.jump is not None:
             return (self._declared(network_inputs, main),)
-        axis_maps = {axis: self._seen(network_inputs, axis) for axis in self._axes()}
+        axis_maps = {axis: self._probe_axis(network_inputs, axis) for axis in self._axes()}
         if axis_maps.get(main) is None:
             message = f"where the network's input lies along {self._name(main)} could not be seen by nudging the raw signal. {_WAY_OUT}"
             raise LayoutError(message)
@@ -190,7 +190,7 @@ class RawSignal:
             step = line[1]
         among = self._among(network_inputs, axis)
         if len(among) > 1:
-            link = self._seen(network_inputs, axis)
+            link = self._probe_axis(network_inputs, axis)
             among = [link.input_axis] if link else among
         if len(among) != 1:
             message = f"which axis of the network's input, of shape {tuple(network_inputs.explained.shape)}, is {self.how.along!r} is not known. Give Preprocessing(..., layout='batch time frequency'), say."
@@ -198,7 +198,7 @@ class RawSignal:
         start, jump = (self.how.start or 0.0) / step, (self.how.jump or 1.0) / step
         return AxisMap(axis, among[0], start, jump, _WINDOW * jump)
 
-    def _seen(self, network_inputs: Inputs, axis: int) -> AxisMap | None:
+    def _probe_axis(self, network_inputs: Inputs, axis: int) -> AxisMap | None:
         """Nudge noise of the signal's size, and the first sample where noise cannot be prepared."""
         first = self.backend.numpy(self.signal[:1]).astype(np.float32)
         size = float(first.std()) or 1.0
@@ -214,7 +214,7 @@ class RawSignal:
         return None
 
     def _prepare(self, values: np.ndarray) -> np.ndarray:
-        return self.backend.numpy(self._made(_like(values, self.signal)).explained)
+        return self.backend.numpy(self._prepare_batch(_like(values, self.signal)).explained)
 
 
 def _what(value: Any) -> str:
@@ -247,7 +247,7 @@ def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Ex
         LayoutError: A layer has positions along none of the linked axes, or two rates disagree.
     """
     signal = raw.backend.numpy(raw.signal)
-    layers = tuple(_carried(layer, links, signal.shape) for layer in exp.layers)
+    layers = tuple(_map_layer(layer, links, signal.shape) for layer in exp.layers)
     axes = sorted({axis.input_axis for layer in layers for axis in layer.grid})
     layout = name_axes(raw.layout, signal.ndim, axes)
     own = replace(exp, layout=_layout_of_input(exp, layout, links, as_layout(raw.how.layout)))
@@ -268,7 +268,7 @@ def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Ex
     )
 
 
-def _carried(layer: LayerMaps, links: Sequence[AxisMap], shape: tuple[int, ...]) -> LayerMaps:
+def _map_layer(layer: LayerMaps, links: Sequence[AxisMap], shape: tuple[int, ...]) -> LayerMaps:
     """Move a layer's maps to the raw signal; axes that only the network's input has are averaged over."""
     by_axis = {link.input_axis: link for link in links}
     values, grids = layer.values, list[AxisGrid]()

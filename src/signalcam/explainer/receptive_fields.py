@@ -221,7 +221,7 @@ def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: 
 
     def put(words: np.ndarray, times: int) -> np.ndarray:
         tree = repeat_samples(inputs.tree, count, slice(0, 1), times)
-        return see(layer, Inputs(tree, inputs.path, inputs.made).with_explained(words))
+        return see(layer, Inputs(tree, inputs.path, inputs.derived).with_explained(words))
 
     def probe(longer: dict[int, int], pick: Pick) -> tuple[Any, Any, np.ndarray]:
         shape = [longer.get(axis, int(tokens.shape[axis])) for axis in range(1, tokens.ndim)]
@@ -231,14 +231,14 @@ def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: 
         turns = [rng.integers(vocabulary.size, size=shape) for _ in range(_TURNS)]
         cells = put(vocabulary[turns[0]][None], 1).shape[2:]
         picked = list(pick(cells))
-        changes = [_felt(turn, vocabulary, picked, put) for turn in turns] if picked else []
+        changes = [_word_changes(turn, vocabulary, picked, put) for turn in turns] if picked else []
         support = np.sum(changes, axis=0) if changes else np.zeros((0, *shape))
         return cells, picked, support
 
     return probe
 
 
-def _felt(
+def _word_changes(
     turn: np.ndarray,
     vocabulary: np.ndarray,
     picked: Sequence[tuple[int, ...]],

@@ -103,7 +103,7 @@ class Runner:
         align: How positions are placed.
         batch_size: Samples at a time; ``None`` for as many as fit.
         progress: Whether bars are shown.
-        shown: The inputs that maps are drawn on, with their layers.
+        explained: The inputs that maps are drawn on, with their layers.
     """
 
     folding: TokenGridBackend
@@ -117,7 +117,7 @@ class Runner:
     align: Alignment
     batch_size: int | None
     progress: bool
-    shown: Sequence[ExplainedInput] = ()
+    explained: Sequence[ExplainedInput] = ()
 
     @property
     def backend(self) -> Backend:
@@ -127,7 +127,7 @@ class Runner:
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """Every layer, those of the first input first."""
-        return tuple(layer for each in self.shown for layer in each.layers)
+        return tuple(layer for each in self.explained for layer in each.layers)
 
     @cached_property
     def only_plain(self) -> bool:
@@ -145,15 +145,15 @@ class Runner:
 
     # --- where layers look -----------------------------------------------------------------------
 
-    def measured(
+    def measure(
         self, inputs: Inputs, layer: str, layout: Layout | None, cells: Sequence[int] | None = None
     ) -> dict[int, AxisGrid]:
         """Where a layer looks, by layer axis; only the axes that could be measured."""
         axes = self._candidates(inputs, layout)
         positions = self.folding.cells_of(self.model, inputs, layer) if cells is None else tuple(cells)
-        return measure_layer(self.folding, self.model, inputs, layer, positions, axes, self._seen)
+        return measure_layer(self.folding, self.model, inputs, layer, positions, axes, self._layer_activation)
 
-    def _seen(self, layer: str, inputs: Inputs) -> np.ndarray:
+    def _layer_activation(self, layer: str, inputs: Inputs) -> np.ndarray:
         """What a layer puts out."""
         question = replace(self.ask([0] * int(inputs.explained.shape[0])), kind=None)
         pull = self.backend.forward_backward(self.model, inputs, [layer], question)
@@ -168,7 +168,7 @@ class Runner:
         """Where a layer's positions lie in an input of some shape, as measured on the one given."""
         grid = {
             i: replace(axis, cells=cells[i], length=int(shape[axis.input_axis]))
-            for i, axis in self.measured(inputs, layer, explained.layout, cells).items()
+            for i, axis in self.measure(inputs, layer, explained.layout, cells).items()
         }
         axes = self._candidates(inputs, explained.layout)
         return layer_grid(grid, cells, shape, axes, self.align, layer)
@@ -177,13 +177,13 @@ class Runner:
         here = inputs.at(explained.path)
         shape = tuple(map(int, here.explained.shape))
 
-        def placed(layer: str, cells: tuple[int, ...]) -> dict[int, AxisGrid]:
+        def grid_of(layer: str, cells: tuple[int, ...]) -> dict[int, AxisGrid]:
             return self._grid(here, explained, layer, cells, shape)
 
         return ContextSettings(
             self.backend,
             self.model,
-            placed,
+            grid_of,
             shape,
             size,
             progress=self.progress,
@@ -193,7 +193,7 @@ class Runner:
 
     def _settings(self, inputs: Inputs, size: int) -> list[ContextSettings]:
         """One a layer; layers of one input share theirs."""
-        settings = [(each, self._setting(inputs, each, size)) for each in self.shown]
+        settings = [(each, self._setting(inputs, each, size)) for each in self.explained]
         return [setting for each, setting in settings for _ in each.layers]
 
     # --- groups ----------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class Runner:
 
     def _of_tokens(self, name: str, label: str, batch: Inputs, question: Question) -> str:
         """Say that the gradient reaches no token with a place, and which layer it does reach."""
-        here = batch.at(next(each.path for each in self.shown if name in each.layers))
+        here = batch.at(next(each.path for each in self.explained if name in each.layers))
         earlier = self.folding.before(self.model, here, name)
         usable = last_layer_with_gradient(self.backend, self.model, here, earlier, question)
         way = f"Choose the layer before: {usable!r}." if usable else "Choose an earlier layer."
@@ -288,7 +288,7 @@ class Runner:
         return LengthGroup(rows, [tuple(map(int, each.activation.shape[2:])) for each in first])
 
     def _piece(self, group: Group, kind: LengthGroup, parts: Sequence[BatchResult]) -> GroupResult:
-        one, places = group.alone(kind.rows.start), [(s, y) for s in self.shown for y in s.layers]
+        one, places = group.alone(kind.rows.start), [(s, y) for s in self.explained for y in s.layers]
         shapes = [tuple(map(int, one.at(each.path).explained.shape)) for each, _ in places]
         grids = [
             self._grid(group.inputs.at(each.path), each, native.ran, native.cells, shape)

@@ -53,7 +53,7 @@ def read_container(container: Any, layout: Layout | None, channel_axis: int | No
         CamError: The object cannot be read so, or its rate disagrees with the layout.
     """
     if isinstance(container, list) and container and all(_reader(each) for each in container):
-        return _joined([read_container(each, layout, channel_axis) for each in container])
+        return _join_samples([read_container(each, layout, channel_axis) for each in container])
     reader = _reader(container)
     if reader is None:
         return None
@@ -334,7 +334,7 @@ def _ordered(array: Any, own: Sequence[str], dims: Sequence[str]) -> Any:
     real = [dim for dim in dims if dim in sizes]
     lost = [dim for dim in own if dim not in dims and sizes[dim] != 1]
     if lost or [dim for dim in dims if dim not in sizes and dim not in (*DUMMY, "channel")]:
-        message = f"the object has axes {_told(sizes)}, but the layout asks for {' '.join(dims)!r}. Name the axes as the object does, each with its own."
+        message = f"the object has axes {_format_sizes(sizes)}, but the layout asks for {' '.join(dims)!r}. Name the axes as the object does, each with its own."
         raise LayoutError(message)
     xp = namespace(array)
     real_dims = [dim for dim in own if dim in real]
@@ -343,7 +343,7 @@ def _ordered(array: Any, own: Sequence[str], dims: Sequence[str]) -> Any:
     return xp.reshape(turned, tuple(sizes.get(dim, 1) for dim in dims))
 
 
-def _told(sizes: Mapping[str, int]) -> str:
+def _format_sizes(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{dim} ({size})" for dim, size in sizes.items())
 
 
@@ -379,7 +379,7 @@ def _rate(layout: Layout) -> float | None:
     return 1 / line[1] if line else None
 
 
-def _joined(parts: Sequence[ContainerData | None]) -> ContainerData:
+def _join_samples(parts: Sequence[ContainerData | None]) -> ContainerData:
     """One batch of several objects that say the same about their axes."""
     present = [each for each in parts if each]
     rates = [each.layout and _rate(each.layout) for each in present]

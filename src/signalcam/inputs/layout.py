@@ -87,7 +87,7 @@ class Layout:
         """Check and keep coordinates, spacing and their units, as plain numbers."""
         for what, read in (("coordinates", _places), ("spacing", _step), ("axis_units", _unit)):
             values = getattr(self, what) or {}
-            checked = {_known(dim, self.dims, what): read(dim, each) for dim, each in values.items()}
+            checked = {_check_dim(dim, self.dims, what): read(dim, each) for dim, each in values.items()}
             object.__setattr__(self, what, checked or None)
         unplaced = [dim for dim in self.axis_units or () if not self._is_placed(dim)]
         if unplaced:
@@ -174,7 +174,7 @@ class Layout:
         return (float(places[0]), _mean_step(places)) if even else None
 
 
-def _known(dim: Any, dims: Sequence[str], what: str) -> str:
+def _check_dim(dim: Any, dims: Sequence[str], what: str) -> str:
     if dim not in dims or dim in DUMMY or dim == "batch":
         named_axes = ", ".join(each for each in dims[1:] if each not in DUMMY)
         message = f"{what} names axis {dim!r}, which the layout does not have. It has {named_axes}."

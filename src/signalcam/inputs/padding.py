@@ -163,36 +163,36 @@ class RaggedBatch:
     """All samples that were passed in, of equal length or not.
 
     Attributes:
-        given: A tree in which ``RaggedArray``, ``Lengths`` and ``Mask`` may stand for arrays.
+        inputs: A tree in which ``RaggedArray``, ``Lengths`` and ``Mask`` may stand for arrays.
         axes: For each input the axes that lengths and masks are about.
         numpy: Copies an array to NumPy.
     """
 
-    given: Inputs
+    inputs: Inputs
     axes: Mapping[Path, tuple[int, ...]]
     numpy: Callable[[Array], np.ndarray]
 
     @cached_property
     def uneven(self) -> dict[Path, RaggedArray]:
         """The inputs whose samples differ in length."""
-        return {path: each for path, each in leaves(self.given.tree) if isinstance(each, RaggedArray)}
+        return {path: each for path, each in leaves(self.inputs.tree) if isinstance(each, RaggedArray)}
 
     @cached_property
     def marks(self) -> dict[str, tuple[Lengths | Mask, Path]]:
         """The keywords that tell the model about lengths, and of which input."""
-        if not isinstance(self.given.tree, WithExtra):
+        if not isinstance(self.inputs.tree, WithExtra):
             return {}
-        extra, inputs = self.given.tree.extra, self.given.tree.inputs
+        extra, inputs = self.inputs.tree.extra, self.inputs.tree.inputs
         markers = {name: each for name, each in extra.items() if isinstance(each, Lengths | Mask)}
         return {
-            name: (marker, self.given.path if marker.of is None else (0, *find_path(marker.of, inputs)))
+            name: (marker, self.inputs.path if marker.of is None else (0, *find_path(marker.of, inputs)))
             for name, marker in markers.items()
         }
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return int(self.given.explained.shape[0])
+        return int(self.inputs.explained.shape[0])
 
     def group(self, rows: np.ndarray | None = None, turns: np.ndarray | None = None) -> Group:
         """Take some samples, padded to the longest of them.
@@ -204,10 +204,10 @@ class RaggedBatch:
         """
         numbers = np.arange(self.count) if rows is None else rows
         own = {path: each.shapes[numbers] for path, each in self.uneven.items()}
-        tree = map_leaves(partial(self._rows, rows=rows, turns=turns), self.given.tree)
-        inputs = replace(self.given, tree=tree)
+        tree = map_leaves(partial(self._rows, rows=rows, turns=turns), self.inputs.tree)
+        inputs = replace(self.inputs, tree=tree)
         padding = {path: each for path, each in own.items() if (each != each[0]).any()}
-        return Group(numbers, self._told(inputs, padding) if self.marks else inputs, padding)
+        return Group(numbers, self._with_markers(inputs, padding) if self.marks else inputs, padding)
 
     def _rows(self, _path: Path, array: Any, rows: np.ndarray | None, turns: np.ndarray | None) -> Any:
         if isinstance(array, RaggedArray):
@@ -218,7 +218,7 @@ class RaggedBatch:
             return array[rows]
         return namespace(array).concat([array[row : row + 1] for row in rows], axis=0)
 
-    def _told(self, inputs: Inputs, padding: Mapping[Path, np.ndarray]) -> Inputs:
+    def _with_markers(self, inputs: Inputs, padding: Mapping[Path, np.ndarray]) -> Inputs:
         """Put lengths and masks where they stand."""
         keywords = {}
         for name, (mark, path) in self.marks.items():
@@ -231,15 +231,16 @@ class RaggedBatch:
             for name, (mark, path) in self.marks.items()
         )
         tree, extra = inputs.tree
-        return replace(inputs, tree=WithExtra(tree, extra | keywords), made=anew)
+        return replace(inputs, tree=WithExtra(tree, extra | keywords), derived=anew)
 
     def as_given(self, whole: Inputs) -> Group:
         """All samples in the padded arrays they came in, with what the model is told about lengths."""
         own = {path: each.shapes for path, each in self.uneven.items()}
         inputs = replace(
-            self.given, tree=map_leaves(partial(zero_padding, own=own, whole=whole, numpy=self.numpy), self.given.tree)
+            self.inputs,
+            tree=map_leaves(partial(zero_padding, own=own, whole=whole, numpy=self.numpy), self.inputs.tree),
         )
-        return Group(np.arange(self.count), self._told(inputs, own) if self.marks else inputs, {})
+        return Group(np.arange(self.count), self._with_markers(inputs, own) if self.marks else inputs, {})
 
     def alike(self) -> list[np.ndarray]:
         """Numbers of samples that are of equal shape, the longest first."""

@@ -105,12 +105,12 @@ class Inputs:
         tree: A tuple is spread over the model's parameters, a dict over those it has by name;
             ``WithExtra`` holds such a tree and more keywords.
         path: Keys that lead to the array the map is drawn on.
-        made: Keywords that follow the lengths of an input.
+        derived: Keywords that follow the lengths of an input.
     """
 
     tree: Any
     path: tuple[Any, ...] = ()
-    made: tuple[DerivedInput, ...] = ()
+    derived: tuple[DerivedInput, ...] = ()
 
     @property
     def explained(self) -> Array:
@@ -132,10 +132,10 @@ class Inputs:
         """The same inputs with another array to draw on."""
         old = self.explained
         changed = self.map(lambda leaf: array if leaf is old else leaf)
-        if not self.made or tuple(array.shape[1:]) == tuple(old.shape[1:]):
+        if not self.derived or tuple(array.shape[1:]) == tuple(old.shape[1:]):
             return changed
         inputs, extra = changed.tree
-        anew = {each.name: each.whole(array.shape) for each in self.made if each.path == self.path}
+        anew = {each.name: each.whole(array.shape) for each in self.derived if each.path == self.path}
         return replace(changed, tree=WithExtra(inputs, extra | anew))
 
 

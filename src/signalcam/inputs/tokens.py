@@ -41,7 +41,7 @@ class Tokens:
             raise LayoutError(message)
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The same in words: ``"4 x 6 behind 1 without a place"``."""
         grid = " x ".join(map(str, self.grid))
         return f"{grid} behind {self.prefix} without a place" if self.prefix else grid

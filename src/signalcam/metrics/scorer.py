@@ -147,7 +147,7 @@ class Scoring:
         if len(asked) != len(exp.targets):
             message = f"target holds {len(asked)} questions for {len(exp.targets)} targets ({', '.join(exp.targets)}). Give one for each, in order."
             raise TargetError(message)
-        return tuple(each.labelled(truth) for each in asked)
+        return tuple(each.with_labels(truth) for each in asked)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -192,10 +192,10 @@ class Scoring:
             make_question((target,), rows, self.how.measure, self.exp.class_names, explainer.output), kind=None
         )
         if isinstance(target, PerSample):
-            return asked.fixed([asked.own[0][:, None]])
+            return asked.freeze([asked.own[0][:, None]])
         given = explainer.backend.to_model(explainer.model, self.inputs)
         pull = explainer.backend.forward_backward(explainer.model, given, [], asked)
-        return asked.fixed([explainer.backend.numpy(each.picks) for each in pull.asked])
+        return asked.freeze([explainer.backend.numpy(each.picks) for each in pull.scored_targets])
 
     # --- maps ------------------------------------------------------------------------------------
 
@@ -336,7 +336,7 @@ class Scoring:
     def found(self) -> MetricValues:
         """Work out every metric of every study."""
         studies, how = self.studies(), self.how
-        with progress_bar(len(studies) * len(how.metrics), shown=how.progress, unit="score") as done:
+        with progress_bar(len(studies) * len(how.metrics), visible=how.progress, unit="score") as done:
             columns = [[self._values(each, study, done) for each in how.metrics] for study in studies]
         cell = (len(self.exp.targets), len(self.methods), len(self.exp.layers))
         values = np.moveaxis(np.asarray(columns), 0, -1)

@@ -29,7 +29,7 @@ class ClassTarget(Target, Protocol):
         index = self.pick(reading, own, names)
         return ScoredTarget(score(reading, index), index[:, None])
 
-    def fixed(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
+    def freeze(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Ask each sample about the class that was picked."""
         return PerSample(()), picks[:, 0]
 
@@ -133,11 +133,11 @@ class PerSample(ClassTarget):
             message = f"PerSample holds {len(self.classes)} classes for {samples} samples. Give one class a sample."
             raise TargetError(message)
 
-    def taken(self, samples: Sequence[int]) -> PerSample:
+    def select_samples(self, samples: Sequence[int]) -> PerSample:
         """The classes of some of the samples."""
         return replace(self, classes=[self.classes[i] for i in samples])
 
-    def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
+    def sample_values(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """The classes of some samples."""
         return np.asarray([class_index(each, names) for each in select_rows(self.classes, rows)], np.int64)
 
@@ -167,7 +167,7 @@ class TrueLabel(ClassTarget):
         """Name the target in the result."""
         return "true label"
 
-    def labelled(self, labels: Sequence[int | str] | None) -> PerSample:
+    def with_labels(self, labels: Sequence[int | str] | None) -> PerSample:
         """Ask about the labels."""
         if labels is None:
             message = "TrueLabel asks about each sample's true class, and there are no labels. Pass labels=[...], one a sample."
@@ -177,7 +177,7 @@ class TrueLabel(ClassTarget):
 
     def pick(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> Array:
         """Refused: the labels must be known by then."""
-        return self.labelled(None).pick(reading, own, names)
+        return self.with_labels(None).pick(reading, own, names)
 
 
 def class_index(name: int | str, names: Sequence[str] | None) -> int:

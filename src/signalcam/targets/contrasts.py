@@ -41,22 +41,22 @@ class ComparedClasses(Target, Protocol):
         """The same question about other classes."""
         ...
 
-    def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
+    def sample_values(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """One column for each part, -1 for those that bring nothing; empty where none does."""
-        columns = [each.brought(rows, names) for each in self.parts]
+        columns = [each.sample_values(rows, names) for each in self.parts]
         count = max(map(len, columns))
         if not count:
             return columns[0]
         full = [each if len(each) else np.full(count, -1) for each in columns]
         return np.stack(full, axis=1)
 
-    def taken(self, samples: Sequence[int]) -> Target:
+    def select_samples(self, samples: Sequence[int]) -> Target:
         """The same question for some of the samples."""
-        return self.with_parts([each.taken(samples) for each in self.parts])  # type: ignore[misc] # of its own kind
+        return self.with_parts([each.select_samples(samples) for each in self.parts])  # type: ignore[misc] # of its own kind
 
-    def labelled(self, labels: Sequence[int | str] | None) -> Target:
+    def with_labels(self, labels: Sequence[int | str] | None) -> Target:
         """The question once the true classes are known."""
-        return self.with_parts([each.labelled(labels) for each in self.parts])  # type: ignore[misc] # as above
+        return self.with_parts([each.with_labels(labels) for each in self.parts])  # type: ignore[misc] # as above
 
     def check(self, own: np.ndarray, classes: int) -> None:
         """Raise a ``TargetError`` where a class brought along does not exist."""
@@ -77,7 +77,7 @@ class ComparedClasses(Target, Protocol):
         ]
         return [namespace(each).astype(each, columns[0].dtype) for each in columns]
 
-    def fixed(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
+    def freeze(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Compare the classes that were picked."""
         return FixedComparison(self), picks
 
@@ -295,21 +295,21 @@ class Counterfactual(Target):
         scored = self.target.ask(reading, own, score, names)
         return ScoredTarget(-scored.value, scored.picks)
 
-    def brought(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
+    def sample_values(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
         """What the target's samples bring along."""
-        return self.target.brought(rows, names)  # type: ignore[no-any-return] # any target
+        return self.target.sample_values(rows, names)  # type: ignore[no-any-return] # any target
 
-    def taken(self, samples: Sequence[int]) -> Target:
+    def select_samples(self, samples: Sequence[int]) -> Target:
         """The same question for some of the samples."""
-        return Counterfactual(self.target.taken(samples))
+        return Counterfactual(self.target.select_samples(samples))
 
-    def labelled(self, labels: Sequence[int | str] | None) -> Target:
+    def with_labels(self, labels: Sequence[int | str] | None) -> Target:
         """The question once the true classes are known."""
-        return Counterfactual(self.target.labelled(labels))
+        return Counterfactual(self.target.with_labels(labels))
 
-    def fixed(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
+    def freeze(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Turn over what was picked."""
-        inner, frozen = self.target.fixed(picks, own)
+        inner, frozen = self.target.freeze(picks, own)
         return Counterfactual(inner), frozen
 
     def for_axis(self, class_axis: int) -> Target:

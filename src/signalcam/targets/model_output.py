@@ -68,7 +68,7 @@ class ModelOutput:
         return max(2, int(self.values.shape[1]))
 
     @property
-    def told(self) -> int | None:
+    def class_count(self) -> int | None:
         """The same; ``None`` where the output holds no row of class scores."""
         return self.classes if self.has_rows else None
 

@@ -113,7 +113,7 @@ class Regression(Target):
         picks = xp.stack([-ones, above], axis=1)
         return ScoredTarget(side * apart, picks)
 
-    def fixed(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
+    def freeze(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Keep to the side of the reference that each sample lies on."""
         return self, own if self.reference is None else picks[:, 1]
 
@@ -172,12 +172,12 @@ class Region(Target):
         """One mask a sample, if so given."""
         return self.where if isinstance(self.where, list) else []
 
-    def brought(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
+    def sample_values(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
         """The masks of some samples, their positions flat."""
         masks = [each.reshape(-1) for each in select_rows(self._each, rows)] if self._each else []
         return np.stack(masks) if masks else np.zeros(0, bool)
 
-    def taken(self, samples: Sequence[int]) -> Region:
+    def select_samples(self, samples: Sequence[int]) -> Region:
         """The same question for some of the samples."""
         return replace(self, where=[self.where[i] for i in samples]) if self._each else self
 
@@ -252,11 +252,11 @@ class Region(Target):
         xp, batch = namespace(rows), int(rows.shape[0])
         if isinstance(self.where, str):
             return xp.argmax(rows, axis=1) == index
-        mask = np.ones(shape, bool) if self.where is None else self._placed(shape)
+        mask = np.ones(shape, bool) if self.where is None else self._place_mask(shape)
         flat = np.broadcast_to(mask.reshape(1, prod(shape)), (batch, prod(shape)))
         return select_column(rows, np.ascontiguousarray(flat))
 
-    def _placed(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _place_mask(self, shape: tuple[int, ...]) -> np.ndarray:
         if hasattr(self.where, "dtype"):
             self._fits(self.where.shape, shape)
             return np.asarray(self.where)
@@ -282,7 +282,7 @@ class Region(Target):
             message = f"class {self.target!r} is predicted nowhere in sample(s) {', '.join(map(str, empty[:5]))}, so there is no region to explain and the map is blank."
             warnings.warn(message, CamWarning, stacklevel=7)
 
-    def fixed(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
+    def freeze(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
         """Keep to the region that each sample had."""
         return replace(self, where=None), picks[:, 1:].astype(bool)
 
@@ -329,12 +329,12 @@ class Similarity(Target):
         """Name the target in the result."""
         return "similarity" if self.kind == "cosine" else "dot product"
 
-    def brought(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
+    def sample_values(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
         """The references of some samples."""
-        each: np.ndarray = self.reference
-        return each[rows] if each.ndim == 2 else np.zeros(0, np.float32)
+        reference: np.ndarray = self.reference
+        return reference[rows] if reference.ndim == 2 else np.zeros(0, np.float32)
 
-    def taken(self, samples: Sequence[int]) -> Similarity:
+    def select_samples(self, samples: Sequence[int]) -> Similarity:
         """The same question for some of the samples."""
         reference = self.reference
         return Similarity(reference[list(samples)], self.kind) if reference.ndim == 2 else self

@@ -56,15 +56,15 @@ class Target(Protocol):
         """
         ...
 
-    def brought(self, _rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
+    def sample_values(self, _rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
         """What some samples bring along, one row each; empty where they bring nothing."""
         return np.zeros(0, np.int64)
 
-    def taken(self, _samples: Sequence[int]) -> Target:
+    def select_samples(self, _samples: Sequence[int]) -> Target:
         """The same question for some of the samples."""
         return self
 
-    def fixed(self, _picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
+    def freeze(self, _picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
         """The question, and what is brought along, once it is settled what each sample picks."""
         return self, own
 
@@ -84,7 +84,7 @@ class Target(Protocol):
         """The question once it is known which axis of a dense output holds the classes: 1 or -1."""
         return self
 
-    def labelled(self, _labels: Sequence[int | str] | None) -> Target:
+    def with_labels(self, _labels: Sequence[int | str] | None) -> Target:
         """The question once the samples' true classes are known."""
         return self
 
@@ -131,16 +131,16 @@ class Question:
             return None
         if not all(each.repeats for each in self.targets):
             return None
-        alike = tuple(each.taken(()) for each in self.targets)
+        alike = tuple(each.select_samples(()) for each in self.targets)
         return alike, self.score, self.names, self.kind, self.output
 
     def main(self, raw: object) -> Array | None:
         """The array of scores in what the model returned."""
         return main_output(raw) if self.output is None else _selected(raw, self.output)
 
-    def fixed(self, picks: Sequence[np.ndarray]) -> Question:
+    def freeze(self, picks: Sequence[np.ndarray]) -> Question:
         """Ask about what was picked, whatever a changed input would be taken for."""
-        pairs = [target.fixed(each, own) for target, each, own in zip(self.targets, picks, self.own, strict=True)]
+        pairs = [target.freeze(each, own) for target, each, own in zip(self.targets, picks, self.own, strict=True)]
         return replace(self, targets=tuple(t for t, _ in pairs), own=tuple(own for _, own in pairs))
 
     def repeated_for(self, samples: slice, times: int) -> Question:
@@ -166,8 +166,8 @@ class Question:
         """Score every target; ``own`` may stand in for what samples bring along while tracing."""
         score = relevance if self.kind == "relevance" else find(self.score)[1]
         return [
-            target.ask(reading, brought, score, self.names)
-            for target, brought in zip(self.targets, own or self.own, strict=True)
+            target.ask(reading, values, score, self.names)
+            for target, values in zip(self.targets, own or self.own, strict=True)
         ]
 
     def provenance(self, reading: ModelOutput) -> str:
@@ -188,7 +188,7 @@ def make_question(
 ) -> Question:
     """Ask some samples of a batch, given by their rows."""
     class_names = None if names is None else tuple(names)
-    own = tuple(each.brought(rows, names) for each in targets)
+    own = tuple(each.sample_values(rows, names) for each in targets)
     return Question(tuple(targets), score, class_names, own, output=output)
 
 

@@ -29,7 +29,7 @@ class _Run:
     attended: AttentionMaps
     watch: Watch
 
-    def seen(self, weights: Array) -> Array:
+    def record(self, weights: Array) -> Array:
         """See a softmax over the last axis."""
         return self.watch(weights) if self.attended.takes(tuple(weights.shape)) else weights
 
@@ -38,17 +38,17 @@ _running: ContextVar[_Run | None] = ContextVar("signalcam_attention", default=No
 
 
 @contextmanager
-def record_attention(known: KerasWalk, layers: Sequence[Any], rows: int, watch: Watch) -> Iterator[AttentionMaps]:
+def record_attention(keras_walk: KerasWalk, layers: Sequence[Any], rows: int, watch: Watch) -> Iterator[AttentionMaps]:
     """Hand attention weights to a watcher, in this thread only, until the block ends.
 
     Args:
-        known: The model's layers.
+        keras_walk: The model's layers.
         layers: Those to note the runs of.
         rows: How many samples the batch holds.
         watch: From attention weights to what the model goes on with.
     """
-    attended = AttentionMaps(type(known.model).__name__, rows)
-    nodes = [known.model, *known.paths.values()]
+    attended = AttentionMaps(type(keras_walk.model).__name__, rows)
+    nodes = [keras_walk.model, *keras_walk.paths.values()]
     with ExitStack() as stack:
         stack.enter_context(patch_functions(_SOFTMAX, _seeing, composed=True))
         stack.enter_context(patch_held_functions(_SOFTMAX, _seeing, nodes, composed=True))
@@ -56,7 +56,7 @@ def record_attention(known: KerasWalk, layers: Sequence[Any], rows: int, watch: 
             if callable(own := getattr(node, "call", None)) and _SCORES in signature(own).parameters:
                 stack.enter_context(patch_attribute(node, "call", _with_weights(own)))
         for node in layers:
-            stack.enter_context(patch_attribute(node, "call", _noting(node, node.call, known)))
+            stack.enter_context(patch_attribute(node, "call", _noting(node, node.call, keras_walk)))
         token = _running.set(_Run(attended, watch))
         stack.callback(_running.reset, token)
         yield attended
@@ -75,7 +75,7 @@ def _seeing(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
             _running.reset(token)
         if run is None or not is_array(y) or is_symbolic(y):
             return y
-        return run.seen(y) if _axis(*args, **kwargs) in (-1, len(y.shape) - 1) else y
+        return run.record(y) if _axis(*args, **kwargs) in (-1, len(y.shape) - 1) else y
 
     return call
 
@@ -89,16 +89,16 @@ def _with_weights(own: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature(own).bind(*args, **kwargs)
-        if _running.get() is None or given.arguments.get(_SCORES):
+        bound = signature(own).bind(*args, **kwargs)
+        if _running.get() is None or bound.arguments.get(_SCORES):
             return own(*args, **kwargs)
-        given.arguments[_SCORES] = True
-        return own(*given.args, **given.kwargs)[0]
+        bound.arguments[_SCORES] = True
+        return own(*bound.args, **bound.kwargs)[0]
 
     return call
 
 
-def _noting(node: Any, own: Callable[..., Any], known: KerasWalk) -> Callable[..., Any]:
+def _noting(node: Any, own: Callable[..., Any], keras_walk: KerasWalk) -> Callable[..., Any]:
     """Note when a layer ran, and which positions it has."""
 
     @wraps(own)
@@ -108,7 +108,7 @@ def _noting(node: Any, own: Callable[..., Any], known: KerasWalk) -> Callable[..
         y = own(*args, **kwargs)
         tensor = tensor_with_positions(y)
         if run is not None and tensor is not None and not is_symbolic(tensor):
-            run.attended.ran(node, before, move_channels_second(node, tensor, known).shape[2:])
+            run.attended.ran(node, before, move_channels_second(node, tensor, keras_walk).shape[2:])
         return y
 
     return call

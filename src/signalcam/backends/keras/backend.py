@@ -98,65 +98,70 @@ class KerasBackend:
 
     def layers(self, model: Any, inputs: Inputs | None) -> list[Layer]:
         """List the layers whose output has positions; by their class alone where there is no input."""
-        known = walk_model(model)
+        keras_walk = walk_model(model)
         if inputs is None:
-            return [Layer(name, type(each).__name__) for name, each in known.convolutions()]
+            return [Layer(name, type(each).__name__) for name, each in keras_walk.convolutions()]
         prepared = to_engine(inputs)
         build(model, prepared)
-        return known.candidates(lambda: call(model, prepared.tree))
+        return keras_walk.candidates(lambda: call(model, prepared.tree))
 
     def resolve(self, model: Any, layer: object) -> str:
         """Return the path of a layer given by path, by the end of its path, or as an object."""
         return walk_model(model).path(layer)
 
     def forward_backward(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
-        """Run the model once, recorded from the layers on, and differentiate each score."""
-        known, prepared = walk_model(model), to_engine(inputs)
+        """Run the model once, recorded from the layers on, and differentiate call_index score."""
+        keras_walk, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
-        nodes = {known.find(name) for name in layers}
+        nodes = {keras_walk.find(name) for name in layers}
         if question.kind == "attention":
-            return self._attended(model, known, prepared, layers, question)
+            return self._attended(model, keras_walk, prepared, layers, question)
         rows, twice = int(prepared.explained.shape[0]), question.kind == "rescale"
         entry = "activation" if question.kind == "offset" else "call"
 
         def forward(tree: Any, watch: Watch) -> RunResult:
             calls: list[tuple[Any, int]] = []
             taps = [_tap(node, watch, calls, entry) for node in nodes]
-            with patch_methods(taps, known), record_last_steps(2 * rows if twice else None) as steps:
+            with patch_methods(taps, keras_walk), record_last_steps(2 * rows if twice else None) as steps:
                 raw = call(model, tree)
             return RunResult(raw, steps[-8:], calls, question)  # the score's own step is among the last
 
-        asked = rescale_against_zero(forward, rows, known) if twice else forward
-        task = RunRequest(model, asked, prepared.tree, rows, question)
-        run = compile_policy.run_request(self.engine, task, layers, known)
-        chosen = [_chosen(known, name, run.calls, run.kept) for name in layers]
-        felt = (
-            [_felt(known, name, each, run.calls, run.kept, row) for name, each in zip(layers, chosen, strict=True)]
+        forward_twice = rescale_against_zero(forward, rows, keras_walk) if twice else forward
+        task = RunRequest(model, forward_twice, prepared.tree, rows, question)
+        run = compile_policy.run_request(self.engine, task, layers, keras_walk)
+        selection = [_select_call(keras_walk, name, run.calls, run.activations) for name in layers]
+        layer_rows = (
+            [
+                _layer_output(keras_walk, name, call_index, run.calls, run.activations, row)
+                for name, call_index in zip(layers, selection, strict=True)
+            ]
             for row in run.rows
         )
-        return ForwardResult(run.reading, run.asked, felt)
+        return ForwardResult(run.reading, run.scored_targets, layer_rows)
 
     def _attended(
-        self, model: Any, known: KerasWalk, prepared: Inputs, layers: Sequence[str], question: Question
+        self, model: Any, keras_walk: KerasWalk, prepared: Inputs, layers: Sequence[str], question: Question
     ) -> ForwardResult:
         """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
-        meant = [(_called(name), known.find(name)) for name in layers]
+        meant = [(_called(name), keras_walk.find(name)) for name in layers]
         nodes = list(dict.fromkeys(node for _, node in meant))
-        rows, found = int(prepared.explained.shape[0]), list[AttentionMaps]()
+        rows, attention_maps = int(prepared.explained.shape[0]), list[AttentionMaps]()
 
         def forward(tree: Any, watch: Watch) -> RunResult:
             with (
-                record_attention(known, nodes, rows, watch) as attended,
-                patch_methods([], known),
+                record_attention(keras_walk, nodes, rows, watch) as attended,
+                patch_methods([], keras_walk),
                 record_last_steps() as steps,
             ):
                 raw = call(model, tree)
-            found.append(attended)
+            attention_maps.append(attended)
             return RunResult(raw, steps[-8:], [], question)
 
         run = self.engine.forward_backward(RunRequest(model, forward, prepared.tree, rows, question))
-        felt = ([found[-1].felt(*each, run.kept, row) for each in meant] for row in run.rows)
-        return ForwardResult(run.reading, run.asked, felt)
+        layer_rows = (
+            [attention_maps[-1].layer_output(*each, run.activations, row) for each in meant] for row in run.rows
+        )
+        return ForwardResult(run.reading, run.scored_targets, layer_rows)
 
     def to_model(self, _model: Any, inputs: Inputs) -> Inputs:
         """Turn every array into one of the engine's, in Keras' own precision."""
@@ -164,95 +169,95 @@ class KerasBackend:
 
     def forward(self, model: Any, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
         """Run the model without recording, and score each target."""
-        known, prepared = walk_model(model), to_engine(inputs)
+        keras_walk, prepared = walk_model(model), to_engine(inputs)
         whole = edit is not None and edit.prefix is None
-        shadows = [_exchanged(known, edit)] if edit is not None and whole else []
-        back = nullcontext() if edit is None or whole else _handing_back(known, edit)
+        shadows = [_exchanged(keras_walk, edit)] if edit is not None and whole else []
+        back = nullcontext() if edit is None or whole else _handing_back(keras_walk, edit)
         with self.engine.no_grad(), back:
-            ran = RunResult(*_bare_run(model, known, shadows, prepared.tree), [], question)
+            ran = RunResult(*_bare_run(model, keras_walk, shadows, prepared.tree), [], question)
             rows = int(prepared.explained.shape[0])
-            asked = question.ask(read_output(ran, rows, find_last_step(ran, rows)))
-            return [ops.reshape(each.value, (-1,)) for each in asked]
+            scored_targets = question.ask(read_output(ran, rows, find_last_step(ran, rows)))
+            return [ops.reshape(each.value, (-1,)) for each in scored_targets]
 
     def cache_prefix(self, model: Any, inputs: Inputs, ran: str) -> KerasPrefixCache | None:
         """Keep what the outermost layers returned before a layer did."""
-        known, prepared = walk_model(model), to_engine(inputs)
-        node, rows = known.find(ran), int(prepared.explained.shape[0])
-        watched = cache_prefix(known, node, _number(ran) or 0, rows)
+        keras_walk, prepared = walk_model(model), to_engine(inputs)
+        node, rows = keras_walk.find(ran), int(prepared.explained.shape[0])
+        watched = cache_prefix(keras_walk, node, _number(ran) or 0, rows)
         with self.engine.no_grad(), watched as prefix:
-            _bare_run(model, known, [], prepared.tree)
+            _bare_run(model, keras_walk, [], prepared.tree)
         return None if prefix.output is None else prefix
 
     def input_gradients(
         self, model: Any, inputs: Inputs, question: Question, rule: Rule | None
     ) -> list[tuple[Array, Array]]:
         """Score each target, and differentiate it with respect to the explained input."""
-        known, prepared = walk_model(model), to_engine(inputs)
+        keras_walk, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
         rows = int(prepared.explained.shape[0])
 
         def forward(x: Array) -> RunResult:
             tree = prepared.with_explained(x).tree
-            return RunResult(*_bare_run(model, known, [], tree), [], question)
+            return RunResult(*_bare_run(model, keras_walk, [], tree), [], question)
 
-        def ask(ran: RunResult, seen: OutputInfo) -> list[Array]:
-            asked = question.ask(read_output(ran, rows, seen))
-            return [ops.reshape(each.value, (-1,)) for each in asked]
+        def ask(ran: RunResult, info: OutputInfo) -> list[Array]:
+            scored_targets = question.ask(read_output(ran, rows, info))
+            return [ops.reshape(each.value, (-1,)) for each in scored_targets]
 
         bending = guided()
-        with nullcontext() if rule is None else replace_backward(bending, known):
-            found = self.engine.input_gradients(model, forward, prepared.explained, ask)
+        with nullcontext() if rule is None else replace_backward(bending, keras_walk):
+            gradients = self.engine.input_gradients(model, forward, prepared.explained, ask)
         if rule is not None and not bending.count:
             raise MethodError(explain_no_rectifier(model))
-        return found
+        return gradients
 
     def offsets(self, model: Any, inputs: Inputs) -> dict[str, Array]:
         """What each layer with positions adds to every position, by its name and call."""
-        known, prepared = walk_model(model), to_engine(inputs)
+        keras_walk, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
-        held = record_offsets(known)
-        outputs: dict[str, list[Any]] = {path: [] for path in held}
+        recorded = record_offsets(keras_walk)
+        outputs: dict[str, list[Any]] = {path: [] for path in recorded}
 
         def keep(path: str, y: Any) -> Any:
             outputs[path].append(y)
             return y
 
-        shadows = [MethodPatch(node, partial(keep, path)) for path, (node, _) in held.items()]
+        shadows = [MethodPatch(node, partial(keep, path)) for path, (node, _) in recorded.items()]
         with self.engine.no_grad():
-            _bare_run(model, known, shadows, prepared.tree)
+            _bare_run(model, keras_walk, shadows, prepared.tree)
         return {
-            f"{path}[{number}]": held[path][1]
-            for path, seen in outputs.items()
-            for number, y in enumerate(seen)
-            if min(len(each.shape) for each in seen) > 2 and is_bias_output(*held[path], y, known)
+            f"{path}[{number}]": recorded[path][1]
+            for path, output in outputs.items()
+            for number, y in enumerate(output)
+            if min(len(each.shape) for each in output) > 2 and is_bias_output(*recorded[path], y, keras_walk)
         }
 
     def input_support(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Support:
         """Differentiate a layer's output at some positions with respect to the input."""
-        known, prepared = walk_model(model), to_engine(inputs)
-        node, wanted = known.find(layer), _number(layer) or 0
+        keras_walk, prepared = walk_model(model), to_engine(inputs)
+        node, call_number = keras_walk.find(layer), _number(layer) or 0
 
         def forward(x: Array, watch: Watch) -> None:
             count = 0
 
-            def seen(y: Any) -> Any:
+            def record(y: Any) -> Any:
                 nonlocal count
-                if count == wanted:
-                    watch(move_channels_second(node, tensor_with_positions(y), known))
+                if count == call_number:
+                    watch(move_channels_second(node, tensor_with_positions(y), keras_walk))
                 count += 1
                 return y
 
-            with patch_methods([MethodPatch(node, seen)], known), accept_any_length(known):
+            with patch_methods([MethodPatch(node, record)], keras_walk), accept_any_length(keras_walk):
                 try:
                     call(model, prepared.with_explained(x).tree)
                 except Exception:
-                    if count <= wanted:
+                    if count <= call_number:
                         raise
                     # what lies behind the layer does not take an input of this length, and need not
 
-        found = self.engine.input_support(model, forward, prepared.explained, pick)
+        support = self.engine.input_support(model, forward, prepared.explained, pick)
         everything = type(node).__name__ in SEES_EVERYTHING
-        return replace(found, support=np.ones_like(found.support)) if everything else found
+        return replace(support, support=np.ones_like(support.support)) if everything else support
 
     def weights(self, model: Any) -> dict[str, list[np.ndarray]]:
         """The weights of each layer that has its own."""
@@ -271,39 +276,41 @@ class KerasBackend:
         return any(word in f"{type(error).__name__} {error}" for word in _FULL)
 
 
-def _bare_run(model: Any, known: KerasWalk, shadows: Sequence[MethodPatch], tree: Any) -> tuple[Any, Sequence[Step]]:
+def _bare_run(
+    model: Any, keras_walk: KerasWalk, shadows: Sequence[MethodPatch], tree: Any
+) -> tuple[Any, Sequence[Step]]:
     """Run the model with nothing tapped: what it returned, and its last steps."""
-    with patch_methods(shadows, known), record_last_steps() as steps:
+    with patch_methods(shadows, keras_walk), record_last_steps() as steps:
         raw = call(model, tree)
     return raw, steps[-8:]
 
 
-def _exchanged(known: KerasWalk, edit: Edit) -> MethodPatch:
+def _exchanged(keras_walk: KerasWalk, edit: Edit) -> MethodPatch:
     """Let a layer's call return other activations."""
-    node, wanted, count = known.find(edit.ran), _number(edit.ran) or 0, 0
+    node, call_number, count = keras_walk.find(edit.ran), _number(edit.ran) or 0, 0
 
-    def seen(y: Any) -> Any:
+    def exchange(y: Any) -> Any:
         nonlocal count
         count += 1
-        return _as_given(known, edit, y) if count == wanted + 1 else y
+        return _as_given(keras_walk, edit, y) if count == call_number + 1 else y
 
-    return MethodPatch(node, seen)
+    return MethodPatch(node, exchange)
 
 
-def _handing_back(known: KerasWalk, edit: Edit) -> AbstractContextManager[None]:
+def _handing_back(keras_walk: KerasWalk, edit: Edit) -> AbstractContextManager[None]:
     """Let everything before a layer's call return what it returned, and the call other activations."""
     prefix: KerasPrefixCache = edit.prefix  # type: ignore[assignment] # there, or the whole model would run
 
     def last(y: Any) -> Any:
-        return _as_given(known, edit, y)
+        return _as_given(keras_walk, edit, y)
 
-    return replay_prefix(known.find(edit.ran), prefix, edit.samples, edit.times, last)
+    return replay_prefix(keras_walk.find(edit.ran), prefix, edit.samples, edit.times, last)
 
 
-def _as_given(known: KerasWalk, edit: Edit, y: Any) -> Any:
+def _as_given(keras_walk: KerasWalk, edit: Edit, y: Any) -> Any:
     """Put other activations in the place of those a layer returned."""
     old = tensor_with_positions(y)
-    fresh = ops.cast(move_channels_back(known.find(edit.ran), edit.values, old, known), old.dtype)
+    fresh = ops.cast(move_channels_back(keras_walk.find(edit.ran), edit.values, old, keras_walk), old.dtype)
     return fresh if y is old else type(y)([fresh if each is old else each for each in y])
 
 
@@ -335,29 +342,31 @@ def _called(name: str) -> str:
     return name if _number(name) is not None else f"{name}[0]"
 
 
-def _chosen(known: KerasWalk, name: str, calls: Sequence[tuple[Any, int]], kept: Sequence[Array]) -> list[int]:
+def _select_call(
+    keras_walk: KerasWalk, name: str, calls: Sequence[tuple[Any, int]], activations: Sequence[Array]
+) -> list[int]:
     """Which of the tapped outputs the user may have meant."""
-    node, wanted = known.find(name), _number(name)
-    places = [i for i, (each, number) in enumerate(calls) if each is node and wanted in (None, number)]
+    node, call_number = keras_walk.find(name), _number(name)
+    places = [i for i, (each, number) in enumerate(calls) if each is node and call_number in (None, number)]
     if not places:
         message = f"layer {name!r} never ran for this input, or not so often. Choose one that runs: signalcam.layers(model, example)."
         raise ModelError(message)
-    usable = [i for i in places if np.prod(move_channels_second(node, kept[i], known).shape[2:]) > 1]
+    usable = [i for i in places if np.prod(move_channels_second(node, activations[i], keras_walk).shape[2:]) > 1]
     if not usable:
         message = f"layer {name!r} has no positions: its output is one vector a sample. Choose an earlier layer, before pooling or flattening."
         raise ModelError(message)
     return usable
 
 
-def _felt(
-    known: KerasWalk,
+def _layer_output(
+    keras_walk: KerasWalk,
     name: str,
     places: Sequence[int],
     calls: Sequence[tuple[Any, int]],
-    kept: Sequence[Array],
+    activations: Sequence[Array],
     row: Sequence[Array | None],
 ) -> LayerOutput:
-    node = known.find(name)
+    node = keras_walk.find(name)
     if len(places) > 1:
         places = [i for i in places if row[i] is not None and bool(np.any(to_numpy(row[i])))] or places[:1]
     if len(places) > 1:
@@ -366,9 +375,9 @@ def _felt(
         message = f"layer {name!r} ran more than once and more than one run reaches the score. Say which: {options}."
         raise ModelError(message)
     place, gradient = places[0], row[places[0]]
-    turned = None if gradient is None else move_channels_second(node, gradient, known)
+    turned = None if gradient is None else move_channels_second(node, gradient, keras_walk)
     ran = f"{name.partition('[')[0]}[{calls[place][1]}]"
-    return LayerOutput(ran, move_channels_second(node, kept[place], known), turned)
+    return LayerOutput(ran, move_channels_second(node, activations[place], keras_walk), turned)
 
 
 BACKEND = KerasBackend()

@@ -107,15 +107,15 @@ def rescale(rows: int) -> BackwardReplacement:
 
 
 @contextmanager
-def replace_backward(bending: BackwardReplacement, known: KerasWalk) -> Iterator[None]:
+def replace_backward(bending: BackwardReplacement, keras_walk: KerasWalk) -> Iterator[None]:
     """Bend those functions, in this thread only, until the block ends; no layer is replaced."""
-    nodes = [known.model, *known.paths.values()]
+    nodes = [keras_walk.model, *keras_walk.paths.values()]
     leaky = [each for each in nodes if bending.names == _RECTIFIERS and _is_leaky(each)]
     with ExitStack() as stack:
         stack.enter_context(patch_functions(bending.names, _bendable, composed=True))
         stack.enter_context(patch_held_functions(bending.names, _bendable, nodes, composed=True))
-        for each in leaky:
-            stack.enter_context(patch_attribute(each, "call", _straight(each.call)))
+        for function in leaky:
+            stack.enter_context(patch_attribute(function, "call", _straight(function.call)))
         token = _bending.set(bending)
         stack.callback(_bending.reset, token)
         yield
@@ -133,12 +133,12 @@ def _bendable(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
             return own(*args, **kwargs)
         if bending.names == _RECTIFIERS and _leaks(args, kwargs):
             return plain(*args, **kwargs)
-        kept = z.clone() if hasattr(z, "clone") else z  # torch may go on in place
+        copied = z.clone() if hasattr(z, "clone") else z  # torch may go on in place
         y = plain(*args, **kwargs)
-        if not _is_number(y) or tuple(y.shape) != tuple(kept.shape) or _of_two(kept, args[1:]):
+        if not _is_number(y) or tuple(y.shape) != tuple(copied.shape) or _of_two(copied, args[1:]):
             return y
         bending.count += 1
-        return bending.bend(kept, y)
+        return bending.bend(copied, y)
 
     return call
 
@@ -202,25 +202,25 @@ def _rescaled(z: Array, y: Array) -> Array:
     return ops.where(ops.concatenate([far, far], axis=0), ops.stop_gradient(y) + sent, y)
 
 
-def rescale_against_zero(forward: Forward, rows: int, known: KerasWalk) -> Forward:
+def rescale_against_zero(forward: Forward, rows: int, keras_walk: KerasWalk) -> Forward:
     """Run a model on every sample twice, once with silence at what is watched, by the rescale rule.
 
     Args:
         forward: Runs the model once.
         rows: How many samples the batch holds.
-        known: The model's layers.
+        keras_walk: The model's layers.
     """
 
-    def twice(each: Array) -> Array:
-        return ops.concatenate([each, each], axis=0) if each.shape[0] == rows else each
+    def twice(array: Array) -> Array:
+        return ops.concatenate([array, array], axis=0) if array.shape[0] == rows else array
 
     def both(tree: Any, watch: Watch) -> RunResult:
-        def seen(y: Array) -> Array:
+        def rescale(y: Array) -> Array:
             half = y.shape[0] // 2
             return ops.concatenate([watch(y[:half]), ops.zeros_like(y[half:])], axis=0)
 
-        with replace_backward(rescale(rows), known):
-            ran = forward(map_arrays(twice, tree), seen)
+        with replace_backward(rescale(rows), keras_walk):
+            ran = forward(map_arrays(twice, tree), rescale)
         return replace(ran, raw=first_half(ran.raw, 2 * rows))
 
     return both

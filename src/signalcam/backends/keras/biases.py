@@ -13,15 +13,15 @@ from signalcam.backends.keras.logits import to_numpy
 _LINEAR = (*CONVOLUTIONS, "Dense", "EinsumDense")
 
 
-def record_offsets(known: KerasWalk) -> dict[str, tuple[Any, np.ndarray]]:
+def record_offsets(keras_walk: KerasWalk) -> dict[str, tuple[Any, np.ndarray]]:
     """By path each layer that adds something, and what; step by step there is no one place for it."""
-    found = {path: (node, _offset(node)) for path, node in known.nodes() if id(node) not in known.looped}
-    return {path: (node, each) for path, (node, each) in found.items() if each is not None}
+    offsets = {path: (node, _offset(node)) for path, node in keras_walk.nodes() if id(node) not in keras_walk.looped}
+    return {path: (node, each) for path, (node, each) in offsets.items() if each is not None}
 
 
-def is_bias_output(node: Any, offset: np.ndarray, y: Any, known: KerasWalk) -> bool:
+def is_bias_output(node: Any, offset: np.ndarray, y: Any, keras_walk: KerasWalk) -> bool:
     """Whether an output has positions, and one entry of the offset for each channel."""
-    turned = move_channels_second(node, y, known)
+    turned = move_channels_second(node, y, keras_walk)
     channel, last = 1 if turned is y else -1, len(y.shape)
     axis = int(np.ravel(getattr(node, "axis", channel))[0])  # Keras 2 has a list of one
     matches = axis % last == channel % last and offset.shape == (turned.shape[1],)

@@ -30,12 +30,12 @@ def to_engine(inputs: Inputs) -> Inputs:
     return inputs.map(tensor_of)
 
 
-def build(model: Any, given: Inputs) -> None:
+def build(model: Any, inputs: Inputs) -> None:
     """Run a model once that was never run: its first call builds it, and would confuse the taps."""
     if all(getattr(each, "built", True) for _, each in walk_model(model).nodes()):
         return
-    count = given.explained.shape[0]
-    first = given.map(lambda array: array[:1] if array.shape[0] == count else array)
+    count = inputs.explained.shape[0]
+    first = inputs.map(lambda array: array[:1] if array.shape[0] == count else array)
     try:
         call(model, first.tree)
     except CamError:
@@ -49,8 +49,8 @@ def build(model: Any, given: Inputs) -> None:
 def _words(error: Exception) -> str:
     """What an error says, without Keras' frame and colours around it."""
     lines = re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
-    told = (each.strip() for each in lines if not each.startswith("Exception encountered"))
-    return next(filter(None, told), type(error).__name__).rstrip(".:") + "."
+    words = (each.strip() for each in lines if not each.startswith("Exception encountered"))
+    return next(filter(None, words), type(error).__name__).rstrip(".:") + "."
 
 
 def call(model: Any, tree: Any) -> Any:
@@ -81,15 +81,15 @@ def _is_graph(model: Any) -> bool:
 
 def _check_number(model: Any, tree: Any) -> None:
     """Refuse another number of inputs than a model was built with: Keras would take the first ones."""
-    wanted = [each.name for each in getattr(model, "inputs", None) or []]
-    given = 1 if is_array(tree) else len(tree)
-    missing = given < len(wanted) or (given > len(wanted) and not isinstance(tree, dict))
-    if wanted and missing:
-        message = f"{type(model).__name__} takes {len(wanted)} input(s) ({', '.join(wanted)}) but {given} were given. Pass one array, or a tuple or dict of as many arrays as it takes."
+    input_names = [each.name for each in getattr(model, "inputs", None) or []]
+    count = 1 if is_array(tree) else len(tree)
+    missing = count < len(input_names) or (count > len(input_names) and not isinstance(tree, dict))
+    if input_names and missing:
+        message = f"{type(model).__name__} takes {len(input_names)} input(s) ({', '.join(input_names)}) but {count} were given. Pass one array, or a tuple or dict of as many arrays as it takes."
         raise InputError(message)
 
 
-def _named(model: Any) -> list[Parameter]:
+def _parameters(model: Any) -> list[Parameter]:
     """The inputs a model's own ``call`` names."""
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     parameters = signature(getattr(model.call, "python_function", model.call)).parameters.values()
@@ -98,18 +98,18 @@ def _named(model: Any) -> list[Parameter]:
 
 def _positional(model: Any, extra: Mapping[str, Any]) -> int:
     """How many inputs a model's own ``call`` takes in a row."""
-    free = [each for each in _named(model) if each.name not in extra]
+    free = [each for each in _parameters(model) if each.name not in extra]
     return sum(each.kind is not Parameter.KEYWORD_ONLY for each in free)
 
 
 def _by_name(model: Any, tree: dict[Any, Any], extra: Mapping[str, Any]) -> bool:
     """Whether a dict is for the parameters of a model's ``call``, and not for one of them."""
-    free = [each for each in _named(model) if each.name not in extra]
-    named, given = {each.name: each.default is Parameter.empty for each in free}, set(tree)
-    needed = {name for name, required in named.items() if required}
-    if needed <= given <= set(named):
+    free = [each for each in _parameters(model) if each.name not in extra]
+    is_required, keys = {each.name: each.default is Parameter.empty for each in free}, set(tree)
+    needed = {name for name, required in is_required.items() if required}
+    if needed <= keys <= set(is_required):
         return True
     if len(needed) > 1:
-        message = f"the call of {type(model).__name__} takes {', '.join(named)} but the dict holds {', '.join(map(str, tree))}. Name the dict's entries as call does."
+        message = f"the call of {type(model).__name__} takes {', '.join(is_required)} but the dict holds {', '.join(map(str, tree))}. Name the dict's entries as call does."
         raise InputError(message)
     return False

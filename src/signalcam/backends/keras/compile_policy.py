@@ -15,56 +15,56 @@ from signalcam.backends.keras.hooks import KerasWalk
 from signalcam.inputs.pytree import is_array
 
 AFTER = 4  # runs alike before one is compiled: compiling costs what it saves in about so many
-_KEPT = 16  # kinds of runs remembered for each model
+_MOST_KINDS = 16  # kinds of runs remembered for each model
 _PLAIN = (bool, int, float, str, bytes, type(None))
 _log = logging.getLogger("signalcam")
 
 
 @dataclass
-class _Known:
+class _RunHistory:
     """What is known of runs alike: same layers, shapes and question, and a model in the same state."""
 
     state: Sequence[Any]
     runs: int = 0
     classes: int | None = None
     shapes: Sequence[tuple[Any, Any]] | None = None
-    seen: OutputInfo | None = None
+    info: OutputInfo | None = None
     compiled: Compiled | None = None
     tried: bool = False
 
 
-_remembered: WeakKeyDictionary[Any, OrderedDict[Any, _Known]] = WeakKeyDictionary()
+_remembered: WeakKeyDictionary[Any, OrderedDict[Any, _RunHistory]] = WeakKeyDictionary()
 
 
 def run_request(engine: Engine, task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> Run:
     """Run a task: as it is at first, compiled once its like has come ``AFTER`` times."""
-    known = _known(task, layers, walked)
-    if known is None:
+    history = _history_of(task, layers, walked)
+    if history is None:
         return engine.forward_backward(task)
-    if known.runs >= AFTER and known.seen is not None and not known.tried:
-        known.compiled, known.tried = _compiled(engine, task, known.seen), True
-    task.question.check(known.classes)
-    run = known.compiled(task) if known.compiled else None
-    return run or _counted(engine.forward_backward(replace(task, shapes=known.shapes)), known)
+    if history.runs >= AFTER and history.info is not None and not history.tried:
+        history.compiled, history.tried = _compiled(engine, task, history.info), True
+    task.question.check(history.classes)
+    run = history.compiled(task) if history.compiled else None
+    return run or _counted(engine.forward_backward(replace(task, shapes=history.shapes)), history)
 
 
-def _counted(run: Run, known: _Known) -> Run:
-    if run.seen != known.seen:
-        known.seen, known.runs, known.compiled, known.tried = run.seen, 0, None, False
-    known.runs, known.classes = known.runs + 1, run.reading.told
-    known.shapes = [(each.shape, each.dtype) for each in run.kept]
+def _counted(run: Run, history: _RunHistory) -> Run:
+    if run.info != history.info:
+        history.info, history.runs, history.compiled, history.tried = run.info, 0, None, False
+    history.runs, history.classes = history.runs + 1, run.reading.class_count
+    history.shapes = [(each.shape, each.dtype) for each in run.activations]
     return run
 
 
-def _compiled(engine: Engine, task: RunRequest, seen: OutputInfo) -> Compiled | None:
+def _compiled(engine: Engine, task: RunRequest, info: OutputInfo) -> Compiled | None:
     try:
-        return engine.compile_request(task, seen)
+        return engine.compile_request(task, info)
     except Exception as error:  # noqa: BLE001 - whatever a model does that cannot be traced, it can still be run
         _log.info("%s runs uncompiled: %s", type(task.model).__name__, error)
         return None
 
 
-def _known(task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> _Known | None:
+def _history_of(task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> _RunHistory | None:
     """Look runs alike up; ``None`` where nothing tells that they will be alike again."""
     repeated, spec = task.question.repeated, tuple(_spec(task.tree))
     if repeated is None or None in spec or task.question.kind == "curved":  # has no compiled form
@@ -72,9 +72,9 @@ def _known(task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> _Known
     ours, key = _remembered.setdefault(task.model, OrderedDict()), (tuple(layers), spec, repeated)
     state = _state(walked)
     if key not in ours or not _same(ours[key].state, state):
-        ours[key] = _Known(state)
+        ours[key] = _RunHistory(state)
     ours.move_to_end(key)
-    while len(ours) > _KEPT:
+    while len(ours) > _MOST_KINDS:
         ours.popitem(last=False)
     return ours[key]
 

@@ -62,19 +62,19 @@ class Run:
 
     Attributes:
         reading: The model's output.
-        asked: One a target.
-        kept: What the tapped layers returned.
+        scored_targets: One a target.
+        activations: What the tapped layers returned.
         rows: For each target the gradient at each of ``kept``; ``None`` where it is not reached.
         calls: The layer behind each of ``kept``, and which of its calls it was.
-        seen: Where the logits were found.
+        info: Where the logits were found.
     """
 
     reading: ModelOutput
-    asked: Sequence[ScoredTarget]
-    kept: Sequence[Array]
+    scored_targets: Sequence[ScoredTarget]
+    activations: Sequence[Array]
     rows: Rows
     calls: Sequence[tuple[Any, int]]
-    seen: OutputInfo
+    info: OutputInfo
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Engine(Protocol):
         """Run forward once; differentiate each score with respect to what was tapped."""
         ...
 
-    def compile_request(self, task: RunRequest, seen: OutputInfo) -> Compiled | None:
+    def compile_request(self, task: RunRequest, info: OutputInfo) -> Compiled | None:
         """Compile such a task, to be run with other numbers; ``None`` where that does not pay.
 
         What is returned gives ``None`` for numbers whose output was made otherwise than ``seen``.

@@ -94,12 +94,12 @@ class MethodPatch:
 
     Attributes:
         node: The layer.
-        seen: From an output to what the model goes on with.
+        record: From an output to what the model goes on with.
         entry: ``"activation"`` to see what goes into the activation it holds, in place of its output.
     """
 
     node: Any
-    seen: Callable[[Any], Any]
+    record: Callable[[Any], Any]
     entry: str = "call"
 
 
@@ -140,13 +140,13 @@ class KerasWalk:
         if isinstance(layer, str):
             self.find(layer)
             return layer
-        found = [path for path, node in self.paths.items() if node is layer]
-        if not found:
+        paths = [path for path, node in self.paths.items() if node is layer]
+        if not paths:
             name = getattr(layer, "name", "")
             message = f"the {type(layer).__name__} {name!r} is no layer of {type(self.model).__name__}: it belongs to another model, or to none. Give a name from signalcam.layers(model)."
             raise ModelError(message)
-        self._check(found[0], layer)
-        return found[0]
+        self._check(paths[0], layer)
+        return paths[0]
 
     def find(self, name: str) -> Any:
         """The layer of that path, or of the one path that ends so; a call number is ignored."""
@@ -193,16 +193,16 @@ class KerasWalk:
 def walk_model(model: Any) -> KerasWalk:
     """Find every layer and operation of a model."""
     paths: dict[str, Any] = {}
-    seen = {id(model)}
+    visited = {id(model)}
 
     def visit(owner: Any, prefix: str) -> None:
-        for each in _inside(owner):
-            if id(each) in seen:
+        for inner in _inside(owner):
+            if id(inner) in visited:
                 continue
-            seen.add(id(each))
-            path = f"{prefix}/{each.name}" if prefix else each.name
-            paths[path] = each
-            visit(each, path)
+            visited.add(id(inner))
+            path = f"{prefix}/{inner.name}" if prefix else inner.name
+            paths[path] = inner
+            visit(inner, path)
 
     visit(model, "")
     loops = [(path, node) for path, node in [("", model), *paths.items()] if _is_loop(node)]
@@ -213,11 +213,11 @@ def walk_model(model: Any) -> KerasWalk:
 def _inside(owner: Any) -> list[Any]:
     """The layers and operations right inside a layer, each once; Keras 2 has no list of them."""
     if not hasattr(owner, "_layers") and hasattr(owner, "_flatten_layers"):
-        found = list(owner._flatten_layers(recursive=False, include_self=False))  # noqa: SLF001
+        layers = list(owner._flatten_layers(recursive=False, include_self=False))  # noqa: SLF001
     else:
         lists = (getattr(owner, name, None) or [] for name in ("_layers", "_operations"))
-        found = list(chain.from_iterable(lists))
-    unique = {id(each): each for each in found if type(each).__name__ != "InputLayer"}
+        layers = list(chain.from_iterable(lists))
+    unique = {id(each): each for each in layers if type(each).__name__ != "InputLayer"}
     return list(unique.values())
 
 
@@ -230,22 +230,22 @@ def _is_loop(node: Any) -> bool:
     return any(each.__name__ in _STEP_BY_STEP for each in type(node).__mro__)
 
 
-def move_channels_second(node: Any, array: Any, known: KerasWalk) -> Any:
+def move_channels_second(node: Any, array: Any, keras_walk: KerasWalk) -> Any:
     """Put an output's channels second, wherever the layer has them."""
-    if type(node).__name__ == "TimeDistributed" and known.channels_first and len(array.shape) > 3:
+    if type(node).__name__ == "TimeDistributed" and keras_walk.channels_first and len(array.shape) > 3:
         return ops.moveaxis(array, 2, 1)  # behind the steps, as the layer inside has them
     if type(node).__name__ == "TorchModuleWrapper":
         return array  # torch has channels second, whatever Keras' layers do
     own = getattr(node, "data_format", None)
-    first = known.channels_first if own is None else own == "channels_first"
+    first = keras_walk.channels_first if own is None else own == "channels_first"
     return array if first and type(node).__name__ not in _TOKENS else ops.moveaxis(array, -1, 1)
 
 
-def move_channels_back(node: Any, values: Any, like: Any, known: KerasWalk) -> Any:
+def move_channels_back(node: Any, values: Any, like: Any, keras_walk: KerasWalk) -> Any:
     """Put channels that come second where the layer has them, whose own output is ``like``."""
-    if move_channels_second(node, like, known) is like:
+    if move_channels_second(node, like, keras_walk) is like:
         return values
-    by_steps = type(node).__name__ == "TimeDistributed" and known.channels_first
+    by_steps = type(node).__name__ == "TimeDistributed" and keras_walk.channels_first
     return ops.moveaxis(values, 1, 2 if by_steps and len(like.shape) > 3 else -1)
 
 
@@ -265,8 +265,8 @@ def _convolves(node: Any) -> bool:
 class _Notes:
     """Which outputs have positions, while the model runs."""
 
-    known: KerasWalk
-    found: list[tuple[str, Layer, Any]] = field(default_factory=list)
+    keras_walk: KerasWalk
+    entries: list[tuple[str, Layer, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     live: int | None = None  # axes of the latest convolution's output, until tokens take over
     convolved: int = 0  # runs of convolutions
@@ -277,7 +277,7 @@ class _Notes:
         self.counts[path] = self.counts.get(path, -1) + 1
         if not is_array(y) or len(y.shape) < 3:
             return y
-        turned = move_channels_second(node, y, self.known)
+        turned = move_channels_second(node, y, self.keras_walk)
         if _convolves(node):
             self.live = len(y.shape)
             self.convolved += 1
@@ -286,13 +286,13 @@ class _Notes:
         if kind in _IDLE or np.prod(tuple(turned.shape[2:])) < 2:
             return y
         name, shape = f"{path}[{self.counts[path]}]", tuple(turned.shape[1:])
-        self.found = [each for each in self.found if not (each[2] is y and each[0].startswith(f"{path}/"))]
-        self.found.append((path, Layer(name, kind, shape, self._role(node, y)), y))
+        self.entries = [each for each in self.entries if not (each[2] is y and each[0].startswith(f"{path}/"))]
+        self.entries.append((path, Layer(name, kind, shape, self._role(node, y)), y))
         return y
 
     def _prepends(self, kind: str, turned: Any) -> bool:
         """Whether a layer along one axis put a few tokens to the positions, as one of a class token does."""
-        before = [each for _, each, _ in self.found if each.role == "grid"]
+        before = [each for _, each, _ in self.entries if each.role == "grid"]
         if self.live != 3 or kind.startswith(_LENGTHENING) or not before:
             return False
         return 0 < int(turned.shape[2]) - before[-1].shape[1] <= MOST_BEFORE
@@ -312,33 +312,33 @@ class _Notes:
         """The candidates in the order they finished, the model's own output left out."""
         returned: list[Any] = []
         map_arrays(returned.append, raw)
-        roles = [layer.role for _, layer, _ in self.found]
+        roles = [layer.role for _, layer, _ in self.entries]
         offered = self.convolved < 2 and "recurrent" not in roles
-        kept = []
-        for path, layer, y in self.found:
+        entries = []
+        for path, layer, y in self.entries:
             last = any(y is output for output in returned)
             if layer.role == "grid" and last:
                 continue
             inner = layer.role == "tokens" and (last or not offered)
             role: Role = "inner" if inner else layer.role
             name = layer.name if self.counts[path] else path
-            kept.append(Layer(name, layer.kind, layer.shape, role))
-        return kept
+            entries.append(Layer(name, layer.kind, layer.shape, role))
+        return entries
 
 
 # --- tapping -------------------------------------------------------------------------------------
 
 
 @contextmanager
-def patch_methods(shadows: Sequence[MethodPatch], known: KerasWalk) -> Iterator[None]:
+def patch_methods(shadows: Sequence[MethodPatch], keras_walk: KerasWalk) -> Iterator[None]:
     """See what layers return, in this thread only, until the block ends, however it ends."""
     with ExitStack() as stack:
-        for _, node in (("", known.model), *known.nodes()):
+        for _, node in (("", keras_walk.model), *keras_walk.nodes()):
             stack.enter_context(_opened(node))
-        stack.enter_context(record_held_steps((known.model, *known.paths.values())))
+        stack.enter_context(record_held_steps((keras_walk.model, *keras_walk.paths.values())))
         for shadow in shadows:
             stack.enter_context(_shadowed(shadow))
-        token = _active.set({id(shadow.node): shadow.seen for shadow in shadows})
+        token = _active.set({id(shadow.node): shadow.record for shadow in shadows})
         stack.callback(_active.reset, token)
         yield
 
@@ -370,7 +370,7 @@ def _shadowed(shadow: MethodPatch) -> Iterator[None]:
 def _seeing(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _seen(node, own(*args, **kwargs))
+        return _record_output(node, own(*args, **kwargs))
 
     return call
 
@@ -378,17 +378,17 @@ def _seeing(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
 def _seeing_before(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(own)
     def activation(z: Any, *args: Any, **kwargs: Any) -> Any:
-        return own(_seen(node, z), *args, **kwargs)
+        return own(_record_output(node, z), *args, **kwargs)
 
     return activation
 
 
-def _seen(node: Any, y: Any) -> Any:
-    seen = (_active.get() or {}).get(id(node))
-    if seen is None or is_symbolic(y):
+def _record_output(node: Any, y: Any) -> Any:
+    watch = (_active.get() or {}).get(id(node))
+    if watch is None or is_symbolic(y):
         return y
     with _in_our_words():
-        return seen(y)
+        return watch(y)
 
 
 @contextmanager
@@ -413,10 +413,10 @@ def _is_symbolic(y: Any) -> bool:
 
 
 @contextmanager
-def accept_any_length(known: KerasWalk) -> Iterator[None]:
+def accept_any_length(keras_walk: KerasWalk) -> Iterator[None]:
     """Let models take inputs of other lengths than the one they were declared for."""
     with ExitStack() as stack:
-        for node in (known.model, *known.paths.values()):
+        for node in (keras_walk.model, *keras_walk.paths.values()):
             if isinstance(node, keras.Model):
                 stack.enter_context(patch_attribute(node, "_assert_input_compatibility", _anything))
             elif getattr(node, "_is_graph_network", False):  # a model of Keras 2

@@ -23,9 +23,9 @@ def to_numpy(array: Array) -> np.ndarray:
         from signalcam.backends.torch.borrow import to_numpy  # noqa: PLC0415 - torch is loaded
 
         return to_numpy(array)
-    found: np.ndarray = np.asarray(ops.convert_to_numpy(array))
-    narrow = found.dtype.kind not in "iub" and found.dtype not in (np.float32, np.float64)
-    return found.astype(np.float32) if narrow else found
+    values: np.ndarray = np.asarray(ops.convert_to_numpy(array))
+    narrow = values.dtype.kind not in "iub" and values.dtype not in (np.float32, np.float64)
+    return values.astype(np.float32) if narrow else values
 
 
 def find_last_step(ran: RunResult, batch: int) -> OutputInfo:
@@ -34,20 +34,20 @@ def find_last_step(ran: RunResult, batch: int) -> OutputInfo:
     if main is None:
         return OutputInfo(None, "")
     values, steps = to_numpy(main), ran.steps
-    made = [i for i, step in enumerate(steps) if _same(to_numpy(step.after), values)]
-    if made:  # counted from the end: a loop before it takes more steps in one run than in another
-        return OutputInfo(made[-1] - len(steps), steps[made[-1]].name)
+    candidates = [i for i, step in enumerate(steps) if _same(to_numpy(step.after), values)]
+    if candidates:  # counted from the end: a loop before it takes more steps in one run than in another
+        return OutputInfo(candidates[-1] - len(steps), steps[candidates[-1]].name)
     return OutputInfo(None, _looks_like(values, batch))
 
 
-def read_output(ran: RunResult, batch: int, seen: OutputInfo) -> ModelOutput:
+def read_output(ran: RunResult, batch: int, info: OutputInfo) -> ModelOutput:
     """Read an output as ``find_last_step`` has seen it; the arrays may be stand-ins of the same shapes."""
     main = ran.main
-    before = None if main is None or seen.last_step else main
-    if main is not None and seen.place is not None:
-        behind = ran.steps[seen.place].before
+    before = None if main is None or info.last_step else main
+    if main is not None and info.place is not None:
+        behind = ran.steps[info.place].before
         before = namespace(behind).reshape(behind, tuple(main.shape))
-    return ModelOutput(ran.raw, main, before, seen.last_step, batch)
+    return ModelOutput(ran.raw, main, before, info.last_step, batch)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
@@ -78,34 +78,38 @@ class Traced:
 
 
 def trace_outputs(
-    ran: RunResult, reading: ModelOutput, asked: Sequence[ScoredTarget], kept: Sequence[Array], seen: OutputInfo
+    ran: RunResult,
+    reading: ModelOutput,
+    scored_targets: Sequence[ScoredTarget],
+    activations: Sequence[Array],
+    info: OutputInfo,
 ) -> dict[str, Any]:
     """Gather what a compiled run is to compute, but for the gradients."""
     return {
         "raw": ran.raw,
         "before": reading.before,
-        "after": None if seen.place is None else ran.steps[seen.place].after,
-        "kept": list(kept),
-        "values": [each.value for each in asked],
-        "picks": [each.picks for each in asked],
+        "after": None if info.place is None else ran.steps[info.place].after,
+        "kept": list(activations),
+        "values": [each.value for each in scored_targets],
+        "picks": [each.picks for each in scored_targets],
     }
 
 
-def finish_run(made: dict[str, Any], once: Traced, task: RunRequest, seen: OutputInfo) -> Run | None:
-    """Read what a compiled run computed; ``None`` if its output was made otherwise than ``seen``."""
-    main = task.question.main(made["raw"])
-    if main is not None and not _as_seen(to_numpy(main), made["after"], task.batch, seen):
+def finish_run(computed: dict[str, Any], once: Traced, task: RunRequest, info: OutputInfo) -> Run | None:
+    """Read what a compiled run computed; ``None`` if its output was made otherwise than ``info``."""
+    main = task.question.main(computed["raw"])
+    if main is not None and not _as_seen(to_numpy(main), computed["after"], task.batch, info):
         return None
-    reading = ModelOutput(made["raw"], main, made["before"], seen.last_step, task.batch)
-    asked = [ScoredTarget(*pair) for pair in zip(made["values"], made["picks"], strict=True)]
-    rows = [_spread(*each) for each in zip(made["rows"], once.reached, strict=True)]
-    return Run(reading, asked, made["kept"], rows, once.calls, seen)
+    reading = ModelOutput(computed["raw"], main, computed["before"], info.last_step, task.batch)
+    scored_targets = [ScoredTarget(*pair) for pair in zip(computed["values"], computed["picks"], strict=True)]
+    rows = [_spread(*each) for each in zip(computed["rows"], once.reached, strict=True)]
+    return Run(reading, scored_targets, computed["kept"], rows, once.calls, info)
 
 
-def _as_seen(values: np.ndarray, after: Array | None, batch: int, seen: OutputInfo) -> bool:
+def _as_seen(values: np.ndarray, after: Array | None, batch: int, info: OutputInfo) -> bool:
     if after is not None:
         return _same(to_numpy(after), values)
-    return _looks_like(values, batch) == seen.last_step
+    return _looks_like(values, batch) == info.last_step
 
 
 def _spread(row: Sequence[Array], reached: Sequence[bool]) -> list[Array | None]:

@@ -42,11 +42,11 @@ def patch_held_functions(
     names: Sequence[str], wrapped: Wrapped, nodes: Iterable[Any], *, composed: bool = False
 ) -> Iterator[None]:
     """The same for functions that layers hold themselves, as in ``activation=tf.nn.softmax``."""
-    found = _spellings(names, composed=composed)
-    known = {id(_bare(getattr(module, name))): name for module, name in found}
+    spellings = _spellings(names, composed=composed)
+    names_by_id = {id(_bare(getattr(module, name))): name for module, name in spellings}
     with ExitStack() as stack:
         for node, entry, value in _functions(nodes, names):
-            name = known.get(id(_bare(value)))
+            name = names_by_id.get(id(_bare(value)))
             if name is not None:
                 stack.enter_context(patch_attribute(node, entry, wrapped(name, value)))
         yield
@@ -83,14 +83,14 @@ def _of_keras_2(*, composed: bool) -> list[Any]:
     if "tf_keras" not in sys.modules:
         return []
     own = import_module("tf_keras.src.backend")
-    found = [own, own.tf, own.tf.nn, own.tf.math, _module("tensorflow.compat.v1.nn")]
-    return [*found, import_module("tf_keras.src.activations")] if composed else found
+    modules = [own, own.tf, own.tf.nn, own.tf.math, _module("tensorflow.compat.v1.nn")]
+    return [*modules, import_module("tf_keras.src.activations")] if composed else modules
 
 
 def _module(name: str) -> Any:
     """A module by its path; TensorFlow's are attributes and cannot all be imported."""
     root, *rest = name.split(".")
-    found: Any = import_module(root)
-    for each in rest:
-        found = getattr(found, each)
-    return found
+    module: Any = import_module(root)
+    for part in rest:
+        module = getattr(module, part)
+    return module

@@ -34,12 +34,12 @@ class KerasPrefixCache:
 
 
 @contextmanager
-def cache_prefix(known: KerasWalk, layer: Any, wanted: int, rows: int) -> Iterator[KerasPrefixCache]:
+def cache_prefix(keras_walk: KerasWalk, layer: Any, call_number: int, rows: int) -> Iterator[KerasPrefixCache]:
     """Keep what every outermost layer returns, in this thread, until a layer's call has."""
-    prefix, starts, seen = KerasPrefixCache(rows), list[int](), 0
+    prefix, starts, calls = KerasPrefixCache(rows), list[int](), 0
 
     def around(node: Any, own: Own, args: Any, kwargs: Any) -> Any:
-        nonlocal seen
+        nonlocal calls
         if prefix.output is not None:
             return own(*args, **kwargs)
         starts.append(len(prefix.before))
@@ -48,14 +48,14 @@ def cache_prefix(known: KerasWalk, layer: Any, wanted: int, rows: int) -> Iterat
         if prefix.output is not None or is_symbolic(y):
             return y
         del prefix.before[start:]
-        seen += node is layer
-        if seen > wanted:
+        calls += node is layer
+        if calls > call_number:
             prefix.output = y
         else:
             prefix.before.append((node, y))
         return y
 
-    nodes = [node for _, node in known.nodes() if id(node) not in known.looped]
+    nodes = [node for _, node in keras_walk.nodes() if id(node) not in keras_walk.looped]
     with _wrapped(nodes, around):
         yield prefix
 

@@ -21,23 +21,23 @@ def layer_weights(model: Any) -> dict[str, list[np.ndarray]]:
 @contextmanager
 def use_weights(model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
     """Run with other weights while the block is open, and write the model's own ones back."""
-    held = _by_layer(model)
-    kept: list[tuple[Any, np.ndarray]] = []
+    weights_by_layer = _by_layer(model)
+    originals: list[tuple[Any, np.ndarray]] = []
     try:
         for name, values in weights.items():
-            for variable, value in zip(held[name], values, strict=True):
-                kept.append((variable, variable.numpy()))
+            for variable, value in zip(weights_by_layer[name], values, strict=True):
+                originals.append((variable, variable.numpy()))
                 variable.assign(value)
         yield
     finally:
-        for variable, old in kept:
+        for variable, old in originals:
             variable.assign(old)
 
 
 def _by_layer(model: Any) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for each in model.weights:
-        owner, _, name = each.path.rpartition("/")
-        if "float" in str(each.dtype) and name not in _STATISTICS:
-            found.setdefault(owner, []).append(each)
-    return found
+    weights: dict[str, list[Any]] = {}
+    for weight in model.weights:
+        owner, _, name = weight.path.rpartition("/")
+        if "float" in str(weight.dtype) and name not in _STATISTICS:
+            weights.setdefault(owner, []).append(weight)
+    return weights

@@ -42,23 +42,23 @@ class AttentionRecorder(TorchFunctionMode):
         if name == "scaled_dot_product_attention":
             return self._attend(func, *args, **kwargs)
         y = func(*args, **kwargs)
-        return self._seen(y) if name == "softmax" and _over_last(y, *args, **kwargs) else y
+        return self._record(y) if name == "softmax" and _over_last(y, *args, **kwargs) else y
 
     def _attend(self, func: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Attend to unit vectors, which gives the weights themselves, and weigh the values by them."""
         count = key.shape[-2]
         units = torch.eye(count, dtype=value.dtype, device=value.device)
         spread = units.expand(*key.shape[:-1], count)
-        weights = self._seen(func(query, key, spread, *args, **kwargs))
+        weights = self._record(func(query, key, spread, *args, **kwargs))
         shared = weights.shape[-3] // value.shape[-3] if value.ndim > 3 else 1
         return weights @ (value.repeat_interleave(shared, -3) if shared > 1 else value)
 
-    def _seen(self, weights: Tensor) -> Tensor:
+    def _record(self, weights: Tensor) -> Tensor:
         if not self.attended.takes(weights.shape):
             return weights
-        kept = weights if weights.requires_grad else weights.detach().requires_grad_()
-        self.kept.append(kept)
-        return kept.clone()
+        leaf = weights if weights.requires_grad else weights.detach().requires_grad_()
+        self.kept.append(leaf)
+        return leaf.clone()
 
     def hooks(self) -> list[RemovableHandle]:
         """Note when each layer runs."""
@@ -77,13 +77,13 @@ class AttentionRecorder(TorchFunctionMode):
 
         return [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
 
-    def rows(self, asked: Sequence[ScoredTarget]) -> Iterator[list[LayerOutput]]:
+    def rows(self, scored_targets: Sequence[ScoredTarget]) -> Iterator[list[LayerOutput]]:
         """Differentiate one score after the other, and sort what arrives by layer."""
         calls = [Call(i, each, lambda t: t) for i, each in enumerate(self.kept)]
         detached = [each.activation for each in calls]
-        for each in asked:
-            arrived = differentiate(each.value, calls, None, keep=each is not asked[-1])
-            yield [self.attended.felt(*layer, detached, arrived) for layer in self.layers]
+        for scored_target in scored_targets:
+            arrived = differentiate(scored_target.value, calls, None, keep=scored_target is not scored_targets[-1])
+            yield [self.attended.layer_output(*layer, detached, arrived) for layer in self.layers]
 
 
 def _called(name: str) -> str:

@@ -79,13 +79,13 @@ class TorchBackend:
         """List the layers whose output has positions; by their class alone where there is no input."""
         module = unwrap_module(model)
         if inputs is None:
-            named = [(name, each) for name, each in module.named_modules() if isinstance(each, CONVOLUTIONS)]
-            return [Layer(name, type(each).__name__) for name, each in named]
-        given = prepare(module, inputs)
-        walk = LayerWalk(int(given.explained.shape[0]))
+            convolutions = [(name, each) for name, each in module.named_modules() if isinstance(each, CONVOLUTIONS)]
+            return [Layer(name, type(each).__name__) for name, each in convolutions]
+        prepared = prepare(module, inputs)
+        walk = LayerWalk(int(prepared.explained.shape[0]))
 
         def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
-            return lambda each, _inputs, output: walk.note(name, each, output)
+            return lambda layer, _inputs, output: walk.note(name, layer, output)
 
         handles = [
             each.register_forward_hook(watch(name))
@@ -93,7 +93,7 @@ class TorchBackend:
             if name and takes_hooks(each)
         ]
         with removing(handles), borrow(module), torch.no_grad():
-            raw = run(module, given)
+            raw = run(module, prepared)
         return walk.layers(raw)
 
     def resolve(self, model: object, layer: object) -> str:
@@ -122,7 +122,7 @@ class TorchBackend:
         with borrow(module), _as_user():
             prepared = prepare(module, inputs)
             count = int(prepared.explained.shape[0])
-            given = _with_reference(prepared, count) if twice else prepared
+            model_inputs = _with_reference(prepared, count) if twice else prepared
             with ExitStack() as stack:
                 if twice:
                     stack.enter_context(BackwardRule(ELEMENTWISE, rescale))
@@ -131,13 +131,13 @@ class TorchBackend:
                 steps = stack.enter_context(LastSteps())
                 taps = [tap(each, calls, count if twice else None) for each, calls in caught.items()]
                 stack.enter_context(removing(taps))
-                raw = run(module, given)
+                raw = run(module, model_inputs)
             calls = [calls_for(name, caught[find_module(module, name)]) for name in layers]
-            raw = map_arrays(lambda each: each[:count], raw) if twice else raw
+            raw = map_arrays(lambda array: array[:count], raw) if twice else raw
             reading = read_output(raw, steps, count, question.main)
-            question.check(reading.told)
-            asked = question.ask(reading)
-        return ForwardResult(reading, asked, _rows(asked, layers, calls, question.kind))
+            question.check(reading.class_count)
+            scored_targets = question.ask(reading)
+        return ForwardResult(reading, scored_targets, _rows(scored_targets, layers, calls, question.kind))
 
     def to_model(self, model: object, inputs: Inputs) -> Inputs:
         """Put every array where the model is, in its floating-point type."""
@@ -147,21 +147,21 @@ class TorchBackend:
         """Run the model without recording, and score each target."""
         module = unwrap_module(model)
         with borrow(module), _as_user(), ExitStack() as stack:
-            given = prepare(module, inputs)
+            prepared = prepare(module, inputs)
             steps = stack.enter_context(LastSteps(alone=True))
             if edit is not None:
                 stack.enter_context(replace_activation(find_module(module, edit.ran), edit))
-            raw = run(module, given)
-            reading = read_output(raw, steps, int(given.explained.shape[0]), question.main)
+            raw = run(module, prepared)
+            reading = read_output(raw, steps, int(prepared.explained.shape[0]), question.main)
             return [each.value.detach().reshape(-1) for each in question.ask(reading)]
 
     def cache_prefix(self, model: object, inputs: Inputs, ran: str) -> PrefixCache | None:
         """Keep what the outermost modules returned before a layer did."""
         module = unwrap_module(model)
         with borrow(module), _as_user():
-            given = prepare(module, inputs)
-            rows = int(given.explained.shape[0])
-            return cache_prefix(module, find_module(module, ran), ran, rows, lambda: run(module, given))
+            prepared = prepare(module, inputs)
+            rows = int(prepared.explained.shape[0])
+            return cache_prefix(module, find_module(module, ran), ran, rows, lambda: run(module, prepared))
 
     def input_gradients(
         self, model: object, inputs: Inputs, question: Question, rule: Rule | None
@@ -169,32 +169,32 @@ class TorchBackend:
         """Score each target, and differentiate it with respect to the explained input."""
         module = unwrap_module(model)
         with borrow(module), _as_user(), ExitStack() as stack:
-            given = prepare(module, inputs)
-            x = given.explained.clone().requires_grad_()
+            prepared = prepare(module, inputs)
+            x = prepared.explained.clone().requires_grad_()
             bent = stack.enter_context(BackwardRule(RECTIFIERS, guided)) if rule else None
             steps = stack.enter_context(LastSteps())
-            raw = run(module, given.with_explained(x.clone()))
+            raw = run(module, prepared.with_explained(x.clone()))
             if bent is not None and not bent.count:
                 raise MethodError(explain_no_rectifier(module))
-            asked = question.ask(read_output(raw, steps, int(x.shape[0]), question.main))
-            return [(each.value.detach().reshape(-1), _at_input(each.value, x)) for each in asked]
+            scored_targets = question.ask(read_output(raw, steps, int(x.shape[0]), question.main))
+            return [(each.value.detach().reshape(-1), _at_input(each.value, x)) for each in scored_targets]
 
     def offsets(self, model: object, inputs: Inputs) -> dict[str, Tensor]:
         """What each layer with positions adds to every position, by its name and call."""
         module = unwrap_module(model)
-        held, names = record_offsets(module), {each: name for name, each in module.named_modules()}
-        found: dict[str, Tensor] = {}
-        calls = dict.fromkeys(held, 0)
+        recorded, names = record_offsets(module), {each: name for name, each in module.named_modules()}
+        offsets_by_call: dict[str, Tensor] = {}
+        calls = dict.fromkeys(recorded, 0)
 
-        def note(each: nn.Module, _inputs: Any, output: Any) -> None:
+        def note(layer: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim >= 3 and output[0, 0].numel() > 1:
-                found[f"{names[each]}[{calls[each]}]"] = held[each]
-            calls[each] += 1
+                offsets_by_call[f"{names[layer]}[{calls[layer]}]"] = recorded[layer]
+            calls[layer] += 1
 
-        handles = [each.register_forward_hook(note) for each in held if takes_hooks(each)]
+        handles = [each.register_forward_hook(note) for each in recorded if takes_hooks(each)]
         with removing(handles), borrow(module), torch.no_grad():
             run(module, prepare(module, inputs))
-        return found
+        return offsets_by_call
 
     def input_support(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Support:
         """Differentiate a layer's output at some positions with respect to the input."""
@@ -204,8 +204,8 @@ class TorchBackend:
             x = prepared.explained.clone().requires_grad_()
             outputs: list[Tensor] = []
 
-            def stop(each: nn.Module, _inputs: Any, output: Any) -> None:
-                tensor, channels_second = positions(each, output)
+            def stop(called: nn.Module, _inputs: Any, output: Any) -> None:
+                tensor, channels_second = positions(called, output)
                 outputs.append(x if tensor is None else channels_second(tensor))
                 if len(outputs) > (split_call_number(layer)[1] or 0):
                     raise Stop
@@ -216,10 +216,10 @@ class TorchBackend:
                 run(module, prepared.with_explained(x.clone()))
             cells = tuple(outputs[-1].shape[2:])
             picked = pick(cells)
-            felt = [_sensitivity(outputs[-1], x, index) for index in picked]
+            gradients = [_sensitivity(outputs[-1], x, index) for index in picked]
             if isinstance(target, SEES_EVERYTHING):
-                felt = [np.ones_like(each) for each in felt]
-        return Support(cells, picked, np.asarray(felt))
+                gradients = [np.ones_like(each) for each in gradients]
+        return Support(cells, picked, np.asarray(gradients))
 
     def weights(self, model: object) -> dict[str, list[np.ndarray]]:
         """The parameters of each submodule that has its own."""
@@ -244,15 +244,15 @@ class TorchBackend:
 def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
     """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
     with borrow(module), _as_user(), ExitStack() as stack:
-        given = prepare(module, inputs)
-        count = int(given.explained.shape[0])
+        prepared = prepare(module, inputs)
+        count = int(prepared.explained.shape[0])
         steps = stack.enter_context(LastSteps())
         attention = stack.enter_context(AttentionRecorder(module, layers, count))
         stack.enter_context(removing(attention.hooks()))
-        reading = read_output(run(module, given), steps, count, question.main)
-        question.check(reading.told)
-        asked = question.ask(reading)
-    return ForwardResult(reading, asked, attention.rows(asked))
+        reading = read_output(run(module, prepared), steps, count, question.main)
+        question.check(reading.class_count)
+        scored_targets = question.ask(reading)
+    return ForwardResult(reading, scored_targets, attention.rows(scored_targets))
 
 
 def _sensitivity(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
@@ -276,7 +276,7 @@ def _at_input(value: Tensor, x: Tensor) -> Tensor:
 
 def _with_reference(inputs: Inputs, count: int) -> Inputs:
     """Every sample once more behind the batch, for a reference run."""
-    return inputs.map(lambda each: torch.cat([each, each]) if len(each) == count else each)
+    return inputs.map(lambda array: torch.cat([array, array]) if len(array) == count else array)
 
 
 @contextmanager
@@ -289,15 +289,18 @@ def _as_user() -> Iterator[None]:
 
 
 def _rows(
-    asked: Sequence[ScoredTarget], layers: Sequence[str], calls: Sequence[Sequence[Call]], kind: GradientKind | None
+    scored_targets: Sequence[ScoredTarget],
+    layers: Sequence[str],
+    calls: Sequence[Sequence[Call]],
+    kind: GradientKind | None,
 ) -> Iterator[list[LayerOutput]]:
     """Differentiate one score after the other, and sort what arrives by layer, channels second."""
     flat = [call for each in calls for call in each]
     used: dict[str, Call] = {}
     unread = kind is None and all(len(called) == 1 for called in calls)
-    for each in asked:
-        keep = each is not asked[-1]
-        arrived = iter([None] * len(flat) if unread else differentiate(each.value, flat, kind, keep=keep))
+    for scored_target in scored_targets:
+        keep = scored_target is not scored_targets[-1]
+        arrived = iter([None] * len(flat) if unread else differentiate(scored_target.value, flat, kind, keep=keep))
         own = [[next(arrived) for _ in called] for called in calls]
         yield [_felt_at(*one, used) for one in zip(layers, calls, own, strict=True)]
 

@@ -65,8 +65,8 @@ class BackwardRule(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         z = args[0] if args else kwargs.get("input")
-        known = plain_name(func) in self.names
-        if not known or not isinstance(z, Tensor) or not z.requires_grad:
+        replaces = plain_name(func) in self.names
+        if not replaces or not isinstance(z, Tensor) or not z.requires_grad:
             return func(*args, **kwargs)
         self.count += 1
         rest = {name: value for name, value in kwargs.items() if name not in ("input", "inplace")}
@@ -87,8 +87,8 @@ class _ReplaceBackward(torch.autograd.Function):
             ctx.z = z.detach().requires_grad_()
             ctx.y = step(ctx.z)
         ctx.rule = rule
-        found: Tensor = ctx.y.detach()
-        return found
+        output: Tensor = ctx.y.detach()
+        return output
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:

@@ -19,12 +19,12 @@ from signalcam.errors import ModelError
 
 _SAME = 1e-4  # of answers: the same steps on more rows at a time
 _log = logging.getLogger("signalcam")
-_known: WeakKeyDictionary[ExportedProgram, nn.Module] = WeakKeyDictionary()
+_unflattened: WeakKeyDictionary[ExportedProgram, nn.Module] = WeakKeyDictionary()
 
 # what the rest of the house reads off a layer, by what the layer does; from the step's arguments
 _READ: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
-    "conv": lambda each, _args: {"out_channels": len(each.weight)},
-    "conv_transpose": lambda each, args: {"out_channels": each.weight.shape[1] * _groups(args)},
+    "conv": lambda module, _args: {"out_channels": len(module.weight)},
+    "conv_transpose": lambda module, args: {"out_channels": module.weight.shape[1] * _groups(args)},
     "layer_norm": lambda _each, args: {"normalized_shape": tuple(args[1])},
     "batch_norm": lambda _each, args: {"eps": args[7]},
     "recurrent": lambda _each, args: {"batch_first": args[-1]},
@@ -38,12 +38,12 @@ def unflatten(program: ExportedProgram) -> nn.Module:
     Raises:
         ModelError: It cannot be unflattened, takes one size of batch only, or was exported while training.
     """
-    if program not in _known:
+    if program not in _unflattened:
         _check(program)
         module: nn.Module = _module(program)
         _check_batch(program, module)
-        _known[program] = module
-    return _known[program]
+        _unflattened[program] = module
+    return _unflattened[program]
 
 
 def _check(program: ExportedProgram) -> None:
@@ -55,8 +55,8 @@ def _check(program: ExportedProgram) -> None:
 def _check_batch(program: ExportedProgram, module: nn.Module) -> None:
     """Raise a ``ModelError`` where a program exported for one size of batch gives other answers to another."""
     nodes = program.graph.nodes
-    given = [each for each in nodes if each.name in program.graph_signature.user_inputs]
-    values = [each.meta.get("val") for each in given]
+    input_nodes = [each for each in nodes if each.name in program.graph_signature.user_inputs]
+    values = [each.meta.get("val") for each in input_nodes]
     sizes = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim]
     if not sizes or not all(isinstance(each, int) for each in sizes):
         return
@@ -74,8 +74,8 @@ def _writes_sizes(node: Any) -> bool:
     """Whether a step is told sizes that may be the batch's: recurrent layers' states, reshaped tokens."""
     schema = getattr(node.target, "_schema", None)
     names = [] if schema is None else [each.name for each in schema.arguments]
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    lists = [given[name] for name in ("size", "shape", "repeats") if name in given]
+    arguments = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    lists = [arguments[name] for name in ("size", "shape", "repeats") if name in arguments]
     return any(not isinstance(each, list) or list(each[:1]) != [-1] for each in lists)
 
 
@@ -87,24 +87,24 @@ def _takes_two_batches(program: ExportedProgram, module: nn.Module, rows: int) -
     def rolled(array: Any) -> Any:
         return array.roll(1, -1) if isinstance(array, torch.Tensor) else array
 
-    def joined(one: Any, other: Any) -> Any:
+    def join(one: Any, other: Any) -> Any:
         batched = isinstance(one, torch.Tensor) and one.ndim and len(one) == rows
         return torch.cat([one, other]) if batched else one
 
     first = program.example_inputs
     second = tree_map(rolled, first)
-    both = tree_map(joined, first, second)
+    both = tree_map(join, first, second)
     with torch.no_grad():
         alone = [tree_leaves(module(*args, **kwargs)) for args, kwargs in (first, second)]
         try:
-            found = tree_leaves(module(*both[0], **both[1]))
+            outputs = tree_leaves(module(*both[0], **both[1]))
         except Exception as error:  # noqa: BLE001 - whatever a step with a size written in raises
             _log.info("the exported program takes batches of %d only: %s", rows, error)
             return False
     return all(
-        len(each) == 2 * rows and torch.allclose(each, torch.cat(pair), rtol=_SAME, atol=_SAME)
-        for each, *pair in zip(found, *alone, strict=True)
-        if isinstance(each, torch.Tensor)
+        len(output) == 2 * rows and torch.allclose(output, torch.cat(pair), rtol=_SAME, atol=_SAME)
+        for output, *pair in zip(outputs, *alone, strict=True)
+        if isinstance(output, torch.Tensor)
     )
 
 
@@ -126,22 +126,22 @@ def _module(program: ExportedProgram) -> nn.Module:
         raise ModelError(message) from error
     module.range_constraints = {}  # bounds the user gave the compiler; the steps run for any
     for parent in list(module.modules()):
-        for name, each in list(parent._modules.items()):  # noqa: SLF001 - a name may hold what setattr would refuse
-            if isinstance(each, InterpreterModule):
-                parent._modules[name] = _as_it_was(each)  # noqa: SLF001 - as above
+        for name, child in list(parent._modules.items()):  # noqa: SLF001 - a name may hold what setattr would refuse
+            if isinstance(child, InterpreterModule):
+                parent._modules[name] = _as_it_was(child)  # noqa: SLF001 - as above
     return module
 
 
-def _as_it_was(each: InterpreterModule) -> nn.Module:
+def _as_it_was(module: InterpreterModule) -> nn.Module:
     """A layer of PyTorch's own under its own class; it runs the exported steps."""
-    kind = _kind(each.type_name() or "")
+    kind = _kind(module.type_name() or "")
     if kind is None:
-        return each
+        return module
     layer: nn.Module = kind.__new__(kind)
     nn.Module.__init__(layer)
     for name in ("_parameters", "_buffers", "_modules"):
-        layer.__dict__[name] = getattr(each, name)
-    layer.__dict__.update(_read(each), exported=each)
+        layer.__dict__[name] = getattr(module, name)
+    layer.__dict__.update(_read(module), exported=module)
     if isinstance(layer, nn.Linear):
         weight = layer._parameters.get("weight")  # noqa: SLF001 - none where another layer runs for it
         layer.out_features = 0 if weight is None else len(weight)
@@ -156,29 +156,29 @@ def _kind(path: str) -> type[nn.Module] | None:
     kind = getattr(import_module(where), name, None) if own else None
     if not isinstance(kind, type):
         return None
-    told: dict[str, Any] = {
+    options: dict[str, Any] = {
         "forward": _forward,
         "extra_repr": lambda _self: "",
         "__setattr__": nn.Module.__setattr__,
     }
-    return type(name, (kind,), told)
+    return type(name, (kind,), options)
 
 
 def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
     return self.exported(*args, **kwargs)
 
 
-def _read(each: InterpreterModule) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for what, args in _done(each):
+def _read(module: InterpreterModule) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for what, args in _done(module):
         if what in _READ:
-            found |= _READ[what](each, args)
-    return found
+            options |= _READ[what](module, args)
+    return options
 
 
-def _done(each: InterpreterModule) -> Iterator[tuple[str, Any]]:
+def _done(module: InterpreterModule) -> Iterator[tuple[str, Any]]:
     """What a layer does, by kind of step, with the arguments."""
-    for node in each.graph.nodes:
+    for node in module.graph.nodes:
         step = _step(node)
         yield _STEPS.get(step, step.rstrip("123d")), node.args
 

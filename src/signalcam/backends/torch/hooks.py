@@ -44,14 +44,14 @@ class Call:
     """One run of a tapped layer: what it returned, and how to put its channels second."""
 
     number: int
-    kept: Tensor
+    tensor: Tensor
     channels_second: Callable[[Tensor], Tensor]
     rows: int | None = None  # of the batch that count; none for all
 
     @property
     def activation(self) -> Tensor:
         """What the layer returned, ``(b, c, *positions)``."""
-        return self.channels_second(self.kept.detach())[: self.rows]
+        return self.channels_second(self.tensor.detach())[: self.rows]
 
 
 def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[Tensor], Tensor]]:
@@ -119,9 +119,9 @@ def tap(module: nn.Module, calls: list[Call | None], count: int | None = None) -
             message = "the model switches to torch.inference_mode() itself, which records nothing. Use torch.no_grad() in its forward."
             raise ModelError(message)
         torch.set_grad_enabled(True)
-        kept = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
-        calls.append(Call(len(calls), kept, channels_second, count))
-        fresh = kept.clone()
+        leaf = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+        calls.append(Call(len(calls), leaf, channels_second, count))
+        fresh = leaf.clone()
         if count is not None:
             fresh = torch.cat([fresh[:count], torch.zeros_like(fresh[count:])])
         return replace_tensor(output, tensor, fresh)
@@ -157,36 +157,36 @@ def split_call_number(name: str) -> tuple[str, int | None]:
 
 def find_module(module: nn.Module, name: str) -> nn.Module:
     """Return the layer of that name; wrappers' prefixes and call numbers are ignored."""
-    found: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
+    modules: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
     bare = split_call_number(name)[0]
-    plain = bare if bare in found else bare.removeprefix("_orig_mod.").removeprefix("module.")
-    if not plain or plain not in found:
-        names = [each for each in found if each]
+    plain = bare if bare in modules else bare.removeprefix("_orig_mod.").removeprefix("module.")
+    if not plain or plain not in modules:
+        names = [each for each in modules if each]
         message = (
             f"layer {name!r} is not in {type(module).__name__}.{nearest(bare, names)} "
             "List all with signalcam.layers(model)."
         )
         raise ModelError(message)
-    if not takes_hooks(found[plain]):
+    if not takes_hooks(modules[plain]):
         message = (
             f"layer {name!r} belongs to a scripted or traced part, which takes no hooks. Choose a layer "
             "outside it, or pass a model made of nn.Modules."
         )
         raise ModelError(message)
-    if is_quantised(found[plain]):
+    if is_quantised(modules[plain]):
         message = f"layer {name!r} is quantised, so nothing in it can be followed. Choose a layer before it: signalcam.layers(model, example)."
         raise ModelError(message)
-    return found[plain]
+    return modules[plain]
 
 
 def calls_for(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
     """The calls of a layer that the user may have meant, or an error that says why there is none."""
-    wanted = split_call_number(name)[1]
-    if not calls or (wanted is not None and wanted >= len(calls)):
+    call_number = split_call_number(name)[1]
+    if not calls or (call_number is not None and call_number >= len(calls)):
         ran = f"ran {len(calls)} times" if calls else "never ran"
         message = f"layer {name!r} {ran} for this input. Choose one that runs: signalcam.layers(model, example)."
         raise ModelError(message)
-    usable = [call for call in (calls if wanted is None else [calls[wanted]]) if call is not None]
+    usable = [call for call in (calls if call_number is None else [calls[call_number]]) if call is not None]
     usable = [call for call in usable if call.activation[0, 0].numel() > 1]
     if not usable:
         message = (
@@ -203,20 +203,22 @@ def differentiate(
     """Differentiate the sum of a score over the batch; ``None`` for calls it does not depend on."""
     if not score.requires_grad:
         return [None] * len(calls)
-    kept = [call.kept for call in calls]
+    activations = [call.tensor for call in calls]
     with torch.inference_mode(mode=False), torch.enable_grad():
         total = score.sum()
         if kind == "curved":
-            return [curvature_gradient(total, each) for each in kept]
-        return list(torch.autograd.grad(total, kept, retain_graph=keep, allow_unused=True))
+            return [curvature_gradient(total, each) for each in activations]
+        return list(torch.autograd.grad(total, activations, retain_graph=keep, allow_unused=True))
 
 
-def curvature_gradient(total: Tensor, kept: Tensor) -> Tensor | None:
+def curvature_gradient(total: Tensor, activation: Tensor) -> Tensor | None:
     """The gradient less half of what the Hessian makes of the activations themselves."""
-    (g,) = torch.autograd.grad(total, kept, create_graph=True, allow_unused=True)
+    (g,) = torch.autograd.grad(total, activation, create_graph=True, allow_unused=True)
     if g is None or not g.requires_grad:
         return g  # the score is linear there
-    (turned,) = torch.autograd.grad((g * kept.detach()).sum(), kept, retain_graph=True, materialize_grads=True)
+    (turned,) = torch.autograd.grad(
+        (g * activation.detach()).sum(), activation, retain_graph=True, materialize_grads=True
+    )
     return g.detach() - turned / 2
 
 
@@ -234,13 +236,13 @@ def select_call(
     pairs = list(zip(calls, arrived, strict=True))
     if len(pairs) == 1:
         return pairs[0]
-    felt = [pair for pair in pairs if pair[1] is not None and bool(pair[1].any())]
-    others = [used] if used is not None and felt and felt[0][0] is not used else []
-    if len(felt) + len(others) > 1:
-        numbers = sorted({call.number for call in (*others, *(call for call, _ in felt))})
+    with_gradient = [pair for pair in pairs if pair[1] is not None and bool(pair[1].any())]
+    others = [used] if used is not None and with_gradient and with_gradient[0][0] is not used else []
+    if len(with_gradient) + len(others) > 1:
+        numbers = sorted({call.number for call in (*others, *(call for call, _ in with_gradient))})
         options = " or ".join(repr(f"{split_call_number(name)[0]}[{number}]") for number in numbers)
         message = (
             f"layer {name!r} ran {len(calls)} times and more than one run reaches the score. Say which: {options}."
         )
         raise ModelError(message)
-    return felt[0] if felt else next(pair for pair in pairs if pair[0] is (used or calls[0]))
+    return with_gradient[0] if with_gradient else next(pair for pair in pairs if pair[0] is (used or calls[0]))

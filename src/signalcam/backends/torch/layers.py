@@ -28,7 +28,7 @@ class LayerWalk:
     """Notes, while the model runs, which layers put out positions that a map can be drawn on."""
 
     rows: int
-    found: list[tuple[Layer, Tensor]] = field(default_factory=list)
+    entries: list[tuple[Layer, Tensor]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     live: tuple[int, int] | None = None  # axes and channels of the latest convolution, until tokens take over
     convolved: int = 0  # runs of convolutions
@@ -51,12 +51,12 @@ class LayerWalk:
         if role is None or turned[0, 0].numel() < 2:
             return
         layer = Layer(f"{name}[{call}]", type(module).__name__, tuple(turned.shape[1:]), role)
-        self.found = [
+        self.entries = [
             _offered_once(each, name, tensor)
-            for each in self.found
+            for each in self.entries
             if not (each[0].role == "grid" and _same(each, name, tensor))
         ]
-        self.found.append((layer, tensor))
+        self.entries.append((layer, tensor))
 
     def _role(self, module: nn.Module, tensor: Tensor) -> Role | None:
         """What a layer's output is: tokens, or channel first as the convolutions before it were."""
@@ -88,28 +88,28 @@ class LayerWalk:
         """
         returned: list[Any] = []
         map_arrays(returned.append, dict(raw) if isinstance(raw, Mapping) else raw)
-        roles = [layer.role for layer, _ in self.found]
+        roles = [layer.role for layer, _ in self.entries]
         offered = self.convolved < 2 and "recurrent" not in roles
-        kept = []
-        for layer, tensor in self.found:
+        entries = []
+        for layer, tensor in self.entries:
             last = any(tensor is each for each in returned)
             if layer.role == "grid" and last:
                 continue
             inner = layer.role == "tokens" and (last or not offered)
             role: Role = "inner" if inner else layer.role
-            kept.append(replace(layer, name=self._plain(layer.name), role=role))
-        return kept
+            entries.append(replace(layer, name=self._plain(layer.name), role=role))
+        return entries
 
     def _plain(self, name: str) -> str:
         bare = split_call_number(name)[0]
         return name if self.counts[bare] else bare
 
 
-def _same(found: tuple[Layer, Tensor], name: str, tensor: Tensor) -> bool:
+def _same(entry: tuple[Layer, Tensor], name: str, tensor: Tensor) -> bool:
     """Whether a layer inside another returned the very same."""
-    return found[1] is tensor and found[0].name.startswith(f"{name}.")
+    return entry[1] is tensor and entry[0].name.startswith(f"{name}.")
 
 
-def _offered_once(found: tuple[Layer, Tensor], name: str, tensor: Tensor) -> tuple[Layer, Tensor]:
+def _offered_once(entry: tuple[Layer, Tensor], name: str, tensor: Tensor) -> tuple[Layer, Tensor]:
     """Tokens of a layer beside one around it that returns the very same."""
-    return (replace(found[0], role="inner"), found[1]) if _same(found, name, tensor) else found
+    return (replace(entry[0], role="inner"), entry[1]) if _same(entry, name, tensor) else entry

@@ -76,17 +76,17 @@ class LastSteps(TorchFunctionMode):
         return after
 
     def find(self, node: Node | None) -> tuple[Tensor, str] | None:
-        """What went into the call that made this node."""
-        return next(((before, name) for made, before, name in self.seen if made is node), None)
+        """What went into the call that output_node this node."""
+        return next(((before, name) for output_node, before, name in self.seen if output_node is node), None)
 
 
 def _but_input(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name != "input"}
 
 
-def read_output(raw: Any, steps: LastSteps, batch: int, chosen: Callable[[Any], Any] = main_output) -> ModelOutput:
+def read_output(raw: Any, steps: LastSteps, batch: int, select: Callable[[Any], Any] = main_output) -> ModelOutput:
     """Find the scores in what the model returned, and the logits behind them."""
-    main = chosen(raw)
+    main = select(raw)
     before, last_step = _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
     return ModelOutput(raw, main, before, last_step, batch)
 
@@ -99,9 +99,9 @@ def _before_last_step(main: Tensor, steps: LastSteps, batch: int) -> tuple[Tenso
         if inner is not None and inner[1] == "log_softmax":
             return inner[0], "softmax"
     while node is not None:
-        found = steps.find(node)
-        if found is not None:
-            return _selected(main, node, found[0]), found[1]
+        step = steps.find(node)
+        if step is not None:
+            return _selected(main, node, step[0]), step[1]
         parents = [parent for parent, _ in node.next_functions if parent is not None]
         if len(parents) != 1 or _operation(node) not in _SELECTIONS:
             break
@@ -133,12 +133,12 @@ def _selected(main: Tensor, node: Node, before: Tensor) -> Tensor | None:
     hit = origin(torch.ones_like(numbers))
     if int(hit.max()) > 1 or int(hit.sum()) != count:
         return None  # some element was used twice: no plain selection
-    found, place = torch.zeros_like(hit), 1
+    index, place = torch.zeros_like(hit), 1
     while place <= count:
-        found += origin(numbers // place % 128) * place  # 0..127 is exact in every floating-point type
+        index += origin(numbers // place % 128) * place  # 0..127 is exact in every floating-point type
         place *= 128
-    taken = hit.nonzero()[:, 0]
-    order = taken[found[taken].argsort()]
+    columns = hit.nonzero()[:, 0]
+    order = columns[index[columns].argsort()]
     return before.reshape(-1)[order].reshape(main.shape)
 
 
@@ -161,13 +161,13 @@ def _adds_up(rows: Tensor) -> bool:
 
 def _has_ancestor(node: Node | None, operations: Sequence[str]) -> bool:
     """Whether such an operation lies between the node and the nearest layers with weights."""
-    waiting, seen = deque([node]), set[Node]()
+    waiting, visited = deque([node]), set[Node]()
     while waiting:
-        each = waiting.popleft()
-        if each is None or each in seen or _operation(each) in _LEARNED:
+        current = waiting.popleft()
+        if current is None or current in visited or _operation(current) in _LEARNED:
             continue
-        if _operation(each) in operations:
+        if _operation(current) in operations:
             return True
-        seen.add(each)
-        waiting.extend(parent for parent, _ in each.next_functions)
+        visited.add(current)
+        waiting.extend(parent for parent, _ in current.next_functions)
     return False

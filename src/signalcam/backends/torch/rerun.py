@@ -36,21 +36,21 @@ def cache_prefix(
     module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Callable[[], Any]
 ) -> PrefixCache | None:
     """Run up to a layer's call, and keep what every outermost module returned on the way."""
-    prefix, starts, wanted = PrefixCache(rows), list[int](), split_call_number(ran)[1] or 0
-    seen = 0
+    prefix, starts, call_number = PrefixCache(rows), list[int](), split_call_number(ran)[1] or 0
+    calls = 0
 
     def start(_each: nn.Module, _inputs: Any) -> None:
         starts.append(len(prefix.before))
 
-    def end(each: nn.Module, _inputs: Any, output: Any) -> None:
-        nonlocal seen
+    def end(called: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal calls
         del prefix.before[starts.pop() :]
-        if each is layer:
-            seen += 1
-            if seen > wanted:
+        if called is layer:
+            calls += 1
+            if calls > call_number:
                 prefix.output = output
                 raise Stop
-        prefix.before.append((each, output))
+        prefix.before.append((called, output))
 
     parts = [each for each in module.modules() if each is not module]
     if not all(map(takes_hooks, parts)):
@@ -69,19 +69,19 @@ def replace_activation(layer: nn.Module, edit: Edit) -> Iterator[None]:
         if edit.prefix is None:
             stack.enter_context(removing([_exchanged(layer, edit)]))
         else:
-            for each, outputs in _handed_back(layer, edit, edit.prefix):
-                own = each.forward
-                stack.enter_context(patch_attribute(each, "forward", _handing(outputs, own)))
+            for module, outputs in _handed_back(layer, edit, edit.prefix):
+                own = module.forward
+                stack.enter_context(patch_attribute(module, "forward", _handing(outputs, own)))
         yield
 
 
 def _exchanged(layer: nn.Module, edit: Edit) -> Any:
-    wanted, seen = split_call_number(edit.ran)[1] or 0, 0
+    call_number, calls = split_call_number(edit.ran)[1] or 0, 0
 
-    def hook(each: nn.Module, _inputs: Any, output: Any) -> Any:
-        nonlocal seen
-        seen += 1
-        return put_activation(each, output, edit.values) if seen == wanted + 1 else output
+    def hook(layer: nn.Module, _inputs: Any, output: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return put_activation(layer, output, edit.values) if calls == call_number + 1 else output
 
     return layer.register_forward_hook(hook)
 
@@ -93,8 +93,8 @@ def _handed_back(layer: nn.Module, edit: Edit, prefix: PrefixCache) -> Sequence[
     def wide(output: Any) -> Any:
         return repeat_samples(output, prefix.rows, edit.samples, edit.times)
 
-    for each, output in prefix.before:
-        queues.setdefault(each, deque()).append(wide(output))
+    for module, output in prefix.before:
+        queues.setdefault(module, deque()).append(wide(output))
     last = put_activation(layer, wide(prefix.output), edit.values)
     queues.setdefault(layer, deque()).append(last)
     return list(queues.items())
@@ -109,24 +109,24 @@ def _handing(outputs: deque[Any], own: Callable[..., Any]) -> Callable[..., Any]
 
 def record_offsets(module: nn.Module) -> dict[nn.Module, Tensor]:
     """What each layer adds to every position: a convolution's bias, a normalisation's shift."""
-    found = {each: _offset(each) for each in module.modules()}
-    return {each: offset for each, offset in found.items() if offset is not None}
+    offsets = {each: _offset(each) for each in module.modules()}
+    return {each: offset for each, offset in offsets.items() if offset is not None}
 
 
-def _offset(each: nn.Module) -> Tensor | None:
-    if isinstance(each, nn.modules.batchnorm._NormBase):  # noqa: SLF001 - their common base has no public name
-        return _shift(each)
-    convolves = isinstance(each, nn.modules.conv._ConvNd | nn.Linear)  # noqa: SLF001 - as above
-    bias = getattr(each, "bias", None)
+def _offset(layer: nn.Module) -> Tensor | None:
+    if isinstance(layer, nn.modules.batchnorm._NormBase):  # noqa: SLF001 - their common base has no public name
+        return _shift(layer)
+    convolves = isinstance(layer, nn.modules.conv._ConvNd | nn.Linear)  # noqa: SLF001 - as above
+    bias = getattr(layer, "bias", None)
     return bias.detach() if convolves and isinstance(bias, Tensor) else None
 
 
-def _shift(each: Any) -> Tensor | None:
+def _shift(layer: Any) -> Tensor | None:
     """What a normalisation with fixed statistics adds, behind what it scales."""
-    if each.running_mean is None or each.running_var is None:
+    if layer.running_mean is None or layer.running_var is None:
         return None
-    scale = (each.running_var + each.eps).rsqrt()
-    if each.weight is not None:
-        scale = scale * each.weight.detach()
-    moved: Tensor = -each.running_mean * scale
-    return moved if each.bias is None else moved + each.bias.detach()
+    scale = (layer.running_var + layer.eps).rsqrt()
+    if layer.weight is not None:
+        scale = scale * layer.weight.detach()
+    moved: Tensor = -layer.running_mean * scale
+    return moved if layer.bias is None else moved + layer.bias.detach()

@@ -14,23 +14,23 @@ from signalcam.backends.torch.borrow import to_numpy
 
 def layer_weights(module: nn.Module) -> dict[str, list[np.ndarray]]:
     """The floating-point parameters of each submodule that has its own, in the order they were made."""
-    held = {name: _own(each) for name, each in module.named_modules()}
-    return {name: [to_numpy(each.detach()) for _, each in own] for name, own in held.items() if own}
+    weights = {name: _own(each) for name, each in module.named_modules()}
+    return {name: [to_numpy(each.detach()) for _, each in own] for name, own in weights.items() if own}
 
 
 @contextmanager
 def use_weights(module: nn.Module, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
     """Run with other parameters while the block is open; the module's own ones are never written to."""
-    kept: list[tuple[nn.Module, str, nn.Parameter]] = []
+    originals: list[tuple[nn.Module, str, nn.Parameter]] = []
     try:
         for name, values in weights.items():
             owner = module.get_submodule(name)
             for (attribute, old), value in zip(_own(owner), values, strict=True):
-                kept.append((owner, attribute, old))
+                originals.append((owner, attribute, old))
                 setattr(owner, attribute, nn.Parameter(_like(value, old), old.requires_grad))
         yield
     finally:
-        for owner, attribute, old in reversed(kept):
+        for owner, attribute, old in reversed(originals):
             setattr(owner, attribute, old)
 
 

@@ -96,7 +96,7 @@ class _Gathered:
     """What windows gave so far.
 
     Attributes:
-        seen: For each layer how its cells lie along the time, and what they depend on.
+        fields: For each layer how its cells lie along the time, and what they depend on.
         starts: Where the windows began.
         parts: What the model answered; the maps are taken out.
         broken: Windows that hold NaN.
@@ -104,7 +104,7 @@ class _Gathered:
         grids: For each layer where its positions lie in a window.
     """
 
-    seen: Sequence[AxisGrid | None]
+    fields: Sequence[AxisGrid | None]
     starts: list[int] = field(default_factory=list)
     parts: list[BatchResult] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
@@ -123,7 +123,7 @@ class _Recording:
         layout: Of the record, with the axis of samples.
         name: The record's.
         extra: See ``explain``.
-        measured: Whether its values are measurements, which go into the model as float32 where they are whole
+        as_float: Whether its values are measurements, which go into the model as float32 where they are whole
             numbers; else they are indices.
     """
 
@@ -133,7 +133,7 @@ class _Recording:
     layout: Layout | None
     name: Any
     extra: Mapping[str, Any] | None
-    measured: bool = True
+    as_float: bool = True
 
     @classmethod
     def of(cls, explainer: Explainer, record: Any, extra: Mapping[str, Any] | None) -> _Recording:
@@ -180,8 +180,8 @@ class _Recording:
         if self.total is None:
             check_uncounted(self.explainer, labels)
         first = tape.at(0, length)
-        recording = self._asked(first)
-        running, steps, grids = recording.planned(first, overlap, labels)
+        recording = self._checked_options(first)
+        running, steps, grids = recording.plan_windows(first, overlap, labels)
         gathered = _Gathered(grids)
         recording.gather(gathered, running, steps, tape, labels)
         if gathered.broken:
@@ -193,11 +193,11 @@ class _Recording:
         warn_of_spread([gathered.grids], ran, self.explainer.align)
         return recording.result(gathered, running, steps, tape.read, first, labels)
 
-    def _asked(self, first: np.ndarray) -> _Recording:
+    def _checked_options(self, first: np.ndarray) -> _Recording:
         """The same, knowing whether whole numbers are measurements, or indices that the model takes alone."""
         if first.dtype.kind not in "iu" or self.takes(first):
             return self
-        indices = replace(self, measured=False)
+        indices = replace(self, as_float=False)
         return indices if indices.takes(first) else self
 
     def gather(
@@ -214,23 +214,23 @@ class _Recording:
             check_counted(self.explainer, labels, expected)
         one = as_inputs(tape.at(0, steps.window)[None])
         size = self.explainer.batch_size or first_size(one, running.backend, running.model)
-        with progress_bar(expected, shown=self.explainer.progress, unit="window") as done:
+        with progress_bar(expected, visible=self.explainer.progress, unit="window") as done:
             windows = tape.windows(steps.window, steps.stride, steps.unit)
             while batch := list(islice(windows, size)):
                 for piece in self._run(running, batch, gathered, done):
                     self._fold(gathered, running, piece, batch, steps)
                 gathered.starts += [start for start, _ in batch]
 
-    def planned(
+    def plan_windows(
         self, first: np.ndarray, overlap: float, labels: Sequence[int | str] | None
     ) -> tuple[Runner, WindowSteps, list[AxisGrid | None]]:
         """Look at one window: which layers there are, where they look, and what follows for the stride."""
-        targets = [each.labelled(labels) for each in self.explainer.targets.values()]
+        targets = [each.with_labels(labels) for each in self.explainer.targets.values()]
         explainer = replace(self.explainer, target=targets)
         try:
-            here = self._drawn(first[None])
+            here = self._select_inputs(first[None])
             explainer.backend.layers(explainer.model, here.samples.group().inputs)  # it must run
-            running = replace(explainer.running, shown=explainer.shown(here))
+            running = replace(explainer.running, explained=explainer.shown(here))
             axes, deepest = self._axes(explainer, running, here)
         except _REFUSALS as error:
             if isinstance(error, CamError) or self.explainer.backend.ran_out_of_memory(error):
@@ -254,7 +254,7 @@ class _Recording:
         """Whether the model takes a window."""
         backend = self.explainer.backend
         try:
-            backend.layers(self.explainer.model, self._drawn(window[None]).samples.group().inputs)
+            backend.layers(self.explainer.model, self._select_inputs(window[None]).samples.group().inputs)
         except _REFUSALS:
             return False
         return True
@@ -265,17 +265,17 @@ class _Recording:
         """How each layer lies along the time, with all that its maps depend on for a field; and the last layer."""
         if explainer.align == "resize":
             return [None] * len(running.layers), None
-        few, layout = here.samples.group().inputs, running.shown[0].layout
-        axes = [self._along(running.measured(few, each, layout)) for each in running.layers]
+        few, layout = here.samples.group().inputs, running.explained[0].layout
+        axes = [self._along(running.measure(few, each, layout)) for each in running.layers]
         if not any(each.needs_gradients for each in explainer.methods):
             return axes, None
         last = explainer.shown(replace(here, layers=(None,)))[0].layers[0]
-        deepest = self._along(running.measured(few, last, layout))
+        deepest = self._along(running.measure(few, last, layout))
         fine = any(each.at != "layer" for each in explainer.methods)
         return [each and with_gradient(each, deepest, at_input=fine) for each in axes], deepest
 
-    def _drawn(self, windows: np.ndarray) -> ExplainedInputs:
-        whole = self.measured and windows.dtype.kind in "iu"
+    def _select_inputs(self, windows: np.ndarray) -> ExplainedInputs:
+        whole = self.as_float and windows.dtype.kind in "iu"
         inputs = windows.astype(np.float32) if whole else windows
         return self.explainer.drawn(as_inputs(inputs, None, self.extra))
 
@@ -294,7 +294,7 @@ class _Recording:
             message = f"windows {format_list(bad)} hold NaN or infinite values (the first one begins at sample {batch[bad[0] - before][0]}). Clean the record, or pass nan='warn' to go on."
             raise InputError(message)
         gathered.broken += bad
-        group = self._drawn(windows).samples.group()
+        group = self._select_inputs(windows).samples.group()
         yield from running.pieces(Group(group.rows + before, group.inputs, group.own), done)
 
     def _fold(
@@ -305,7 +305,7 @@ class _Recording:
         if not gathered.layers:
             gathered.grids = piece.grids
             gathered.layers = [
-                self._begun(each, seen, steps) for each, seen in zip(columns, gathered.seen, strict=True)
+                self._begun(each, field, steps) for each, field in zip(columns, gathered.fields, strict=True)
             ]
         for maps, (like, place, stitch) in zip(columns, gathered.layers, strict=True):
             fits = like.grid == maps.grid
@@ -341,7 +341,7 @@ class _Recording:
     ) -> Explanation:
         outputs = concatenate_outputs(gathered.parts)
         layers = tuple(_whole(*each, total) for each in gathered.layers)
-        x = self._kept(total, first)
+        x = self._stored_record(total, first)
         axes = sorted({axis.input_axis for each in layers for axis in each.grid})
         layout = name_axes(self.layout, x.ndim, axes)
         targets, names = tuple(running.targets), running.class_names
@@ -367,7 +367,7 @@ class _Recording:
             windows=windows_table(table, targets, names, unit),
         )
 
-    def _kept(self, total: int, first: np.ndarray) -> np.ndarray:
+    def _stored_record(self, total: int, first: np.ndarray) -> np.ndarray:
         """The record as the result's input, neither read nor copied."""
         if isinstance(self.record, np.ndarray):
             return self.record[None]

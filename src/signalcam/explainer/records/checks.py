@@ -62,7 +62,7 @@ def check_counted(explainer: Explainer, labels: Sequence[int | str] | None, wind
 def _check_targets(explainer: Explainer, labels: Sequence[int | str] | None, windows: int, counted: object) -> None:
     try:
         for target in explainer.targets.values():
-            target.labelled(labels).check_count(windows)
+            target.with_labels(labels).check_count(windows)
     except CamError as error:
         message = (
             f"the record has {counted} windows, and a target that holds one entry a sample needs one a window: {error}"

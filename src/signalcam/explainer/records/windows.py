@@ -25,7 +25,7 @@ def iterate_chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np
         if isinstance(record, str | bytes | dict) or not hasattr(record, "__iter__"):
             message = f"the record is {type(record).__name__}; expected an array, what has a shape and slices, or an iterable of chunks."
             raise InputError(message)
-        yield from _checked(map(numpy, iter(record)), axis)
+        yield from _check_pieces(map(numpy, iter(record)), axis)
         return
     own = getattr(record, "chunks", None)  # of a file: a part of one would be read twice
     unit = int(own[axis]) if own and isinstance(own[axis], int) else 1
@@ -34,7 +34,7 @@ def iterate_chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np
         yield numpy(record[(*[slice(None)] * axis, slice(start, start + size))])
 
 
-def _checked(pieces: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarray]:
+def _check_pieces(pieces: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarray]:
     """Pass on the chunks, which must be alike but for their length."""
     first: tuple[int, ...] | None = None
     for piece in pieces:

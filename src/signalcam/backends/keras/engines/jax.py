@@ -30,52 +30,52 @@ _port.defvjp(lambda y, _gate: (y, None), lambda _, arrived: (arrived, arrived))
 
 def forward_backward(task: RunRequest) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
-    found: list[RunResult] = []
+    runs: list[RunResult] = []
 
     def run(gates: Sequence[Array]) -> tuple[Any, list[Array]]:
-        ran, kept = _through(task, gates, gates)
-        found.append(ran)
-        return (ran.raw, [(step.after, step.before) for step in ran.steps]), kept
+        ran, activations = _through(task, gates, gates)
+        runs.append(ran)
+        return (ran.raw, [(step.after, step.before) for step in ran.steps]), activations
 
-    (raw, pairs), back, kept = jax.vjp(run, _gates(task), has_aux=True)
+    (raw, pairs), back, activations = jax.vjp(run, _gates(task), has_aux=True)
 
     def ran_with(raw: Any, pairs: Any) -> RunResult:
-        names = [step.name for step in found[-1].steps]
+        names = [step.name for step in runs[-1].steps]
         steps = [Step(name, *pair) for name, pair in zip(names, pairs, strict=True)]
-        return replace(found[-1], raw=raw, steps=steps)
+        return replace(runs[-1], raw=raw, steps=steps)
 
-    seen = find_last_step(ran_with(raw, pairs), task.batch)
-    reading = read_output(ran_with(raw, pairs), task.batch, seen)
-    task.question.check(reading.told)
+    info = find_last_step(ran_with(raw, pairs), task.batch)
+    reading = read_output(ran_with(raw, pairs), task.batch, info)
+    task.question.check(reading.class_count)
 
     def values(raw: Any, pairs: Any) -> tuple[list[Array], list[Array]]:
-        asked = task.question.ask(read_output(ran_with(raw, pairs), task.batch, seen))
-        return [each.value for each in asked], [each.picks for each in asked]
+        scored_targets = task.question.ask(read_output(ran_with(raw, pairs), task.batch, info))
+        return [each.value for each in scored_targets], [each.picks for each in scored_targets]
 
     scores, head, picks = jax.vjp(values, raw, pairs, has_aux=True)
-    asked = [ScoredTarget(*pair) for pair in zip(scores, picks, strict=True)]
+    scored_targets = [ScoredTarget(*pair) for pair in zip(scores, picks, strict=True)]
     rows = (back(head(_only(number, scores)))[0] for number in range(len(scores)))
     if task.question.kind == "curved":
-        rows = (_curved(task, seen, kept, number) for number in range(len(scores)))
-    return Run(reading, asked, kept, rows, found[-1].calls, seen)
+        rows = (_curved(task, info, activations, number) for number in range(len(scores)))
+    return Run(reading, scored_targets, activations, rows, runs[-1].calls, info)
 
 
-def _curved(task: RunRequest, seen: OutputInfo, kept: Sequence[Array], number: int) -> list[Array]:
+def _curved(task: RunRequest, info: OutputInfo, activations: Sequence[Array], number: int) -> list[Array]:
     """The gradients less half of what the Hessian makes of the activations themselves."""
 
-    def score(added: Sequence[Array]) -> Array:
-        ran, _ = _through(task, added, added, jnp.add)
-        return task.question.ask(read_output(ran, task.batch, seen))[number].value.sum()
+    def score(additions: Sequence[Array]) -> Array:
+        ran, _ = _through(task, additions, additions, jnp.add)
+        return task.question.ask(read_output(ran, task.batch, info))[number].value.sum()
 
-    g, back = jax.vjp(jax.grad(score), [jnp.zeros_like(each) for each in kept])
-    nothing = [jnp.zeros_like(each) for each in kept]
-    turned = [back([*nothing[:i], y, *nothing[i + 1 :]])[0][i] for i, y in enumerate(kept)]
+    g, back = jax.vjp(jax.grad(score), [jnp.zeros_like(each) for each in activations])
+    nothing = [jnp.zeros_like(each) for each in activations]
+    turned = [back([*nothing[:i], y, *nothing[i + 1 :]])[0][i] for i, y in enumerate(activations)]
     return [each - half / 2 for each, half in zip(g, turned, strict=True)]
 
 
-def compile_request(task: RunRequest, seen: OutputInfo) -> Compiled:
+def compile_request(task: RunRequest, info: OutputInfo) -> Compiled:
     """Compile the run and its backward passes; the weights are handed in anew each time."""
-    found: list[Traced] = []
+    traces: list[Traced] = []
     bare = replace(task, tree=None)
 
     def run(weights: Sequence[Array], tree: Any, own: Sequence[Array]) -> dict[str, Any]:
@@ -84,23 +84,25 @@ def compile_request(task: RunRequest, seen: OutputInfo) -> Compiled:
         calls: list[tuple[Any, int]] = []
 
         def scored(gates: Sequence[Array]) -> tuple[list[Array], dict[str, Any]]:
-            ran, kept = _through(here, gates, [*gates, *outside])
+            ran, activations = _through(here, gates, [*gates, *outside])
             calls[:] = ran.calls
-            reading = read_output(ran, here.batch, seen)
-            asked = here.question.ask(reading, own)
-            return [each.value for each in asked], trace_outputs(ran, reading, asked, kept, seen)
+            reading = read_output(ran, here.batch, info)
+            scored_targets = here.question.ask(reading, own)
+            return [each.value for each in scored_targets], trace_outputs(
+                ran, reading, scored_targets, activations, info
+            )
 
         with keras.StatelessScope(state_mapping=mapping):
-            values, back, made = jax.vjp(scored, _gates(here), has_aux=True)
+            values, back, aux = jax.vjp(scored, _gates(here), has_aux=True)
             rows = [back(_only(number, values))[0] for number in range(len(values))]
-        found.append(Traced(calls, [[True] * len(row) for row in rows]))
-        return {**made, "rows": rows}
+        traces.append(Traced(calls, [[True] * len(row) for row in rows]))
+        return {**aux, "rows": rows}
 
     weights, own = _weights(task), task.question.own
     program = jax.jit(run).lower(weights, task.tree, own).compile()
 
     def again(task: RunRequest) -> Run | None:
-        return finish_run(program(_weights(task), task.tree, task.question.own), found[-1], task, seen)
+        return finish_run(program(_weights(task), task.tree, task.question.own), traces[-1], task, info)
 
     return again
 
@@ -116,15 +118,15 @@ def _through(
     through: Callable[[Array, Array], Array] = _port,
 ) -> tuple[RunResult, list[Array]]:
     """Run the model with every tapped output passing a gate."""
-    kept: list[Array] = []
+    activations: list[Array] = []
 
     def watch(y: Array) -> Array:
-        kept.append(through(y, gates[len(kept)]))
-        return kept[-1]
+        activations.append(through(y, gates[len(activations)]))
+        return activations[-1]
 
     ran = task.forward(task.tree, watch)
     traces = {id(trace) for each in outside if (trace := getattr(each, "_trace", None)) is not None}
-    return replace(ran, steps=[step for step in ran.steps if _readable(step, traces)]), kept
+    return replace(ran, steps=[step for step in ran.steps if _readable(step, traces)]), activations
 
 
 def _readable(step: Step, traces: set[int]) -> bool:
@@ -168,11 +170,11 @@ def input_gradients(
 ) -> list[tuple[Array, Array]]:
     """Score each target and differentiate it with respect to ``x``."""
     bare = forward(x)
-    seen = find_last_step(replace(bare, steps=[each for each in bare.steps if _readable(each, set())]), int(x.shape[0]))
+    info = find_last_step(replace(bare, steps=[each for each in bare.steps if _readable(each, set())]), int(x.shape[0]))
 
     def scored(x: Array) -> list[Array]:
         ran, traces = forward(x), {id(x._trace)}  # noqa: SLF001 - no public name
-        return ask(replace(ran, steps=[each for each in ran.steps if _readable(each, traces)]), seen)
+        return ask(replace(ran, steps=[each for each in ran.steps if _readable(each, traces)]), info)
 
     values, back = jax.vjp(scored, x)
     return [(each, back(_only(i, values))[0]) for i, each in enumerate(values)]
@@ -180,33 +182,33 @@ def input_gradients(
 
 def input_support(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Support:
     """Differentiate the tapped output at some positions with respect to ``x``, in one program a shape."""
-    found: list[tuple[tuple[int, ...], Sequence[tuple[int, ...]]]] = []
+    picks: list[tuple[tuple[int, ...], Sequence[tuple[int, ...]]]] = []
 
     def tapped(x: Array) -> Array:
-        kept: list[Array] = []
+        activations: list[Array] = []
 
         def watch(y: Array) -> Array:
-            kept.append(y)
+            activations.append(y)
             return y
 
         forward(x, watch)
-        return kept[-1]
+        return activations[-1]
 
     def run(weights: Sequence[Array], x: Array) -> Array:
         with keras.StatelessScope(state_mapping=list(zip(model.variables, weights, strict=True))):
             last, back = jax.vjp(tapped, x)
         cells = tuple(last.shape[2:])
-        found[:] = [(cells, pick(cells))]
+        picks[:] = [(cells, pick(cells))]
         signs = np.random.default_rng(0).choice([-1.0, 1.0], last.shape[1])
 
-        def felt(index: Array) -> Array:
+        def differentiate(index: Array) -> Array:
             here = (slice(None), slice(None), *index)
             seed = jnp.zeros_like(last).at[here].set(jnp.asarray(signs, last.dtype))
             return jnp.abs(back(seed)[0]).sum(0)
 
-        numbers = np.asarray(found[0][1], np.int32).reshape(-1, len(cells))
-        return jax.lax.map(felt, jnp.asarray(numbers))
+        numbers = np.asarray(picks[0][1], np.int32).reshape(-1, len(cells))
+        return jax.lax.map(differentiate, jnp.asarray(numbers))
 
     support = jax.jit(run)([each.value for each in model.variables], x)
-    cells, picked = found[0]
+    cells, picked = picks[0]
     return Support(cells, picked, np.asarray(support, np.float64))

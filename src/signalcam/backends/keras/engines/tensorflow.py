@@ -26,38 +26,40 @@ def forward_backward(task: RunRequest) -> Run:
     curved = task.question.kind == "curved"
     tape, second = (tf.GradientTape(persistent=True, watch_accessed_variables=False) for _ in range(2))
     with second if curved else nullcontext(), tape:
-        kept, watch = _taps(tape, *([second] if curved else []))
+        activations, watch = _taps(tape, *([second] if curved else []))
         ran = task.forward(task.tree, watch)
-        seen = find_last_step(ran, task.batch)
-        reading = read_output(ran, task.batch, seen)
-        task.question.check(reading.told)
-        asked = task.question.ask(reading)
+        info = find_last_step(ran, task.batch)
+        reading = read_output(ran, task.batch, info)
+        task.question.check(reading.class_count)
+        scored_targets = task.question.ask(reading)
     if curved:
-        return Run(reading, asked, kept, _curved(tape, second, asked, kept), ran.calls, seen)
-    rows = _rows_of_graph(task, seen) if len(kept) > _MANY else _rows(tape, asked, kept)
-    return Run(reading, asked, kept, rows, ran.calls, seen)
+        return Run(
+            reading, scored_targets, activations, _curved(tape, second, scored_targets, activations), ran.calls, info
+        )
+    rows = _rows_of_graph(task, info) if len(activations) > _MANY else _rows(tape, scored_targets, activations)
+    return Run(reading, scored_targets, activations, rows, ran.calls, info)
 
 
-def compile_request(task: RunRequest, seen: OutputInfo) -> Compiled:
+def compile_request(task: RunRequest, info: OutputInfo) -> Compiled:
     """Trace the run and its backward passes into one graph."""
-    found: list[Traced] = []
+    traces: list[Traced] = []
     bare = replace(task, tree=None)
 
     def run(tree: Any, own: Sequence[Array]) -> dict[str, Any]:
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            kept, watch = _taps(tape)
+            activations, watch = _taps(tape)
             ran = bare.forward(tree, watch)
-            reading = read_output(ran, bare.batch, seen)
-            asked = bare.question.ask(reading, own)
-        rows = [list(row) for row in _rows(tape, asked, kept)]
-        found.append(Traced(ran.calls, [[each is not None for each in row] for row in rows]))
+            reading = read_output(ran, bare.batch, info)
+            scored_targets = bare.question.ask(reading, own)
+        rows = [list(row) for row in _rows(tape, scored_targets, activations)]
+        traces.append(Traced(ran.calls, [[each is not None for each in row] for row in rows]))
         there = [[each for each in row if each is not None] for row in rows]
-        return {**trace_outputs(ran, reading, asked, kept, seen), "rows": there}
+        return {**trace_outputs(ran, reading, scored_targets, activations, info), "rows": there}
 
     graph = tf.function(run, autograph=False).get_concrete_function(task.tree, _own(task))
 
     def again(task: RunRequest) -> Run | None:
-        return finish_run(graph(task.tree, _own(task)), found[-1], task, seen)
+        return finish_run(graph(task.tree, _own(task)), traces[-1], task, info)
 
     return again
 
@@ -67,48 +69,51 @@ def _own(task: RunRequest) -> list[Array]:
 
 
 def _taps(*tapes: Any) -> tuple[list[Array], Watch]:
-    kept: list[Array] = []
+    activations: list[Array] = []
 
     def watch(y: Array) -> Array:
         fresh = tf.identity(y)  # a layer may hand back its very input, which is not to be watched
         for tape in tapes:
             tape.watch(fresh)
-        kept.append(fresh)
+        activations.append(fresh)
         return fresh
 
-    return kept, watch
+    return activations, watch
 
 
-def _rows(tape: Any, asked: Sequence[ScoredTarget], kept: Sequence[Array]) -> Iterator[Sequence[Array | None]]:
-    for each in asked:
-        yield tape.gradient(each.value, list(kept))
+def _rows(
+    tape: Any, scored_targets: Sequence[ScoredTarget], activations: Sequence[Array]
+) -> Iterator[Sequence[Array | None]]:
+    for scored_target in scored_targets:
+        yield tape.gradient(scored_target.value, list(activations))
 
 
 def _curved(
-    first: Any, second: Any, asked: Sequence[ScoredTarget], kept: Sequence[Array]
+    first: Any, second: Any, scored_targets: Sequence[ScoredTarget], activations: Sequence[Array]
 ) -> Iterator[Sequence[Array | None]]:
     """Each gradient less half of what the Hessian makes of the activations themselves."""
     try:
-        for each in asked:
+        for scored_target in scored_targets:
             with second:
                 g = [
-                    None if row is None else tf.convert_to_tensor(row) for row in first.gradient(each.value, list(kept))
+                    None if row is None else tf.convert_to_tensor(row)
+                    for row in first.gradient(scored_target.value, list(activations))
                 ]
                 along = [
                     None if row is None else tf.reduce_sum(row * tf.stop_gradient(y))
-                    for row, y in zip(g, kept, strict=True)
+                    for row, y in zip(g, activations, strict=True)
                 ]
             yield [
                 None if row is None else row - second.gradient(total, y, unconnected_gradients="zero") / 2
-                for row, total, y in zip(g, along, kept, strict=True)
+                for row, total, y in zip(g, along, activations, strict=True)
             ]
     except LookupError as error:
         raise MethodError(explain_one_derivative("TensorFlow", error)) from error
 
 
-def _rows_of_graph(task: RunRequest, seen: OutputInfo) -> Rows:
+def _rows_of_graph(task: RunRequest, info: OutputInfo) -> Rows:
     """Differentiate in a graph: an eager tape computes every kernel's gradient on its way."""
-    run = compile_request(task, seen)(task)
+    run = compile_request(task, info)(task)
     return run.rows if run else ()
 
 
@@ -130,29 +135,29 @@ def input_gradients(
 
 def input_support(_model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Support:
     """Differentiate the tapped output at some positions with respect to ``x``, in a graph."""
-    found: list[tuple[tuple[int, ...], Sequence[tuple[int, ...]]]] = []
+    picks: list[tuple[tuple[int, ...], Sequence[tuple[int, ...]]]] = []
 
     def run(x: Array) -> list[Array]:
-        kept: list[Array] = []
+        activations: list[Array] = []
 
         def watch(y: Array) -> Array:
-            kept.append(y)
+            activations.append(y)
             return y
 
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(x)
             forward(x, watch)
-            last = tf.cast(kept[-1], tf.float32)
+            last = tf.cast(activations[-1], tf.float32)
             cells = tuple(int(length) for length in last.shape[2:])
-            found[:] = [(cells, pick(cells))]
+            picks[:] = [(cells, pick(cells))]
             signs = np.random.default_rng(0).choice([-1.0, 1.0], last.shape[1])
             weighed = last * tf.constant(signs.reshape(1, -1, *[1] * len(cells)), tf.float32)
             everything = slice(None), slice(None)
-            totals = [tf.reduce_sum(weighed[(*everything, *index)]) for index in found[0][1]]
-        felt = [tape.gradient(each, x, unconnected_gradients="zero") for each in totals]
-        return [tf.reduce_sum(tf.abs(each), axis=0) for each in felt]
+            totals = [tf.reduce_sum(weighed[(*everything, *index)]) for index in picks[0][1]]
+        gradients = [tape.gradient(each, x, unconnected_gradients="zero") for each in totals]
+        return [tf.reduce_sum(tf.abs(each), axis=0) for each in gradients]
 
     # a graph of its own for each size is meant, so TensorFlow is not to count and warn
     support = tf.function(run, autograph=False).get_concrete_function(x)(x)
-    cells, picked = found[0]
+    cells, picked = picks[0]
     return Support(cells, picked, np.asarray([each.numpy() for each in support], dtype=np.float64))

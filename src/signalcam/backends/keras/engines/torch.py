@@ -31,40 +31,42 @@ def _recording(model: Any) -> Iterator[None]:
 
 def forward_backward(task: RunRequest) -> Run:
     """Run forward once; differentiate each score with respect to what was tapped."""
-    kept: list[Any] = []
+    activations: list[Any] = []
 
     def watch(y: Any) -> Any:
         torch.set_grad_enabled(True)
-        kept.append(y if y.requires_grad else y.detach().requires_grad_())
-        return kept[-1].clone()
+        activations.append(y if y.requires_grad else y.detach().requires_grad_())
+        return activations[-1].clone()
 
     with _recording(task.model):
         ran = task.forward(task.tree, watch)
-        seen = find_last_step(ran, task.batch)
-        reading = read_output(ran, task.batch, seen)
-        task.question.check(reading.told)
-        asked = task.question.ask(reading)
-    found = [each.detach() for each in kept]
-    rows = _rows(asked, kept, curves=task.question.kind == "curved")
-    return Run(reading, asked, found, rows, ran.calls, seen)
+        info = find_last_step(ran, task.batch)
+        reading = read_output(ran, task.batch, info)
+        task.question.check(reading.class_count)
+        scored_targets = task.question.ask(reading)
+    detached = [each.detach() for each in activations]
+    rows = _rows(scored_targets, activations, curves=task.question.kind == "curved")
+    return Run(reading, scored_targets, detached, rows, ran.calls, info)
 
 
-def compile_request(_task: RunRequest, _seen: OutputInfo) -> None:
+def compile_request(_task: RunRequest, _info: OutputInfo) -> None:
     """Torch's operations run at once; compiling them is the user's choice."""
 
 
-def _rows(asked: Sequence[ScoredTarget], kept: Sequence[Any], *, curves: bool) -> Iterator[Sequence[Array | None]]:
-    for each in asked:
-        if not each.value.requires_grad:
-            yield [None] * len(kept)
+def _rows(
+    scored_targets: Sequence[ScoredTarget], activations: Sequence[Any], *, curves: bool
+) -> Iterator[Sequence[Array | None]]:
+    for scored_target in scored_targets:
+        if not scored_target.value.requires_grad:
+            yield [None] * len(activations)
             continue
-        last = each is asked[-1]
+        last = scored_target is scored_targets[-1]
         with torch.inference_mode(mode=False), torch.enable_grad():
-            total = each.value.sum()
+            total = scored_target.value.sum()
             yield (
-                [curvature_gradient(total, y) for y in kept]
+                [curvature_gradient(total, y) for y in activations]
                 if curves
-                else torch.autograd.grad(total, kept, retain_graph=not last, allow_unused=True)
+                else torch.autograd.grad(total, activations, retain_graph=not last, allow_unused=True)
             )
 
 
@@ -83,8 +85,8 @@ def input_gradients(
         x = x.detach().clone().requires_grad_()
         ran = forward(x)
         values = ask(ran, find_last_step(ran, int(x.shape[0])))
-        found = [_of_input(each, x) for each in values]
-    return [(each.detach(), gradient) for each, gradient in zip(values, found, strict=True)]
+        gradients = [_of_input(each, x) for each in values]
+    return [(each.detach(), gradient) for each, gradient in zip(values, gradients, strict=True)]
 
 
 def _of_input(value: Any, x: Any) -> Any:
@@ -95,23 +97,23 @@ def _of_input(value: Any, x: Any) -> Any:
 
 def input_support(model: Any, forward: Callable[[Array, Watch], None], x: Array, pick: Pick) -> Support:
     """Differentiate the tapped output at some positions with respect to ``x``."""
-    kept: list[Any] = []
+    activations: list[Any] = []
 
     def watch(y: Any) -> Any:
-        kept.append(y)
+        activations.append(y)
         return y
 
     with _recording(model):
         x = x.detach().clone().requires_grad_()
         forward(x, watch)
-        last = kept[-1]
+        last = activations[-1]
         cells = tuple(last.shape[2:])
         picked = pick(cells)
         signs = torch.as_tensor(np.random.default_rng(0).choice([-1.0, 1.0], last.shape[1]))
-        felt = []
+        gradients = []
         for index in picked:
             here = last[(slice(None), slice(None), *index)]
             total = (here * signs.to(here)).sum()
             (gradient,) = torch.autograd.grad(total, x, retain_graph=True, materialize_grads=True)
-            felt.append(gradient.abs().sum(0).double().cpu().numpy())
-    return Support(cells, picked, np.asarray(felt))
+            gradients.append(gradient.abs().sum(0).double().cpu().numpy())
+    return Support(cells, picked, np.asarray(gradients))
