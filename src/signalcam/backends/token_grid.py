@@ -212,9 +212,9 @@ def find_grid(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence
     """The grid of an earlier layer that the tokens fill, behind so many others, the first that fits."""
     *others, count = cells
     grids = [
-        each.shape[1 + len(others) :]
-        for each in sources
-        if list(each.shape[1 : 1 + len(others)]) == others and len(each.shape) > 1 + len(others)
+        source.shape[1 + len(others) :]
+        for source in sources
+        if list(source.shape[1 : 1 + len(others)]) == others and len(source.shape) > 1 + len(others)
     ]
     fits = [(count - prod(grid), number) for number, grid in enumerate(grids)]
     fitting = [each for each in fits if each[0] in before]

@@ -45,7 +45,8 @@ def build_explanation(
     layers = iter([join_groups(column) for column in columns])
     grids = iter([_axes(column) for column in zip(*[each.grids for each in pieces], strict=True)])
     input_maps = [
-        _modality(running, plan, each, [(next(layers), next(grids)) for _ in each.layers]) for each in running.explained
+        _modality(running, plan, explained, [(next(layers), next(grids)) for _ in explained.layers])
+        for explained in running.explained
     ]
     outputs = _concatenate_outputs(pieces)
     classes = None if outputs.probabilities is None else int(outputs.probabilities.shape[1])

@@ -114,8 +114,8 @@ def _padded_alike(samples: RaggedBatch, whole: Inputs) -> str:
     }
     others = [
         path
-        for path, each in leaves(samples.inputs.tree)
-        if is_array(each) and each.shape[0] == samples.count and lengths & {*map(int, each.shape[1:])}
+        for path, array in leaves(samples.inputs.tree)
+        if is_array(array) and array.shape[0] == samples.count and lengths & {*map(int, array.shape[1:])}
     ]
     return repr(path_to_str(others[0][-1:])) if others else ""
 

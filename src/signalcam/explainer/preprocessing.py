@@ -252,7 +252,7 @@ def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Ex
     layout = name_axes(raw.layout, signal.ndim, axes)
     own = replace(exp, layout=_layout_of_input(exp, layout, links, as_layout(raw.how.layout)))
     description = "; ".join(
-        f"{layout.dims[each.raw_axis]}: from {each.start:g} on, a step is {each.jump:g}" for each in links
+        f"{layout.dims[link.raw_axis]}: from {link.start:g} on, a step is {link.jump:g}" for link in links
     )
     provenance = {**exp.provenance, "preprocess": f"{description} (samples of the raw signal)"}
     there = InputMaps(NETWORK_INPUT, own.layers, own.layout, own.input, own.shapes)

@@ -291,7 +291,7 @@ class Runner:
         one, places = group.alone(kind.rows.start), [(s, y) for s in self.explained for y in s.layers]
         shapes = [tuple(map(int, one.at(each.path).explained.shape)) for each, _ in places]
         grids = [
-            self._grid(group.inputs.at(each.path), each, native.ran, native.cells, shape)
-            for (each, _), native, shape in zip(places, parts[0].layers, shapes, strict=True)
+            self._grid(group.inputs.at(explained.path), explained, native.ran, native.cells, shape)
+            for (explained, _), native, shape in zip(places, parts[0].layers, shapes, strict=True)
         ]
         return GroupResult(group.rows[kind.rows], parts, grids, shapes)

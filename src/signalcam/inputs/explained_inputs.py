@@ -63,14 +63,14 @@ def select_inputs(
     short = _cut(inputs, layouts, channel_axis)
     _check(short, layouts, channel_axis, to_numpy)
     layouts_without_lengths = {
-        path: None if each is None else replace(each, lengths=None) for path, each in layouts.items()
+        path: None if layout is None else replace(layout, lengths=None) for path, layout in layouts.items()
     }
     names = tuple(
-        "" if each is None else path_to_str(each if isinstance(each, tuple) else (each,)) for each in requested
+        "" if name is None else path_to_str(name if isinstance(name, tuple) else (name,)) for name in requested
     )
     about = {
-        path: length_axes(layouts_without_lengths.get(path), len(each.shape), channel_axis)
-        for path, each in _inputs(short)
+        path: length_axes(layouts_without_lengths.get(path), len(array.shape), channel_axis)
+        for path, array in _inputs(short)
     }
     return ExplainedInputs(
         RaggedBatch(short, about, to_numpy),

@@ -160,7 +160,7 @@ def find_path(of: Any, tree: Any) -> Path:
     paths = [path for path, each in leaves(tree) if getattr(each, "shape", ())]
     keys = of if isinstance(of, tuple) else (of,)
     size = len(keys)
-    matches = [each for each in paths if size and each[:size] == keys] or [
+    matches = [path for path in paths if size and path[:size] == keys] or [
         each for each in paths if size and each[-size:] == keys
     ]
     matches = matches or [each for each in paths if path_to_str(each) == path_to_str(keys)]  # as results spell it

@@ -72,8 +72,8 @@ class ComparedClasses(Target, Protocol):
         """``(b,)`` for each part, all where the scores are."""
         has_classes = bool(own.shape[0])
         columns = [
-            select_column(reading.values, each.pick(reading, own[:, i] if has_classes else own, names))
-            for i, each in enumerate(self.parts)
+            select_column(reading.values, part.pick(reading, own[:, i] if has_classes else own, names))
+            for i, part in enumerate(self.parts)
         ]
         return [namespace(each).astype(each, columns[0].dtype) for each in columns]
 

@@ -88,9 +88,9 @@ class TorchBackend:
             return lambda layer, _inputs, output: walk.note(name, layer, output)
 
         handles = [
-            each.register_forward_hook(watch(name))
-            for name, each in module.named_modules()
-            if name and takes_hooks(each)
+            layer.register_forward_hook(watch(name))
+            for name, layer in module.named_modules()
+            if name and takes_hooks(layer)
         ]
         with removing(handles), borrow(module), torch.no_grad():
             raw = run(module, prepared)

@@ -52,9 +52,9 @@ class LayerWalk:
             return
         layer = Layer(f"{name}[{call}]", type(module).__name__, tuple(turned.shape[1:]), role)
         self.entries = [
-            _offered_once(each, name, tensor)
-            for each in self.entries
-            if not (each[0].role == "grid" and _same(each, name, tensor))
+            _offered_once(entry, name, tensor)
+            for entry in self.entries
+            if not (entry[0].role == "grid" and _same(entry, name, tensor))
         ]
         self.entries.append((layer, tensor))
 

@@ -305,7 +305,7 @@ class _Recording:
         if not gathered.layers:
             gathered.grids = piece.grids
             gathered.layers = [
-                self._begun(each, field, steps) for each, field in zip(columns, gathered.fields, strict=True)
+                self._begun(maps_, field, steps) for maps_, field in zip(columns, gathered.fields, strict=True)
             ]
         for maps, (like, place, stitch) in zip(columns, gathered.layers, strict=True):
             fits = like.grid == maps.grid
