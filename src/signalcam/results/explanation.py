@@ -1,26 +1,24 @@
-"""The result: raw maps with named axes, and everything needed to read them."""
+"""Here you find ``Explanation``, the result: maps with named axes, and what is needed to read them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.attribution.registry import find
-from signalcam.errors import TargetError
 from signalcam.inputs.layout import Layout
-from signalcam.results import normalization as map_operations
-from signalcam.results import verbs
-from signalcam.results.attached_scores import merge_scores, select_scores, summary_line
+from signalcam.results import labelled_arrays, selection, verbs
+from signalcam.results.attached_scores import merge_scores
+from signalcam.results.description import describe_explanation
 from signalcam.results.event_average import EventAverage
 from signalcam.results.input_maps import NETWORK_INPUT, InputMaps
 from signalcam.results.layer_fusion import Fusion
 from signalcam.results.layer_maps import LayerMaps
+from signalcam.results.normalization import Normalisation
 from signalcam.results.plotter import Plotter
-from signalcam.results.selection import AXES, By, as_names, check_axes, index_of, resolve_indices
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -30,35 +28,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)  # two results are compared map by map, not as a truth value
 class Explanation:
-    """Maps for samples x targets x methods x layers, with what they are about.
+    """Maps for samples x targets x methods x layers, with the input and the outputs they belong to.
 
-    Nothing in it is normalised. Positive values speak for the target; ``signed=True`` results hold
-    negative evidence too. ``maps`` is at the input's resolution, ``native`` at the layer's.
+    Maps are not normalised. Positive values support the target; results with ``signed=True`` also hold
+    negative evidence. ``maps`` is at the input's resolution, ``native`` at the layer's.
 
     Attributes:
-        layers: The maps, one entry a layer.
-        targets: Names of the questions asked.
+        layers: The maps, one entry for each layer.
+        targets: Names of the targets.
         methods: Names of the methods.
         layout: Names, rates and units of the input's axes.
         input: The explained input, ``(sample, ...)``.
-        scores: ``(sample, target)``, what was differentiated.
-        target_classes: ``(sample, target)``, the class each question was about; -1 for none.
+        scores: ``(sample, target)``, the values that were differentiated.
+        target_classes: ``(sample, target)``, the class of each target; -1 for none.
         logits: ``(sample, class)``, exact where the provenance says so; ``None`` without classes.
         probabilities: ``(sample, class)``; ``None`` without classes.
         classes: ``(sample,)``, the predicted class; ``None`` without classes.
-        true_classes: ``(sample,)``, the labels given.
-        class_names: Names of the classes, if given.
+        true_classes: ``(sample,)``, the true class; ``None`` without labels.
+        class_names: Names of the classes, or ``None``.
         sample_names: Names of the samples, or their numbers.
         provenance: Model, score, alignment and versions.
-        of: The name of the input the maps are drawn on; empty where there is only one.
-        modalities: The names of all inputs that there are maps of, in the order asked for.
-        shapes: ``(sample, axis)``, how long each sample of the input is; ``None`` where all are alike.
-        others: The same of the other inputs, see ``modality``.
-        windows: Of a record that was explained window by window what was said of each, see
-            ``explain_record``; ``scores`` are NaN then, and the classes' are not there.
-        metrics: How far the maps can be trusted, see ``with_scores``; ``None`` where nobody asked.
-        failed: ``(sample,)``, why a job could not explain a sample; an empty text for one that it could, and
-            nothing at all where that is so of all.
+        of: The name of the explained input; empty if there is only one.
+        modalities: The names of all explained inputs, in the order of ``of=``.
+        shapes: ``(sample, axis)``, the lengths of each sample; ``None`` if all are equal.
+        others: The maps of the other explained inputs, see ``modality``.
+        windows: Scores and outputs of each window of a record, see ``explain_record``; ``scores`` are NaN then.
+        metrics: Scores of the maps, see ``with_scores``; ``None`` if there are none.
+        failed: ``(sample,)``, why a job could not explain a sample, or empty text; ``()`` if none failed.
     """
 
     layers: tuple[LayerMaps, ...]
@@ -83,12 +79,10 @@ class Explanation:
     metrics: xr.Dataset | None = None
     failed: tuple[str, ...] = ()
 
-    # --- what it is about ------------------------------------------------------------------------
-
     @property
     def map_axes(self) -> tuple[int, ...]:
-        """The axes of the input that the maps have, batch being axis 0."""
-        return self._own.map_axes
+        """The axes of the input that the maps have; batch is axis 0."""
+        return selection.input_maps_of(self).map_axes
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -104,30 +98,12 @@ class Explanation:
         return len(self.input)
 
     def class_name(self, index: int) -> str:
-        """The name of a class, or its number."""
+        """Return the name of a class, or its number."""
         names = self.class_names or ()
         return names[index] if 0 <= index < len(names) else str(index)
 
     def __repr__(self) -> str:
-        what = " x ".join(
-            f"{len(names)} {kind}{'s' * (len(names) != 1)}"
-            for kind, names in (
-                ("sample", self.sample_names),
-                ("target", self.targets),
-                ("method", self.methods),
-                ("layer", self.layers),
-            )
-        )
-        lengths = " x ".join(
-            f"{self.input.shape[axis]} {dim}" for axis, dim in zip(self.map_axes, self.dims, strict=True)
-        )
-        names = ", ".join(self.methods), ", ".join(self.layer_names), ", ".join(self.targets)
-        drawn = f" of {self.of}" if self.of else ""
-        scored = "" if self.metrics is None else f"; {summary_line(self.metrics)}"
-        return (
-            f"<Explanation of {self.provenance.get('model', 'a model')}: {what}, maps of {lengths}{drawn}; "
-            f"{names[0]} at {names[1]}, for {names[2]}{scored}>"
-        )
+        return describe_explanation(self)
 
     def __str__(self) -> str:
         text: str = verbs.call("summarize", self)
@@ -139,148 +115,87 @@ class Explanation:
 
     @property
     def at_network_input(self) -> Explanation | None:
-        """Where ``preprocess=`` was used, the same maps on what the network was given; else ``None``."""
+        """The maps on the network's own input, if ``preprocess=`` was used; else ``None``."""
         return self.modality(NETWORK_INPUT) if NETWORK_INPUT in self.modalities else None
 
-    @property
-    def _own(self) -> InputMaps:
-        return InputMaps(self.of, self.layers, self.layout, self.input, self.shapes)
-
     def modality(self, name: str | int | tuple[Any, ...]) -> Explanation:
-        """The maps drawn on another input, with everything said about the samples.
+        """Return the explanation of another input; outputs and classes are unchanged.
 
         Args:
-            name: One of ``modalities``, or what ``of=`` was given.
+            name: One of ``modalities``, or an entry of ``of=``.
 
         Raises:
-            TargetError: There are no maps of an input of that name.
+            TargetError: No maps belong to an input of that name.
         """
-        wanted = "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
-        if wanted == self.of:
-            return self
-        known = {each.name: each for each in (*self.others, self._own)}
-        index_of(wanted, self.modalities, "modality")
-        new = known.pop(wanted)
-        return replace(
-            self,
-            of=wanted,
-            layers=new.layers,
-            layout=new.layout,
-            input=new.input,
-            shapes=new.shapes,
-            others=tuple(known.values()),
-            metrics=self.metrics if NETWORK_INPUT in self.modalities else None,
-        )
-
-    # --- labelled arrays -------------------------------------------------------------------------
+        return selection.select_modality(self, name)
 
     @cached_property
     def maps(self) -> xr.DataArray:
         """The maps at the input's resolution: ``(sample, target, cam, layer, *positions)``."""
-        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
-
-        values = self._own.maps
-        positions = {
-            dim: self._coordinate(dim, np.arange(length))
-            for dim, length in zip(self.dims, values.shape[4:], strict=True)
-        }
-        coords = {**self._labels(), "layer": list(self.layer_names), **positions}
-        return xr.DataArray(values, coords, (*AXES, *self.dims), "importance", dict(self.provenance))
+        return labelled_arrays.label_maps(self, selection.input_maps_of(self).maps)
 
     def native(self, layer: str | None = None) -> xr.DataArray:
-        """The maps of one layer at its own resolution: ``(sample, target, cam, *positions)``.
+        """Return the maps of one layer at its own resolution: ``(sample, target, cam, *positions)``.
 
         Args:
             layer: Its name; the first by default.
 
         Returns:
-            An array whose position coordinates are the centres of what each position sees, in the
-            units of the input's axes.
+            An array. Its coordinates are the centres of the receptive fields, in the units of the input's axes.
         """
-        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
-
-        own = self.layers[0 if layer is None else index_of(layer, self.layer_names, "layer")]
-        dims = tuple(self.layout.dims[axis.input_axis] for axis in own.grid)
-        places = {dim: self._coordinate(dim, axis.centres) for dim, axis in zip(dims, own.grid, strict=True)}
-        return xr.DataArray(
-            own.values,
-            {**self._labels(), **places},
-            (*AXES[:3], *dims),
-            "importance",
-            dict(self.provenance),
-        )
+        return labelled_arrays.label_layer_maps(self, layer)
 
     @cached_property
     def lengths(self) -> xr.DataArray:
-        """How long each sample is, in values along time: ``(sample,)``.
+        """The length of each sample in values along time: ``(sample,)``.
 
-        Where samples differ along other axes than time there is one column for each: ``(sample, axis)``.
+        One column for each axis if samples differ along other axes than time: ``(sample, axis)``.
         """
-        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
-
-        values, axes = self._own.lengths()
-        if len(axes) == 1:
-            return self._by_sample(values[:, 0], "length")
-        coords = {"sample": list(self.sample_names), "axis": axes}
-        return xr.DataArray(values, coords, ("sample", "axis"), "length")
+        return labelled_arrays.label_lengths(self, *selection.input_maps_of(self).lengths())
 
     @cached_property
     def outputs(self) -> xr.DataArray:
         """The logit of every class, ``(sample, class)``; a single output counts as two classes."""
-        return self._by_class(self.logits, "logit", kind=self.provenance.get("score", ""))
+        return labelled_arrays.label_classes(self, self.logits, "logit", kind=self.provenance.get("score", ""))
 
     @cached_property
     def confidence(self) -> xr.DataArray:
         """The probability of every class, ``(sample, class)``."""
-        return self._by_class(self.probabilities, "probability")
+        return labelled_arrays.label_classes(self, self.probabilities, "probability")
 
     @cached_property
     def predicted(self) -> xr.DataArray:
         """The predicted class of each sample, ``(sample,)``."""
-        return self._by_sample(self.classes, "predicted")
+        return labelled_arrays.label_samples(self, self.classes, "predicted")
 
     @cached_property
     def labels(self) -> xr.DataArray | None:
-        """The true class of each sample, ``(sample,)``, if labels were given."""
-        return None if self.true_classes is None else self._by_sample(self.true_classes, "label")
+        """The true class of each sample, ``(sample,)``; ``None`` without labels."""
+        return None if self.true_classes is None else labelled_arrays.label_samples(self, self.true_classes, "label")
 
     def to_xarray(self) -> xr.Dataset:
-        """Everything as one labelled dataset."""
-        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
-
-        score = xr.DataArray(self.scores, dims=("sample", "target"))
-        variables: dict[str, Any] = {"importance": self.maps, "score": score}
-        if self.classes is not None:
-            variables |= {
-                "logit": self.outputs,
-                "probability": self.confidence,
-                "predicted": self.predicted,
-            }
-        if self.labels is not None:
-            variables["label"] = self.labels
-        return xr.Dataset(variables, attrs=dict(self.provenance))
+        """Return maps, scores, outputs and classes as one labelled dataset."""
+        return labelled_arrays.build_dataset(self)
 
     def mean(self, dim: str | Sequence[str] = "sample") -> xr.DataArray:
         """Average the maps over an axis."""
         return self.maps.mean(dim, keep_attrs=True)
 
     def std(self, dim: str | Sequence[str] = "sample") -> xr.DataArray:
-        """The standard deviation of the maps over an axis."""
+        """Return the standard deviation of the maps over an axis."""
         return self.maps.std(dim, keep_attrs=True)
 
-    def channel_ranking(self, by: By = "sample") -> xr.Dataset:
-        """Rank the channels by their importance, which is the sum of their map over all other positions.
+    def channel_ranking(self, by: selection.By = "sample") -> xr.Dataset:
+        """Rank the channels by their importance: the sum of their map over all other positions.
 
         Args:
-            by: ``"sample"``, or ``"predicted"`` or ``"label"`` for the mean over the samples of each predicted
-                or true class.
+            by: ``"sample"``; or ``"predicted"`` or ``"label"``, the mean of each predicted or true class.
 
         Returns:
-            ``importance`` and ``rank`` (1 for the most important) for each channel; for classes also the
-            ``count`` of their samples.
+            ``importance`` and ``rank`` (1 for the most important) of each channel; for classes also ``count``.
 
         Raises:
-            CamError: The maps have no channel axis (``PerChannel`` gives them one), or there are no classes.
+            CamError: The maps have no channel axis (``PerChannel`` adds one), or there are no classes.
         """
         ranking: xr.Dataset = verbs.call("channel_ranking", self, by)
         return ranking
@@ -288,22 +203,21 @@ class Explanation:
     def around(self, events: Sequence[Any], before: float = 0.2, after: float = 0.4, dim: str = "time") -> EventAverage:
         """Average maps and input around events, such as the R peaks of an electrocardiogram.
 
-        Each map is interpolated from the layer's own positions to where the event and its surroundings lie, and
-        nothing is stretched. Maps count as they are; those of ``normalized("max")`` count alike.
+        Maps are interpolated to the time of the event; time is not stretched. Maps keep their magnitudes;
+        ``normalized("max")`` gives all of them the same weight.
 
         Args:
-            events: One array of times for each sample, in the units of the axis: seconds from its begin where there is
-                a sampling rate, else samples. An event whose cut does not lie inside its sample is left out.
-            before: How much to cut before each event, in the same units.
-            after: How much after it.
+            events: One array of times for each sample, in the units of the axis (seconds if there is a sampling
+                rate). Events whose epoch exceeds the sample are left out.
+            before: Length of the epoch before each event, in these units.
+            after: Length of the epoch after each event.
             dim: The axis.
 
         Returns:
-            A ``table`` with mean and standard deviation of maps and input, and how many events there were; it draws
-            itself with ``plot()``.
+            Mean, standard deviation and count in ``table``; ``plot()`` draws it.
 
         Raises:
-            CamError: There is no such axis, not one row of events a sample, or no event to cut around.
+            CamError: There is no such axis, ``events`` has not one row for each sample, or no epoch is left.
 
         Example:
             >>> exp.around([[20.0, 90.0], [], [150.0], [199.0]], before=5, after=10)
@@ -312,175 +226,79 @@ class Explanation:
         average: EventAverage = verbs.call("around", self, events, before, after, dim)
         return average
 
-    def _labels(self) -> dict[str, Any]:
-        return {
-            "sample": list(self.sample_names),
-            "target": list(self.targets),
-            "cam": list(self.methods),
-        }
-
-    def _coordinate(self, dim: str, positions: np.ndarray) -> Any:
-        unit = self.layout.unit(dim)
-        return (dim, self.layout.coordinate(dim, positions), {"units": unit} if unit else {})
-
-    def _by_sample(self, values: np.ndarray | None, name: str) -> xr.DataArray:
-        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
-
-        if values is None:
-            raise TargetError(self._no_classes(f"{name} class"))
-        return xr.DataArray(values, {"sample": list(self.sample_names)}, ("sample",), name)
-
-    def _by_class(self, values: np.ndarray | None, name: str, **attributes: str) -> xr.DataArray:
-        import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
-
-        if values is None:
-            raise TargetError(self._no_classes(f"{name} for each"))
-        names = list(self.class_names or range(values.shape[1]))
-        coords = {"sample": list(self.sample_names), "class": names}
-        return xr.DataArray(values, coords, ("sample", "class"), name, attributes)
-
-    def _no_classes(self, what: str) -> str:
-        if self.windows is not None:
-            return f"the record was explained window by window, so there is no one {what}. Read .windows instead."
-        return f"the model's output holds no classes, so there is no {what}. Read .scores instead."
-
-    # --- parts of it -----------------------------------------------------------------------------
-
     def isel(self, **chosen: int | slice | Sequence[int]) -> Explanation:
-        """Take samples, targets, methods or layers by position; a single number keeps its axis.
+        """Select samples, targets, methods or layers by position; a single number keeps its axis.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a number, slice or list. A
-                layer is one of the modality at hand; the others keep theirs.
+            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a number, slice or list. Layers are those of
+                the input at hand; other inputs keep theirs.
 
         Returns:
-            A smaller explanation. Samples of unequal length are cut to the longest one taken.
+            A smaller explanation. Samples of unequal length are cut to the longest selected one.
         """
-        check_axes(chosen)
-        every = (self.sample_names, self.targets, self.methods, self.layers)
-        s, t, m, y = (
-            resolve_indices(chosen.get(axis, slice(None)), len(known), axis)
-            for axis, known in zip(AXES, every, strict=True)
-        )
-
-        def rows(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else values[s]
-
-        smaller = self._changed(
-            lambda each: each.select(s, t, m),
-            targets=tuple(self.targets[i] for i in t),
-            methods=tuple(self.methods[i] for i in m),
-            scores=self.scores[s][:, t],
-            target_classes=self.target_classes[s][:, t],
-            logits=rows(self.logits),
-            probabilities=rows(self.probabilities),
-            classes=rows(self.classes),
-            true_classes=rows(self.true_classes),
-            sample_names=tuple(self.sample_names[i] for i in s),
-            failed=tuple(self.failed[i] for i in s) if self.failed else (),
-            windows=None if self.windows is None else self.windows.isel(target=t),
-            metrics=select_scores(self.metrics, s, {"target": t, "cam": m, "layer": y}, self.methods),
-        )
-        return replace(smaller, layers=tuple(smaller.layers[i] for i in y))
-
-    def _changed(self, change: Callable[[InputMaps], InputMaps], **more: Any) -> Explanation:
-        """Change all modalities alike."""
-        own, others = change(self._own), tuple(map(change, self.others))
-        return replace(
-            self, layers=own.layers, layout=own.layout, input=own.input, shapes=own.shapes, others=others, **more
-        )
+        return selection.select_indices(self, chosen)
 
     def sel(self, **chosen: Any) -> Explanation:
-        """Take samples, targets, methods or layers by name.
+        """Select samples, targets, methods or layers by name.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a name or a list of names.
-                A target may be given by class index, a method in any of its spellings.
-
-        Returns:
-            A smaller explanation.
+            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a name or a list of names. A target may be a
+                class index; a method may have any of its spellings.
 
         Raises:
-            CamError: Nothing has that name; the message lists what has.
+            CamError: There is no such name; the message lists the names.
         """
-        check_axes(chosen)
-        every = (self.sample_names, self.targets, self.methods, self.layer_names)
-        known = dict(zip(AXES, every, strict=True))
-        return self.isel(
-            **{
-                axis: [index_of(self._spelt(axis, each), known[axis], axis) for each in as_names(names)]
-                for axis, names in chosen.items()
-            }
-        )
-
-    def _spelt(self, axis: str, name: Any) -> Any:
-        if axis == "cam" and name not in self.methods:  # it need not be registered any more
-            return find(name).name
-        if axis == "target" and isinstance(name, int | np.integer):
-            return self.class_name(int(name))
-        return name
+        return selection.select_names(self, chosen)
 
     def between(self, begin: float, end: float, dim: str = "time") -> Explanation:
-        """Take a stretch, of which alone the input is read and the maps are worked out.
+        """Select an interval of an axis; only that part is read and resampled.
 
         Args:
-            begin: Where it begins, in the units of the axis (seconds where there is a sampling rate).
-            end: Where it ends.
-            dim: The axis.
-
-        Returns:
-            A shorter explanation, at the same places of the axis, with the windows that reach into it.
+            begin: Its begin, in the units of the axis (seconds if there is a sampling rate).
+            end: Its end.
+            dim: The axis. Its coordinates are kept, and the windows that overlap the interval.
 
         Raises:
-            LayoutError: There is no such axis, nothing of it lies there, or samples are of unequal length.
+            LayoutError: There is no such axis, the interval is empty, or samples have unequal lengths.
         """
-        start, stop = self._own.interval_to_indices(dim, begin, end)
-        shorter = self._changed(lambda each: each.between(dim, begin, end), metrics=None)
-        if self.windows is None:
-            return shorter
-        reach = (self.windows["start"] < stop) & (self.windows["stop"] > start)
-        return replace(shorter, windows=self.windows.isel(window=np.flatnonzero(reach.values)))
+        return selection.select_interval(self, begin, end, dim)
 
-    @np.errstate(invalid="ignore")  # maps that are not finite were warned of when they were made
-    def normalized(self, kind: map_operations.Normalisation = "max") -> Explanation:
-        """Scale every map by itself, for looking at shapes; magnitudes are lost.
+    @np.errstate(invalid="ignore")  # maps that are not finite were warned of when they were computed
+    def normalized(self, kind: Normalisation = "max") -> Explanation:
+        """Scale every map by itself, to compare shapes; magnitudes are lost.
 
         Args:
             kind: ``"max"`` (0 stays 0), ``"minmax"`` (0..1) or ``"symmetric"`` (-1..1, 0 stays 0).
-
-        Returns:
-            An explanation of the same shape.
         """
         provenance = {**self.provenance, "normalized": kind}
-        return self._changed(lambda each: each.normalized(kind), provenance=provenance)
+        return selection.change_inputs(self, lambda x: x.normalized(kind), provenance=provenance)
 
     def fused(self, how: Fusion = "mean") -> Explanation:
-        """Put the maps of all layers together, at the input's resolution.
+        """Fuse the maps of all layers into one, at the input's resolution.
 
         Args:
-            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.results.layer_fusion.fuse``. What
-                is negative is dropped first.
+            how: ``"mean"``, ``"max"``, ``"product"`` or ``"layer-cam"``, see ``signalcam.results.layer_fusion.fuse``.
+                Negative values are dropped first.
 
         Returns:
-            An explanation with one layer, named after the way and the layers.
+            An explanation with one layer, named after ``how`` and the layers.
 
         Raises:
-            MethodError: There is no such way, or only one layer.
+            MethodError: There is no such fusion, or only one layer.
         """
-        alone = [each.name for each in self.others if len(each.layers) == 1]
-        return self._changed(lambda each: each if each.name in alone else each.fused(how), metrics=None)
+        single = [other.name for other in self.others if len(other.layers) == 1]
+        return selection.change_inputs(self, lambda x: x if x.name in single else x.fused(how), metrics=None)
 
     def with_scores(self, scores: xr.Dataset) -> Explanation:
-        """Carry what the metrics said of these maps into figures, reports and files.
+        """Attach metric scores, for figures, reports and files.
 
         Args:
-            scores: What ``signalcam.metrics.evaluate`` or ``localisation`` returned for this result. Called again
-                with others, both are kept, by metric; curves are those of the last that has any.
+            scores: What ``signalcam.metrics.evaluate`` or ``localisation`` returned for this explanation. A second
+                call adds its metrics to those of the first; curves are those of the last call with any.
 
         Returns:
-            The same, with ``metrics``: a dataset in the form of ``evaluate``. Parts of it carry their part of
-            the scores, with the means of the samples that are left; ``between``, ``fused`` and another input's
-            maps carry none, as these are other maps.
+            An explanation with ``metrics``, a dataset in the form of ``evaluate``. A selection keeps its part of
+            the scores. ``between``, ``fused`` and ``modality`` drop them, because their maps differ.
 
         Raises:
             InputError: They are no scores, or those of other samples, targets, methods or layers.
@@ -490,13 +308,12 @@ class Explanation:
             1
         """
         names = (self.sample_names, self.targets, self.methods, self.layer_names)
-        return replace(self, metrics=merge_scores(self.metrics, scores, dict(zip(AXES, names, strict=True))))
-
-    # --- looking and keeping ---------------------------------------------------------------------
+        entries = dict(zip(selection.AXES, names, strict=True))
+        return replace(self, metrics=merge_scores(self.metrics, scores, entries))
 
     @property
     def plot(self) -> Plotter:
-        """Figures: ``exp.plot()`` picks one that fits; ``exp.plot.signal(...)`` and others ask for one.
+        """Figures: ``exp.plot()`` selects one that fits; ``exp.plot.signal(...)`` and others draw one kind.
 
         Raises:
             MissingExtra: matplotlib is not installed.
@@ -504,18 +321,13 @@ class Explanation:
         return Plotter(self)
 
     def to_html(self, path: str | PathLike[str]) -> None:
-        """Write a report: one page to click through, which opens from disk without a network.
+        """Write an interactive report: one page, which opens from disk without a network.
 
         Args:
-            path: A file to write, whole or not at all; one that is there is replaced.
+            path: The file to write, whole or not at all. An existing file is replaced.
 
         Raises:
-            MissingExtra: Bokeh is not installed.
-            StoreError: It cannot be written, or there is more data than a page should hold.
-            LayoutError: There is no page for maps with such axes.
-
-        Example:
-            >>> exp.to_html("report.html")
+            CamError: Bokeh is not installed, the file cannot be written, or the maps do not fit one page.
         """
         verbs.call("to_html", self, path)
 
@@ -523,31 +335,28 @@ class Explanation:
         """Show the report in a notebook.
 
         Args:
-            height: Of its frame, in pixels.
+            height: In pixels.
 
         Raises:
-            MissingExtra: Bokeh or IPython is not installed.
-            StoreError: There is more data than a page should hold.
+            CamError: Bokeh or IPython is not installed, or there is too much data for one page.
         """
         return verbs.call("show", self, height)
 
     def save_video(self, path: str | PathLike[str], sample: int = 0, **options: Any) -> None:
-        """Write one sample of a video under its heat, frame by frame; of a volume, slice by slice.
+        """Write one sample of a video with its heat, frame by frame; of a volume, slice by slice.
 
-        The colours of all frames are on one scale. Frames keep their proportions (those of the layout's
-        ``spacing``, where it is known); small ones are enlarged. The file is written whole or not at all.
+        All frames have one colour scale and true proportions (by the layout's ``spacing``). Small frames are
+        enlarged. The file is written whole or not at all.
 
         Args:
             path: Ends in ``.webp``, ``.gif`` or ``.mp4`` (which needs the extra ``video``).
             sample: Its number.
-            options: ``target=``, ``method=`` and ``layer=`` (names; the first by default); ``fps=``, frames a
-                second, by default those of the layout, else 10; ``captions=False`` for frames without
-                words; ``cmap=``, ``vmin=``, ``vmax=`` and ``opacity=`` of the strongest heat.
+            options: ``target=``, ``method=`` and ``layer=`` (names; the first by default); ``fps=`` (the layout's by
+                default, else 10); ``captions=False``; ``cmap=``, ``vmin=``, ``vmax=`` and ``opacity=``.
 
         Raises:
-            StoreError: The file cannot be written, or its name says no kind of video.
-            LayoutError: The maps have not 3 axes, or ``fps`` is not positive or too high for the file.
-            MissingExtra: matplotlib, or what writes ``.mp4``, is not installed.
+            CamError: The file cannot be written, its ending is no kind of video, ``fps`` does not fit, the maps have
+                not 3 axes, or matplotlib or the encoder is not installed.
 
         Example:
             >>> layout = sc.Layout("batch channel time height width", sampling_rate=8)
@@ -556,32 +365,30 @@ class Explanation:
         self.plot.video(path, sample, **options)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write everything to a Zarr store, all or nothing.
+        """Write everything to a Zarr store, whole or not at all.
 
         Args:
-            path: A folder to make; an earlier result there is replaced once the new one is whole.
+            path: The folder to write. An earlier result there is replaced once the new one is complete.
 
         Raises:
-            StoreError: It cannot be written, or something that is no result of ours lies there.
+            StoreError: It cannot be written, or the folder holds something other than a result.
         """
         verbs.call("save", self, path)
 
     def export(self, path: str | PathLike[str], samples: slice | None = None) -> None:
-        """Write maps and what is said of each sample to one file that other programs read.
+        """Write maps and outputs to one file that other programs read.
 
-        Maps lie at each layer's own resolution, in 32 bits; those of a sample that failed are NaN, and ``failed``
-        says why. They are read and written a block at a time, so those of a job need not fit into memory. Only the
-        maps of the input at hand are written, and no input.
+        Maps have each layer's own resolution, in 32 bits; those of a failed sample are NaN. They are written in
+        blocks, so that those of a job need not fit into memory. Inputs and the maps of ``others`` are not written.
 
         Args:
-            path: Ends in ``.h5`` (or ``.hdf5``; axes are dimension scales), ``.parquet`` (a row a sample; its schema's
-                metadata say how the lists of numbers are shaped) or ``.npz``. It is written whole or not at all.
-            samples: A stretch of them, without steps; all by default.
+            path: Ends in ``.h5`` (or ``.hdf5``; axes are dimension scales), ``.parquet`` (one row for each sample;
+                the schema's metadata hold the shapes of lists) or ``.npz``. It is written whole or not at all.
+            samples: A slice of them, without steps; all by default.
 
         Raises:
-            StoreError: There is a file already, its name says no such kind, or it cannot be written.
-            InputError: The stretch holds no sample, or has steps.
-            MissingExtra: What writes such files is not installed.
+            CamError: The file exists, its ending is no such kind, it cannot be written, the slice is empty or has
+                steps, or the library that writes such files is not installed.
 
         Example:
             >>> exp.export("maps.npz")
