@@ -28,8 +28,8 @@ import zarr
 import signalcam as sc
 from signalcam.jobs import aggregate, status, summary
 from signalcam.jobs.config_sections import UnitsSection
-from signalcam.jobs.model_loading import precision
-from signalcam.jobs.progress import commits
+from signalcam.jobs.model_loading import autocast_context
+from signalcam.jobs.progress import list_commits
 from signalcam.jobs.store import JobStore
 from signalcam.jobs.worker import Worker
 
@@ -113,7 +113,7 @@ class Bare:
     def infer(self, model: Any = None) -> None:
         """Read, and ask the network."""
         asked, device = model or self.worker.model, self.worker.job.model.device
-        with precision(self.worker.job):
+        with autocast_context(self.worker.job):
             for batch in self.batches():
                 asked(torch.from_numpy(batch.inputs).to(device, non_blocking=True))
         if device == "cuda":
@@ -121,7 +121,7 @@ class Bare:
 
     def explain(self) -> None:
         """Read and explain, and keep nothing."""
-        with precision(self.worker.job):
+        with autocast_context(self.worker.job):
             for batch in self.batches():
                 self.worker.explainer(batch.inputs, labels=batch.labels)
 
@@ -220,7 +220,7 @@ def _rates(folder: Path, arguments: dict[str, int], model: dict[str, Any]) -> li
     compiled = torch.compile(bare.worker.model)
     first = next(bare.batches()).inputs
     bare.worker.explainer(first)
-    with torch.no_grad(), precision(bare.worker.job):
+    with torch.no_grad(), autocast_context(bare.worker.job):
         compiled(torch.from_numpy(first).cuda())
     rate: dict[str, float] = {}
     for number in range(ON_GPU["rounds"]):
@@ -237,7 +237,7 @@ def _rates(folder: Path, arguments: dict[str, int], model: dict[str, Any]) -> li
 
 def pace(archive: JobStore) -> float:
     """Windows a second from a job's first commit to its last."""
-    first, *others = sorted(commits(archive, set()))
+    first, *others = sorted(list_commits(archive, set()))
     return sum(archive.count(units) for _, _, units in others) / (others[-1][0] - first[0])
 
 
@@ -247,7 +247,7 @@ def writing(archive: JobStore) -> float:
     rows = {name: archive.array(name)[unit.start : unit.stop] for name in archive.by_sample}
 
     def commit() -> None:
-        archive.commit(0, rows, aggregate.part(archive.about, rows), 0)
+        archive.commit(0, rows, aggregate.unit_sums(archive.about, rows), 0)
 
     return min(seconds(commit) for _ in range(5)) * WINDOWS / len(unit)
 

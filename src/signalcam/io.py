@@ -39,7 +39,7 @@ def load_lazy(path: str | PathLike[str]) -> Explanation:
 
 def _read(path: str | PathLike[str], unread: tuple[str, ...] = ()) -> Explanation:
     if zarr_store.is_job(path):
-        from signalcam.jobs.store_reader import load as load_job  # noqa: PLC0415 - a floor above, which makes such stores
+        from signalcam.jobs.store_reader import open_store as load_job  # noqa: PLC0415 - a floor above, which makes such stores
 
         return load_job(path)
     arrays, about = zarr_store.read(path, unread=unread)

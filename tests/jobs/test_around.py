@@ -9,7 +9,7 @@ import zarr
 
 import signalcam as sc
 from signalcam.jobs import summary
-from signalcam.jobs.events import events_of, mark
+from signalcam.jobs.events import events_fingerprint, read_events
 from signalcam.jobs.store import JobStore
 from signalcam.jobs.worker import Worker
 
@@ -106,7 +106,7 @@ def test_a_unit_adds_what_its_own_maps_say(store, asked, tmp_path):
     worker = Worker(sc.Job(**asked, output=str(place)))
     facts = worker.facts()
     assert facts["layers"] == JobStore.open(store).about["facts"]["layers"]
-    worker.do(2)
+    worker.run_unit(2)
     one, two = (zarr.open_group(each, mode="r")["unit"] for each in (store, place))
     for name in JobStore.open(store).by_unit:
         np.testing.assert_array_equal(one[name][2], two[name][2])
@@ -152,7 +152,7 @@ def test_events_that_are_none_are_told_in_a_sentence(events, said, asked, tmp_pa
         file.write_bytes(events)
     job = sc.Job(**{**asked, "aggregates": {"events": str(file)}}, output="unused")
     with pytest.raises(sc.JobError, match=said):
-        _ = mark(job), events_of(job, 70)
+        _ = events_fingerprint(job), read_events(job, 70)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import signalcam as sc
 from signalcam.cli import app
 from signalcam.jobs import status, summary
-from signalcam.jobs.source import reader_of
+from signalcam.jobs.source import open_reader
 
 NETWORKS = """
 import torch
@@ -273,8 +273,8 @@ def test_a_rate_of_the_job_does_not_override_that_of_the_files(tmp_path):
     for name, rate in (("a", 100), ("b", 50)):
         write_wav(tmp_path / f"{name}.wav", SIGNAL / 4, rate)
     one, other = (
-        reader_of(job_on(tmp_path, "*.wav", sampling_rate=100)),
-        reader_of(job_on(tmp_path, "*.wav", sampling_rate=50)),
+        open_reader(job_on(tmp_path, "*.wav", sampling_rate=100)),
+        open_reader(job_on(tmp_path, "*.wav", sampling_rate=50)),
     )
     assert (one.read([0, 1]).numbers, other.read([0, 1]).numbers) == ((0,), (1,))
     assert "has 100 samples a second, but 50 are expected" in other.read([0]).failed[0]
@@ -291,19 +291,19 @@ def test_units_and_channels_of_the_job_do_not_override_those_of_the_files(tmp_pa
         ({"units": "uV"}, "is in mV, but uV is expected"),
         ({"channel_names": ["C1", "C0"]}, "has channels C0, C1, but C1, C0 are expected"),
     ):
-        assert said in reader_of(job_on(tmp_path, "a.hea", **layout)).read([0]).failed[0]
+        assert said in open_reader(job_on(tmp_path, "a.hea", **layout)).read([0]).failed[0]
 
 
 def test_windows_in_seconds_take_the_rate_that_the_job_says(tmp_path):
     np.save(tmp_path / "x.npy", SIGNAL)
     data = {"path": "x.npy", "windows": 0.5}
-    assert len(reader_of(job_on(tmp_path, data, sampling_rate=100))) == 8
+    assert len(open_reader(job_on(tmp_path, data, sampling_rate=100))) == 8
 
 
 def test_axes_come_in_the_order_that_the_job_says(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    batch = reader_of(job_on(tmp_path, "*.png", dims="batch channel height width")).read([0])
+    batch = open_reader(job_on(tmp_path, "*.png", dims="batch channel height width")).read([0])
     np.testing.assert_allclose(batch.inputs[0], pixels.transpose(2, 0, 1) / 255, rtol=1e-6)
     assert batch.layout.channel_names == ("R", "G", "B")
 
@@ -311,4 +311,4 @@ def test_axes_come_in_the_order_that_the_job_says(tmp_path):
 def test_labels_of_a_file_may_have_a_decimal_point(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((3, 2, 9)))
     np.save(tmp_path / "y.npy", np.array([1.0, 0.0, 2.0]))
-    assert reader_of(job_on(tmp_path, {"path": "x.npy", "labels": "y.npy"})).read([0, 2]).labels == (1, 2)
+    assert open_reader(job_on(tmp_path, {"path": "x.npy", "labels": "y.npy"})).read([0, 2]).labels == (1, 2)

@@ -16,7 +16,7 @@ import signalcam as sc
 from signalcam.jobs import engine_ranks as ranks
 from signalcam.jobs import engine_ray, status
 from signalcam.jobs import scheduler as crews
-from signalcam.jobs.engine_ranks import Rank, gpu
+from signalcam.jobs.engine_ranks import Rank, visible_gpu
 from signalcam.jobs.locking import is_locked, lock_store
 from signalcam.jobs.scheduler import Scheduler
 from signalcam.jobs.store import QUARANTINED, JobStore
@@ -33,10 +33,10 @@ class Hand:
     def __init__(self):
         self.asked, self.ended = [], False
 
-    def tell(self, asked):
+    def send(self, asked):
         self.asked.append(asked)
 
-    def end(self, why=""):
+    def kill(self, why=""):
         self.ended = True
 
 
@@ -47,11 +47,11 @@ class Hands:
         self.store, self.fate = store, fate
         self.hired, self.begun, self.held, self.now = [], [], 0, 0.0
 
-    def hire(self):
+    def start_worker(self):
         self.hired.append(Hand())
         return self.hired[-1]
 
-    def heard(self, hands, seconds):
+    def receive(self, hands, seconds):
         self.held = max(self.held, *(len(each.asked) for each in hands))
         for hand in sorted(hands, key=lambda each: each.asked[0] != "identity"):
             asked = hand.asked[0]
@@ -229,7 +229,7 @@ def test_workers_that_die_at_birth_now_and_then_are_replaced():
     ],
 )
 def test_a_rank_is_told_by_torchrun_or_slurm(environ, found):
-    assert Rank.told(environ) == found
+    assert Rank.from_environment(environ) == found
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_rank_is_told_by_torchrun_or_slurm(environ, found):
 )
 def test_what_is_no_rank_is_refused(environ, said):
     with pytest.raises(sc.JobError, match=said):
-        Rank.told(environ)
+        Rank.from_environment(environ)
 
 
 def test_ranks_share_units_without_gap_or_overlap_whatever_is_done_meanwhile():
@@ -263,7 +263,7 @@ def test_ranks_share_units_without_gap_or_overlap_whatever_is_done_meanwhile():
     ],
 )
 def test_each_rank_of_a_node_has_a_gpu_of_its_own(environ, seen):
-    assert gpu(environ) == seen
+    assert visible_gpu(environ) == seen
 
 
 def test_ranks_hold_a_store_together_and_nobody_else_does(tmp_path):
@@ -271,11 +271,11 @@ def test_ranks_hold_a_store_together_and_nobody_else_does(tmp_path):
     with lock_store(place, shared=True) as one:
         with lock_store(place, shared=True) as two:
             assert is_locked(place)
-            assert not two.alone
+            assert not two.is_last
         assert is_locked(place)
         with pytest.raises(sc.StoreError, match="another run"), lock_store(place):
             pass
-        assert one.alone
+        assert one.is_last
     assert not is_locked(place)
     assert list(tmp_path.iterdir()) == []
 
@@ -290,7 +290,7 @@ def test_a_rank_is_refused_while_another_kind_of_run_is_at_work(tmp_path):
 
 
 def test_a_rank_does_not_wait_for_ever(sections, tmp_path, monkeypatch):
-    monkeypatch.setattr(ranks, "WAIT", 0.3)
+    monkeypatch.setattr(ranks, "WAIT_SECONDS", 0.3)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     output = {"path": str(tmp_path / "maps.zarr")}

@@ -101,7 +101,7 @@ def test_warnings_of_its_processes_are_told_with_their_samples(sections, data, t
 
 
 def test_no_more_failed_samples_are_listed_than_is_of_use(sections, tmp_path, monkeypatch):
-    monkeypatch.setattr(logs, "_MOST", 3)
+    monkeypatch.setattr(logs, "_MOST_FAILURES", 3)
     np.savez(
         tmp_path / "bad.npz",
         x=np.where(np.arange(70)[:, None, None] % 2, np.nan, np.ones((70, 2, 40))).astype("float32"),
@@ -203,8 +203,8 @@ def root():
 
 def test_a_file_brings_no_more_to_the_programs_own_handlers(root, tmp_path):
     with logs.log_to(tmp_path / "run.jsonl"):
-        logs.say("unit done")
-        logs.say("quarantined", level=logging.WARNING)
+        logs.log_event("unit done")
+        logs.log_event("quarantined", level=logging.WARNING)
     assert root.events == ["quarantined"]
     assert [each["event"] for each in lines(tmp_path / "run.jsonl")] == ["unit done", "quarantined"]
     logger = logging.getLogger("signalcam")
@@ -214,16 +214,16 @@ def test_a_file_brings_no_more_to_the_programs_own_handlers(root, tmp_path):
 def test_a_program_may_listen_itself(root, monkeypatch, tmp_path):
     monkeypatch.setattr(logging.getLogger("signalcam"), "level", logging.INFO)
     logging.getLogger("signalcam.jobs").manager._clear_cache()
-    logs.say("unit done", unit=3)
+    logs.log_event("unit done", unit=3)
     with logs.log_to(tmp_path / "run.jsonl"):
-        logs.say("unit done", unit=4)
+        logs.log_event("unit done", unit=4)
     assert root.events == ["unit done", "unit done"]
     monkeypatch.undo()
     logging.getLogger("signalcam.jobs").manager._clear_cache()
 
 
 def test_nothing_is_printed_where_nobody_listens(capfd):
-    logs.say("quarantined", level=logging.WARNING)
+    logs.log_event("quarantined", level=logging.WARNING)
     assert capfd.readouterr() == ("", "")
 
 

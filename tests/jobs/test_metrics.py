@@ -91,7 +91,7 @@ def test_means_and_deviations_of_groups_are_those_of_the_scores(scored):
 def test_a_score_that_is_not_defined_does_not_count():
     rows = {"metrics": np.array([[1.0], [np.nan], [3.0]], np.float32)}
     belongs = np.array([[True, True, True], [False, True, False]])
-    part = columns.part(rows, belongs)
+    part = columns.unit_score_sums(rows, belongs)
     assert part["count_metrics"].tolist() == [[2], [0]]
     assert part["mean_metrics"].tolist() == [[2], [0]]
     assert part["squares_metrics"].tolist() == [[2], [0]]
@@ -134,7 +134,7 @@ def test_a_process_says_what_the_scores_are_of_and_scores(scored, sections):
 
 def test_where_a_batch_cannot_be_scored_its_samples_are_one_by_one(scored, sections, monkeypatch):
     scorer, about, rows, explained = scorer_and_rows(scored, sections, unit=2)
-    real = Scorer._scored
+    real = Scorer._evaluate
     asked = []
 
     def moody(self, exp):
@@ -144,7 +144,7 @@ def test_where_a_batch_cannot_be_scored_its_samples_are_one_by_one(scored, secti
             raise ValueError(message)
         return real(self, exp)
 
-    monkeypatch.setattr(Scorer, "_scored", moody)
+    monkeypatch.setattr(Scorer, "_evaluate", moody)
     scorer.fill(about, rows, explained, stop=False)
     assert asked == [8] + [1] * 8
     lost = np.isnan(rows["metrics"][:8]).all(axis=(1, 2, 3, 4))
@@ -157,7 +157,7 @@ def test_a_batch_of_failed_samples_is_not_scored(scored, sections, monkeypatch):
     scorer, about, rows, explained = scorer_and_rows(scored, sections)
     for name in ("peak_0", "peak_1"):
         rows[name][:] = np.nan
-    monkeypatch.setattr(Scorer, "_scored", lambda *_: pytest.fail("it was scored"))
+    monkeypatch.setattr(Scorer, "_evaluate", lambda *_: pytest.fail("it was scored"))
     scorer.fill(about, rows, explained, stop=True)
     scorer.fill(about, rows, [], stop=True)
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import signalcam as sc
 from signalcam.cli import app
 from signalcam.jobs import model_loading, status, store_reader, summary
-from signalcam.jobs.run import locked
+from signalcam.jobs.locking import lock_store
 from signalcam.jobs.store import JobStore
 from signalcam.jobs.store_reader import SampleArray
 from signalcam.jobs.worker import Worker
@@ -319,7 +319,7 @@ def test_another_version_or_other_weights_are_refused(sections, store, tmp_path,
 
 def test_a_second_driver_is_refused(sections, tmp_path):
     with (
-        locked(tmp_path / "maps.zarr"),
+        lock_store(tmp_path / "maps.zarr"),
         pytest.raises(sc.StoreError, match="another run is at work"),
     ):
         changed(sections, tmp_path / "maps.zarr").run()
@@ -341,9 +341,9 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_unit_is_done_later(sections
     with monkeypatch.context() as patched:
         patched.setattr(zarr.AsyncArray, "setitem", full)
         with pytest.raises(sc.StoreError, match="No space left on device"):
-            worker.do(0)
+            worker.run_unit(0)
     assert JobStore.open(place).pending() == [0, 1, 2, 3, 4]
-    assert worker.do(0) == 1
+    assert worker.run_unit(0) == 1
     assert JobStore.open(place).pending() == [1, 2, 3, 4]
 
 
@@ -356,7 +356,7 @@ def test_the_status_is_written_last(sections, store, tmp_path, monkeypatch):
         monkeypatch.setattr(
             kind, name, lambda array, *where, write=write: written.append(array.name) or write(array, *where)
         )
-    Worker(changed(sections, place)).do(1)
+    Worker(changed(sections, place)).run_unit(1)
     assert written[-1] == "/unit/status"
     assert len(written) == len(set(written)) > 15
 

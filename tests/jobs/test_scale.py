@@ -31,7 +31,7 @@ def about(sections):
         "folder": str(one.job.folder),
     }
     known |= {"identity": one.identity(), "facts": one.facts(), "block": 4}
-    return known | {"groups": aggregate.groups(known, ["a", "b"])}
+    return known | {"groups": aggregate.list_groups(known, ["a", "b"])}
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def assert_same_bits(one, two):
 @pytest.mark.parametrize("bytes_at_once", [1, 24 * 320, 2**22])  # a batch, three of a unit's two, all
 def test_doing_it_at_the_same_time_changes_no_bit(bytes_at_once, made, monkeypatch):
     one, two = made("one.zarr"), made("two.zarr")
-    failed = {unit: one.do(unit) for unit in UNITS}
-    monkeypatch.setattr(worker, "_GULP", bytes_at_once)
-    assert list(two.work(UNITS)) == list(failed.items())
+    failed = {unit: one.run_unit(unit) for unit in UNITS}
+    monkeypatch.setattr(worker, "_READ_BYTES", bytes_at_once)
+    assert list(two.run_units(UNITS)) == list(failed.items())
     assert sum(failed.values()) == 2  # not finite, and met with dislike
     assert_same_bits(one.archive.place, two.archive.place)
 
@@ -75,7 +75,7 @@ def test_doing_it_at_the_same_time_changes_no_bit(bytes_at_once, made, monkeypat
 def test_a_unit_is_told_once_it_is_on_the_disk_also_while_the_next_is_waited_for(made):
     one, told = made(), queue.Queue()
     told.put(0)
-    work = one.work(iter(told.get, None))
+    work = one.run_units(iter(told.get, None))
     for unit in UNITS:  # as a driver that gives out one unit at a time
         assert next(work)[0] == unit
         assert unit in one.archive.status()
@@ -118,11 +118,11 @@ def test_what_the_reader_raises_ends_the_job_or_is_recorded(made):
     stopping = made("stopping.zarr", on_error="stop")
     stopping.__dict__["reader"] = Broken(70)
     with pytest.raises(sc.JobError, match=r"sample 0 cannot be explained \(OSError: .*Input/output"):
-        list(stopping.work(UNITS))
+        list(stopping.run_units(UNITS))
     assert stopping.archive.status() == {}
     recording = made("recording.zarr")
     recording.__dict__["reader"] = Broken(70)
-    assert dict(recording.work(UNITS)) == {0: 16, 1: 16, 2: 16, 3: 16, 4: 6}
+    assert dict(recording.run_units(UNITS)) == {0: 16, 1: 16, 2: 16, 3: 16, 4: 6}
 
 
 def test_who_gives_out_units_may_fail(made):
@@ -132,7 +132,7 @@ def test_who_gives_out_units_may_fail(made):
 
     one = made()
     with pytest.raises(EOFError):
-        list(one.work(cut()))
+        list(one.run_units(cut()))
     assert one.archive.status() == {0: 1}  # what was being written is written
 
 
@@ -147,18 +147,18 @@ def test_a_full_disk_is_told_by_the_thread_that_writes(made, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(zarr.AsyncArray, "setitem", full)
         with pytest.raises(sc.StoreError, match="No space left on device"):
-            list(one.work(UNITS))
+            list(one.run_units(UNITS))
     assert one.archive.pending() == [1, 2, 3, 4]
-    assert [unit for unit, _ in one.work([1, 2, 3, 4])] == [1, 2, 3, 4]
+    assert [unit for unit, _ in one.run_units([1, 2, 3, 4])] == [1, 2, 3, 4]
 
 
 def test_what_a_unit_wrote_is_on_the_disk_before_its_status_is_written(made, monkeypatch):
     one, synced = made(), []
-    sync = store.on_disk
+    sync = store.sync_to_disk
     monkeypatch.setattr(
-        store, "on_disk", lambda files: synced.append((list(files), set(one.archive.status()))) or sync(files)
+        store, "sync_to_disk", lambda files: synced.append((list(files), set(one.archive.status()))) or sync(files)
     )
-    one.do(2)
+    one.run_unit(2)
     (written, before), (last, _) = synced
     assert before == set()
     assert last == [one.archive.committed()[2]]
@@ -191,7 +191,7 @@ def commit(kept, unit):
         elif name in ("label", "predicted"):
             values[...] = rng.integers(0, 3, values.shape)
     rows["group"][:] = "a"
-    kept.commit(unit, rows, aggregate.part(kept.about, rows), 0)
+    kept.commit(unit, rows, aggregate.unit_sums(kept.about, rows), 0)
 
 
 def files_of(kept):
@@ -281,7 +281,7 @@ def test_sums_read_while_a_block_is_put_together_are_the_same(about, unrolled, t
     def late(store, units, done):
         if units == store.units_of(1) and not meanwhile:
             meanwhile.append(units)
-            incremental.roll(kept, 1)  # by the driver, just before these are read
+            incremental.merge_block(kept, 1)  # by the driver, just before these are read
         return add(store, units, done)
 
     monkeypatch.setattr(aggregate, "add_units", late)
@@ -396,7 +396,7 @@ def chunks(asked):
 
 def test_a_store_opens_without_its_numbers_and_chosen_samples_read_theirs(made, asked):
     one = made()
-    list(one.work(UNITS))
+    list(one.run_units(UNITS))
     asked.clear()
     exp = sc.load(one.archive.place)
     assert len(exp) == 70
@@ -413,7 +413,7 @@ def test_a_store_opens_without_its_numbers_and_chosen_samples_read_theirs(made, 
 
 def test_what_is_lazy_is_what_it_would_be_in_memory(made):
     one = made()
-    list(one.work(UNITS))
+    list(one.run_units(UNITS))
     exp, known = sc.load(one.archive.place), arrays_of(one.archive.place)
     for mine, name in ((exp.scores, "score"), (exp.logits, "logit"), (exp.classes, "predicted")):
         values = known[name]

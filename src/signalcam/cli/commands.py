@@ -31,8 +31,8 @@ Rate = Annotated[float | None, typer.Option(help="Samples a second along time, w
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         print(f"signalcam {__version__}")
         raise typer.Exit
 
@@ -50,13 +50,13 @@ def _told() -> Iterator[None]:
 @contextmanager
 def _warned() -> Iterator[None]:
     """Tell warnings as sentences, too, and each once."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CamWarning)
         try:
             yield
         finally:
-            for each in dict.fromkeys(str(warning.message) for warning in told):
-                typer.echo(f"signalcam: {each}", err=True)
+            for text in dict.fromkeys(str(warning.message) for warning in caught):
+                typer.echo(f"signalcam: {text}", err=True)
 
 
 @contextmanager
@@ -149,14 +149,14 @@ def _read(
     path: str, dims: str | None, rate: float | None, most: int | None = None
 ) -> tuple[sc.data.Batch, sc.Layout | None]:
     """Read data, or their first samples, and say what is asked of their axes."""
-    asked = sc.Layout(dims, sampling_rate=rate) if dims else None
+    as_layout = sc.Layout(dims, sampling_rate=rate) if dims else None
     reader = sc.data.open(path)
-    if rate is not None and asked is None:
+    if rate is not None and as_layout is None:
         if reader.layout is None:
             message = f"{path} does not say which of its axes is time, so --sampling-rate means nothing. Name the axes, too: --layout 'batch channel time'."
             raise LayoutError(message)
         reader = sc.data.open(path, layout=sc.Layout(reader.layout.dims, sampling_rate=rate))
-    return reader.read(range(min(len(reader), most or len(reader)))), asked
+    return reader.read(range(min(len(reader), most or len(reader)))), as_layout
 
 
 def _class(text: str, names: Sequence[str]) -> int | str:
@@ -187,10 +187,10 @@ def evaluate(
     from signalcam.cli.evaluate import evaluate_saved  # noqa: PLC0415 - so that --help is quick
 
     with _told(), _warned():
-        scored, said = evaluate_saved(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
+        scored, summary = evaluate_saved(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
         if save:
             scored.save(maps)
-    print(said)
+    print(summary)
     if save:
         print(f"Kept in {maps}.")
 
@@ -272,11 +272,11 @@ def _has_screen() -> bool:
 @app.command("methods")
 def list_methods() -> None:
     """List every method with its family, cost and paper."""
-    known = methods()
-    width = max(len(each.name) for each in known)
-    for each in known:
-        print(f"{each.name:<{width}} {each.summary}")
-        print(f"{'':<{width}} {each.family}; {each.passes}; {each.paper}")
+    registry = methods()
+    width = max(len(each.name) for each in registry)
+    for method in registry:
+        print(f"{method.name:<{width}} {method.summary}")
+        print(f"{'':<{width}} {method.family}; {method.passes}; {method.paper}")
 
 
 @app.command("run")
@@ -291,7 +291,7 @@ def run_job(
     """Explain a whole data set into one store; the same command again goes on where it was stopped."""
     with _told(), _warned():
         from signalcam.jobs import Job, status  # noqa: PLC0415 - needs pydantic
-        from signalcam.jobs.run import drive  # noqa: PLC0415 - needs pydantic
+        from signalcam.jobs.run import run_job  # noqa: PLC0415 - needs pydantic
 
         if example:
             _write_example(Path(file))
@@ -299,10 +299,10 @@ def run_job(
         job = Job.read(file, changes or ())
         place = job.path(job.output.path)
         try:
-            drive(job, progress=True, log=log)
+            run_job(job, progress=True, log=log)
         except KeyboardInterrupt:
-            told = f"{status(place)}. " if place.exists() else ""
-            typer.echo(f"signalcam: stopped. {told}The same command goes on.", err=True)
+            progress_line = f"{status(place)}. " if place.exists() else ""
+            typer.echo(f"signalcam: stopped. {progress_line}The same command goes on.", err=True)
             raise typer.Exit(130) from None
         print(f"{place}: {status(place)}.")
 
@@ -328,8 +328,8 @@ def show_status(
     with _told():
         from signalcam.jobs import status  # noqa: PLC0415 - needs pydantic
 
-        known = status(store)
-        print(json.dumps(asdict(known)) if as_json else f"{store}: {known}.")
+        job_status = status(store)
+        print(json.dumps(asdict(job_status)) if as_json else f"{store}: {job_status}.")
 
 
 if __name__ == "__main__":

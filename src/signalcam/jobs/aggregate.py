@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def groups(about: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
+def list_groups(about: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
     """What aggregates are of, pairs of kind and name: all samples, each class, right and wrong, each group."""
     facts, by = about["facts"], about["job"]["aggregates"]["by"]
     classes = facts["class_names"] or [str(each) for each in range(facts["classes"] or 0)]
-    known = {
+    names_of = {
         "label": classes if facts["labelled"] else [],
         "predicted": classes,
         "right": ["right", "wrong"] if facts["labelled"] and classes else [],
@@ -36,11 +36,11 @@ def groups(about: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
     }
     return [
         ["all", "all"],
-        *([kind, name] for kind in known if by is None or kind in by for name in known[kind]),
+        *([kind, name] for kind in names_of if by is None or kind in by for name in names_of[kind]),
     ]
 
 
-def members(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.ndarray:
+def group_masks(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.ndarray:
     """Which samples of a unit belong to what: ``(group, sample)``."""
     good = rows["failed"] == ""
     classes = len(about["facts"]["class_names"] or range(about["facts"]["classes"] or 0))
@@ -49,16 +49,16 @@ def members(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.ndar
         if kind in rows:
             masks[kind] = [rows[kind] == number for number in range(classes)]
     if "label" in masks and "predicted" in masks:
-        same, known = rows["label"] == rows["predicted"], rows["label"] >= 0
-        masks["right"] = [same & known, ~same & known]
+        same, has_label = rows["label"] == rows["predicted"], rows["label"] >= 0
+        masks["right"] = [same & has_label, ~same & has_label]
     names = [name for kind, name in about["groups"] if kind == "group"]
     masks["group"] = [rows["group"] == name for name in names]
     kinds = dict.fromkeys(kind for kind, _ in about["groups"])
-    found: np.ndarray = good & np.stack([each for kind in kinds for each in masks[kind]])
-    return found
+    inside: np.ndarray = good & np.stack([each for kind in kinds for each in masks[kind]])
+    return inside
 
 
-def part(
+def unit_sums(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], own: events.Pair | None = None
 ) -> dict[str, np.ndarray]:
     """What one unit adds: the count of each group, and mean, squared deviations and histogram of its maps.
@@ -68,7 +68,7 @@ def part(
         rows: The unit's.
         own: Its events, if the job names any.
     """
-    every, bins = members(about, rows), about["job"]["aggregates"]["bins"]
+    every, bins = group_masks(about, rows), about["job"]["aggregates"]["bins"]
     good = every.any(axis=0)
     belongs = every[:, good]
     least = -1.0 if about["job"]["explain"]["signed"] else 0.0
@@ -79,7 +79,7 @@ def part(
         sums[f"mean_{number}"] = np.stack([mean for _, mean, _ in parts])
         sums[f"squares_{number}"] = np.stack([squares for _, _, squares in parts])
         sums[f"histogram_{number}"] = _histograms(maps, belongs, bins, least)
-    return sums | columns.part(rows, every) | events.part(about, rows, every, own)
+    return sums | columns.unit_score_sums(rows, every) | events.unit_event_sums(about, rows, every, own)
 
 
 def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) -> np.ndarray:
@@ -95,7 +95,7 @@ def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) 
 Sums = dict[str, np.ndarray]
 
 
-def counter(about: str, names: Iterable[str]) -> str:
+def count_name(about: str, names: Iterable[str]) -> str:
     """The count that belongs to a mean: the one called alike, or by the first word, or that of the samples."""
     own = {f"count_{about}", f"count_{about.partition('_')[0]}"}
     return next((each for each in names if each in own), "count")
@@ -104,21 +104,21 @@ def counter(about: str, names: Iterable[str]) -> str:
 def _merge(one: Sums, two: Sums) -> Sums:
     """Put two parts together: counts and histograms add, means and squared deviations as ``moments`` says."""
     whole = ("count", "histogram")
-    found = {name: one[name] + two[name] for name in one if name.partition("_")[0] in whole}
+    merged = {name: one[name] + two[name] for name in one if name.partition("_")[0] in whole}
     for name in one:
         kind, _, about = name.partition("_")
         if kind == "mean":
-            own = (counter(about, one), name, f"squares_{about}")
+            own = (count_name(about, one), name, f"squares_{about}")
             _, *both = merge_moments((one[own[0]], one[own[1]], one[own[2]]), (two[own[0]], two[own[1]], two[own[2]]))
-            found |= zip(own[1:], both, strict=True)
-    return found
+            merged |= zip(own[1:], both, strict=True)
+    return merged
 
 
-def _tree(parts: Iterable[Sums]) -> Sums:
+def _merge_tree(parts: Iterable[Sums]) -> Sums:
     """Merge neighbours, then neighbours of these, and so on; no more than one a level is held."""
     waiting: list[tuple[int, Sums]] = []
-    for each in parts:
-        level, whole = 0, each
+    for sums in parts:
+        level, whole = 0, sums
         while waiting and waiting[-1][0] == level:
             level, whole = level + 1, _merge(waiting.pop()[1], whole)
         waiting.append((level, whole))
@@ -128,36 +128,38 @@ def _tree(parts: Iterable[Sums]) -> Sums:
     return whole
 
 
-_AT_ONCE = 4  # units whose sums are read at a time
+_UNITS_AT_ONCE = 4  # units whose sums are read at a time
 
 
 def add_units(archive: JobStore, units: range, done: Container[int]) -> Sums:
     """The sums of neighbouring units as one's; of those that are not done nothing counts."""
-    return _tree(_read(archive, units, done))
+    return _merge_tree(_read_sums(archive, units, done))
 
 
-def _read(archive: JobStore, units: range, done: Container[int]) -> Iterator[Sums]:
-    kept = archive.by_unit
-    blank = {name: np.full(each.shape[1:], each.blank, _wide(each.dtype)) for name, each in kept.items()}
-    for start in range(units.start, units.stop, _AT_ONCE):
-        some = range(start, min(start + _AT_ONCE, units.stop))
-        known = [each in done for each in some]
-        read = {name: archive.read(f"unit/{name}", slice(some.start, some.stop)) for name in kept if any(known)}
-        for number, is_done in enumerate(known):
-            yield {name: each[number].astype(_wide(each.dtype)) for name, each in read.items()} if is_done else blank
+def _read_sums(archive: JobStore, units: range, done: Container[int]) -> Iterator[Sums]:
+    specs = archive.by_unit
+    blank = {name: np.full(each.shape[1:], each.blank, _sum_dtype(each.dtype)) for name, each in specs.items()}
+    for start in range(units.start, units.stop, _UNITS_AT_ONCE):
+        some = range(start, min(start + _UNITS_AT_ONCE, units.stop))
+        flags = [each in done for each in some]
+        read = {name: archive.read(f"unit/{name}", slice(some.start, some.stop)) for name in specs if any(flags)}
+        for number, is_done in enumerate(flags):
+            yield (
+                {name: each[number].astype(_sum_dtype(each.dtype)) for name, each in read.items()} if is_done else blank
+            )
 
 
-def _wide(dtype: Any) -> Any:
+def _sum_dtype(dtype: Any) -> Any:
     """What the sum of many units is kept as."""
     return np.int64 if dtype == np.uint32 else dtype
 
 
-def _block(archive: JobStore, block: int, done: Container[int]) -> Sums:
+def _block_sums(archive: JobStore, block: int, done: Container[int]) -> Sums:
     """The sums of a block, from itself or from its units: the same bits, also when it is put together just now."""
     if not archive.is_rolled(block):
-        found = add_units(archive, archive.units_of(block), done)
+        sums = add_units(archive, archive.units_of(block), done)
         if not archive.is_rolled(block):  # else units may have been taken away while they were read
-            return found
+            return sums
     return {name: archive.read(f"block/{name}", block) for name in archive.by_block}
 
 
@@ -189,36 +191,36 @@ def summarize_store(archive: JobStore) -> xr.Dataset:
 
     done = {each for each, failed in archive.status().items() if failed != QUARANTINED}
     rest = range(archive.blocks * archive.block, archive.units)
-    whole = (_block(archive, each, done) for each in range(archive.blocks))
-    sums = _tree(chain(whole, (add_units(archive, each, done) for each in [rest] if each)))
+    whole = (_block_sums(archive, each, done) for each in range(archive.blocks))
+    sums = _merge_tree(chain(whole, (add_units(archive, each, done) for each in [rest] if each)))
     variables = _variables(archive, sums)
-    wanted = archive.about["job"]["aggregates"]["quantiles"]
+    shares = archive.about["job"]["aggregates"]["quantiles"]
     least = -1.0 if archive.about["job"]["explain"]["signed"] else 0.0
     for i in range(len(archive.about["facts"]["layers"])):
         dims = archive.by_unit[f"mean_{i}"].dims[1:]
-        found = _quantiles(sums[f"histogram_{i}"], wanted, least)
-        variables[f"quantile_{i}"] = (("quantile", *dims), found)
+        quantiles = _quantiles(sums[f"histogram_{i}"], shares, least)
+        variables[f"quantile_{i}"] = (("quantile", *dims), quantiles)
     coords: dict[str, Any] = {name: (name, *each) for name, each in archive.labels().items() if name != "class"}
     of = [name if kind in ("all", "right") else f"{kind}: {name}" for kind, name in archive.about["groups"]]
-    return xr.Dataset(variables, {**coords, "of": of, "quantile": list(wanted)})
+    return xr.Dataset(variables, {**coords, "of": of, "quantile": list(shares)})
 
 
 def _variables(archive: JobStore, sums: Sums) -> dict[str, Any]:
     """Counts, means and deviations with their axes."""
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for name, values in sums.items():
         kind, _, about = name.partition("_")
         dims = archive.by_unit[name].dims[1:]
         if kind == "count":
-            found[_called(kind, about)] = (dims, values)
+            variables[_summary_name(kind, about)] = (dims, values)
         elif kind == "mean":
-            own = (sums[counter(about, sums)], values, sums[f"squares_{about}"])
-            found[_called("mean", about)] = (dims, average(own))
-            found[_called("std", about)] = (dims, deviation(own))
-    return found
+            own = (sums[count_name(about, sums)], values, sums[f"squares_{about}"])
+            variables[_summary_name("mean", about)] = (dims, average(own))
+            variables[_summary_name("std", about)] = (dims, deviation(own))
+    return variables
 
 
-def _called(kind: str, about: str) -> str:
+def _summary_name(kind: str, about: str) -> str:
     """What a summary calls it: ``mean_0`` of maps, ``around_mean_0`` of what else there is."""
     if not about or about.isdigit():
         return f"{kind}_{about}".strip("_")
@@ -226,17 +228,17 @@ def _called(kind: str, about: str) -> str:
     return f"{what}_{kind}_{number}".strip("_")
 
 
-def _quantiles(counts: np.ndarray, wanted: Sequence[float], least: float) -> np.ndarray:
+def _quantiles(counts: np.ndarray, shares: Sequence[float], least: float) -> np.ndarray:
     """Where a share of all maps lies below: ``(quantile, ...)`` from histograms ``(..., bin)``."""
     bins = counts.shape[-1]
     below = counts.cumsum(axis=-1)
     total = below[..., -1]
-    found = []
-    for share in wanted:
-        asked = share * total
-        place = np.minimum((below < asked[..., None]).sum(axis=-1), bins - 1)
+    quantiles = []
+    for share in shares:
+        rank = share * total
+        place = np.minimum((below < rank[..., None]).sum(axis=-1), bins - 1)
         inside = np.take_along_axis(counts, place[..., None], -1)[..., 0]
         before = np.take_along_axis(below, place[..., None], -1)[..., 0] - inside
-        along = place + (asked - before) / np.maximum(inside, 1)
-        found.append(np.where(total > 0, least + (1 - least) * along / bins, np.nan))
-    return np.stack(found)
+        along = place + (rank - before) / np.maximum(inside, 1)
+        quantiles.append(np.where(total > 0, least + (1 - least) * along / bins, np.nan))
+    return np.stack(quantiles)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.run import drive
-from signalcam.jobs.store_reader import load
+from signalcam.jobs.run import run_job
+from signalcam.jobs.store_reader import open_store
 from signalcam.results.explanation import Explanation
 
 
@@ -59,4 +59,4 @@ class Job(JobConfig):
             JobError: The job cannot run as described.
             StoreError: The output is another job's, in use by another run, or cannot be written.
         """
-        return load(drive(self, progress=progress, log=log), self)
+        return open_store(run_job(self, progress=progress, log=log), self)

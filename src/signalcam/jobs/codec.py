@@ -13,5 +13,5 @@ def decode(stored: np.ndarray) -> np.ndarray:
 def restore_maps(stored: np.ndarray, peak: np.ndarray) -> np.ndarray:
     """The same as large as they were, ``(sample, target, cam, *positions)``, by their largest values."""
     wide = peak.reshape(*peak.shape, *[1] * (stored.ndim - peak.ndim))
-    found: np.ndarray = (decode(stored) * wide).astype(np.float32)
-    return found
+    maps: np.ndarray = (decode(stored) * wide).astype(np.float32)
+    return maps

@@ -8,52 +8,52 @@ from typing import Any
 
 import numpy as np
 
-_CELL = ("target", "cam", "layer")
+MAP_AXES = ("target", "cam", "layer")
 
 
 Axes = dict[str, int]
 
 
-def _axes(about: Mapping[str, Any]) -> Axes | None:
+def _score_axes(about: Mapping[str, Any]) -> Axes | None:
     """The axes of the scores; ``None`` where none were asked for."""
     facts = about["facts"]
-    known = facts.get("metrics")
-    if known is None:
+    metrics = facts.get("metrics")
+    if metrics is None:
         return None
     return {
-        "metric": len(known["names"]),
+        "metric": len(metrics["names"]),
         "target": len(facts["targets"]),
-        "scored": len(known["methods"]),
+        "scored": len(metrics["methods"]),
         "layer": len(facts["layers"]),
     }
 
 
-def by_sample(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any, Any]]:
+def score_columns(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any, Any]]:
     """The array with the scores of each sample, and what stands where there are none."""
-    axes = _axes(about)
+    axes = _score_axes(about)
     return {} if axes is None else {"metrics": (axes, np.float32, np.nan)}
 
 
-def by_unit(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any]]:
+def score_sums(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any]]:
     """What each unit adds to their means."""
-    axes = _axes(about)
+    axes = _score_axes(about)
     if axes is None:
         return {}
     kinds = {"count": np.int64, "mean": np.float64, "squares": np.float64}
     return {f"{name}_metrics": (axes, kind) for name, kind in kinds.items()}
 
 
-def labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+def score_labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     """What the entries of their axes are called."""
-    known = about["facts"].get("metrics")
-    if known is None:
+    metrics = about["facts"].get("metrics")
+    if metrics is None:
         return {}
-    names = {"metric": known["names"], "scored": known["methods"]}
+    names = {"metric": metrics["names"], "scored": metrics["methods"]}
     names["layer"] = [each["name"] for each in about["facts"]["layers"]]
     return {name: (np.array(each, np.dtypes.StringDType()), {}) for name, each in names.items()}
 
 
-def part(rows: Mapping[str, np.ndarray], belongs: np.ndarray) -> dict[str, np.ndarray]:
+def unit_score_sums(rows: Mapping[str, np.ndarray], belongs: np.ndarray) -> dict[str, np.ndarray]:
     """What one unit adds: how many samples of each group have a score, its mean, and squared deviations."""
     if "metrics" not in rows:
         return {}

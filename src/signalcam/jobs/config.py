@@ -49,20 +49,20 @@ class JobConfig(Section):
         try:
             super().__init__(**sections)
         except ValidationError as error:
-            raise JobError(_sentences(error)) from None
+            raise JobError(_error_text(error)) from None
         if folder is not None:
             self._folder = Path(folder).resolve()
 
     @field_validator("output")
     @classmethod
-    def _a_place(cls, output: OutputSection) -> OutputSection:
+    def _check_path(cls, output: OutputSection) -> OutputSection:
         if not Path(output.path).name:
             message = "path names no folder that could be made"
             raise ValueError(message)
         return output
 
     @model_validator(mode="after")
-    def _goes_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.output.dtype == "uint8" and self.explain.signed:
             message = (
                 "output.dtype is 'uint8', which holds no negative evidence; choose float16, or explain.signed = false"
@@ -94,7 +94,7 @@ class JobConfig(Section):
             message = f"{place} is no TOML: {error}. Compare it with: signalcam run --init other.toml."
             raise JobError(message) from error
         for change in changes:
-            _change(sections, change)
+            _apply_change(sections, change)
         return cls(folder=place.parent, **sections)
 
     def path(self, name: str) -> Path:
@@ -106,36 +106,36 @@ class JobConfig(Section):
         """Where relative paths, and modules, begin."""
         return self._folder
 
-    def sized(self, size: int) -> Self:
+    def with_unit_size(self, size: int) -> Self:
         """The same job with units of a size."""
         units = {"size": size, "batch": self.units.batch}
         return type(self)(folder=self._folder, **self.model_dump() | {"units": units})
 
     def digest(self, fingerprint: str) -> str:
         """A hash of everything that changes numbers; where and by how many it is done does not."""
-        told = self.model_dump(
+        settings = self.model_dump(
             mode="json", exclude={"output": {"path"}, "engine": set(EngineSection.model_fields) - {"threads"}}
         )
-        told["data"]["path"] = fingerprint
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        settings["data"]["path"] = fingerprint
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _change(sections: dict[str, Any], change: str) -> None:
+def _apply_change(sections: dict[str, Any], change: str) -> None:
     """Set one name of a section, ``"units.size=64"``."""
     where, equals, text = change.partition("=")
     *path, name = where.strip().split(".")
     if not equals or not name or not all(path):
         message = f"--set {change!r} is no 'section.name=value'. Write, for instance, --set units.size=64."
         raise JobError(message)
-    for each in path:
-        here = sections.setdefault(each, {})
+    for section in path:
+        here = sections.setdefault(section, {})
         if not isinstance(here, dict):
-            here = sections[each] = {_SHORT.get(each, "path"): here}
+            here = sections[section] = {_SHORT.get(section, "path"): here}
         sections = here
-    sections[name] = _value(text.strip())
+    sections[name] = _parse_value(text.strip())
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """What a word would be in the file: a number, a list, true or false, else itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -143,22 +143,22 @@ def _value(text: str) -> Any:
         return text
 
 
-def _sentences(error: ValidationError) -> str:
+def _error_text(error: ValidationError) -> str:
     """One sentence for each wrong name, also where several kinds of values would do."""
-    told: dict[str, str] = {}
-    for each in error.errors():
-        told.setdefault(_place(each), _sentence(each))
-    return "\n".join(told.values())
+    sentences: dict[str, str] = {}
+    for fault in error.errors():
+        sentences.setdefault(_field_name(fault), _fault_text(fault))
+    return "\n".join(sentences.values())
 
 
-_MEANT = {
+_EXPECTED = {
     BUILD: "it should be 'module:function'",
     ADDRESS: "it should be 'auto' or 'host:port'",
     "model_type": "it should be a section with names of its own",
     "missing": "it is missing",
     "extra_forbidden": "nothing of that name is known",
 }
-_SEVERAL = {
+_EXPECTED_BY_FIELD = {
     "data.path": "it should be a path, or a list of paths",
     "data.windows": "it should be a length above 0, or { length = 10.0, stride = 5.0 }",
     "metrics.imputer": "it should be the name of an imputer, or a number to put in",
@@ -167,19 +167,19 @@ _SEVERAL = {
 }
 
 
-def _place(wrong: Any) -> str:
+def _field_name(wrong: Any) -> str:
     """Which name is wrong; of one that takes several kinds of values no more is said."""
     where = [str(each) for each in wrong["loc"] if not str(each).startswith("function-")]
     field = ".".join(where[:2])
-    return field if field in _SEVERAL and where[2:] else ".".join(where)
+    return field if field in _EXPECTED_BY_FIELD and where[2:] else ".".join(where)
 
 
-def _sentence(wrong: Any) -> str:
-    where = _place(wrong)
-    said = wrong["msg"].removeprefix("Value error, ").removesuffix(".")
+def _fault_text(wrong: Any) -> str:
+    where = _field_name(wrong)
+    text = wrong["msg"].removeprefix("Value error, ").removesuffix(".")
     if wrong["type"] == "value_error":
-        return f"{where}: {said}." if where else f"{said}."
+        return f"{where}: {text}." if where else f"{text}."
     kind = wrong.get("ctx", {}).get("pattern", wrong["type"])
-    meant = _MEANT.get(kind, _SEVERAL.get(where, f"{said[0].lower()}{said[1:]}"))
-    given = "" if wrong["type"] in ("missing", "extra_forbidden") else f" is {wrong['input']!r}"
-    return f"{where}{given}: {meant}. An example: signalcam run --init."
+    meant = _EXPECTED.get(kind, _EXPECTED_BY_FIELD.get(where, f"{text[0].lower()}{text[1:]}"))
+    value = "" if wrong["type"] in ("missing", "extra_forbidden") else f" is {wrong['input']!r}"
+    return f"{where}{value}: {meant}. An example: signalcam run --init."

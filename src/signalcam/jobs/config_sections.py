@@ -28,7 +28,7 @@ BUILD = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 ADDRESS = r"^(auto|[^\s/]+:\d+)$"
 
 
-def _several(value: object) -> object:
+def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -37,7 +37,7 @@ def allow_short_form(field: str) -> BeforeValidator:
     return BeforeValidator(lambda value: {field: str(value)} if isinstance(value, str | Path) else value)
 
 
-Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -61,7 +61,7 @@ class DataSection(BaseModel):
     dtype: Literal["float16", "float32", "float64"] | None = None
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _check_source(self) -> Self:
         if (self.path is None) == (self.build is None):
             message = "give either path, or build = 'module:function' that returns the samples"
             raise ValueError(message)
@@ -86,7 +86,7 @@ class ModelSection(Section):
     class_names: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_source(self) -> Self:
         if self.build is None and self.weights is None:
             message = "give build = 'module:function', or weights that hold the whole model (.keras, .pt2)"
             raise ValueError(message)
@@ -99,7 +99,7 @@ class ExplainSection(Section):
     method: Names = ("grad-cam",)
     layer: Names | None = None
     target: Annotated[
-        tuple[StrictInt | str | Mapping[str, StrictInt | str], ...], BeforeValidator(_several), Field(min_length=1)
+        tuple[StrictInt | str | Mapping[str, StrictInt | str], ...], BeforeValidator(_as_list), Field(min_length=1)
     ] = ("predicted",)
     signed: bool = False
     score: Score = "logit"
@@ -117,15 +117,15 @@ class LayoutSection(Section):
     axis_units: Mapping[str, str] | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What is said here."""
         return {name: each for name, each in self if each is not None}
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_layout(self) -> Self:
         if self.dims is not None:
             try:
-                Layout(**self.told)
+                Layout(**self.settings)
             except LayoutError as error:
                 raise ValueError(str(error)) from error
         return self
@@ -138,7 +138,7 @@ class UnitsSection(Section):
     batch: PositiveInt = 32
 
     @model_validator(mode="after")
-    def _even(self) -> Self:
+    def _check_size(self) -> Self:
         if self.size is not None and self.size % self.batch:
             message = f"size is {self.size}, which is no multiple of batch, {self.batch}; make it one"
             raise ValueError(message)
@@ -167,7 +167,7 @@ class AggregatesSection(Section):
     by: tuple[Kind, ...] | None = None
     bins: Annotated[int, Field(ge=2, le=1024)] = 64
     quantiles: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_several), Field(min_length=1)
+        tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_as_list), Field(min_length=1)
     ] = (0.05, 0.25, 0.5, 0.75, 0.95)
     events: str | None = None
     before: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2
@@ -177,22 +177,22 @@ class AggregatesSection(Section):
 class MetricsSection(Section):
     """How far each map can be trusted; names are those of ``signalcam.metrics.evaluate``."""
 
-    names: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
+    names: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     measure: Literal["probability", "logit", "log_odds", "accuracy"] = "probability"
     imputer: float | str | None = None
     steps: Annotated[int, Field(ge=2)] | None = None
     window: PositiveInt | Mapping[str, PositiveInt] | None = None
-    baselines: Annotated[tuple[str, ...], BeforeValidator(_several)] = (
+    baselines: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = (
         "random-cam",
         "input-energy",
     )
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _check_names(self) -> Self:
 
         if self.names:
-            check(self)
+            check_metrics(self)
         return self
 
 
@@ -209,7 +209,7 @@ class EngineSection(Section):
     on_error: Literal["record", "stop"] = "record"
 
 
-def check(asked: MetricsSection) -> None:
+def check_metrics(section: MetricsSection) -> None:
     """Refuse what no metric, imputer or baseline is called.
 
     Raises:
@@ -219,12 +219,12 @@ def check(asked: MetricsSection) -> None:
     from signalcam.metrics import find  # noqa: PLC0415
     from signalcam.metrics.imputers import as_imputer  # noqa: PLC0415
 
-    names = [find(each).name for each in asked.names]
+    names = [find(each).name for each in section.names]
     twice = [each for each in names if names.count(each) > 1]
     if twice:
         message = f"names holds {twice[0]!r} twice"
         raise MethodError(message)
-    for each in asked.baselines:
-        find_method(each)
-    if asked.imputer is not None:
-        as_imputer(asked.imputer)
+    for baseline in section.baselines:
+        find_method(baseline)
+    if section.imputer is not None:
+        as_imputer(section.imputer)

@@ -1,4 +1,4 @@
-"""The engine of one machine: processes, each at the end of a wire."""
+"""The engine of one machine: worker processes, each connected by a socket."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from multiprocessing.connection import Connection, wait
 
 from signalcam.jobs import logs
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.scheduler import Answer, Asked
-from signalcam.jobs.worker_protocol import threads
+from signalcam.jobs.scheduler import Answer
+from signalcam.jobs.worker_protocol import thread_variables
 
-_LAST_WORDS = 10  # seconds that a process may take to end once its wire is cut
+_EXIT_TIMEOUT = 10  # seconds that a process may take to exit once its socket is closed
 
 
 @dataclass(eq=False)
 class Process:
-    """A worker and the wire to it; it ends when its input does, so it cannot outlive this process."""
+    """A worker process and its socket; it exits when its standard input closes, so it cannot outlive this process."""
 
     job: JobConfig
     more: Mapping[str, str]
@@ -36,39 +36,41 @@ class Process:
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env={**os.environ, **threads(self.job), **self.more, **logs.environment(), "PYTHONPATH": path},
+                env={
+                    **os.environ,
+                    **thread_variables(self.job),
+                    **self.more,
+                    **logs.log_environment(),
+                    "PYTHONPATH": path,
+                },
             )
         logs.log_start(self.process)
         self.wire = Connection(ours.detach())
-        self._send((self.job.model_dump(), self.job.folder))
+        self.send((self.job.model_dump(), self.job.folder))
 
-    def tell(self, asked: Asked) -> None:
-        """Send a question, or the number of a unit."""
-        self._send(asked)
-
-    def _send(self, what: object) -> None:
+    def send(self, request: object) -> None:
+        """Send the job, a question, or the number of a unit."""
         try:
-            self.wire.send(what)
-        except OSError:  # that it is gone is seen when its answer is waited for
+            self.wire.send(request)
+        except OSError:  # waiting for its answer reports that the process is gone
             return
 
     def answer(self) -> Answer:
-        """What it says next."""
+        """Receive the next answer."""
         try:
-            said: Answer = self.wire.recv()
+            message: Answer = self.wire.recv()
         except (EOFError, OSError):
-            return "dead", self._how()
-        return said
+            return "dead", self._describe_exit()
+        return message
 
-    def _how(self) -> str:
-        """How it ended."""
+    def _describe_exit(self) -> str:
         try:
-            return f"exit code {self.process.wait(_LAST_WORDS)}"
+            return f"exit code {self.process.wait(_EXIT_TIMEOUT)}"
         except subprocess.TimeoutExpired:
             return "it hangs"
 
-    def end(self, why: str = "no longer needed") -> None:
-        """Kill it, and wait until it is gone."""
+    def kill(self, why: str = "no longer needed") -> None:
+        """Kill the process and wait until it is gone."""
         logs.log_end(self.process, why)
         self.process.kill()
         self.process.wait()
@@ -79,20 +81,20 @@ class Process:
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of this machine, with more in their environment than this one has."""
+    """Worker processes of this machine; ``more`` is added to their environment."""
 
     job: JobConfig
     more: Mapping[str, str] = field(default_factory=dict)
 
-    def hire(self) -> Process:
-        """Start a process."""
+    def start_worker(self) -> Process:
+        """Start a worker process."""
         return Process(self.job, self.more)
 
-    def heard(self, hands: Sequence[Process], seconds: float | None) -> list[tuple[Process, Answer]]:
+    def receive(self, workers: Sequence[Process], seconds: float | None) -> list[tuple[Process, Answer]]:
         """Wait for the next answers."""
-        of = {each.wire: each for each in hands}
-        ready = [of[wire] for wire in wait(list(of), seconds) if isinstance(wire, Connection)]
+        by_wire = {each.wire: each for each in workers}
+        ready = [by_wire[wire] for wire in wait(list(by_wire), seconds) if isinstance(wire, Connection)]
         return [(each, each.answer()) for each in ready]
 
     def close(self) -> None:
-        """Nothing is held but the processes."""
+        """Do nothing: the scheduler kills the processes."""

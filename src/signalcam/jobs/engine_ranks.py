@@ -9,8 +9,8 @@ from pathlib import Path
 
 from signalcam.errors import JobError, StoreError
 
-WAIT = 900.0  # seconds in which the first rank must have made the store
-_UNTOLD = "Start it by torchrun or srun, or as a Slurm array; or set RANK and WORLD_SIZE. On one machine engine.name = 'local' needs none of them"
+WAIT_SECONDS = 900.0  # seconds in which the first rank must have made the store
+_HINT = "Start it by torchrun or srun, or as a Slurm array; or set RANK and WORLD_SIZE. On one machine engine.name = 'local' needs none of them"
 
 
 @dataclass(frozen=True)
@@ -21,27 +21,27 @@ class Rank:
     count: int = 1
 
     @classmethod
-    def told(cls, environ: Mapping[str, str]) -> Rank:
+    def from_environment(cls, environ: Mapping[str, str]) -> Rank:
         """What torchrun or Slurm says; an array of several tasks each counts them all.
 
         Raises:
             JobError: Neither says anything, or it is no rank.
         """
         if "RANK" in environ or "WORLD_SIZE" in environ:
-            found = cls(_number(environ, "RANK"), _number(environ, "WORLD_SIZE"))
+            rank = cls(_read_int(environ, "RANK"), _read_int(environ, "WORLD_SIZE"))
         elif "SLURM_PROCID" in environ or "SLURM_ARRAY_TASK_ID" in environ:
-            task = cls(_number(environ, "SLURM_PROCID", 0), _number(environ, "SLURM_NTASKS", 1))
-            part = _of_array(environ)
-            found = cls(part.number * task.count + task.number, part.count * task.count)
+            task = cls(_read_int(environ, "SLURM_PROCID", 0), _read_int(environ, "SLURM_NTASKS", 1))
+            part = _array_task(environ)
+            rank = cls(part.number * task.count + task.number, part.count * task.count)
         else:
-            message = f"engine.name is 'rank', but nothing says which rank this is. {_UNTOLD}."
+            message = f"engine.name is 'rank', but nothing says which rank this is. {_HINT}."
             raise JobError(message)
-        if not 0 <= found.number < found.count:
+        if not 0 <= rank.number < rank.count:
             message = (
-                f"this is said to be rank {found.number} of {found.count}, counted from 0, which cannot be. {_UNTOLD}."
+                f"this is said to be rank {rank.number} of {rank.count}, counted from 0, which cannot be. {_HINT}."
             )
             raise JobError(message)
-        return found
+        return rank
 
     def share(self, units: Sequence[int]) -> list[int]:
         """The units that are this rank's: every n-th by number, whatever others have done by now."""
@@ -53,40 +53,40 @@ class Rank:
         Raises:
             StoreError: It has not, for long.
         """
-        limit = time.monotonic() + WAIT
+        limit = time.monotonic() + WAIT_SECONDS
         while not place.exists():
             if time.monotonic() > limit:
-                message = f"rank {self.number} of {self.count} waited {WAIT:g} s for rank 0 to make {place}. See what rank 0 says, and that all see the same file system."
+                message = f"rank {self.number} of {self.count} waited {WAIT_SECONDS:g} s for rank 0 to make {place}. See what rank 0 says, and that all see the same file system."
                 raise StoreError(message)
             time.sleep(0.1)
 
 
-def _number(environ: Mapping[str, str], name: str, default: int | None = None) -> int:
-    said = environ.get(name, default)
+def _read_int(environ: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = environ.get(name, default)
     try:
-        return int(said)  # type: ignore[arg-type] # nothing is no number, either
+        return int(text)  # type: ignore[arg-type] # nothing is no number, either
     except (TypeError, ValueError) as error:
-        message = f"{name} is {said!r} in the environment, where engine.name = 'rank' looks for a number. {_UNTOLD}."
+        message = f"{name} is {text!r} in the environment, where engine.name = 'rank' looks for a number. {_HINT}."
         raise JobError(message) from error
 
 
-def _of_array(environ: Mapping[str, str]) -> Rank:
+def _array_task(environ: Mapping[str, str]) -> Rank:
     """Which task of a Slurm array this is, in order."""
     if "SLURM_ARRAY_TASK_ID" not in environ:
         return Rank()
-    first, step = _number(environ, "SLURM_ARRAY_TASK_MIN", 0), _number(environ, "SLURM_ARRAY_TASK_STEP", 1)
-    number, rest = divmod(_number(environ, "SLURM_ARRAY_TASK_ID") - first, max(step, 1))
-    count = _number(environ, "SLURM_ARRAY_TASK_COUNT")
+    first, step = _read_int(environ, "SLURM_ARRAY_TASK_MIN", 0), _read_int(environ, "SLURM_ARRAY_TASK_STEP", 1)
+    number, rest = divmod(_read_int(environ, "SLURM_ARRAY_TASK_ID") - first, max(step, 1))
+    count = _read_int(environ, "SLURM_ARRAY_TASK_COUNT")
     if rest or number >= count:
         message = f"task {environ['SLURM_ARRAY_TASK_ID']} of this Slurm array of {count} has no place in an even row. Give the array as a range, like --array=0-7."
         raise JobError(message)
     return Rank(number, count)
 
 
-def gpu(environ: Mapping[str, str]) -> dict[str, str]:
+def visible_gpu(environ: Mapping[str, str]) -> dict[str, str]:
     """The one GPU of a rank, of those that its node's ranks see: each has its own."""
     local = environ.get("LOCAL_RANK") or environ.get("SLURM_LOCALID")
     if local is None:
         return {}
-    seen = [each for each in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
-    return {"CUDA_VISIBLE_DEVICES": seen[int(local) % len(seen)] if seen else local}
+    visible = [each for each in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+    return {"CUDA_VISIBLE_DEVICES": visible[int(local) % len(visible)] if visible else local}

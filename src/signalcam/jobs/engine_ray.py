@@ -1,7 +1,7 @@
-"""The engine of many machines: actors of Ray, which are told units as the processes of one machine are.
+"""The Ray engine: worker actors on the nodes of a Ray cluster.
 
-Ray starts workers and finds out that they died. Whatever is tried again is the crew's: Ray's own retries are spent
-before it knows that a node is gone.
+Ray starts workers and reports their deaths. Units are retried by the scheduler, not by Ray. Ray's own retries are
+used up before it knows that a node is gone.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from signalcam.errors import JobError, MissingExtra
 from signalcam.jobs import logs
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.config_sections import EngineSection
-from signalcam.jobs.scheduler import Answer, Asked
-from signalcam.jobs.worker_protocol import threads
+from signalcam.jobs.scheduler import Answer, Request
+from signalcam.jobs.worker_protocol import thread_variables
 
-_KNOCK = 5  # seconds in which an address must take a connection
-_STORE = 80_000_000  # bytes of Ray's own store: nothing but numbers of units goes through it
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+_CONNECT_TIMEOUT = 5  # seconds in which an address must accept a connection
+_OBJECT_STORE_BYTES = 80_000_000  # bytes of Ray's object store, through which only unit numbers go
+_QUIET_VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 
 @dataclass(eq=False)
 class Actor:
-    """A worker of Ray, and the answers that it owes."""
+    """A Ray actor and the references of its pending answers."""
 
     handle: Any
-    owed: deque[Any] = field(default_factory=deque)
+    pending: deque[Any] = field(default_factory=deque)
 
-    def tell(self, asked: Asked) -> None:
-        """Send a question, or the number of a unit."""
-        self.owed.append(self.handle.answer.remote(asked))
+    def send(self, request: Request) -> None:
+        """Send a question or the number of a unit."""
+        self.pending.append(self.handle.answer.remote(request))
 
-    def end(self, why: str = "") -> None:  # noqa: ARG002 - Ray's own log tells of its workers
-        """Kill it; no more is heard of it."""
+    def kill(self, why: str = "") -> None:  # noqa: ARG002 - Ray logs how its workers end
+        """Kill the actor; its pending answers are dropped."""
         import ray  # noqa: PLC0415 - an extra
 
         with suppress(ray.exceptions.RayError, ValueError):  # it may be gone already
@@ -50,52 +50,54 @@ class Actor:
 
 @dataclass
 class Actors:
-    """Actors of a cluster, which is looked for when the first is needed."""
+    """Actors of a Ray cluster; the first one connects to it."""
 
     job: JobConfig
-    joined: bool = False
-    ours: bool = False
+    is_connected: bool = False
+    owns_cluster: bool = False
 
-    def hire(self) -> Actor:
-        """Ask Ray for an actor; it is there once a node has room for it.
+    def start_worker(self) -> Actor:
+        """Ask Ray for an actor, which starts once a node has room.
 
         Raises:
-            JobError: There is no such cluster, or none of its nodes could ever hold one.
+            JobError: The cluster cannot be reached, or no node is large enough.
             MissingExtra: Ray is not installed.
         """
-        self._join()
+        self._ensure_connected()
         import ray  # noqa: PLC0415 - an extra
 
-        asked = self.job.engine
-        kind = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_restarts=0, max_task_retries=0)(_kind())
-        return Actor(kind.remote(self.job.model_dump(), self.job.folder, threads(self.job)))
+        section = self.job.engine
+        kind = ray.remote(num_cpus=section.cpus, num_gpus=section.gpus, max_restarts=0, max_task_retries=0)(
+            _worker_class()
+        )
+        return Actor(kind.remote(self.job.model_dump(), self.job.folder, thread_variables(self.job)))
 
-    def heard(self, hands: Sequence[Actor], seconds: float | None) -> list[tuple[Actor, Answer]]:
+    def receive(self, workers: Sequence[Actor], seconds: float | None) -> list[tuple[Actor, Answer]]:
         """Wait for the next answers."""
         import ray  # noqa: PLC0415 - an extra
 
-        of = {each.owed[0]: each for each in hands}
-        ready, _ = ray.wait(list(of), num_returns=1, timeout=seconds)
-        found: list[tuple[Actor, Answer]] = []
-        for each in ready:
-            of[each].owed.popleft()
+        by_reference = {each.pending[0]: each for each in workers}
+        ready, _ = ray.wait(list(by_reference), num_returns=1, timeout=seconds)
+        answers: list[tuple[Actor, Answer]] = []
+        for reference in ready:
+            by_reference[reference].pending.popleft()
             try:
-                answer, said = ray.get(each)
-                logs.replay_logs(said)
-            except ray.exceptions.RayError as error:  # of the worker, its node, or the way there
+                answer, entries = ray.get(reference)
+                logs.replay_logs(entries)
+            except ray.exceptions.RayError as error:  # the worker, its node or the network failed
                 answer = "dead", " ".join(str(error).split())[:300]
-            found.append((of[each], answer))
-        return found
+            answers.append((by_reference[reference], answer))
+        return answers
 
     def close(self) -> None:
-        """Leave the cluster; one started here ends."""
-        if self.ours:
+        """Disconnect from the cluster, or stop the one started here."""
+        if self.owns_cluster:
             import ray  # noqa: PLC0415 - an extra
 
             ray.shutdown()
 
-    def _join(self) -> None:
-        if self.joined:
+    def _ensure_connected(self) -> None:
+        if self.is_connected:
             return
         try:
             import ray  # noqa: PLC0415 - an extra
@@ -103,66 +105,66 @@ class Actors:
             message = "engine.name = 'ray'"
             raise MissingExtra(message, "ray") from error
         if not ray.is_initialized():
-            _init(self.job.engine)
-            self.ours = True
-        self.joined = True
+            _connect(self.job.engine)
+            self.owns_cluster = True
+        self.is_connected = True
         _require_room(self.job.engine, [each["Resources"] for each in ray.nodes() if each["Alive"]])
 
 
-def _kind() -> type:
-    """What an actor is: pickled whole, not by its name, so that threads are counted before NumPy is loaded."""
+def _worker_class() -> type:
+    """The actor's class; a local class is pickled by value, so thread counts are set before NumPy loads."""
 
     class SignalCamWorker:
         def __init__(self, sections: Any, folder: Any, threads: dict[str, str]) -> None:
-            import os  # noqa: PLC0415 - of Ray's process
+            import os  # noqa: PLC0415 - runs in Ray's process
 
             os.environ.update(threads)
             from signalcam.jobs import logs  # noqa: PLC0415 - loads NumPy
             from signalcam.jobs.worker_protocol import WorkerServer  # noqa: PLC0415
 
-            self.kept = logs.collect_logs
-            self.served = WorkerServer(sections, folder, log="in Ray's log of that worker")
+            self.collect_logs = logs.collect_logs
+            self.server = WorkerServer(sections, folder, log="in Ray's log of that worker")
 
-        def answer(self, asked: Any) -> Any:
-            with self.kept() as said:
-                return self.served.answer(asked), said
+        def answer(self, request: Any) -> Any:
+            with self.collect_logs() as entries:
+                return self.server.answer(request), entries
 
     return SignalCamWorker
 
 
-def _init(asked: EngineSection) -> None:
-    """Connect to a cluster, or start one of this machine."""
+def _connect(section: EngineSection) -> None:
+    """Connect to a Ray cluster, or start one on this machine."""
     import ray  # noqa: PLC0415 - an extra
 
-    address = asked.address
+    address = section.address
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or address
     if address not in (None, "auto"):
         _require_answer(str(address))
     here: dict[str, Any] = {"address": address}
     if address is None:
-        cpus = max(1, math.ceil(asked.processes * asked.cpus))
-        here = {"address": "local", "num_cpus": cpus, "object_store_memory": _STORE}
+        cpus = max(1, math.ceil(section.processes * section.cpus))
+        here = {"address": "local", "num_cpus": cpus, "object_store_memory": _OBJECT_STORE_BYTES}
     try:
-        with _environment(_QUIET), _silence():
+        with _environment(_QUIET_VARIABLES), _silence_stderr():
             ray.init(**here, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         ray.shutdown()
-        raise JobError(_refused(address, reason)) from error
+        raise JobError(_connection_error(address, reason)) from error
 
 
 def _require_answer(address: str) -> None:
-    """Refuse an address at which nothing answers; Ray itself would try for long."""
+    """Raise if nothing answers at an address; Ray itself would retry for a long time."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()
     except (OSError, ValueError, OverflowError) as error:
         message = f"no Ray answers at {address} ({error}). Start one with: ray start --head; or leave engine.address out, and one is started on this machine."
         raise JobError(message) from error
 
 
-def _refused(address: str | None, reason: str) -> str:
+def _connection_error(address: str | None, reason: str) -> str:
     if address is None:
         return f"Ray cannot be started on this machine ({reason}). Use engine.name = 'local' there."
     if address == "auto":
@@ -170,17 +172,17 @@ def _refused(address: str | None, reason: str) -> str:
     return f"Ray at {address} does not let this program in ({reason}). Give it the cluster's token (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=file), and the versions of Ray and Python that the cluster has."
 
 
-def _require_room(asked: EngineSection, nodes: Sequence[Mapping[str, float]]) -> None:
-    """Refuse what no node could ever hold; Ray itself would wait for such a node for ever."""
-    if not any(asked.cpus <= each.get("CPU", 0) and asked.gpus <= each.get("GPU", 0) for each in nodes):
+def _require_room(section: EngineSection, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Raise if no node is large enough for a worker; Ray itself would wait for ever."""
+    if not any(section.cpus <= each.get("CPU", 0) and section.gpus <= each.get("GPU", 0) for each in nodes):
         there = ", ".join(f"{each.get('CPU', 0):g} and {each.get('GPU', 0):g}" for each in nodes)
-        message = f"no node of Ray has engine.cpus = {asked.cpus:g} and engine.gpus = {asked.gpus:g}: they have {there}. Ask for less, or add a node."
+        message = f"no node of Ray has engine.cpus = {section.cpus:g} and engine.gpus = {section.gpus:g}: they have {there}. Ask for less, or add a node."
         raise JobError(message)
 
 
 @contextmanager
 def _environment(more: Mapping[str, str]) -> Iterator[None]:
-    """Have some words in the environment for a while, where nothing else is said there."""
+    """Set environment variables inside the block, unless they are set already."""
     new = {name: value for name, value in more.items() if name not in os.environ}
     os.environ.update(new)
     try:
@@ -191,13 +193,13 @@ def _environment(more: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keep the terminal clear of what Ray writes there past any logger; why it failed is in what it raises."""
-    kept = os.dup(2)
+def _silence_stderr() -> Iterator[None]:
+    """Discard what Ray writes to stderr; the exception it raises says why it failed."""
+    stderr = os.dup(2)
     try:
         with Path(os.devnull).open("w") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)

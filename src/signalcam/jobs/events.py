@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from signalcam.jobs.config import JobConfig
 
 _DIM = "time"
-_FORM = "Give a .npz file with arrays 'sample' and 'time', or a Parquet file with a column of lists, one row a sample"
+_HINT = "Give a .npz file with arrays 'sample' and 'time', or a Parquet file with a column of lists, one row a sample"
 Pair = tuple[np.ndarray, np.ndarray]  # which sample each event is of, and when it is
 
 
@@ -45,7 +45,7 @@ class Events:
         return self.sample[begin:end] - numbers.start, self.time[begin:end]
 
 
-def mark(job: JobConfig) -> str:
+def events_fingerprint(job: JobConfig) -> str:
     """What changes when the file of events does; nothing where there is none.
 
     Raises:
@@ -55,13 +55,13 @@ def mark(job: JobConfig) -> str:
         return ""
     file = job.path(job.aggregates.events)
     if not file.is_file():
-        message = f"there are no events at {file}. {_FORM}."
+        message = f"there are no events at {file}. {_HINT}."
         raise JobError(message)
-    known = file.stat()
-    return f"{known.st_size} {known.st_mtime_ns}"
+    stat = file.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
-def events_of(job: JobConfig, samples: int) -> Events | None:
+def read_events(job: JobConfig, samples: int) -> Events | None:
     """The events of all samples, if the job names any.
 
     Raises:
@@ -71,9 +71,9 @@ def events_of(job: JobConfig, samples: int) -> Events | None:
         return None
     file = job.path(job.aggregates.events)
     try:
-        sample, time = (_columns if file.suffix == ".parquet" else _arrays)(file, samples)
+        sample, time = (_read_parquet if file.suffix == ".parquet" else _read_npz)(file, samples)
     except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
-        message = f"aggregates.events {file} cannot be read ({error}). {_FORM}."
+        message = f"aggregates.events {file} cannot be read ({error}). {_HINT}."
         raise JobError(message) from error
     if len(sample) and not (sample.min() >= 0 and sample.max() < samples):
         message = f"aggregates.events names samples {sample.min()} to {sample.max()}, and there are {samples}, counted from 0. Give events of these."
@@ -85,7 +85,7 @@ def events_of(job: JobConfig, samples: int) -> Events | None:
     return Events(sample[order], time[order])
 
 
-def _arrays(file: Path, _samples: int) -> Pair:
+def _read_npz(file: Path, _samples: int) -> Pair:
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
         sample, time = arrays["sample"], arrays["time"].astype(np.float64)
     if sample.shape != time.shape or sample.ndim != 1 or sample.dtype.kind not in "iu":
@@ -94,11 +94,11 @@ def _arrays(file: Path, _samples: int) -> Pair:
     return sample.astype(np.int64), time
 
 
-def _columns(file: Path, samples: int) -> Pair:
+def _read_parquet(file: Path, samples: int) -> Pair:
     table = import_optional("pyarrow.parquet", "Parquet files").read_table(file)
     arrow, compute = import_optional("pyarrow", "Parquet files"), import_optional("pyarrow.compute", "Parquet files")
     lists = [
-        each.name for each in table.schema if arrow.types.is_list(each.type) or arrow.types.is_large_list(each.type)
+        field.name for field in table.schema if arrow.types.is_list(field.type) or arrow.types.is_large_list(field.type)
     ]
     if len(lists) != 1 or table.num_rows != samples:
         message = f"it has {table.num_rows} rows and {len(lists)} columns of lists, and should have {samples} and one"
@@ -111,7 +111,7 @@ def _columns(file: Path, samples: int) -> Pair:
 # --- in the store ------------------------------------------------------------------------------------
 
 
-def check(about: Mapping[str, Any]) -> None:
+def require_time_axis(about: Mapping[str, Any]) -> None:
     """Refuse maps that nothing can be cut around an event from.
 
     Raises:
@@ -123,23 +123,23 @@ def check(about: Mapping[str, Any]) -> None:
             message = f"aggregates.events: layer {layer['name']!r} has no positions along time. Name the axis under [layout], or choose another layer."
             raise JobError(message)
     try:
-        _stretch(about)
+        _event_window(about)
     except CamError as error:
         message = f"aggregates.before, aggregates.after: {error}"
         raise JobError(message) from error
 
 
-def _length(about: Mapping[str, Any]) -> int:
+def _samples_along_time(about: Mapping[str, Any]) -> int:
     axis = Layout(**about["facts"]["layout"]).dims.index(_DIM)
     return int(about["facts"]["input"][0][axis - 1])
 
 
-def _stretch(about: Mapping[str, Any]) -> EventWindow:
-    asked, layout = about["job"]["aggregates"], Layout(**about["facts"]["layout"])
-    return EventWindow.of(layout, _DIM, _length(about), asked["before"], asked["after"])
+def _event_window(about: Mapping[str, Any]) -> EventWindow:
+    section, layout = about["job"]["aggregates"], Layout(**about["facts"]["layout"])
+    return EventWindow.of(layout, _DIM, _samples_along_time(about), section["before"], section["after"])
 
 
-def _along(about: Mapping[str, Any], layer: int) -> tuple[int, AxisGrid]:
+def _time_axis(about: Mapping[str, Any], layer: int) -> tuple[int, AxisGrid]:
     """Which axis of a layer's maps is time, and how it lies along the input."""
     dims = Layout(**about["facts"]["layout"]).dims
     grid = [AxisGrid(**axis) for axis in about["facts"]["layers"][layer]["grid"]]
@@ -147,47 +147,47 @@ def _along(about: Mapping[str, Any], layer: int) -> tuple[int, AxisGrid]:
     return 3 + where, grid[where]
 
 
-def by_unit(about: Mapping[str, Any], by_sample: Mapping[str, ColumnSpec]) -> dict[str, tuple[dict[str, int], Any]]:
+def event_sums(about: Mapping[str, Any], by_sample: Mapping[str, ColumnSpec]) -> dict[str, tuple[dict[str, int], Any]]:
     """The arrays that each unit adds to."""
     if about["job"]["aggregates"]["events"] is None:
         return {}
-    known: dict[str, tuple[dict[str, int], Any]] = {name: ({}, np.int64) for name in ("count_around", "count_outside")}
+    arrays: dict[str, tuple[dict[str, int], Any]] = {name: ({}, np.int64) for name in ("count_around", "count_outside")}
     for number in range(len(about["facts"]["layers"])):
-        maps, (where, _) = by_sample[f"maps_{number}"], _along(about, number)
+        maps, (where, _) = by_sample[f"maps_{number}"], _time_axis(about, number)
         sizes = list(zip(maps.dims, maps.shape, strict=True))
-        sizes[where] = ("around", len(_stretch(about).offsets))
-        known[f"mean_around_{number}"] = (dict(sizes[1:]), np.float64)
-        known[f"squares_around_{number}"] = (dict(sizes[1:]), np.float64)
-    return known
+        sizes[where] = ("around", len(_event_window(about).offsets))
+        arrays[f"mean_around_{number}"] = (dict(sizes[1:]), np.float64)
+        arrays[f"squares_around_{number}"] = (dict(sizes[1:]), np.float64)
+    return arrays
 
 
-def labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+def event_labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     """Where the samples of a cut lie, from the event on."""
     if about["job"]["aggregates"]["events"] is None:
         return {}
     unit = Layout(**about["facts"]["layout"]).unit(_DIM)
-    return {"around": (_stretch(about).coordinate, {"units": unit} if unit else {})}
+    return {"around": (_event_window(about).coordinate, {"units": unit} if unit else {})}
 
 
-def part(
+def unit_event_sums(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], belongs: np.ndarray, own: Pair | None
 ) -> dict[str, np.ndarray]:
     """What one unit adds: how many events each group has, inside and outside, and its maps around the former."""
     if own is None:
         return {}
     row, time = own
-    stretch = _stretch(about)
+    stretch = _event_window(about)
     places = stretch.places(time)
-    inside, having = stretch.within(places, _length(about)), belongs[:, row]
-    kept = inside & having[0]  # the first group is all that did not fail
+    inside, having = stretch.within(places, _samples_along_time(about)), belongs[:, row]
+    counts = inside & having[0]  # the first group is all that did not fail
     sums = {
         "count_around": (having & inside).sum(axis=1),
         "count_outside": (having & ~inside).sum(axis=1),
     }
     for number in range(len(about["facts"]["layers"])):
-        where, axis = _along(about, number)
-        cut = cut_epochs(decode(rows[f"maps_{number}"]), where, axis, row[kept], places[kept])
-        parts = [moments(cut[here[kept]]) for here in having]
+        where, axis = _time_axis(about, number)
+        cut = cut_epochs(decode(rows[f"maps_{number}"]), where, axis, row[counts], places[counts])
+        parts = [moments(cut[here[counts]]) for here in having]
         sums[f"mean_around_{number}"] = np.stack([mean for _, mean, _ in parts])
         sums[f"squares_around_{number}"] = np.stack([squares for _, _, squares in parts])
     return sums

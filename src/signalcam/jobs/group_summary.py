@@ -26,12 +26,12 @@ def summarize(store: Path, exp: Explanation) -> GroupSummary:
         store: The job's.
         exp: All its samples.
     """
-    table = _table(store).sortby("quantile")
+    table = _read_summary(store).sortby("quantile")
     counts = table["count"].values
     there = np.flatnonzero(counts)
-    parted = [_parted(str(table["of"].values[number])) for number in there]
+    parted = [_split_name(str(table["of"].values[number])) for number in there]
     names = [name for _, name in parted]
-    result = partial(_result, exp, there=there, names=names)
+    result = partial(_group_result, exp, there=there, names=names)
     return GroupSummary(
         result(table, "mean"),
         result(table, "std"),
@@ -42,17 +42,17 @@ def summarize(store: Path, exp: Explanation) -> GroupSummary:
     )
 
 
-def _table(store: Path) -> xr.Dataset:
+def _read_summary(store: Path) -> xr.Dataset:
     """What was written when the job was done; while it runs what its units have given."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     if (store / "summary").is_dir() and not status(store).running:
-        kept: xr.Dataset = xr.open_zarr(store, group="summary", chunks=None)
-        return kept
+        dataset: xr.Dataset = xr.open_zarr(store, group="summary", chunks=None)
+        return dataset
     return summary(store)
 
 
-def _parted(of: str) -> tuple[str, str]:
+def _split_name(of: str) -> tuple[str, str]:
     """Kind and name of a group."""
     kind, colon, name = of.partition(": ")
     if colon:
@@ -60,13 +60,15 @@ def _parted(of: str) -> tuple[str, str]:
     return ("all", "all") if of == "all" else ("right", of)
 
 
-def _result(exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]) -> Explanation:
+def _group_result(
+    exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]
+) -> Explanation:
     """A result whose samples are groups, with nothing of what only samples have."""
     layers = [
         replace(layer, values=np.asarray(table[f"{what}_{number}"].values[there], np.float32))
         for number, layer in enumerate(exp.layers)
     ]
-    asked = np.tile(_asked(exp.target_classes), (len(there), 1))
+    classes = np.tile(_common_classes(exp.target_classes), (len(there), 1))
     nothing: dict[str, Any] = dict.fromkeys(
         ("logits", "probabilities", "classes", "true_classes", "windows", "metrics")
     )
@@ -74,8 +76,8 @@ def _result(exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray
         exp,
         layers=tuple(layers),
         input=np.broadcast_to(np.float32(np.nan), (len(there), *exp.input.shape[1:])),
-        scores=np.full(asked.shape, np.nan),
-        target_classes=asked,
+        scores=np.full(classes.shape, np.nan),
+        target_classes=classes,
         sample_names=tuple(names),
         failed=(),
         provenance={**exp.provenance, "normalized": "max"},
@@ -83,7 +85,7 @@ def _result(exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray
     )
 
 
-def _asked(classes: np.ndarray) -> np.ndarray:
+def _common_classes(classes: np.ndarray) -> np.ndarray:
     """The class that each target is about where it is the same for all samples, else -1: ``(target,)``."""
-    known = [np.unique(each[each >= 0]) for each in np.asarray(classes).T]
-    return np.array([each[0] if len(each) == 1 else -1 for each in known])
+    classes_of = [np.unique(each[each >= 0]) for each in np.asarray(classes).T]
+    return np.array([each[0] if len(each) == 1 else -1 for each in classes_of])

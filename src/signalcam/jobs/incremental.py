@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from signalcam.jobs import aggregate
-from signalcam.jobs.store import QUARANTINED, JobStore, on_disk, writing
+from signalcam.jobs.store import QUARANTINED, JobStore, sync_to_disk, write_errors_as_text
 
 
 @dataclass
@@ -29,12 +29,12 @@ class IncrementalMerge:
 
     def __post_init__(self) -> None:
         archive = self.archive
-        known, own = archive.status(), archive.committed()
-        done = {unit for unit, failed in known.items() if failed != QUARANTINED}
+        status, own = archive.status(), archive.committed()
+        done = {unit for unit, failed in status.items() if failed != QUARANTINED}
         self.left = [len(set(archive.units_of(each)) - done) for each in range(archive.blocks)]
         for block in {unit // archive.block for unit in own} if archive.blocks else ():
             if block < archive.blocks and not self.left[block]:
-                roll(archive, block)
+                merge_block(archive, block)
 
     def done(self, unit: int, failed: int) -> None:
         """Note that a unit is done, and put its block together when it is the last."""
@@ -44,25 +44,25 @@ class IncrementalMerge:
         if block < self.archive.blocks:
             self.left[block] -= 1
             if not self.left[block]:
-                roll(self.archive, block)
+                merge_block(self.archive, block)
 
 
-def roll(archive: JobStore, block: int) -> None:
+def merge_block(archive: JobStore, block: int) -> None:
     """Put the units of a block together, all of which are done, and take away what they wrote of sums and status.
 
     Raises:
         StoreError: It cannot be written; nothing is lost then.
     """
     units = archive.units_of(block)
-    with writing(archive.place):
+    with write_errors_as_text(archive.place):
         if not archive.is_rolled(block):
-            _write(archive, block)
+            _write_block(archive, block)
         for name in (*archive.by_unit, "status"):
             for unit in units:
                 archive.file(f"unit/{name}", unit).unlink(missing_ok=True)
 
 
-def _write(archive: JobStore, block: int) -> None:
+def _write_block(archive: JobStore, block: int) -> None:
     units = archive.units_of(block)
     own = [archive.file("unit/status", unit) for unit in units]
     codes = np.array([int.from_bytes(each.read_bytes(), "little") for each in own], np.uint32)
@@ -70,7 +70,7 @@ def _write(archive: JobStore, block: int) -> None:
     for name, values in aggregate.add_units(archive, units, units).items():
         archive.array(f"block/{name}")[block] = values
     written = [archive.file(f"block/{name}", block) for name in archive.by_block]
-    on_disk([each for each in written if each.exists()])
+    sync_to_disk([each for each in written if each.exists()])
     archive.array("block/status")[block] = codes
     os.utime(archive.status_of(block), ns=(when, when))
-    on_disk([archive.status_of(block)])
+    sync_to_disk([archive.status_of(block)])

@@ -13,72 +13,72 @@ from pathlib import Path
 from typing import IO
 
 from signalcam.errors import StoreError
-from signalcam.jobs.store import writing
+from signalcam.jobs.store import write_errors_as_text
 
 
-def lock_of(place: Path) -> Path:
+def lock_path(place: Path) -> Path:
     """The file that a run holds while it works on a store."""
     return place.with_name(f".{place.name}.lock")
 
 
 def is_locked(place: Path) -> bool:
     """Whether a run holds a store."""
-    path = lock_of(place)
+    path = lock_path(place)
     try:
         with path.open("r+" if os.access(path, os.W_OK) else "r") as file:
-            return not _tried(file, fcntl.LOCK_EX, times=3)
+            return not _try_lock(file, fcntl.LOCK_EX, times=3)
     except FileNotFoundError:
         return False
 
 
 @dataclass(frozen=True)
-class Hold:
+class StoreLock:
     """A store held."""
 
     path: Path
     file: IO[str]
 
     @cached_property
-    def alone(self) -> bool:
+    def is_last(self) -> bool:
         """Whether no other rank is at work any more; asked once, at the end: who is told so is the last."""
-        return _tried(self.file, fcntl.LOCK_EX)
+        return _try_lock(self.file, fcntl.LOCK_EX)
 
     def release(self) -> None:
         """Let it go; the last takes the file away."""
-        if self.alone and _is_there(self.path, self.file):
+        if self.is_last and _is_same_file(self.path, self.file):
             self.path.unlink()
         self.file.close()
 
 
 @contextmanager
-def lock_store(place: Path, *, shared: bool = False) -> Iterator[Hold]:
+def lock_store(place: Path, *, shared: bool = False) -> Iterator[StoreLock]:
     """Hold a store for one run, which may be of several ranks; the lock goes with the process, however that ends.
 
     Raises:
         StoreError: Another run holds it, or nothing can be written there.
     """
-    path = lock_of(place)
-    with writing(place):
+    path = lock_path(place)
+    with write_errors_as_text(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        file = _held(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        file = _open_locked(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     if file is None:
         message = (
             f"another run is at work on {place}. Wait until it is done, or stop it; see: signalcam status {place}."
         )
         raise StoreError(message)
-    hold = Hold(path, file)
+    hold = StoreLock(path, file)
     try:
         yield hold
     finally:
         hold.release()
 
 
-def _held(path: Path, kind: int) -> IO[str] | None:
+def _open_locked(path: Path, kind: int) -> IO[str] | None:
     """Lock a file that is still in its place then, and not one that the last run just took away."""
     for _ in range(10):
         file = path.open("a")
-        taken, there = _tried(file, kind), _is_there(path, file)
-        if taken and there:
+        locked, there = _try_lock(file, kind), _is_same_file(path, file)
+        if locked and there:
             return file
         file.close()
         if there:
@@ -86,14 +86,14 @@ def _held(path: Path, kind: int) -> IO[str] | None:
     return None
 
 
-def _is_there(path: Path, file: IO[str]) -> bool:
+def _is_same_file(path: Path, file: IO[str]) -> bool:
     try:
         return os.fstat(file.fileno()).st_ino == path.stat().st_ino
     except FileNotFoundError:
         return False
 
 
-def _tried(file: IO[str], kind: int, times: int = 10) -> bool:
+def _try_lock(file: IO[str], kind: int, times: int = 10) -> bool:
     """Lock an open file; tried for a while, as who only looks holds it for a moment, too."""
     for number in range(times):
         try:

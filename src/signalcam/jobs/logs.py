@@ -22,9 +22,9 @@ from signalcam.jobs.store import QUARANTINED, JobStore
 
 _log = logging.getLogger("signalcam.jobs")
 _log.addHandler(logging.NullHandler())  # nothing is printed where nobody listens
-_VARIABLE = "SIGNALCAM_JOB_LOG"  # tells the processes of a run where its file is
-_MOST = 1000  # failed samples of a run that are told one by one
-_OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # of every record
+_PATH_VARIABLE = "SIGNALCAM_JOB_LOG"  # tells the processes of a run where its file is
+_MOST_FAILURES = 1000  # failed samples of a run that are told one by one
+_RECORD_FIELDS = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # of every record
 
 
 class JsonLines(logging.Formatter):
@@ -40,19 +40,19 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
-        more = {name: each for name, each in vars(record).items() if name not in _OWN}
+        more = {name: each for name, each in vars(record).items() if name not in _RECORD_FIELDS}
         kind = "warning" if record.levelno >= logging.WARNING else "note"
-        told = {
+        entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "event": more.pop("event", kind),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             "pid": record.process,
         }
-        return json.dumps(told | more, default=str)
+        return json.dumps(entry | more, default=str)
 
 
-class Lines(logging.Handler):
+class JsonLinesFile(logging.Handler):
     """Appends each line to a file by a single write, so that several processes may.
 
     Args:
@@ -86,7 +86,7 @@ class Lines(logging.Handler):
         os.close(self._file)
 
 
-class _Above(logging.Handler):
+class _RootForwarder(logging.Handler):
     """Hands on to the handlers of the program what would have come to them anyway."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -109,12 +109,12 @@ def log_to(path: str | os.PathLike[str] | None) -> Iterator[None]:
         yield
         return
     try:
-        lines = Lines(path)
+        lines = JsonLinesFile(path)
     except OSError as error:
         message = f"the log {path} cannot be written ({error.strerror}). Name a file in a folder that is there; nothing was done."
         raise StoreError(message) from error
     try:
-        with _heard(lines):
+        with _with_handler(lines):
             yield
     finally:
         lines.close()
@@ -123,70 +123,70 @@ def log_to(path: str | os.PathLike[str] | None) -> Iterator[None]:
         warnings.warn(message, CamWarning, stacklevel=3)
 
 
-Told = list[tuple[int, str, dict[str, Any]]]
+LogEntries = list[tuple[int, str, dict[str, Any]]]
 """Level, message, and numbers of what was told elsewhere."""
 
 
-class _Keeper(logging.Handler):
+class _Collector(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.told: Told = []
+        self.told: LogEntries = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        more = {name: each for name, each in vars(record).items() if name not in _OWN}
+        more = {name: each for name, each in vars(record).items() if name not in _RECORD_FIELDS}
         self.told.append((record.levelno, record.getMessage(), {"pid": record.process, **more}))
 
 
 @contextmanager
-def collect_logs() -> Iterator[Told]:
+def collect_logs() -> Iterator[LogEntries]:
     """Keep what is told while the block is open, for a process that writes the log to tell it ``replay_logs``."""
-    keeper = _Keeper()
-    with _heard(keeper):
+    keeper = _Collector()
+    with _with_handler(keeper):
         yield keeper.told
 
 
-def replay_logs(told: Told) -> None:
+def replay_logs(entries: LogEntries) -> None:
     """Tell what another process was told."""
-    for level, message, more in told:
+    for level, message, more in entries:
         _log.log(level, "%s", message, extra=more)
 
 
 @contextmanager
-def _heard(lines: logging.Handler) -> Iterator[None]:
+def _with_handler(lines: logging.Handler) -> Iterator[None]:
     """Let everything that is told come to a handler, and to others no more than before."""
     logger = logging.getLogger("signalcam")
-    level, propagate, above = logger.level, logger.propagate, _Above(logger.getEffectiveLevel())
+    level, propagate, above = logger.level, logger.propagate, _RootForwarder(logger.getEffectiveLevel())
     handlers: list[logging.Handler] = [lines]
     if not logger.isEnabledFor(logging.INFO):
         handlers += [above] if propagate else []
         logger.setLevel(logging.INFO)
         logger.propagate = False
-    for each in handlers:
-        logger.addHandler(each)
+    for handler in handlers:
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        for each in handlers:
-            logger.removeHandler(each)
+        for handler in handlers:
+            logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
 
 
-def environment() -> dict[str, str]:
+def log_environment() -> dict[str, str]:
     """What a process has to be told to write its warnings to the same file."""
-    files = [each.path for each in logging.getLogger("signalcam").handlers if isinstance(each, Lines)]
-    return {_VARIABLE: str(files[-1])} if files else {}
+    files = [each.path for each in logging.getLogger("signalcam").handlers if isinstance(each, JsonLinesFile)]
+    return {_PATH_VARIABLE: str(files[-1])} if files else {}
 
 
-def read_environment() -> str | None:
+def log_path_from_environment() -> str | None:
     """The file of the run that this process belongs to."""
-    return os.environ.get(_VARIABLE)
+    return os.environ.get(_PATH_VARIABLE)
 
 
 # --- what is told ------------------------------------------------------------------------------------
 
 
-def say(event: str, message: str = "", level: int = logging.INFO, **numbers: Any) -> None:
+def log_event(event: str, message: str = "", level: int = logging.INFO, **numbers: Any) -> None:
     """Tell one thing.
 
     Args:
@@ -199,37 +199,42 @@ def say(event: str, message: str = "", level: int = logging.INFO, **numbers: Any
 
 
 @contextmanager
-def whole(place: Path) -> Iterator[None]:
+def log_run(place: Path) -> Iterator[None]:
     """Tell when a run begins and how it ends."""
     began = time.monotonic()
-    say("begun", store=str(place))
+    log_event("begun", store=str(place))
     try:
         yield
     except KeyboardInterrupt:
-        say("interrupted", **_far(place), seconds=_since(began))
+        log_event("interrupted", **_progress_counts(place), seconds=_seconds_since(began))
         raise
     except BaseException as error:
-        say("stopped", reason=f"{type(error).__name__}: {error}", **_far(place), seconds=_since(began))
+        log_event(
+            "stopped",
+            reason=f"{type(error).__name__}: {error}",
+            **_progress_counts(place),
+            seconds=_seconds_since(began),
+        )
         raise
-    say("done", **_far(place), seconds=_since(began))
+    log_event("done", **_progress_counts(place), seconds=_seconds_since(began))
 
 
-def _since(began: float) -> float:
+def _seconds_since(began: float) -> float:
     return round(time.monotonic() - began, 3)
 
 
-def _far(place: Path) -> dict[str, Any]:
+def _progress_counts(place: Path) -> dict[str, Any]:
     """How far a job is, if anybody wants to know and anything is there."""
     if not _log.isEnabledFor(logging.INFO):
         return {}
     try:
-        known = asdict(status(place))
+        progress = asdict(status(place))
     except CamError:
         return {}
-    return {name: known[name] for name in ("samples", "done", "failed", "quarantined")}
+    return {name: progress[name] for name in ("samples", "done", "failed", "quarantined")}
 
 
-def told(archive: JobStore, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def log_units(archive: JobStore, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Tell of each unit, and of the samples that failed in it, as they are handed on.
 
     Args:
@@ -237,51 +242,51 @@ def told(archive: JobStore, units: Sequence[int], results: Iterator[tuple[int, i
         units: Those to do.
         results: From the engine: a unit, and how many samples failed in it or ``QUARANTINED``.
     """
-    began, left = time.monotonic(), _MOST
+    began, left = time.monotonic(), _MOST_FAILURES
     if len(units) < archive.units:
-        say("resumed", units=archive.units, units_left=len(units), **_far(archive.place))
+        log_event("resumed", units=archive.units, units_left=len(units), **_progress_counts(archive.place))
     for unit, failed in results:
         rows = archive.rows(unit)
         about: dict[str, Any] = {
             "unit": unit,
             "first": rows.start,
             "samples": len(rows),
-            "seconds": _since(began),
+            "seconds": _seconds_since(began),
         }
         if failed == QUARANTINED:
-            say("quarantined", "a unit was given up; the next run tries it again", logging.WARNING, **about)
+            log_event("quarantined", "a unit was given up; the next run tries it again", logging.WARNING, **about)
         else:
-            say("unit done", **about, failed=failed)
-            left = _failures(archive, rows, left) if failed else left
+            log_event("unit done", **about, failed=failed)
+            left = _log_failures(archive, rows, left) if failed else left
         yield unit, failed
 
 
-def _failures(archive: JobStore, rows: range, left: int) -> int:
+def _log_failures(archive: JobStore, rows: range, left: int) -> int:
     """Tell why samples failed, and how many more may be told."""
     if left <= 0 or not _log.isEnabledFor(logging.INFO):
         return left
     reasons = [str(each) for each in archive.group["failed"][rows.start : rows.stop]]
     failed = [(number, why) for number, why in zip(rows, reasons, strict=True) if why]
     for number, why in failed[:left]:
-        say("sample failed", sample=number, reason=why)
+        log_event("sample failed", sample=number, reason=why)
     if len(failed) >= left:
-        say("note", f"{_MOST} failed samples are listed; the store tells why for all, as failed")
+        log_event("note", f"{_MOST_FAILURES} failed samples are listed; the store tells why for all, as failed")
     return left - len(failed)
 
 
 def log_start(process: subprocess.Popen[bytes]) -> None:
     """Tell that a process was started."""
-    say("process started", pid=process.pid)
+    log_event("process started", pid=process.pid)
 
 
 def log_end(process: subprocess.Popen[bytes], why: str) -> None:
     """Tell that a process ended, and how: by itself, or why it is ended now."""
     code = process.poll()
     if code is None:
-        say("process ended", pid=process.pid, how=why)
+        log_event("process ended", pid=process.pid, how=why)
     else:
-        say("process ended", "a process died", logging.WARNING, pid=process.pid, how=_how(code))
+        log_event("process ended", "a process died", logging.WARNING, pid=process.pid, how=_describe_exit(code))
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"

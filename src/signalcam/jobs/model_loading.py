@@ -35,11 +35,11 @@ def load_network(job: JobConfig) -> Any:
         message = f"there are no weights at {weights}. Give model.weights the path of a file."
         raise JobError(message)
     if job.model.build is None:
-        return _placed(_whole(weights or Path(), trusted=job.model.trust), job)
+        return _move_model(_load_whole_model(weights or Path(), trusted=job.model.trust), job)
     model = call_builder(job, "model")
     if weights is not None:
-        _fill(model, weights, trusted=job.model.trust)
-    return _placed(model, job)
+        _load_weights(model, weights, trusted=job.model.trust)
+    return _move_model(model, job)
 
 
 def call_builder(job: JobConfig, section: Literal["model", "data"]) -> Any:
@@ -48,33 +48,33 @@ def call_builder(job: JobConfig, section: Literal["model", "data"]) -> Any:
     Raises:
         JobError: It cannot be imported, or raises.
     """
-    asked = getattr(job, section)
-    module, _, name = str(asked.build).partition(":")
+    options = getattr(job, section)
+    module, _, name = str(options.build).partition(":")
     if str(job.folder) not in sys.path:
         sys.path.insert(0, str(job.folder))
     try:
         function = reduce(getattr, name.split("."), importlib.import_module(module))
     except (Exception, SystemExit) as error:  # whatever a module does when it is imported
-        message = f"{section}.build {asked.build!r} cannot be imported ({type(error).__name__}: {_told(error)}). Give 'module:function', of a module in {job.folder} or installed."
+        message = f"{section}.build {options.build!r} cannot be imported ({type(error).__name__}: {_error_text(error)}). Give 'module:function', of a module in {job.folder} or installed."
         raise JobError(message) from error
     try:
-        made = function(**asked.arguments)  # type: ignore[operator] # whatever was named is called
+        result = function(**options.arguments)  # type: ignore[operator] # whatever was named is called
     except (Exception, SystemExit) as error:
-        message = f"{section}.build {asked.build!r} raised {type(error).__name__}: {_told(error)}. Call it in Python first, with {section}.arguments."
+        message = f"{section}.build {options.build!r} raised {type(error).__name__}: {_error_text(error)}. Call it in Python first, with {section}.arguments."
         raise JobError(message) from error
-    if made is None:
+    if result is None:
         what = "network" if section == "model" else "samples"
-        message = f"{section}.build {asked.build!r} returned nothing. Have it return the {what}."
+        message = f"{section}.build {options.build!r} returned nothing. Have it return the {what}."
         raise JobError(message)
-    return made
+    return result
 
 
-def _told(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     """What an exception says, on one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _whole(weights: Path, *, trusted: bool) -> Any:
+def _load_whole_model(weights: Path, *, trusted: bool) -> Any:
     """A file that holds a network and not only its weights."""
     if weights.suffix == ".keras":
         try:
@@ -84,7 +84,7 @@ def _whole(weights: Path, *, trusted: bool) -> Any:
         try:
             return keras.models.load_model(weights, safe_mode=not trusted)
         except (ValueError, TypeError, OSError) as error:
-            message = f"{weights} cannot be read ({_told(error)}). {_TRUST}."
+            message = f"{weights} cannot be read ({_error_text(error)}). {_TRUST}."
             raise JobError(message) from error
     if weights.suffix == ".pt2":
         _require_trust(weights, trusted=trusted)
@@ -93,9 +93,7 @@ def _whole(weights: Path, *, trusted: bool) -> Any:
         try:
             return torch.export.load(weights)
         except Exception as error:  # of many kinds
-            message = (
-                f"{weights} is damaged, or no exported program ({_told(error)}). Save it again with torch.export.save."
-            )
+            message = f"{weights} is damaged, or no exported program ({_error_text(error)}). Save it again with torch.export.save."
             raise JobError(message) from error
     message = f"{weights} holds weights, but nothing says which network they are of. Give model.build = 'module:function', too."
     raise JobError(message)
@@ -107,19 +105,21 @@ def _require_trust(weights: Path, *, trusted: bool) -> None:
         raise JobError(message)
 
 
-def _fill(model: Any, weights: Path, *, trusted: bool) -> None:
+def _load_weights(model: Any, weights: Path, *, trusted: bool) -> None:
     if not hasattr(model, "load_state_dict"):
         message = f"weights in {weights.suffix} are read into PyTorch networks, and {type(model).__name__} is none. Save it whole, as .keras, and leave model.build out."
         raise JobError(message)
-    tensors = _safe(weights) if weights.suffix == ".safetensors" else _state(weights, trusted=trusted)
+    tensors = (
+        _read_safetensors(weights) if weights.suffix == ".safetensors" else _read_state_dict(weights, trusted=trusted)
+    )
     try:
         model.load_state_dict(tensors)
     except (RuntimeError, TypeError, AttributeError) as error:
-        message = f"the weights in {weights} do not fit {type(model).__name__} ({_told(error)}). Build the network that they were saved from."
+        message = f"the weights in {weights} do not fit {type(model).__name__} ({_error_text(error)}). Build the network that they were saved from."
         raise JobError(message) from error
 
 
-def _safe(weights: Path) -> Any:
+def _read_safetensors(weights: Path) -> Any:
     try:
         from safetensors import SafetensorError  # noqa: PLC0415 - only for such files
         from safetensors.torch import load_file  # noqa: PLC0415 - only for such files
@@ -128,24 +128,24 @@ def _safe(weights: Path) -> Any:
     try:
         return load_file(weights)
     except SafetensorError as error:
-        message = f"{weights} is damaged, or no safetensors file ({_told(error)}). Save it again."
+        message = f"{weights} is damaged, or no safetensors file ({_error_text(error)}). Save it again."
         raise JobError(message) from error
 
 
-def _state(weights: Path, *, trusted: bool) -> Any:
+def _read_state_dict(weights: Path, *, trusted: bool) -> Any:
     import torch  # noqa: PLC0415 - only for such files
 
     try:
-        found = torch.load(weights, map_location="cpu", weights_only=not trusted)
+        content = torch.load(weights, map_location="cpu", weights_only=not trusted)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         if isinstance(error, pickle.UnpicklingError):
             _require_trust(weights, trusted=trusted)
-        message = f"{weights} is damaged, or no state_dict ({_told(error)}). Save it with torch.save(model.state_dict(), ...)."
+        message = f"{weights} is damaged, or no state_dict ({_error_text(error)}). Save it with torch.save(model.state_dict(), ...)."
         raise JobError(message) from error
-    return found.get("state_dict", found) if isinstance(found, dict) else found.state_dict()
+    return content.get("state_dict", content) if isinstance(content, dict) else content.state_dict()
 
 
-def precision(job: JobConfig) -> AbstractContextManager[object]:
+def autocast_context(job: JobConfig) -> AbstractContextManager[object]:
     """What a job's network runs in: PyTorch's autocast where it asks for that, else its own precision."""
     if job.model.autocast is None:
         return nullcontext()
@@ -154,7 +154,7 @@ def precision(job: JobConfig) -> AbstractContextManager[object]:
     return torch.autocast(torch.device(job.model.device).type, getattr(torch, job.model.autocast))
 
 
-def _placed(model: Any, job: JobConfig) -> Any:
+def _move_model(model: Any, job: JobConfig) -> Any:
     device = job.model.device
     keras = hasattr(model, "get_weights")  # also where it is a module of PyTorch, too
     if job.model.autocast is not None and (keras or not hasattr(model, "state_dict")):
@@ -196,14 +196,14 @@ def fingerprint(model: Any) -> str:
         state = model.state_dict  # of an exported program not a function
         for name, tensor in (state() if callable(state) else state).items():
             digest.update(name.encode())
-            digest.update(_bytes(tensor))
+            digest.update(_tensor_bytes(tensor))
     elif hasattr(model, "get_weights"):
         for array in model.get_weights():
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _bytes(tensor: Any) -> bytes:
+def _tensor_bytes(tensor: Any) -> bytes:
     if not hasattr(tensor, "detach"):
         return repr(tensor).encode()
     import torch  # noqa: PLC0415 - it is loaded: this is one of its tensors

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 Read = TypeVar("Read")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 Done = TypeVar("Done")
 _Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
@@ -51,7 +51,7 @@ class BackgroundThread:
 
 
 def prefetch(
-    read: Iterator[Read], make: Callable[[Read], Made | None], write: Callable[[Made], Done]
+    read: Iterator[Read], make: Callable[[Read], Result | None], write: Callable[[Result], Done]
 ) -> Iterator[Done]:
     """Make things of what is read, and write them; the next is read, and the last written, meanwhile.
 
@@ -67,22 +67,22 @@ def prefetch(
     with BackgroundThread("reads") as reading, BackgroundThread("writes") as writing:
         try:
             coming = reading.ask(next, read, None)
-            while (some := (yield from _next(writes, coming))) is not None:
+            while (some := (yield from _next_read(writes, coming))) is not None:
                 coming = reading.ask(next, read, None)
                 if (whole := make(some)) is not None:
-                    yield from _written(writes)
+                    yield from _finished_writes(writes)
                     writes.append(writing.ask(write, whole))
-            yield from _written(writes)
+            yield from _finished_writes(writes)
         finally:
             wait(writes)  # also when something else went wrong
 
 
-def _next(writes: deque[Future[Done]], coming: Future[Read | None]) -> Generator[Done, None, Read | None]:
-    yield from _written(writes, before=coming)
+def _next_read(writes: deque[Future[Done]], coming: Future[Read | None]) -> Generator[Done, None, Read | None]:
+    yield from _finished_writes(writes, before=coming)
     return coming.result()
 
 
-def _written(writes: deque[Future[Done]], *, before: Future[Any] | None = None) -> Iterator[Done]:
+def _finished_writes(writes: deque[Future[Done]], *, before: Future[Any] | None = None) -> Iterator[Done]:
     """What is written once it is; or only what is written before something else is there."""
     while writes:
         if before is not None:

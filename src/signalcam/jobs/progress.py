@@ -12,7 +12,7 @@ from signalcam.errors import StoreError
 from signalcam.jobs.locking import is_locked
 from signalcam.jobs.store import QUARANTINED, JobStore
 
-_RECENT = 100  # units that say how fast a job is
+_RECENT_UNITS = 100  # units that say how fast a job is
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Status:
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.quarantined} quarantined"] if self.quarantined else []
         parts += [f"{self.per_second:.4g} a second"] if self.per_second else []
-        parts += [f"{_clock(self.seconds_left)} to go"] if self.seconds_left and self.running else []
+        parts += [f"{_format_seconds(self.seconds_left)} to go"] if self.seconds_left and self.running else []
         return "; ".join([*parts, "running" if self.running else "not running"])
 
 
@@ -66,16 +66,16 @@ def status(store: str | PathLike[str]) -> Status:
         message = f"there is no store at {place}. Give the output of a job."
         raise StoreError(message)
     archive = JobStore.open(place)
-    known = archive.status()
-    given_up = {unit for unit, failed in known.items() if failed == QUARANTINED}
-    done = archive.count(known.keys() - given_up)
+    failures = archive.status()
+    given_up = {unit for unit, failed in failures.items() if failed == QUARANTINED}
+    done = archive.count(failures.keys() - given_up)
     quarantined = archive.count(given_up)
-    pace = _pace(archive, given_up)
+    pace = _recent_pace(archive, given_up)
     left = archive.samples - done - quarantined
     return Status(
         samples=archive.samples,
         done=done,
-        failed=sum(failed for failed in known.values() if failed != QUARANTINED),
+        failed=sum(failed for failed in failures.values() if failed != QUARANTINED),
         quarantined=quarantined,
         running=is_locked(place),
         per_second=pace,
@@ -83,21 +83,21 @@ def status(store: str | PathLike[str]) -> Status:
     )
 
 
-def _pace(archive: JobStore, given_up: set[int]) -> float:
+def _recent_pace(archive: JobStore, given_up: set[int]) -> float:
     """Samples a second between the first and the last of the latest commits."""
     latest: list[tuple[float, int]] = []
-    for when, _, units in sorted(commits(archive, given_up), reverse=True):
+    for when, _, units in sorted(list_commits(archive, given_up), reverse=True):
         latest.append((when, archive.count(units)))
-        if len(latest) > 1 and (len(latest) > _RECENT or len(units) > 1):
+        if len(latest) > 1 and (len(latest) > _RECENT_UNITS or len(units) > 1):
             break
     return _samples_a_second(latest)
 
 
-def commits(archive: JobStore, given_up: set[int]) -> Iterator[tuple[float, int, range]]:
+def list_commits(archive: JobStore, given_up: set[int]) -> Iterator[tuple[float, int, range]]:
     """When units, or the last of a block, were committed, the first of them and all."""
-    known = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]
-    known += [(archive.status_of(each), archive.units_of(each)) for each in range(archive.blocks)]
-    for file, units in known:
+    files = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]
+    files += [(archive.status_of(each), archive.units_of(each)) for each in range(archive.blocks)]
+    for file, units in files:
         with suppress(FileNotFoundError):  # put into its block since, or not yet
             yield file.stat().st_mtime, units.start, units
 
@@ -108,20 +108,20 @@ def _samples_a_second(latest: list[tuple[float, int]]) -> float:
     return sum(samples for _, samples in latest[:-1]) / span if span > 0 else 0.0
 
 
-def _clock(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
 @contextmanager
-def bar(archive: JobStore, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(archive: JobStore, *, visible: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over samples, with the numbers of ``status``; gives what is called for each unit done."""
     from tqdm import tqdm  # noqa: PLC0415 - not needed to look at a status
 
     before = status(archive.place)
     counts = {"failed": before.failed, "quarantined": 0}
-    with tqdm(total=before.samples, initial=before.done, unit="sample", disable=None if shown else True) as line:
+    with tqdm(total=before.samples, initial=before.done, unit="sample", disable=None if visible else True) as line:
 
         def done(unit: int, failed: int) -> None:
             samples = len(archive.rows(unit))

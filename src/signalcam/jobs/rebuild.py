@@ -25,8 +25,8 @@ def rebuild_explanation(
     """
     facts = about["facts"]
     layers = [
-        LayerMaps(each["name"], values, tuple(AxisGrid(**axis) for axis in each["grid"]))
-        for each, values in zip(facts["layers"], maps, strict=True)
+        LayerMaps(layer["name"], values, tuple(AxisGrid(**axis) for axis in layer["grid"]))
+        for layer, values in zip(facts["layers"], maps, strict=True)
     ]
     return Explanation(
         layers=tuple(layers),

@@ -12,83 +12,91 @@ from signalcam.errors import StoreError
 from signalcam.jobs import aggregate, logs
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.engine_local import Processes
-from signalcam.jobs.engine_ranks import Rank, gpu
+from signalcam.jobs.engine_ranks import Rank, visible_gpu
 from signalcam.jobs.incremental import IncrementalMerge
 from signalcam.jobs.locking import lock_store
-from signalcam.jobs.progress import bar, commits
+from signalcam.jobs.progress import list_commits, progress_bar
 from signalcam.jobs.scheduler import JobEngine, Scheduler
-from signalcam.jobs.source import fingerprint_of, group_names, groups_of, reader_of
-from signalcam.jobs.store import BLOCK, JobStore, consolidate, label, on_disk, texts, writing
+from signalcam.jobs.source import data_fingerprint, group_names, open_reader, read_groups
+from signalcam.jobs.store import (
+    BLOCK,
+    JobStore,
+    as_text_array,
+    consolidate_metadata,
+    sync_to_disk,
+    write_errors_as_text,
+    write_labels,
+)
 
 
-def drive(job: JobConfig, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
+def run_job(job: JobConfig, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
     """Do what is not done yet, and tell of it; see ``Job.run``."""
-    with logs.log_to(log), logs.whole(job.path(job.output.path)):
-        return _driven(job, progress=progress)
+    with logs.log_to(log), logs.log_run(job.path(job.output.path)):
+        return _run_units(job, progress=progress)
 
 
-def _driven(job: JobConfig, *, progress: bool) -> Path:
+def _run_units(job: JobConfig, *, progress: bool) -> Path:
     place = job.path(job.output.path)
-    reader = reader_of(job)
-    names = group_names(groups_of(job, len(reader)))
-    job = job.sized(_size(job, place, len(reader)))
-    digest = job.digest(fingerprint_of(job, reader))
+    reader = open_reader(job)
+    names = group_names(read_groups(job, len(reader)))
+    job = job.with_unit_size(_unit_size(job, place, len(reader)))
+    digest = job.digest(data_fingerprint(job, reader))
     ranked = job.engine.name == "rank"
-    rank = Rank.told(os.environ) if ranked else Rank()
-    with lock_store(place, shared=ranked) as hold, Scheduler(job, _hands(job)) as crew:
+    rank = Rank.from_environment(os.environ) if ranked else Rank()
+    with lock_store(place, shared=ranked) as hold, Scheduler(job, _make_engine(job)) as scheduler:
         if rank.number:
             rank.wait_for(place)
         archive = JobStore.open(place) if os.path.lexists(place) else None
         if archive is None:
             about = {"digest": digest, "samples": len(reader), "job": job.model_dump(mode="json")}
-            archive = _made(place, about | {"folder": str(job.folder)}, crew, names)
-        _require_same(archive, digest)
+            archive = _create_store(place, about | {"folder": str(job.folder)}, scheduler, names)
+        _require_same_job(archive, digest)
         units, rolling = rank.share(archive.pending()), None if ranked else IncrementalMerge(archive)
-        with bar(archive, shown=progress and not rank.number) as done:
-            for unit, failed in logs.told(archive, units, crew.run(archive, units)):
+        with progress_bar(archive, visible=progress and not rank.number) as done:
+            for unit, failed in logs.log_units(archive, units, scheduler.run(archive, units)):
                 done(unit, failed)
                 if rolling is not None:
                     rolling.done(unit, failed)
-        if hold.alone and _lacks_sum(archive):
+        if hold.is_last and _needs_summary(archive):
             IncrementalMerge(archive)  # what ranks left, each of which saw only its own units
             write_summary(archive)
     return place
 
 
-def _made(place: Path, known: dict[str, Any], crew: Scheduler, names: Sequence[str]) -> JobStore:
+def _create_store(place: Path, about_job: dict[str, Any], scheduler: Scheduler, names: Sequence[str]) -> JobStore:
     """Make the store, with what a first sample says of all."""
-    identity, facts = crew.ask()
-    about = known | {"identity": identity, "facts": facts, "block": BLOCK}
-    archive = JobStore(place, about | {"groups": aggregate.groups(about, names)})
+    identity, facts = scheduler.probe()
+    about = about_job | {"identity": identity, "facts": facts, "block": BLOCK}
+    archive = JobStore(place, about | {"groups": aggregate.list_groups(about, names)})
     archive.make()
     return archive
 
 
-def _hands(job: JobConfig) -> JobEngine:
+def _make_engine(job: JobConfig) -> JobEngine:
     """The job's engine."""
     if job.engine.name == "ray":
         from signalcam.jobs.engine_ray import Actors  # noqa: PLC0415 - an extra
 
         return Actors(job)
-    return Processes(job, gpu(os.environ) if job.engine.name == "rank" else {})
+    return Processes(job, visible_gpu(os.environ) if job.engine.name == "rank" else {})
 
 
-def _size(job: JobConfig, place: Path, samples: int) -> int:
+def _unit_size(job: JobConfig, place: Path, samples: int) -> int:
     """How large units are: as asked, as in the store that there is, or as suits the number of samples."""
     if job.units.size is None and os.path.lexists(place):
         return JobStore.open(place).size
     return job.units.size_for(samples)
 
 
-def _lacks_sum(archive: JobStore) -> bool:
+def _needs_summary(archive: JobStore) -> bool:
     """Whether all units are done, or given up, and some of them after they were summed up last."""
-    kept = archive.place / "summary" / "zarr.json"
-    summed_at = kept.stat().st_mtime if kept.exists() else 0.0
-    latest = max((when for when, *_ in commits(archive, set())), default=0.0)
+    file = archive.place / "summary" / "zarr.json"
+    summed_at = file.stat().st_mtime if file.exists() else 0.0
+    latest = max((when for when, *_ in list_commits(archive, set())), default=0.0)
     return len(archive.status()) == archive.units and summed_at < latest
 
 
-def _require_same(archive: JobStore, digest: str) -> None:
+def _require_same_job(archive: JobStore, digest: str) -> None:
     if archive.about["digest"] != digest:
         message = f"{archive.place} holds another job, or this one with other data or settings. Give another output, or move it away; nothing was changed."
         raise StoreError(message)
@@ -98,17 +106,19 @@ def write_summary(archive: JobStore) -> None:
     """Write the aggregates into the store, as the group ``summary``, whole or not at all."""
     import zarr  # noqa: PLC0415 - not needed to import this
 
-    found = aggregate.summarize_store(archive)
+    dataset = aggregate.summarize_store(archive)
     new, place = archive.place / f".summary-{os.getpid()}", archive.place / "summary"
-    with writing(archive.place):
+    with write_errors_as_text(archive.place):
         for left in archive.place.glob(".summary-*"):
             shutil.rmtree(left)
         group = zarr.create_group(new, zarr_format=3)
-        for name, each in found.data_vars.items():
-            group.create_array(str(name), data=each.values, dimension_names=tuple(map(str, each.dims)))
-        label(group, {str(name): (texts(each.values), each.attrs) for name, each in found.coords.items()})
-        consolidate(new)
-        on_disk([each for each in new.rglob("*") if each.is_file()])
+        for name, variable in dataset.data_vars.items():
+            group.create_array(str(name), data=variable.values, dimension_names=tuple(map(str, variable.dims)))
+        write_labels(
+            group, {str(name): (as_text_array(each.values), each.attrs) for name, each in dataset.coords.items()}
+        )
+        consolidate_metadata(new)
+        sync_to_disk([each for each in new.rglob("*") if each.is_file()])
         shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
-        consolidate(archive.place)
+        consolidate_metadata(archive.place)

@@ -12,7 +12,7 @@ import numpy as np
 
 from signalcam.errors import CamWarning, JobError
 from signalcam.jobs.codec import restore_maps
-from signalcam.jobs.columns import _CELL
+from signalcam.jobs.columns import MAP_AXES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,26 +26,31 @@ _log = logging.getLogger("signalcam")
 # --- in the store ------------------------------------------------------------------------------------
 
 
-def dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarray) -> xr.Dataset:
+def scores_dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarray) -> xr.Dataset:
     """The scores of a store in the form of ``evaluate``, without its curves."""
     from signalcam.metrics import find  # noqa: PLC0415 - only where there are scores
     from signalcam.metrics.aggregate import MetricValues, label_values  # noqa: PLC0415
 
-    known, asked = about["facts"]["metrics"], about["job"]["metrics"]
-    beside = [each for each in known["methods"] if each not in exp.methods]
-    told = {**exp.provenance, "measure": asked["measure"], "seed": asked["seed"], "baselines": ", ".join(beside)}
+    facts, section = about["facts"]["metrics"], about["job"]["metrics"]
+    baselines = [each for each in facts["methods"] if each not in exp.methods]
+    provenance = {
+        **exp.provenance,
+        "measure": section["measure"],
+        "seed": section["seed"],
+        "baselines": ", ".join(baselines),
+    }
     whole = np.moveaxis(values.astype(np.float64), 1, 0)
-    found = MetricValues(whole, {}, {}, _measured(exp, asked["measure"]), np.empty((0, 0)))
-    metrics = [find(each) for each in known["names"]]
-    return label_values(exp, metrics, found, methods=known["methods"], seed=asked["seed"], about=told)
+    scores = MetricValues(whole, {}, {}, _class_probabilities(exp, section["measure"]), np.empty((0, 0)))
+    metrics = [find(each) for each in facts["names"]]
+    return label_values(exp, metrics, scores, methods=facts["methods"], seed=section["seed"], about=provenance)
 
 
-def _measured(exp: Explanation, measure: str) -> np.ndarray:
+def _class_probabilities(exp: Explanation, measure: str) -> np.ndarray:
     """The probability of each target's class, where that was measured."""
     if measure != "probability" or exp.probabilities is None:
         return np.full(exp.scores.shape, np.nan)
-    known = np.take_along_axis(exp.probabilities, np.maximum(exp.target_classes, 0), axis=1)
-    return np.where(exp.target_classes >= 0, known, np.nan)
+    probability = np.take_along_axis(exp.probabilities, np.maximum(exp.target_classes, 0), axis=1)
+    return np.where(exp.target_classes >= 0, probability, np.nan)
 
 
 # --- in a process ------------------------------------------------------------------------------------
@@ -56,13 +61,13 @@ class Scorer:
     """Scores maps as a job asks for it.
 
     Attributes:
-        asked: Its section.
+        section: Its section.
         model: The network.
         target: The questions, as ``explain`` takes them.
         batch: Rows at a time.
     """
 
-    asked: MetricsSection
+    section: MetricsSection
     model: Any
     target: Any
     batch: int
@@ -74,11 +79,11 @@ class Scorer:
             JobError: It cannot be scored so.
         """
         try:
-            found = self._scored(exp.isel(sample=[0, 0]))  # two, as one may be filled from another
+            scores = self._evaluate(exp.isel(sample=[0, 0]))  # two, as one may be filled from another
         except Exception as error:
             message = f"metrics: a first sample cannot be scored ({error})"
             raise JobError(message) from error
-        return {name: found[axis].values.tolist() for name, axis in (("names", "metric"), ("methods", "cam"))}
+        return {name: scores[axis].values.tolist() for name, axis in (("names", "metric"), ("methods", "cam"))}
 
     def fill(
         self,
@@ -93,15 +98,15 @@ class Scorer:
         Raises:
             JobError: Something cannot be scored, and the job says to stop then.
         """
-        kept = [(here, np.isfinite(rows["peak_0"][here]).all(axis=(1, 2)), exp.input) for here, exp in explained]
-        some = [(here[good], inputs[good]) for here, good, inputs in kept if good.any()]
+        good_rows = [(here, np.isfinite(rows["peak_0"][here]).all(axis=(1, 2)), exp.input) for here, exp in explained]
+        some = [(here[good], inputs[good]) for here, good, inputs in good_rows if good.any()]
         if some:
             here, inputs = (np.concatenate(each) for each in zip(*some, strict=True))
-            self._fill(rows, here, _whole(about, rows, here, inputs), stop=stop)
+            self._fill(rows, here, _stored_explanation(about, rows, here, inputs), stop=stop)
 
     def _fill(self, rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, *, stop: bool) -> None:
         try:
-            values = self._scored(exp)["value"].transpose("sample", "metric", *_CELL).values
+            values = self._evaluate(exp)["value"].transpose("sample", "metric", *MAP_AXES).values
         except Exception as error:  # as where a sample cannot be explained
             if stop:
                 message = f"the maps of a batch cannot be scored ({error}). Write on_error = 'record' under [engine] to go on without their scores."
@@ -114,31 +119,31 @@ class Scorer:
             return
         rows["metrics"][here] = values
 
-    def _scored(self, exp: Explanation) -> xr.Dataset:
+    def _evaluate(self, exp: Explanation) -> xr.Dataset:
         from signalcam.metrics import evaluate  # noqa: PLC0415 - only where scores are asked for
 
-        asked = self.asked
-        with warnings.catch_warnings(record=True) as said:
+        section = self.section
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", CamWarning)
-            found = evaluate(
+            scores = evaluate(
                 exp,
                 self.model,
-                list(asked.names),
-                measure=asked.measure,
-                seed=asked.seed,
-                imputer=asked.imputer,
-                steps=asked.steps,
-                window=asked.window,
-                baselines=list(asked.baselines),
+                list(section.names),
+                measure=section.measure,
+                seed=section.seed,
+                imputer=section.imputer,
+                steps=section.steps,
+                window=section.window,
+                baselines=list(section.baselines),
                 batch_size=self.batch,
                 target=self.target if (exp.target_classes < 0).any() else None,
             )
-        for each in said:
-            _log.info("scores of samples %s to %s: %s", exp.sample_names[0], exp.sample_names[-1], each.message)
-        return found
+        for warning in caught:
+            _log.info("scores of samples %s to %s: %s", exp.sample_names[0], exp.sample_names[-1], warning.message)
+        return scores
 
 
-def _whole(
+def _stored_explanation(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], here: np.ndarray, inputs: np.ndarray
 ) -> Explanation:
     """Some samples of a unit as an explanation, as it will be read from the store."""

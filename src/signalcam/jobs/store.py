@@ -25,10 +25,10 @@ from signalcam.results.zarr_store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
 BLOCK = 256  # units that are put together when all are done; a power of two, as sums are added up in a binary tree
-_ABOUT = {"digest", "samples", "job", "identity", "facts", "groups"}
-_PACKED = 2**18  # bytes of maps that are packed, and so read, together, unless a batch has more
-_STATUS = 4  # bytes that say that a unit is done
-_TEXT = np.dtypes.StringDType()
+_ABOUT_KEYS = {"digest", "samples", "job", "identity", "facts", "groups"}
+_CHUNK_BYTES = 2**18  # bytes of maps that are packed, and so read, together, unless a batch has more
+_STATUS_BYTES = 4  # bytes that say that a unit is done
+TEXT = np.dtypes.StringDType()
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class JobStore:
         """
         version, about, whole = 0, {}, False
         with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads((place / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-            version, about = found["signalcam"], found["job"]
-            whole = version > FORMAT or set(about) >= _ABOUT
+            attributes = json.loads((place / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+            version, about = attributes["signalcam"], attributes["job"]
+            whole = version > FORMAT or set(about) >= _ABOUT_KEYS
         if not whole:
             message = f"{place} exists and is no whole store of a job. Give another output, or move it away; nothing was changed."
             raise StoreError(message)
@@ -112,22 +112,22 @@ class JobStore:
         """The arrays with a row a sample."""
         facts, job = self.about["facts"], self.about["job"]
         target, classes = {"target": len(facts["targets"])}, {"class": facts["classes"]}
-        asked = target | {"cam": len(facts["methods"])}
+        map_axes = target | {"cam": len(facts["methods"])}
         dtype = np.dtype(job["output"]["dtype"])
-        known: dict[str, tuple[dict[str, int], Any, Any]] = {}
+        arrays: dict[str, tuple[dict[str, int], Any, Any]] = {}
         for number, layer in enumerate(facts["layers"]):
             cells = [axis["cells"] for axis in layer["grid"]]
             positions = dict(zip(self.dims(number), cells, strict=True))
-            known[f"maps_{number}"] = (asked | positions, dtype, 0 if dtype.kind == "u" else np.nan)
-            known[f"peak_{number}"] = (asked, np.float32, np.nan)
-        known |= {"score": (target, np.float32, np.nan), "target_class": (target, np.int32, -1)}
-        known |= {
+            arrays[f"maps_{number}"] = (map_axes | positions, dtype, 0 if dtype.kind == "u" else np.nan)
+            arrays[f"peak_{number}"] = (map_axes, np.float32, np.nan)
+        arrays |= {"score": (target, np.float32, np.nan), "target_class": (target, np.int32, -1)}
+        arrays |= {
             "logit": (classes, np.float32, np.nan),
             "probability": (classes, np.float32, np.nan),
         }
-        known |= {"predicted": ({}, np.int32, -1), "label": ({}, np.int32, -1)}
-        known |= columns.by_sample(self.about)
-        known |= dict.fromkeys(("group", "sample", "failed"), ({}, _TEXT, ""))
+        arrays |= {"predicted": ({}, np.int32, -1), "label": ({}, np.int32, -1)}
+        arrays |= columns.score_columns(self.about)
+        arrays |= dict.fromkeys(("group", "sample", "failed"), ({}, TEXT, ""))
         there = {
             "label": facts["labelled"],
             "group": job["data"]["groups"],
@@ -136,7 +136,7 @@ class JobStore:
         there |= dict.fromkeys(("logit", "probability", "predicted"), facts["classes"])
         return {
             name: ColumnSpec(("sample", *axes), (self.samples, *axes.values()), kind, blank)
-            for name, (axes, kind, blank) in known.items()
+            for name, (axes, kind, blank) in arrays.items()
             if there.get(name, True)
         }
 
@@ -144,29 +144,29 @@ class JobStore:
     def by_unit(self) -> dict[str, ColumnSpec]:
         """The arrays with a row a unit: what aggregates are made of."""
         groups, bins = len(self.about["groups"]), self.about["job"]["aggregates"]["bins"]
-        kept = {"count": ColumnSpec(("unit", "of"), (self.units, groups), np.int64, 0)}
+        specs = {"count": ColumnSpec(("unit", "of"), (self.units, groups), np.int64, 0)}
         for number in range(len(self.about["facts"]["layers"])):
             maps = self.by_sample[f"maps_{number}"]
             dims, shape = ("unit", "of", *maps.dims[1:]), (self.units, groups, *maps.shape[1:])
-            kept[f"mean_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
-            kept[f"squares_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
-            kept[f"histogram_{number}"] = ColumnSpec((*dims, "bin"), (*shape, bins), np.uint32, 0)
-        more = columns.by_unit(self.about) | events.by_unit(self.about, self.by_sample)
+            specs[f"mean_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
+            specs[f"squares_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
+            specs[f"histogram_{number}"] = ColumnSpec((*dims, "bin"), (*shape, bins), np.uint32, 0)
+        more = columns.score_sums(self.about) | events.event_sums(self.about, self.by_sample)
         for name, (axes, kind) in more.items():
-            kept[name] = ColumnSpec(("unit", "of", *axes), (self.units, groups, *axes.values()), kind, 0)
-        return kept
+            specs[name] = ColumnSpec(("unit", "of", *axes), (self.units, groups, *axes.values()), kind, 0)
+        return specs
 
     @cached_property
     def by_block(self) -> dict[str, ColumnSpec]:
         """The same with a row a block."""
         return {
             name: ColumnSpec(
-                ("block", *each.dims[1:]),
-                (self.blocks, *each.shape[1:]),
-                np.int64 if each.dtype == np.uint32 else each.dtype,
-                each.blank,
+                ("block", *spec.dims[1:]),
+                (self.blocks, *spec.shape[1:]),
+                np.int64 if spec.dtype == np.uint32 else spec.dtype,
+                spec.blank,
             )
-            for name, each in self.by_unit.items()
+            for name, spec in self.by_unit.items()
         }
 
     def dims(self, layer: int) -> tuple[str, ...]:
@@ -178,21 +178,21 @@ class JobStore:
     def labels(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
         """What the entries of each axis are called, or where they lie and in which units."""
         facts = self.about["facts"]
-        named = {
+        names = {
             "target": facts["targets"],
             "cam": facts["methods"],
             "class": facts["class_names"] or [],
         }
-        found: dict[str, tuple[np.ndarray, dict[str, str]]] = {}
-        found |= {name: (texts(list(each)), {}) for name, each in named.items() if each}
+        result: dict[str, tuple[np.ndarray, dict[str, str]]] = {}
+        result |= {name: (as_text_array(list(each)), {}) for name, each in names.items() if each}
         layout = Layout(**facts["layout"])
         for number, layer in enumerate(facts["layers"]):
             for name, axis in zip(self.dims(number), layer["grid"], strict=True):
                 dim, centres = layout.dims[axis["input_axis"]], axis["start"] + axis["jump"] * np.arange(axis["cells"])
                 unit = layout.unit(dim)
                 places = np.asarray(layout.coordinate(dim, centres), float)
-                found[name] = (places, {"units": unit} if unit else {})
-        return found | columns.labels(self.about) | events.labels(self.about)
+                result[name] = (places, {"units": unit} if unit else {})
+        return result | columns.score_labels(self.about) | events.event_labels(self.about)
 
     # --- reading and writing ---------------------------------------------------------------------
 
@@ -220,17 +220,17 @@ class JobStore:
             StoreError: A file of it is damaged.
         """
         try:
-            found: np.ndarray = self.array(name).oindex[rows]
+            values: np.ndarray = self.array(name).oindex[rows]
         except Exception as error:  # whatever a decoder makes of a torn file
             message = f"{self.place / name} is damaged ({' '.join(str(error).split())[:300]}). Restore it from a copy, or move the store away and run the job again."
             raise StoreError(message) from error
-        return found
+        return values
 
     def blank(self, unit: int) -> dict[str, np.ndarray]:
         """The rows of a unit before anything is known."""
         count = len(self.rows(unit))
         return {
-            name: np.full((count, *each.shape[1:]), each.blank, each.dtype) for name, each in self.by_sample.items()
+            name: np.full((count, *spec.shape[1:]), spec.blank, spec.dtype) for name, spec in self.by_sample.items()
         }
 
     def commit(self, unit: int, rows: Mapping[str, np.ndarray], sums: Mapping[str, np.ndarray], failed: int) -> None:
@@ -240,17 +240,17 @@ class JobStore:
             StoreError: It cannot be written; the unit is not done then.
         """
         numbers = self.rows(unit)
-        with writing(self.place):
+        with write_errors_as_text(self.place):
             if unit == self.units - 1:  # it may be short of its files, which are then read first
                 self._remove(unit, rows)
             own: Any = slice(numbers.start, numbers.stop)
             parts = [(self.array(name), own, values) for name, values in rows.items()]
             parts += [(self.array(f"unit/{name}"), unit, values) for name, values in sums.items()]
-            _store(parts)
+            _write_parts(parts)
             written = [self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))]
-            on_disk([each for each in written if each.exists()])  # Zarr keeps no file of what is all blank
+            sync_to_disk([each for each in written if each.exists()])  # Zarr keeps no file of what is all blank
             self.array("unit/status")[unit] = QUARANTINED if failed == QUARANTINED else failed + 1
-            on_disk([self.file("unit/status", unit)])
+            sync_to_disk([self.file("unit/status", unit)])
 
     def file(self, name: str, row: int) -> Path:
         """Where a unit's, or a block's, part of an array is."""
@@ -272,7 +272,7 @@ class JobStore:
     def is_rolled(self, block: int) -> bool:
         """Whether a block stands for its units."""
         try:
-            return self.status_of(block).stat().st_size == _STATUS * self.block
+            return self.status_of(block).stat().st_size == _STATUS_BYTES * self.block
         except FileNotFoundError:
             return False
 
@@ -282,22 +282,22 @@ class JobStore:
 
     def status(self) -> dict[int, int]:
         """How many samples failed in each unit that is done; ``QUARANTINED`` where it was given up."""
-        found: dict[int, int] = {}
+        codes_of: dict[int, int] = {}
         for unit, file in self.committed().items():
             with suppress(FileNotFoundError):  # put into its block since
                 raw = file.read_bytes()
-                if len(raw) == _STATUS and any(raw):  # else a power cut left it empty, short or full of zeros
-                    found[unit] = int.from_bytes(raw, "little")
+                if len(raw) == _STATUS_BYTES and any(raw):  # else a power cut left it empty, short or full of zeros
+                    codes_of[unit] = int.from_bytes(raw, "little")
         # after the units: one that is put together now is in either
         for block in filter(self.is_rolled, range(self.blocks)):
             codes = np.frombuffer(self.status_of(block).read_bytes(), "<u4").tolist()
-            found |= zip(self.units_of(block), codes, strict=True)
-        return {unit: code if code == QUARANTINED else code - 1 for unit, code in found.items()}
+            codes_of |= zip(self.units_of(block), codes, strict=True)
+        return {unit: code if code == QUARANTINED else code - 1 for unit, code in codes_of.items()}
 
     def pending(self) -> list[int]:
         """The units to do."""
-        known = self.status()
-        return [unit for unit in range(self.units) if known.get(unit, QUARANTINED) == QUARANTINED]
+        status = self.status()
+        return [unit for unit in range(self.units) if status.get(unit, QUARANTINED) == QUARANTINED]
 
     def make(self) -> None:
         """Make the store beside its place, with all arrays and nothing in them, then move it there.
@@ -306,15 +306,15 @@ class JobStore:
             StoreError: It cannot be written.
         """
         new = self.place.with_name(f".{self.place.name}.making-{os.getpid()}")
-        with writing(self.place):
+        with write_errors_as_text(self.place):
             self.place.parent.mkdir(parents=True, exist_ok=True)
             for left in self.place.parent.glob(f".{self.place.name}.making-*"):
                 shutil.rmtree(left)
             try:
                 self._fill(new)
-                on_disk([each for each in new.rglob("*") if each.is_file()])
+                sync_to_disk([each for each in new.rglob("*") if each.is_file()])
                 new.rename(self.place)
-                on_disk([self.place])
+                sync_to_disk([self.place])
             except BaseException:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
@@ -325,25 +325,25 @@ class JobStore:
         attributes = {"signalcam": FORMAT, "job": json.loads(json.dumps(self.about))}
         group = zarr.create_group(new, zarr_format=3, attributes=attributes)
         batch = self.about["job"]["units"]["batch"]
-        for name, each in self.by_sample.items():
+        for name, spec in self.by_sample.items():
             maps = name.startswith("maps_")
-            shards = {"shards": (self.size, *each.shape[1:])} if maps else {}
-            attrs = {"scale_factor": 1 / 255} if maps and np.dtype(each.dtype).kind == "u" else {}
-            chunk = _together(self.size, batch, each) if maps else self.size
-            _array(group, name, each, (chunk, *each.shape[1:]), attributes=attrs, **shards)
+            shards = {"shards": (self.size, *spec.shape[1:])} if maps else {}
+            attrs = {"scale_factor": 1 / 255} if maps and np.dtype(spec.dtype).kind == "u" else {}
+            chunk = _maps_per_chunk(self.size, batch, spec) if maps else self.size
+            _array(group, name, spec, (chunk, *spec.shape[1:]), attributes=attrs, **shards)
         inner = group.create_group("unit")
-        for name, each in self.by_unit.items():
-            _array(inner, name, each, (1, *each.shape[1:]))
+        for name, spec in self.by_unit.items():
+            _array(inner, name, spec, (1, *spec.shape[1:]))
         status = ColumnSpec(("unit",), (self.units,), np.uint32, 0)
         _array(inner, "status", status, (1,), compressors=None, chunk_key_encoding=_NESTED)
         if self.blocks:
             self._fill_blocks(group.create_group("block"))
-        label(group, self.labels())
-        consolidate(new)
+        write_labels(group, self.labels())
+        consolidate_metadata(new)
 
     def _fill_blocks(self, group: Any) -> None:
-        for name, each in self.by_block.items():
-            _array(group, name, each, (1, *each.shape[1:]))
+        for name, spec in self.by_block.items():
+            _array(group, name, spec, (1, *spec.shape[1:]))
         status = ColumnSpec(("block", "within"), (self.blocks, self.block), np.uint32, 0)
         _array(group, "status", status, (1, self.block), compressors=None, chunk_key_encoding=_NESTED)
 
@@ -352,21 +352,21 @@ _FLAT = {"name": "default", "separator": "."}  # all chunks of an array in its o
 _NESTED = {"name": "default", "separator": "/"}
 
 
-def _array(group: Any, name: str, kept: ColumnSpec, chunks: Sequence[int], **more: Any) -> None:
-    kind = str if kept.dtype is _TEXT else kept.dtype
+def _array(group: Any, name: str, spec: ColumnSpec, chunks: Sequence[int], **more: Any) -> None:
+    kind = str if spec.dtype is TEXT else spec.dtype
     group.create_array(
         name,
-        shape=kept.shape,
+        shape=spec.shape,
         dtype=kind,
         chunks=tuple(chunks),
-        fill_value=kept.blank,
-        dimension_names=kept.dims,
+        fill_value=spec.blank,
+        dimension_names=spec.dims,
         config={"write_empty_chunks": True},
         **{"chunk_key_encoding": _FLAT} | more,
     )
 
 
-def _store(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
+def _write_parts(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
     """Write parts of arrays, one while others wait for the disk; each is an array, a place, and values."""
 
     async def all_of_them() -> None:
@@ -376,25 +376,25 @@ def _store(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
         pool.submit(asyncio.run, all_of_them()).result()
 
 
-def _together(size: int, batch: int, maps: ColumnSpec) -> int:
+def _maps_per_chunk(size: int, batch: int, maps: ColumnSpec) -> int:
     """How many maps of a unit are packed into one: whole batches, as many as stay small to read for one of them."""
     wide = np.dtype(maps.dtype).itemsize * int(np.prod(maps.shape[1:]))
     batches = size // batch
-    fits = [each for each in range(1, batches + 1) if batches % each == 0 and each * batch * wide <= _PACKED]
+    fits = [each for each in range(1, batches + 1) if batches % each == 0 and each * batch * wide <= _CHUNK_BYTES]
     return batch * max(fits, default=1)
 
 
-def label(group: Any, labels: Mapping[str, tuple[np.ndarray, Mapping[str, str]]]) -> None:
+def write_labels(group: Any, labels: Mapping[str, tuple[np.ndarray, Mapping[str, str]]]) -> None:
     """Write what the entries of axes are called, as ``xarray`` looks for it."""
     for name, (values, attributes) in labels.items():
-        kind = str if values.dtype == _TEXT else values.dtype
+        kind = str if values.dtype == TEXT else values.dtype
         array = group.create_array(
             name, shape=values.shape, dtype=kind, dimension_names=(name,), attributes=dict(attributes)
         )
         array[:] = values
 
 
-def consolidate(place: Path) -> None:
+def consolidate_metadata(place: Path) -> None:
     """Put what describes the arrays in one file, so that opening reads no more than that."""
     import zarr  # noqa: PLC0415 - not needed to describe a job
 
@@ -403,25 +403,25 @@ def consolidate(place: Path) -> None:
         zarr.consolidate_metadata(str(place))
 
 
-def on_disk(files: Sequence[Path]) -> None:
+def sync_to_disk(files: Sequence[Path]) -> None:
     """Wait until files, and that they are in their folders, would outlast a power cut."""
     folders = dict.fromkeys(each for file in files for each in list(file.parents)[:2])
-    for each in (*files, *folders):
-        descriptor = os.open(each, os.O_RDONLY)
+    for path in (*files, *folders):
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
 
-def texts(values: Any) -> np.ndarray:
+def as_text_array(values: Any) -> np.ndarray:
     """Words as an array that Zarr keeps; numbers as they are."""
     array = np.asarray(values)
-    return array if array.dtype.kind in "iuf" else np.array([str(each) for each in array], _TEXT)
+    return array if array.dtype.kind in "iuf" else np.array([str(each) for each in array], TEXT)
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
+def write_errors_as_text(place: Path) -> Iterator[None]:
     """Say in one sentence why something could not be written."""
     try:
         yield

@@ -18,7 +18,7 @@ from signalcam.jobs.codec import restore_maps
 from signalcam.jobs.config import JobConfig
 from signalcam.jobs.group_summary import summarize
 from signalcam.jobs.rebuild import rebuild_explanation
-from signalcam.jobs.source import fingerprint_of, of_shape, reader_of
+from signalcam.jobs.source import data_fingerprint, drop_other_shapes, open_reader
 from signalcam.jobs.store import JobStore
 from signalcam.results.explanation import Explanation
 from signalcam.results.group_summary import GroupSummary
@@ -53,16 +53,16 @@ class SampleArray(NDArrayOperatorsMixin):
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, chosen: Any) -> np.ndarray:
-        first, *rest = chosen if isinstance(chosen, tuple) else (chosen,)
+    def __getitem__(self, index: Any) -> np.ndarray:
+        first, *rest = index if isinstance(index, tuple) else (index,)
         if first is Ellipsis or first is None or np.ndim(first) > 1 or any(map(np.ndim, rest)):
-            whole: np.ndarray = np.asarray(self)[chosen]
+            whole: np.ndarray = np.asarray(self)[index]
             return whole
         rows = np.arange(self.shape[0])[first]
         values = self.read(np.atleast_1d(rows))
         here = values if np.ndim(rows) else values[0]
-        found: np.ndarray = here[(*[slice(None)] * np.ndim(rows), *rest)]
-        return found
+        result: np.ndarray = here[(*[slice(None)] * np.ndim(rows), *rest)]
+        return result
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else an array has."""
@@ -90,12 +90,12 @@ class Names(Sequence[Any]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, chosen: Any) -> Any:
-        rows = np.arange(self.length)[chosen]
+    def __getitem__(self, index: Any) -> Any:
+        rows = np.arange(self.length)[index]
         if np.ndim(rows):
             return tuple(self.values(rows).tolist())
         first = int(rows) // self.at_once * self.at_once
-        return self._near(first)[int(rows) - first]
+        return self._names_near(first)[int(rows) - first]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self[:])
@@ -108,19 +108,19 @@ class Names(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment] # as of what may be compared with lists
 
-    def _near(self, first: int) -> tuple[Any, ...]:
+    def _names_near(self, first: int) -> tuple[Any, ...]:
         """Those around one, kept till others are asked for: names are often taken one after the other."""
-        if self._kept.get(first) is None:
-            self._kept.clear()
-            self._kept[first] = self[first : first + self.at_once]
-        return self._kept[first]
+        if self._cache.get(first) is None:
+            self._cache.clear()
+            self._cache[first] = self[first : first + self.at_once]
+        return self._cache[first]
 
     @cached_property
-    def _kept(self) -> dict[int, tuple[Any, ...]]:
+    def _cache(self) -> dict[int, tuple[Any, ...]]:
         return {}
 
 
-def load(path: str | os.PathLike[str], job: JobConfig | None = None) -> Explanation:
+def open_store(path: str | os.PathLike[str], job: JobConfig | None = None) -> Explanation:
     """Open a job's store; see ``signalcam.load``.
 
     Args:
@@ -130,37 +130,37 @@ def load(path: str | os.PathLike[str], job: JobConfig | None = None) -> Explanat
     archive = JobStore.open(Path(path))
 
     def column(name: str) -> Any:
-        return _column(archive, name) if name in archive.by_sample else None
+        return _read_column(archive, name) if name in archive.by_sample else None
 
-    maps = [_maps(archive, number) for number in range(len(archive.about["facts"]["layers"]))]
+    maps = [_layer_maps(archive, number) for number in range(len(archive.about["facts"]["layers"]))]
     names = column("sample")
     called = Names(np.asarray if names is None else names.read, archive.samples, archive.size)
-    exp = rebuild_explanation(archive.about, column, maps, _input(archive, job), called)
-    exp = replace(exp, failed=_failed(archive))
+    exp = rebuild_explanation(archive.about, column, maps, _read_input(archive, job), called)
+    exp = replace(exp, failed=_failure_reasons(archive))
     if "metrics" not in archive.by_sample:
         return exp
-    return exp.with_scores(scorer.dataset(archive.about, exp, archive.read("metrics", slice(None))))
+    return exp.with_scores(scorer.scores_dataset(archive.about, exp, archive.read("metrics", slice(None))))
 
 
-def _failed(archive: JobStore) -> tuple[str, ...]:
+def _failure_reasons(archive: JobStore) -> tuple[str, ...]:
     """Why samples could not be explained; nothing where all could."""
-    known = archive.status()
-    if len(known) == archive.units and not any(known.values()):
+    status = archive.status()
+    if len(status) == archive.units and not any(status.values()):
         return ()
     reasons = [""] * archive.samples
     for unit in range(archive.units):
         rows = archive.rows(unit)
         here = slice(rows.start, rows.stop)
-        if unit not in known:
+        if unit not in status:
             reasons[here] = ["not explained yet"] * len(rows)
-        elif known[unit]:
+        elif status[unit]:
             reasons[here] = archive.read("failed", here).tolist()
     return tuple(reasons)
 
 
-def _column(archive: JobStore, name: str) -> SampleArray:
+def _read_column(archive: JobStore, name: str) -> SampleArray:
     """What is small for each sample: of a few samples only their units are read; of many all, once."""
-    kept = archive.by_sample[name]
+    spec = archive.by_sample[name]
 
     @cache
     def whole() -> np.ndarray:
@@ -170,49 +170,49 @@ def _column(archive: JobStore, name: str) -> SampleArray:
         few = len(rows) and np.ptp(rows) < archive.size
         first = int(rows.min()) if few else 0
         stretch = archive.read(name, slice(first, int(rows.max()) + 1)) if few else whole()
-        found: np.ndarray = stretch[rows - first]
-        return found
+        values: np.ndarray = stretch[rows - first]
+        return values
 
-    return SampleArray(read, kept.shape, np.dtype(kept.dtype))
+    return SampleArray(read, spec.shape, np.dtype(spec.dtype))
 
 
-def _maps(archive: JobStore, number: int) -> SampleArray:
+def _layer_maps(archive: JobStore, number: int) -> SampleArray:
     """The maps of a layer, read when they are needed."""
 
     def read(rows: np.ndarray) -> np.ndarray:
         maps, peak = (archive.read(f"{each}_{number}", rows) for each in ("maps", "peak"))
         return restore_maps(maps, peak)
 
-    kept = archive.by_sample[f"maps_{number}"]
-    return SampleArray(read, kept.shape, np.dtype(np.float32), partial(summarize, archive.place))
+    spec = archive.by_sample[f"maps_{number}"]
+    return SampleArray(read, spec.shape, np.dtype(np.float32), partial(summarize, archive.place))
 
 
-def _input(archive: JobStore, job: JobConfig | None) -> SampleArray | np.ndarray:
+def _read_input(archive: JobStore, job: JobConfig | None) -> SampleArray | np.ndarray:
     """The samples, from the data themselves; NaN where these are gone or have changed, or are built by code."""
     shape, dtype = archive.about["facts"]["input"]
     shape = (archive.samples, *shape)
     try:
-        job = (job or _plain(archive)).sized(archive.size)
-        reader = reader_of(job)
-        digest = job.digest(fingerprint_of(job, reader))
+        job = (job or _job_of_store(archive)).with_unit_size(archive.size)
+        reader = open_reader(job)
+        digest = job.digest(data_fingerprint(job, reader))
     except CamError:
         return np.broadcast_to(np.float32(np.nan), shape)
     if digest != archive.about["digest"]:
         return np.broadcast_to(np.float32(np.nan), shape)
 
     def read(rows: np.ndarray) -> np.ndarray:
-        batch = of_shape(reader.read(rows.tolist()), shape[1:])
+        batch = drop_other_shapes(reader.read(rows.tolist()), shape[1:])
         values = np.full((len(rows), *shape[1:]), np.nan if np.dtype(dtype).kind == "f" else 0, dtype)
-        known = dict(zip(batch.numbers, batch.inputs, strict=True))
+        inputs = dict(zip(batch.numbers, batch.inputs, strict=True))
         for place, row in enumerate(rows.tolist()):
-            if row in known:
-                values[place] = known[row]
+            if row in inputs:
+                values[place] = inputs[row]
         return values
 
     return SampleArray(read, shape, np.dtype(dtype))
 
 
-def _plain(archive: JobStore) -> JobConfig:
+def _job_of_store(archive: JobStore) -> JobConfig:
     """The job that a store tells of, unless its samples come from code."""
     job = JobConfig(folder=archive.about["folder"], **archive.about["job"])
     if job.data.build is not None:

@@ -18,13 +18,13 @@ from typing import Any
 from signalcam.errors import CamError, StoreError
 from signalcam.jobs import logs
 from signalcam.jobs.config import JobConfig
-from signalcam.jobs.scheduler import Answer, Asked
-from signalcam.jobs.worker import Worker, _reason
+from signalcam.jobs.scheduler import Answer, Request
+from signalcam.jobs.worker import Worker, format_error
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
-def threads(job: JobConfig) -> dict[str, str]:
+def thread_variables(job: JobConfig) -> dict[str, str]:
     """What tells libraries how many threads to use, where it is there before they are loaded."""
     return dict.fromkeys(_THREADS, str(job.engine.threads))
 
@@ -51,32 +51,32 @@ class WorkerServer:
         zarr.config.set({"async.concurrency": 4, "threading.max_workers": 1})
         return Worker(JobConfig(folder=self.folder, **self.sections))
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Do what is asked, and say what came of it."""
-        return next(self.answers(iter([asked])))
+        return next(self.answers(iter([request])))
 
-    def answers(self, asked: Iterator[Asked]) -> Iterator[Answer]:
+    def answers(self, requests: Iterator[Request]) -> Iterator[Answer]:
         """Do all that is asked, in order, one unit while another is read and a third is written.
 
         After a refusal nothing more is answered.
         """
         try:
-            for each in asked:
-                yield from self._done(each, asked)
+            for request in requests:
+                yield from self._serve(request, requests)
         except CamError as error:
             yield "refused", (isinstance(error, StoreError), str(error))
         except Exception as error:  # noqa: BLE001 - no defect may leave the driver without an answer
             traceback.print_exc()
-            yield "refused", (False, f"a process failed ({_reason(error)}). Its traceback is {self.log}.")
+            yield "refused", (False, f"a process failed ({format_error(error)}). Its traceback is {self.log}.")
 
-    def _done(self, first: Asked, rest: Iterator[Asked]) -> Iterator[Answer]:
+    def _serve(self, first: Request, rest: Iterator[Request]) -> Iterator[Answer]:
         if first == "identity":
             yield "ready", self.worker.identity()
         elif first == "facts":
             yield "facts", self.worker.facts()
         else:
             units = (int(each) for each in chain([first], rest))
-            yield from (("done", failed) for _, failed in self.worker.work(units))
+            yield from (("done", failed) for _, failed in self.worker.run_units(units))
 
 
 def _end_with_driver() -> None:
@@ -90,7 +90,7 @@ def _end_with_driver() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _asked(wire: Connection) -> Iterator[Any]:
+def _requests(wire: Connection) -> Iterator[Any]:
     """What comes over the wire until it is cut."""
     try:
         while True:
@@ -103,11 +103,11 @@ def main(descriptor: int) -> None:
     """Do what comes over the wire until it is cut."""
     _end_with_driver()
     wire = Connection(descriptor)
-    asked = _asked(wire)
-    sections, folder = next(asked)
-    with suppress(ConnectionError), logs.log_to(logs.read_environment()):  # or the driver is gone
-        for each in WorkerServer(sections, folder, log="above").answers(asked):
-            wire.send(each)
+    requests = _requests(wire)
+    sections, folder = next(requests)
+    with suppress(ConnectionError), logs.log_to(logs.log_path_from_environment()):  # or the driver is gone
+        for answer in WorkerServer(sections, folder, log="above").answers(requests):
+            wire.send(answer)
 
 
 if __name__ == "__main__":
