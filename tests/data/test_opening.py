@@ -155,7 +155,7 @@ def test_what_is_no_path_is_refused(path):
 
 
 def test_a_reader_prints_as_one_line(sounds):
-    assert repr(sc.data.open(sounds)) == "Joined of 3 samples, channel time, 100 a second"
+    assert repr(sc.data.open(sounds)) == "Concatenation of 3 samples, channel time, 100 a second"
     assert repr(sc.data.of(np.ones((2, 3)))) == "Joined of 2 samples"
 
 

@@ -40,7 +40,7 @@ def test_a_report_of_a_job_holds_its_sums_counts_and_what_failed(store, tmp_path
 
 
 def test_no_more_than_the_first_samples_are_read(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(job_overview, "FIRST", 12)
+    monkeypatch.setattr(job_overview, "FIRST_SAMPLES", 12)
     read = []
     for name in ("__array__", "__getitem__"):
         own = getattr(store_reader.SampleArray, name)

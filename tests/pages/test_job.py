@@ -132,7 +132,7 @@ def test_the_small_pictures_are_on_one_scale_and_follow_the_choice(opened):
 
 
 def test_only_the_first_samples_are_on_the_page(opened):
-    assert all(sum(layer.values.read) == job_overview.FIRST for layer in opened.exp.layers)
+    assert all(sum(layer.values.read) == job_overview.FIRST_SAMPLES for layer in opened.exp.layers)
     opened.doing("document.getElementById('tab-samples').click()")
     assert opened.text("first") == "The first 100 of 120 samples; signalcam view shows any of them."
     assert opened.text("count").endswith("of 100")
@@ -168,8 +168,8 @@ def test_a_page_of_a_job_asks_for_nothing_in_the_dark(opened):
 
 def test_as_many_samples_as_fit_are_on_a_page(monkeypatch):
     exp, _ = job(ecg(120, 400), monkeypatch)
-    monkeypatch.setattr(html, "MOST", 300_000)
-    some = job_overview.first_samples(exp, summarize_groups(exp), html.MOST)
+    monkeypatch.setattr(html, "MOST_CHARACTERS", 300_000)
+    some = job_overview.first_samples(exp, summarize_groups(exp), html.MOST_CHARACTERS)
     assert 1 <= len(some) < 100
 
 

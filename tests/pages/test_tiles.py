@@ -12,7 +12,7 @@ from unit.results import make, numbers
 from signalcam import Layout, LayoutError, io, load
 from signalcam.alignment.resampling import AxisGrid, resample
 from signalcam.report import downsample
-from signalcam.report.downsample import Overview, SignalRows, Tiles, bounds
+from signalcam.report.downsample import Overview, SignalRows, Tiles, column_bounds
 from signalcam.results.layer_maps import LayerMaps
 
 ROUNDING = 1e-5  # of float32, where a map is interpolated from another stretch
@@ -107,7 +107,7 @@ def test_overview_shows_what_a_loop_finds_in_columns_of_whole_bins(length, colum
 
 
 def test_columns_cover_the_stretch_without_gap_or_overlap():
-    edges = bounds(130, 990, 7, 990, 64)
+    edges = column_bounds(130, 990, 7, 990, 64)
     assert edges[0] == 128
     assert edges[-1] == 990
     assert (np.diff(edges) > 0).all()
@@ -236,11 +236,11 @@ def test_overview_reads_a_block_at_a_time_and_everything_once(monkeypatch):
 def test_overview_of_many_rows_takes_wider_bins_and_no_more_memory():
     overview = Overview(SignalRows(64, 10_000_000, lambda _: np.zeros((64, 0))))
     assert overview.unit == 128
-    assert overview.nbytes <= 2 * 4 * downsample._BINS
+    assert overview.nbytes <= 2 * 4 * downsample._MOST_BINS
 
 
 def test_overviews_held_are_bounded_and_the_last_used_stay(monkeypatch):
-    monkeypatch.setattr(downsample, "_KEPT", 150_000)
+    monkeypatch.setattr(downsample, "_CACHE_BYTES", 150_000)
     found = Tiles(signals(60_000, cells=900))
     for sample, layer in ((0, 0), (1, 0), (0, 1)):
         found.tile(sample, layer=layer, columns=10)

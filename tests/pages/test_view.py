@@ -95,7 +95,7 @@ def long():
 
 
 def test_a_long_record_is_read_while_the_page_is_up_and_nothing_of_it_is_missed(served, monkeypatch):
-    monkeypatch.setattr(api, "_PATIENCE", 0.0)
+    monkeypatch.setattr(api, "_READ_SECONDS", 0.0)
     exp = long()
     page = served(exp)
     assert sum("/tile?" in address for address in page.requests()) > 10  # each said how far it came

@@ -121,7 +121,7 @@ def test_the_size_is_known_before_anything_is_packed():
     )
     exp = make(input=np.zeros((3, 2, 4000)), layers=layers)
     for each in (exp, exp.isel(sample=0)):
-        assert quantize.size(each, len(summary.groups(each))) == pytest.approx(
+        assert quantize.estimate_size(each, len(summary.groups(each))) == pytest.approx(
             len(quantize.quantize_page(each)[1]), rel=0.05
         )
 

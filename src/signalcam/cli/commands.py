@@ -31,14 +31,14 @@ Rate = Annotated[float | None, typer.Option(help="Samples a second along time, w
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _version(show: bool) -> None:
+def _print_version(show: bool) -> None:
     if show:
         print(f"signalcam {__version__}")
         raise typer.Exit
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_as_text() -> Iterator[None]:
     """Tell what went wrong in one sentence, and end with exit code 2."""
     try:
         yield
@@ -48,7 +48,7 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _warned() -> Iterator[None]:
+def _warnings_as_text() -> Iterator[None]:
     """Tell warnings as sentences, too, and each once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CamWarning)
@@ -60,7 +60,7 @@ def _warned() -> Iterator[None]:
 
 
 @contextmanager
-def _run_on(data: str | None) -> Iterator[None]:
+def _model_errors_as_text(data: str | None) -> Iterator[None]:
     """Tell in a sentence also what a network says to data that are not its own."""
     try:
         yield
@@ -74,7 +74,7 @@ def _run_on(data: str | None) -> Iterator[None]:
 @app.callback()
 def main(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Show which part of a signal made a neural network say what it said."""
@@ -87,7 +87,7 @@ def demo(
     """Explain a real electrocardiogram with a real trained network, in seconds."""
     from signalcam.demo.tour import run  # noqa: PLC0415 - so that --help is quick
 
-    with _told():
+    with _errors_as_text():
         print(run(folder))
     print(f"Written to {folder}/: ventricular.png, normal.png, scores.png, report.html, explanation.zarr, summary.txt.")
 
@@ -102,10 +102,10 @@ def list_layers(
     """List the layers that maps can be drawn at, best first, with what each sees and why to choose it."""
     from signalcam.cli.model_import import import_model  # noqa: PLC0415 - so that --help is quick
 
-    with _told(), _warned():
+    with _errors_as_text(), _warnings_as_text():
         network = import_model(model)
-        few, axes = _read(example, layout, sampling_rate, PROBED_SAMPLES) if example else (None, layout)
-        with _run_on(example):
+        few, axes = _read_batch(example, layout, sampling_rate, PROBED_SAMPLES) if example else (None, layout)
+        with _model_errors_as_text(example):
             print(sc.layers(network, few, layout=axes))
 
 
@@ -126,11 +126,11 @@ def explain(  # noqa: PLR0913, PLR0917 - one an option
     """Explain what a model says to some data, all at once in memory; signalcam run takes what is larger."""
     from signalcam.cli.model_import import import_model  # noqa: PLC0415 - so that --help is quick
 
-    with _told(), _warned():
+    with _errors_as_text(), _warnings_as_text():
         network = import_model(model)
-        batch, axes = _read(data, layout, sampling_rate)
-        with _run_on(data):
-            targets = [_class(each, class_name or ()) for each in target or ("predicted",)]
+        batch, axes = _read_batch(data, layout, sampling_rate)
+        with _model_errors_as_text(data):
+            targets = [_parse_class(each, class_name or ()) for each in target or ("predicted",)]
             exp = sc.explain(
                 network,
                 batch,
@@ -145,7 +145,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one an option
     print(f"Kept in {to}. To look at it: signalcam view {to}")
 
 
-def _read(
+def _read_batch(
     path: str, dims: str | None, rate: float | None, most: int | None = None
 ) -> tuple[sc.data.Batch, sc.Layout | None]:
     """Read data, or their first samples, and say what is asked of their axes."""
@@ -159,7 +159,7 @@ def _read(
     return reader.read(range(min(len(reader), most or len(reader)))), as_layout
 
 
-def _class(text: str, names: Sequence[str]) -> int | str:
+def _parse_class(text: str, names: Sequence[str]) -> int | str:
     """A class by its number, unless one is called so."""
     is_number = text.removeprefix("-").isdecimal()
     return int(text) if is_number and text not in names else text
@@ -186,7 +186,7 @@ def evaluate(
     """Score saved maps beside baselines that they must beat, and say whether to read them."""
     from signalcam.cli.evaluate import evaluate_saved  # noqa: PLC0415 - so that --help is quick
 
-    with _told(), _warned():
+    with _errors_as_text(), _warnings_as_text():
         scored, summary = evaluate_saved(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
         if save:
             scored.save(maps)
@@ -201,7 +201,7 @@ def report(
     to: Annotated[str, typer.Option(help="The file to write.")] = "report.html",
 ) -> None:
     """Write a saved result as one page to click through, which needs no network; of a job its means and first samples."""
-    with _told():
+    with _errors_as_text():
         load(maps).to_html(to)
     print(f"Written to {to}.")
 
@@ -215,12 +215,12 @@ def export(
     """Write maps and what is said of each sample to one file that other programs read, of any size."""
     from signalcam.io import load_lazy  # noqa: PLC0415 - so that --help is quick
 
-    with _told():
-        load_lazy(maps).export(to, _stretch(samples))
+    with _errors_as_text():
+        load_lazy(maps).export(to, _parse_range(samples))
     print(f"Written to {to}.")
 
 
-def _stretch(text: str | None) -> slice | None:
+def _parse_range(text: str | None) -> slice | None:
     """Samples from a first to before another, ``"0:1000"``; either may be left out."""
     if text is None:
         return None
@@ -289,7 +289,7 @@ def run_job(
     log: Annotated[str | None, typer.Option(help="A file to append to: a JSON object a line for what happens.")] = None,
 ) -> None:
     """Explain a whole data set into one store; the same command again goes on where it was stopped."""
-    with _told(), _warned():
+    with _errors_as_text(), _warnings_as_text():
         from signalcam.jobs import Job, status  # noqa: PLC0415 - needs pydantic
         from signalcam.jobs.run import run_job  # noqa: PLC0415 - needs pydantic
 
@@ -325,7 +325,7 @@ def show_status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Say how far a job is: done, failed, quarantined, how fast, how long to go."""
-    with _told():
+    with _errors_as_text():
         from signalcam.jobs import status  # noqa: PLC0415 - needs pydantic
 
         job_status = status(store)

@@ -26,33 +26,33 @@ def findings() -> str:
         >>> findings().splitlines()[1].split()[0]
         'Python'
     """
-    brought = packages_distributions()
+    providers = packages_distributions()
     system = {
-        _PACKAGE: _installed(_PACKAGE, brought) or "not installed",
+        _PACKAGE: _installed_version(_PACKAGE, providers) or "not installed",
         "Python": f"{platform.python_version()} on {platform.platform()}",
         "numpy": version("numpy"),
     }
-    frameworks = {each: _installed(each, brought) or "not installed" for each in _FRAMEWORKS}
-    keras = [f"Keras runs on {_engine(brought)}"] if _installed("keras", brought) else []
+    frameworks = {each: _installed_version(each, providers) or "not installed" for each in _FRAMEWORKS}
+    keras = [f"Keras runs on {_engine(providers)}"] if _installed_version("keras", providers) else []
     parts = [
-        _table(system),
-        f"Frameworks, of which one is needed:\n{_table(frameworks)}",
+        _format_table(system),
+        f"Frameworks, of which one is needed:\n{_format_table(frameworks)}",
         *keras,
-        f"Extras:\n{_extras(brought)}",
+        f"Extras:\n{_list_extras(providers)}",
     ]
     return "\n\n".join(parts)
 
 
-def _table(rows: Mapping[str, str]) -> str:
+def _format_table(rows: Mapping[str, str]) -> str:
     width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {told}" for name, told in rows.items())
+    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows.items())
 
 
-def _installed(name: str, brought: Providers) -> str | None:
+def _installed_version(name: str, providers: Providers) -> str | None:
     """The version of a package, or of the one that brings a module of its name, as ``tensorflow-cpu`` does."""
-    for each in (name, *brought.get(name, ())):
+    for package in (name, *providers.get(name, ())):
         try:
-            return version(each)
+            return version(package)
         except PackageNotFoundError:
             continue
     return None
@@ -65,14 +65,14 @@ def _line(extra: str) -> str:
 # --- Keras' engine -------------------------------------------------------------------------------
 
 
-def _engine(brought: Providers) -> str:
+def _engine(providers: Providers) -> str:
     """Which engine Keras takes, who says so, and what is wrong with it."""
     name, why = _chosen_engine()
     if name not in _ENGINES:
         return f"{name} ({why}), which SignalCAM does not know. Set KERAS_BACKEND to {', '.join(_ENGINES[:-1])} or {_ENGINES[-1]}."
-    if _installed(name, brought):
+    if _installed_version(name, providers):
         return f"{name} ({why})."
-    others = [f"set KERAS_BACKEND={each}" for each in _ENGINES if _installed(each, brought)]
+    others = [f"set KERAS_BACKEND={each}" for each in _ENGINES if _installed_version(each, providers)]
     return f"{name} ({why}), which is not installed. Do one of: {'; '.join([*others, _line(name)])}"
 
 
@@ -90,7 +90,7 @@ def _chosen_engine() -> tuple[str, str]:
 # --- extras --------------------------------------------------------------------------------------
 
 
-def _extras(brought: Providers) -> str:
+def _list_extras(providers: Providers) -> str:
     """One line an extra: complete, or what it lacks and what brings that."""
     try:
         about = metadata(_PACKAGE)
@@ -98,25 +98,27 @@ def _extras(brought: Providers) -> str:
         return "  not known, as signalcam runs from a folder. In that folder: pip install -e ."
     needs = [Requirement(each) for each in about.get_all("Requires-Dist") or ()]
     lacks = {
-        extra: [told for each in needs if _is_of(each, extra) and (told := _lack(each, brought))]
+        extra: [
+            lack for need in needs if _belongs_to_extra(need, extra) and (lack := _describe_missing(need, providers))
+        ]
         for extra in about.get_all("Provides-Extra") or ()
     }
-    return _table(
+    return _format_table(
         {extra: f"lacks {', '.join(some)}: {_line(extra)}" if some else "complete" for extra, some in lacks.items()}
     )
 
 
-def _is_of(need: Requirement, extra: str) -> bool:
+def _belongs_to_extra(need: Requirement, extra: str) -> bool:
     """Whether an extra asks for something that the package alone does not."""
     return (
         need.marker is not None and need.marker.evaluate({"extra": extra}) and not need.marker.evaluate({"extra": ""})
     )
 
 
-def _lack(need: Requirement, brought: Providers) -> str:
+def _describe_missing(need: Requirement, providers: Providers) -> str:
     """What is wrong with what is installed of a requirement; nothing if nothing is."""
-    found = _installed(need.name, brought)
-    if found is None:
+    installed = _installed_version(need.name, providers)
+    if installed is None:
         return need.name
-    fits = need.specifier.contains(found, prereleases=True)
-    return "" if fits else f"{need.name}{need.specifier} (has {found})"
+    fits = need.specifier.contains(installed, prereleases=True)
+    return "" if fits else f"{need.name}{need.specifier} (has {installed})"

@@ -36,8 +36,8 @@ def evaluate_saved(
     scores = evaluate(exp, import_model(model), list(metrics or DEFAULT), **options)
     scored = exp.with_scores(scores)
     names = scores["cam"].values.tolist()
-    beside = [each for each in BASELINES if each in names]
-    own = [each for each in names if each not in beside]
+    baselines = [each for each in BASELINES if each in names]
+    own = [each for each in names if each not in baselines]
     here = cast("xr.Dataset", scored.metrics).sel({"metric": scores["metric"].values})
-    table = compare_to_baselines(here, [*own, *beside], beside)
+    table = compare_to_baselines(here, [*own, *baselines], baselines)
     return scored, f"{as_text(table)}\n\n{verdict(table)}"

@@ -29,17 +29,17 @@ def import_model(name: str) -> Any:
             f"{name!r} names no model. Write module:function, such as my_models:load, where function returns the model."
         )
         raise ModelError(message)
-    found = _built(name, module, attribute)
-    backend_of(network_of(found))  # says itself what is wrong
-    return found
+    candidate = _build_model(name, module, attribute)
+    backend_of(network_of(candidate))  # says itself what is wrong
+    return candidate
 
 
-def _built(name: str, module: str, attribute: str) -> Any:
+def _build_model(name: str, module: str, attribute: str) -> Any:
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
-        found = reduce(getattr, attribute.split("."), import_module(module))
-        return found() if callable(found) and not _is_model(found) else found
+        target = reduce(getattr, attribute.split("."), import_module(module))
+        return target() if callable(target) and not _is_model(target) else target
     except Exception as error:
         message = f"no model came from {name!r}: {type(error).__name__}: {error}. Give module:function, where function needs no arguments."
         raise ModelError(message) from error
@@ -47,9 +47,9 @@ def _built(name: str, module: str, attribute: str) -> Any:
         sys.path.remove(here)
 
 
-def _is_model(found: Any) -> bool:
+def _is_model(candidate: Any) -> bool:
     try:
-        backend_of(network_of(found))
+        backend_of(network_of(candidate))
     except ModelError:
         return False
     return True

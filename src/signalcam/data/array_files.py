@@ -57,43 +57,43 @@ class Arrays:
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples, those that follow one another at once; see ``Reader``."""
         arrays = self.load(self.path)
-        wanted = require_numbers(numbers, len(self))
-        rows = [_rows(arrays[name], wanted) if name else {} for name in (self.inputs, self.labels, self.names)]
+        rows_asked = require_numbers(numbers, len(self))
+        rows = [_read_rows(arrays[name], rows_asked) if name else {} for name in (self.inputs, self.labels, self.names)]
 
         def entry(number: int) -> Entry:
             row, label, name = (each.get(number) for each in rows)
-            for each in (row, label, name):
-                if isinstance(each, Exception):
-                    raise each
+            for part in (row, label, name):
+                if isinstance(part, Exception):
+                    raise part
             return row, to_python(label), to_python(name)
 
-        return read_one_by_one(wanted, entry, self.layout)
+        return read_one_by_one(rows_asked, entry, self.layout)
 
 
-def _rows(array: Any, numbers: Sequence[int]) -> dict[int, Any]:
+def _read_rows(array: Any, numbers: Sequence[int]) -> dict[int, Any]:
     """Rows by their number; where one cannot be read, what was raised."""
-    found: dict[int, Any] = {}
-    for start, stop in _runs(numbers):
+    values: dict[int, Any] = {}
+    for start, stop in _consecutive_runs(numbers):
         try:
-            found |= zip(range(start, stop), np.asarray(array[start:stop]), strict=True)
+            values |= zip(range(start, stop), np.asarray(array[start:stop]), strict=True)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - a broken chunk breaks the rows in it and no others
-            found |= {number: _row(array, number) for number in range(start, stop)}
-    return found
+            values |= {number: _read_row(array, number) for number in range(start, stop)}
+    return values
 
 
-def _row(array: Any, number: int) -> Any:
+def _read_row(array: Any, number: int) -> Any:
     try:
         return np.asarray(array[number])
     except Exception as error:  # noqa: BLE001 - told as the reason of this row
         return error
 
 
-def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _consecutive_runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Stretches of numbers that follow one another."""
-    wanted = np.unique(np.asarray(numbers, dtype=np.int64))
-    for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
+    ordered = np.unique(np.asarray(numbers, dtype=np.int64))
+    for run in np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1):
         if len(run):
             yield int(run[0]), int(run[-1]) + 1
 
@@ -102,7 +102,7 @@ def choose_arrays(
     path: str,
     load: Callable[[str], Mapping[str, Any]],
     about: Callable[[Any], Layout | None],
-    asked: tuple[Names, Names, Names],
+    array_names: tuple[Names, Names, Names],
     *,
     single: bool | Layout,
 ) -> Arrays | Record:
@@ -112,40 +112,42 @@ def choose_arrays(
         path: The file.
         load: See ``Arrays``.
         about: See ``Arrays``.
-        asked: The names of the arrays of inputs, labels and names; ``None`` looks for the usual ones.
+        array_names: The names of the arrays of inputs, labels and names; ``None`` looks for the usual ones.
         single: Whether the file holds one record instead of many; its layout, if that is not usual.
     """
     arrays = load(path)
-    inputs = _chosen(asked[0], arrays, _INPUTS) or _only(arrays)
+    inputs = _choose_name(array_names[0], arrays, _INPUTS) or _only_name(arrays)
     if single:
-        return _record(arrays[inputs], single)
+        return _as_record(arrays[inputs], single)
     if not arrays[inputs].shape:
         message = f"array {inputs!r} is a single number; expected one row a sample."
         raise InputError(message)
     count = arrays[inputs].shape[0]
     rest = {name: each for name, each in arrays.items() if name != inputs and each.shape[:1] == (count,)}
-    labels, names = (_chosen(name, rest, usual) for name, usual in zip(asked[1:], (_LABELS, _NAMES), strict=True))
+    labels, names = (
+        _choose_name(name, rest, usual) for name, usual in zip(array_names[1:], (_LABELS, _NAMES), strict=True)
+    )
     return Arrays(path, load, inputs, labels, names, about)
 
 
-def _chosen(asked: Names, arrays: Mapping[str, Any], usual: Sequence[str]) -> Names:
-    if asked is not None and asked not in arrays:
-        message = f"it has no array {asked!r} that fits. It holds {', '.join(map(repr, arrays)) or 'none'}."
+def _choose_name(name_asked: Names, arrays: Mapping[str, Any], usual: Sequence[str]) -> Names:
+    if name_asked is not None and name_asked not in arrays:
+        message = f"it has no array {name_asked!r} that fits. It holds {', '.join(map(repr, arrays)) or 'none'}."
         raise InputError(message)
-    return asked or next((name for name in usual if name in arrays), None)
+    return name_asked or next((name for name in usual if name in arrays), None)
 
 
-def _only(arrays: Mapping[str, Any]) -> str:
+def _only_name(arrays: Mapping[str, Any]) -> str:
     if len(arrays) != 1:
         message = f"which of the arrays {', '.join(map(repr, arrays)) or '(there are none)'} holds the samples is not known. Say so with inputs='...'."
         raise InputError(message)
     return next(iter(arrays))
 
 
-def _record(array: Any, said: bool | Layout) -> Record:  # noqa: FBT001 - as `opened` got it
+def _as_record(array: Any, single: bool | Layout) -> Record:  # noqa: FBT001 - as `opened` got it
     """An array as one long record, of time alone or of channels over time unless its axes are named."""
     usual = {1: Layout("batch time"), 2: Layout("batch channel time")}
-    layout = said if isinstance(said, Layout) else usual.get(len(array.shape))
+    layout = single if isinstance(single, Layout) else usual.get(len(array.shape))
     if layout is None or len(layout.dims) != len(array.shape) + 1 or "time" not in layout.dims:
         message = f"an array of shape {array.shape} is no single record with such axes; expected (time,) or (channel, time). Name others, as in layout='batch time channel'."
         raise LayoutError(message)

@@ -12,8 +12,8 @@ from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 
-_SIZED = {b"RIFF": "little", b"FORM": "big"}  # WAV and AIFF say how long they are, in bytes
-_UNKNOWN = 2**31 - 1  # and more: written to a pipe, whose end was not known
+_BYTE_ORDERS = {b"RIFF": "little", b"FORM": "big"}  # WAV and AIFF say how long they are, in bytes
+_UNKNOWN_SIZE = 2**31 - 1  # and more: written to a pipe, whose end was not known
 
 
 def open_audio(path: str, *, mono: bool = False) -> Record:
@@ -43,8 +43,8 @@ def _check_whole(path: str) -> None:
     """Refuse a file that was cut off, whose end libsndfile would take for the end of the sound."""
     with Path(path).open("rb") as file:
         start = file.read(8)
-    order: Any = _SIZED.get(start[:4])
-    said, size = int.from_bytes(start[4:], order or "big") + 8, Path(path).stat().st_size
-    if order and size < said < _UNKNOWN:
-        message = f"it ends after {size} of {said} bytes."
+    order: Any = _BYTE_ORDERS.get(start[:4])
+    expected, size = int.from_bytes(start[4:], order or "big") + 8, Path(path).stat().st_size
+    if order and size < expected < _UNKNOWN_SIZE:
+        message = f"it ends after {size} of {expected} bytes."
         raise InputError(message)

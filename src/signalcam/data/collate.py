@@ -42,13 +42,13 @@ def collate_samples(
     layout: Layout | None,
 ) -> Batch:
     """Put samples together in the order asked for."""
-    kept = tuple(number for number in numbers if number in entries)
-    rows = [entries[number] for number in kept]
+    readable = tuple(number for number in numbers if number in entries)
+    rows = [entries[number] for number in readable]
     arrays = [array for array, _, _ in rows]
     alike = len({array.shape for array in arrays}) == 1
     inputs = np.stack(arrays) if alike else arrays or np.empty(0)
     labels, names = tuple(class_of(row[1]) for row in rows), tuple(row[2] for row in rows)
-    return Batch(inputs, kept, _known(labels), _known(names), dict(failed), layout)
+    return Batch(inputs, readable, _none_if_empty(labels), _none_if_empty(names), dict(failed), layout)
 
 
 def class_of(label: Any) -> Any:
@@ -58,7 +58,7 @@ def class_of(label: Any) -> Any:
     return int(label) if label.is_integer() else None if np.isnan(label) else label
 
 
-def _known(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def _none_if_empty(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
     return values if any(each is not None for each in values) else None
 
 

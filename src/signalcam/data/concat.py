@@ -12,7 +12,7 @@ from signalcam.data.collate import Entry, NotFinite, check_numbers, collate_samp
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.units import normalize_unit
-from signalcam.data.windows import merge_windows
+from signalcam.data.windows import merge_layouts
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout, same_rate
 
@@ -50,13 +50,13 @@ class Concatenation:
     Args:
         parts: The readers. What the first one that can be read says of rate, channels and axes the others must
             say, too.
-        said: What is said of all; it goes before what the first one says.
+        declared: What is said of all; it goes before what the first one says.
         names: What the parts are called, for messages.
         nan: ``"report"`` leaves out, and tells, samples with NaN or infinite values; ``"keep"`` keeps them.
     """
 
     parts: Sequence[Reader]
-    said: Layout | None = None
+    declared: Layout | None = None
     names: Sequence[str] | None = None
     nan: NotFinite = "report"
 
@@ -77,22 +77,22 @@ class Concatenation:
     @cached_property
     def layout(self) -> Layout | None:
         """What all samples have in common."""
-        return _expected(next(filter(None, (part.layout for part in self.parts)), None), self.said)
+        return _common_layout(next(filter(None, (part.layout for part in self.parts)), None), self.declared)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of all parts, in order."""
-        return digest([self.said, self.nan, *(part.fingerprint for part in self.parts)])
+        return digest([self.declared, self.nan, *(part.fingerprint for part in self.parts)])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples of any of the parts; see ``Reader``."""
-        wanted = np.asarray(require_numbers(numbers, len(self)), dtype=np.int64)
+        places = np.asarray(require_numbers(numbers, len(self)), dtype=np.int64)
         entries: dict[int, Entry] = {}
         failed: dict[int, str] = {}
-        owners = np.searchsorted(self._ends, wanted, side="right")
+        owners = np.searchsorted(self._ends, places, side="right")
         for owner in np.unique(owners):
             start = int(self._ends[owner]) - len(self.parts[owner])
-            batch = self.parts[owner].read((wanted[owners == owner] - start).tolist())
+            batch = self.parts[owner].read((places[owners == owner] - start).tolist())
             about = f"{self.names[owner]}: " if self.names else ""
             failed |= {number + start: about + why for number, why in batch.failed.items()}
             sound = isinstance(batch.inputs, np.ndarray) and not self._fault(batch, batch.inputs)
@@ -101,7 +101,7 @@ class Concatenation:
                     failed[number + start] = about + why
                 else:
                     entries[number + start] = entry
-        return collate_samples(wanted.tolist(), entries, failed, self.layout)
+        return collate_samples(places.tolist(), entries, failed, self.layout)
 
     def _fault(self, batch: Batch, sample: np.ndarray) -> str:
         """Why a sample that was read is of no use; nothing where it is."""
@@ -109,7 +109,7 @@ class Concatenation:
             check_numbers(sample, self.nan)
         except InputError as error:
             return reason(error)
-        return differs(batch.layout, self.layout)
+        return describe_difference(batch.layout, self.layout)
 
 
 def _entries(batch: Batch) -> Iterator[tuple[int, Entry]]:
@@ -118,47 +118,47 @@ def _entries(batch: Batch) -> Iterator[tuple[int, Entry]]:
     return zip(batch.numbers, rows, strict=True)
 
 
-def _expected(own: Layout | None, said: Layout | None) -> Layout | None:
+def _common_layout(own: Layout | None, layout: Layout | None) -> Layout | None:
     """What is said of all goes before what one of them says."""
-    return merge_windows(said, own) if said else own
+    return merge_layouts(layout, own) if layout else own
 
 
-def differs(own: Layout | None, expected: Layout | None) -> str:
+def describe_difference(own: Layout | None, expected: Layout | None) -> str:
     """Why samples do not go together with the others; nothing where they do."""
     if own is None or expected is None:
         return ""
-    checks = (_axes, _rate, _channels, _units, _spacing)
+    checks = (_compare_axes, _compare_rates, _compare_channels, _compare_units, _compare_spacing)
     return next(filter(None, (check(own, expected) for check in checks)), "")
 
 
-def _axes(own: Layout, expected: Layout) -> str:
+def _compare_axes(own: Layout, expected: Layout) -> str:
     if own.dims == expected.dims:
         return ""
     return f"has axes {' '.join(own.dims)!r}, but {' '.join(expected.dims)!r} are expected. Leave it out."
 
 
-def _rate(own: Layout, expected: Layout) -> str:
+def _compare_rates(own: Layout, expected: Layout) -> str:
     rates = own.sampling_rate, expected.sampling_rate
     if not (rates[0] and rates[1]) or same_rate(rates[0], rates[1]):
         return ""
     return f"has {rates[0]:g} samples a second, but {rates[1]:g} are expected. Resample it, or leave it out."
 
 
-def _channels(own: Layout, expected: Layout) -> str:
+def _compare_channels(own: Layout, expected: Layout) -> str:
     channels = own.channel_names, expected.channel_names
     if not (channels[0] and channels[1]) or channels[0] == channels[1]:
         return ""
-    return f"has channels {_told(channels[0])}, but {_told(channels[1])} are expected. Choose the same of all with channels=[...], or leave it out."
+    return f"has channels {_shorten_names(channels[0])}, but {_shorten_names(channels[1])} are expected. Choose the same of all with channels=[...], or leave it out."
 
 
-def _units(own: Layout, expected: Layout) -> str:
+def _compare_units(own: Layout, expected: Layout) -> str:
     units = own.units, expected.units
     if not (units[0] and units[1]) or normalize_unit(units[0]) == normalize_unit(units[1]):
         return ""
     return f"is in {units[0]}, but {units[1]} is expected. Bring it to that, or leave it out."
 
 
-def _spacing(own: Layout, expected: Layout) -> str:
+def _compare_spacing(own: Layout, expected: Layout) -> str:
     steps, others = own.spacing or {}, expected.spacing or {}
     for dim in [each for each in steps if each in others]:
         units = own.unit(dim), expected.unit(dim)
@@ -167,7 +167,7 @@ def _spacing(own: Layout, expected: Layout) -> str:
     return ""
 
 
-def _told(names: Sequence[str]) -> str:
+def _shorten_names(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < 14 else f"{', '.join(names[:12])}, ... ({len(names)})"
 
 

@@ -12,19 +12,19 @@ Stamp = tuple[int, int]  # of a file: size, and time of the last change
 
 def stamp_of(path: str) -> Stamp:
     """Size and time of the last change of a file, or of all files of a folder."""
-    each = Path(path)
-    if not each.is_dir():
-        status = each.stat()
+    place = Path(path)
+    if not place.is_dir():
+        status = place.stat()
         return status.st_size, status.st_mtime_ns
-    inside = [one.stat() for one in each.rglob("*") if one.is_file()]
+    inside = [one.stat() for one in place.rglob("*") if one.is_file()]
     return sum(one.st_size for one in inside), max((one.st_mtime_ns for one in inside), default=0)
 
 
 def edition(path: str) -> tuple[Stamp, ...]:
     """Changes when what is kept of an opened file is out of date; of a folder only what describes it is looked at."""
-    each = Path(path)
-    about = [each / name for name in ("zarr.json", ".zarray", ".zgroup")] if each.is_dir() else []
-    status = [one.stat() for one in (each, *about) if one == each or one.exists()]
+    place = Path(path)
+    about = [place / name for name in ("zarr.json", ".zarray", ".zgroup")] if place.is_dir() else []
+    status = [one.stat() for one in (place, *about) if one == place or one.exists()]
     return tuple((one.st_size, one.st_mtime_ns) for one in status)
 
 
@@ -35,8 +35,8 @@ def stamp_if_exists(path: str) -> Stamp | None:
 
 def digest(parts: Iterable[Any]) -> str:
     """A short text that differs where any of the parts does."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for part in parts:
-        found.update(part if isinstance(part, bytes) else repr(part).encode())
-        found.update(b"\0")
-    return found.hexdigest()[:32]
+        sha.update(part if isinstance(part, bytes) else repr(part).encode())
+        sha.update(b"\0")
+    return sha.hexdigest()[:32]

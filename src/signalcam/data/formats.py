@@ -51,12 +51,10 @@ class Format:
         Raises:
             InputError: One is none of theirs.
         """
-        for each in options:
-            if each not in self.options:
-                known = ", ".join(self.options) or "none"
-                message = (
-                    f"{each!r} is no option of {self.name} files, which have {known}.{nearest(each, self.options)}"
-                )
+        for option in options:
+            if option not in self.options:
+                options_text = ", ".join(self.options) or "none"
+                message = f"{option!r} is no option of {self.name} files, which have {options_text}.{nearest(option, self.options)}"
                 raise InputError(message)
 
 
@@ -83,14 +81,14 @@ def register(name: str, suffixes: str | Iterable[str], opener: Callable[..., Any
         ...     return sc.data.Record((1, length), layout, lambda start, stop: np.arange(start, stop)[None])
         >>> sc.data.register("ramp", ".ramp", open_ramp)
     """
-    wanted = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
-    if wrong := [each for each in wanted if each[:1] not in (".", "-", "_")]:
+    endings = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
+    if wrong := [each for each in endings if each[:1] not in (".", "-", "_")]:
         message = f"suffix {wrong[0]!r} of {name!r} does not begin with a dot. Write '.{wrong[0]}'."
         raise InputError(message)
-    _add(Format(name, tuple(each.lower() for each in wanted), opener, many))
+    _add_format(Format(name, tuple(each.lower() for each in endings), opener, many))
 
 
-def _add(new: Format) -> None:
+def _add_format(new: Format) -> None:
     _formats.pop(new.name, None)
     _formats[new.name] = new
 
@@ -107,7 +105,7 @@ def find(name: str) -> Format:
         InputError: There is none of that name.
     """
     if name not in _formats:
-        message = f"no kind of file is called {name!r}.{nearest(name, _formats)} {known()}"
+        message = f"no kind of file is called {name!r}.{nearest(name, _formats)} {describe_formats()}"
         raise InputError(message)
     return _formats[name]
 
@@ -115,18 +113,18 @@ def find(name: str) -> Format:
 def format_of(path: Path) -> Format | None:
     """The kind of a file by its name: the longest suffix that fits, of several the newest."""
     fitting = [
-        (len(suffix), number, each)
-        for number, each in enumerate(_formats.values())
-        for suffix in each.suffixes
+        (len(suffix), number, kind)
+        for number, kind in enumerate(_formats.values())
+        for suffix in kind.suffixes
         if path.name.lower().endswith(suffix)
     ]
-    return max(fitting, key=lambda found: found[:2])[2] if fitting else None
+    return max(fitting, key=lambda entry: entry[:2])[2] if fitting else None
 
 
-def known() -> str:
+def describe_formats() -> str:
     """All kinds and their suffixes, as a sentence."""
-    listed = "; ".join(f"{each.name} ({' '.join(each.suffixes)})" for each in _formats.values())
-    return f"Known are {listed}. Others can be taught: signalcam.data.register."
+    kinds = "; ".join(f"{each.name} ({' '.join(each.suffixes)})" for each in _formats.values())
+    return f"Known are {kinds}. Others can be taught: signalcam.data.register."
 
 
 for _each in (
@@ -143,4 +141,4 @@ for _each in (
     Format("nifti", (".nii", ".nii.gz"), open_nifti),
     Format("video", (".mp4", ".avi", ".mov", ".mkv", ".webm"), open_video),
 ):
-    _add(_each)
+    _add_format(_each)

@@ -26,7 +26,7 @@ def open_hdf5(
         names: That of their names.
         single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
     """
-    return choose_arrays(path, _load, _about, (inputs, labels, names), single=single)
+    return choose_arrays(path, _load, _layout_of, (inputs, labels, names), single=single)
 
 
 @dataclass(frozen=True)
@@ -53,39 +53,39 @@ class Dataset:
         with import_optional("h5py", "HDF5 files").File(self.path, "r") as file:
             if not self.turned:
                 return file[self.name][rows]
-            chosen = rows if isinstance(rows, tuple) else (rows,)
-            rest = (slice(None),) * (len(self.shape) - len(chosen))
+            index = rows if isinstance(rows, tuple) else (rows,)
+            rest = (slice(None),) * (len(self.shape) - len(index))
             column = (0,) * (file[self.name].ndim - len(self.shape))
-            return file[self.name][(*chosen, *rest, *column)[::-1]].T
+            return file[self.name][(*index, *rest, *column)[::-1]].T
 
 
-def _about(dataset: Dataset) -> Layout | None:
+def _layout_of(dataset: Dataset) -> Layout | None:
     """Named axes as HDF5's dimension scales have them."""
     return layout_from_attributes(dataset, dataset.dims)
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _datasets(path, edition(path))
+    return _list_datasets(path, edition(path))
 
 
 @lru_cache(maxsize=16)
-def _datasets(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
+def _list_datasets(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     h5py = import_optional("h5py", "HDF5 files")
-    found: dict[str, Any] = {}
+    datasets: dict[str, Any] = {}
 
-    def keep(name: str, each: Any) -> None:
-        if isinstance(each, h5py.Dataset):
-            found[name] = _described(path, name, each)
+    def keep(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            datasets[name] = _describe_dataset(path, name, node)
 
     with h5py.File(path, "r") as file:
         file.visititems(keep)
-    return found
+    return datasets
 
 
-def _described(path: str, name: str, each: Any) -> Dataset:
+def _describe_dataset(path: str, name: str, node: Any) -> Dataset:
     """A dataset with its axes as they were written; a column of MATLAB's has one."""
-    dims = tuple(axis.label for axis in each.dims)
-    if "MATLAB_class" not in each.attrs:
-        return Dataset(path, name, each.shape, dims, dict(each.attrs))
-    shape = each.shape[::-1]
-    return Dataset(path, name, shape[:1] if shape[1:] == (1,) else shape, (), dict(each.attrs), turned=True)
+    dims = tuple(axis.label for axis in node.dims)
+    if "MATLAB_class" not in node.attrs:
+        return Dataset(path, name, node.shape, dims, dict(node.attrs))
+    shape = node.shape[::-1]
+    return Dataset(path, name, shape[:1] if shape[1:] == (1,) else shape, (), dict(node.attrs), turned=True)

@@ -27,7 +27,7 @@ def open_image(path: str, *, mode: str = "RGB", size: tuple[int, int] | None = N
 
     def read(_start: int, _stop: int) -> np.ndarray:
         with pillow.open(path) as file:
-            image = _converted(pillow, file, mode)
+            image = _convert_mode(pillow, file, mode)
             if size is not None:
                 image = image.resize(size[::-1], pillow.Resampling.BILINEAR)
             pixels = np.asarray(image)
@@ -42,7 +42,7 @@ def open_image(path: str, *, mode: str = "RGB", size: tuple[int, int] | None = N
     return Record((height, width, len(names)), layout, read)
 
 
-def _converted(pillow: Any, file: Any, mode: str) -> Any:
+def _convert_mode(pillow: Any, file: Any, mode: str) -> Any:
     """An image in another mode; more than eight bits are not cut off, as Pillow would."""
     if file.mode == mode:
         return file

@@ -32,6 +32,6 @@ def batches(reader: Reader, size: int) -> Iterator[Batch]:
         if len(batch):
             yield batch
         else:
-            told = next(iter(batch.failed.values()))
-            message = f"none of the samples {start} to {start + len(batch.failed) - 1} could be read. The first: {told}"
+            why = next(iter(batch.failed.values()))
+            message = f"none of the samples {start} to {start + len(batch.failed) - 1} could be read. The first: {why}"
             warnings.warn(message, CamWarning, stacklevel=2)

@@ -13,7 +13,7 @@ from signalcam.data.collate import Entry, NotFinite, read_one_by_one, require_nu
 from signalcam.data.concat import Concatenation, check_some
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
-from signalcam.data.streaming import Keys, Stream, class_of, is_by_number, is_pair, remaining
+from signalcam.data.streaming import Keys, Stream, class_of, dataset_of_loader, is_by_number, is_pair
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout, as_layout
 
@@ -23,31 +23,31 @@ class InMemorySamples:
     """A reader of any sequence.
 
     Args:
-        given: Hands out a sample, or a pair of one and its label, by number.
+        source: Hands out a sample, or a pair of one and its label, by number.
         labels: One a sample, which go before those of pairs.
         names: One a sample.
         layout: Of the samples.
         keys: What is what in samples that are dicts.
     """
 
-    given: Any
+    source: Any
     labels: Sequence[Any] | None = None
     names: Sequence[Any] | None = None
     layout: Layout | None = None
     keys: Keys = field(default_factory=Keys)
 
     def __len__(self) -> int:
-        return len(self.given)
+        return len(self.source)
 
     @property
     def fingerprint(self) -> str:
         """Of all values of an array; of the first, middle and last sample of other sequences."""
         few = sorted({0, len(self) // 2, len(self) - 1}) if len(self) else []
-        whole = isinstance(self.given, np.ndarray)
-        shown = [self.given] if whole else [self._sample(each)[0] for each in few]
-        bytes_ = [np.ascontiguousarray(each).tobytes() for each in shown]
-        told = [self.layout, *(map(repr, each) if each is not None else () for each in (self.labels, self.names))]
-        return digest([len(self), *bytes_, *told, *([self.keys] if self.keys != Keys() else [])])
+        whole = isinstance(self.source, np.ndarray)
+        arrays = [self.source] if whole else [self._sample(each)[0] for each in few]
+        bytes_ = [np.ascontiguousarray(each).tobytes() for each in arrays]
+        about = [self.layout, *(map(repr, each) if each is not None else () for each in (self.labels, self.names))]
+        return digest([len(self), *bytes_, *about, *([self.keys] if self.keys != Keys() else [])])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples; see ``Reader``."""
@@ -61,7 +61,7 @@ class InMemorySamples:
 
     def _sample(self, number: int) -> Entry:
         """A sample, and its class and name where it comes with them."""
-        item = self.given[number]
+        item = self.source[number]
         alone = isinstance(item, tuple) and len(item) == 1 and np.ndim(item[0]) > 0
         pair = isinstance(item, tuple | list) and len(item) == 2 and is_pair(item)
         if alone or pair or isinstance(item, Mapping):
@@ -112,25 +112,25 @@ def of(
     if isinstance(samples, str | PathLike):
         message = f"{str(samples)!r} is a path. Open it: sc.data.open({str(samples)!r})."
         raise InputError(message)
-    given = remaining(samples)
-    keys, each = _keyed(inputs, labels, names)
-    said = as_layout(layout)
+    source = dataset_of_loader(samples)
+    keys, labels_and_names = _split_keys(inputs, labels, names)
+    axes = as_layout(layout)
     own: Reader
-    if is_by_number(given):
+    if is_by_number(source):
         if length is not None or edition is not None:
-            message = f"length and edition are of streams of batches; the {len(given)} samples of {type(given).__name__} are read by number. Leave them out."
+            message = f"length and edition are of streams of batches; the {len(source)} samples of {type(source).__name__} are read by number. Leave them out."
             raise InputError(message)
-        own = InMemorySamples(given, *each, said, keys)
+        own = InMemorySamples(source, *labels_and_names, axes, keys)
     else:
-        own = Stream(given, keys, length, *each, said, edition)
-    for what, told in zip(("labels", "names"), each, strict=True):
-        if told is not None and len(told) != len(own):
-            message = f"{len(told)} {what} for {len(own)} samples. Give one each, in order."
+        own = Stream(source, keys, length, *labels_and_names, axes, edition)
+    for what, entries in zip(("labels", "names"), labels_and_names, strict=True):
+        if entries is not None and len(entries) != len(own):
+            message = f"{len(entries)} {what} for {len(own)} samples. Give one each, in order."
             raise InputError(message)
     return check_some(Concatenation((own,), nan=nan), type(samples).__name__)
 
 
-def _keyed(
+def _split_keys(
     inputs: str | None, labels: Any, names: Any
 ) -> tuple[Keys, tuple[Sequence[Any] | None, Sequence[Any] | None]]:
     """What lies in the samples' own dicts, and what is given beside them."""

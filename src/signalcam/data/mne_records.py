@@ -10,7 +10,7 @@ from typing import Any
 
 from signalcam.data import units
 from signalcam.data.collate import Entry, read_one_by_one, require_numbers
-from signalcam.data.edf import header
+from signalcam.data.edf import read_header
 from signalcam.data.file_stamp import Stamp, digest, edition, stamp_if_exists
 from signalcam.data.optional_imports import import_optional
 from signalcam.data.protocol import Batch
@@ -18,8 +18,8 @@ from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 
-_QUIET = "ERROR"  # what MNE is to say
-_VOLTS = 107  # FIFF's number for them
+_LOG_LEVEL = "ERROR"  # what MNE is to say
+_FIFF_VOLTS = 107  # FIFF's number for them
 
 
 def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
@@ -32,46 +32,48 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
     io = import_optional("mne", "EDF, BDF and FIF files").io
     readers = {".edf": io.read_raw_edf, ".bdf": io.read_raw_bdf}
     reader = readers.get(path[-4:].lower())
-    raw = (reader or io.read_raw_fif)(path, preload=False, verbose=_QUIET)
-    picked = _picked(raw.ch_names, channels)
+    raw = (reader or io.read_raw_fif)(path, preload=False, verbose=_LOG_LEVEL)
+    picked = _channel_indices(raw.ch_names, channels)
     layout = _layout(raw, picked)
     factors: Any = 1.0
     if reader:
-        factors, known = units.common_unit([_units_of(path, len(raw.ch_names))[each] for each in picked], "V")
-        layout = replace(layout, units=units.unit_of_text(known))
+        factors, channel_units = units.common_unit(
+            [_channel_units(path, len(raw.ch_names))[each] for each in picked], "V"
+        )
+        layout = replace(layout, units=units.unit_of_text(channel_units))
 
     def events(name: str) -> list[tuple[int, str]]:
         if name != "annotations":
             message = f"it has no events {name!r}. Take around='annotations'."
             raise InputError(message)
-        onsets = raw.time_as_index(raw.annotations.onset - _before(raw), use_rounding=True)
+        onsets = raw.time_as_index(raw.annotations.onset - _annotation_offset(raw), use_rounding=True)
         return list(zip(onsets.tolist(), map(str, raw.annotations.description), strict=True))
 
     def read(start: int, stop: int) -> Any:
-        return raw.get_data(picked, start, stop, verbose=_QUIET) * factors
+        return raw.get_data(picked, start, stop, verbose=_LOG_LEVEL) * factors
 
     return Record((len(picked), int(raw.n_times)), layout, read, events)
 
 
-def _units_of(path: str, channels: int) -> tuple[str, ...]:
+def _channel_units(path: str, channels: int) -> tuple[str, ...]:
     """The units of an EDF or BDF file's channels.
 
     Raises:
         InputError: The file is shorter than its header says.
     """
-    known, size = header(path), Path(path).stat().st_size
-    if size < known.size:
-        message = f"it ends after {size} of {known.size} bytes."
+    about, size = read_header(path), Path(path).stat().st_size
+    if size < about.size:
+        message = f"it ends after {size} of {about.size} bytes."
         raise InputError(message)
-    return known.units if len(known.units) == channels else ("",) * channels
+    return about.units if len(about.units) == channels else ("",) * channels
 
 
-def _before(raw: Any) -> float:
+def _annotation_offset(raw: Any) -> float:
     """What annotations count from that are dated; a recording may begin later."""
     return float(raw.first_time) if raw.info["meas_date"] and raw.annotations.orig_time else 0.0
 
 
-def _picked(names: Sequence[str], channels: Sequence[str] | None) -> list[int]:
+def _channel_indices(names: Sequence[str], channels: Sequence[str] | None) -> list[int]:
     missing = [each for each in channels or () if each not in names]
     if missing:
         message = f"it has no channel {missing[0]!r}. It holds {', '.join(names)}."
@@ -81,7 +83,7 @@ def _picked(names: Sequence[str], channels: Sequence[str] | None) -> list[int]:
 
 def _layout(recording: Any, picked: Sequence[int]) -> Layout:
     info = recording.info
-    volts = {int(info["chs"][each]["unit"]) for each in picked} == {_VOLTS}
+    volts = {int(info["chs"][each]["unit"]) for each in picked} == {_FIFF_VOLTS}
     names = [recording.ch_names[each] for each in picked]
     return Layout("batch channel time", float(info["sfreq"]), names, "V" if volts else None)
 
@@ -108,7 +110,7 @@ class Epochs:
     @property
     def layout(self) -> Layout:
         """Channels and rate."""
-        return _layout(self._epochs, _picked(self._epochs.ch_names, self.channels))
+        return _layout(self._epochs, _channel_indices(self._epochs.ch_names, self.channels))
 
     @property
     def fingerprint(self) -> str:
@@ -118,11 +120,11 @@ class Epochs:
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read epochs; see ``Reader``."""
         epochs = self._epochs
-        picked = _picked(epochs.ch_names, self.channels)
+        picked = _channel_indices(epochs.ch_names, self.channels)
         labels = {code: name for name, code in epochs.event_id.items()}
 
         def entry(number: int) -> Entry:
-            array = epochs.get_data(picks=picked, item=[number], verbose=_QUIET)[0]
+            array = epochs.get_data(picks=picked, item=[number], verbose=_LOG_LEVEL)[0]
             return array, labels.get(int(epochs.events[number, 2])), int(epochs.selection[number])
 
         return read_one_by_one(require_numbers(numbers, len(self)), entry, self.layout)
@@ -131,4 +133,4 @@ class Epochs:
 @lru_cache(maxsize=16)
 def _read_epochs(path: str, _edition: tuple[Stamp, ...]) -> Any:
     mne = import_optional("mne", "EDF, BDF and FIF files")
-    return mne.read_epochs(path, preload=False, verbose=_QUIET)
+    return mne.read_epochs(path, preload=False, verbose=_LOG_LEVEL)

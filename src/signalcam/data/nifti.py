@@ -28,11 +28,11 @@ def open_nifti(path: str) -> Record:
     space, clock = image.header.get_xyzt_units()
     steps = [float(each) for each in image.header.get_zooms()]
     units = dict.fromkeys(_SPACE, space) if space != "unknown" else None
-    placed = dict(zip(_SPACE, steps, strict=False)) if all(step > 0 for step in steps[:3]) else None
+    spacing = dict(zip(_SPACE, steps, strict=False)) if all(step > 0 for step in steps[:3]) else None
     timed = len(shape) == 4
     rate = _SECONDS[clock] / steps[3] if timed and clock in _SECONDS and steps[3] > 0 else None
     dims = ("batch", "channel", "time", *_SPACE) if timed else ("batch", "channel", *_SPACE)
-    layout = Layout(dims, rate, spacing=placed, axis_units=units if placed else None)
+    layout = Layout(dims, rate, spacing=spacing, axis_units=units if spacing else None)
 
     def read(start: int, stop: int) -> np.ndarray:
         if not timed:

@@ -27,19 +27,19 @@ def open_numpy(
         names: That of their names.
         single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
     """
-    return choose_arrays(path, _load, _about, (inputs, labels, names), single=single)
+    return choose_arrays(path, _load, _no_layout, (inputs, labels, names), single=single)
 
 
-def _about(_array: Any) -> None:
+def _no_layout(_array: Any) -> None:
     return None
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _mapped(path, edition(path))
+    return _open_arrays(path, edition(path))
 
 
 @lru_cache(maxsize=16)
-def _mapped(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
+def _open_arrays(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     if path.lower().endswith(".npy"):
         return {"inputs": np.load(path, mmap_mode="r", allow_pickle=False)}
     # opened here, as NumPy leaves a broken one open

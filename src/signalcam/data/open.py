@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from signalcam.data.collate import NotFinite, reason
 from signalcam.data.concat import Concatenation, UnreadableFile, check_some
-from signalcam.data.formats import Format, find, format_of, known
+from signalcam.data.formats import Format, describe_formats, find, format_of
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.windows import Item, RecordFile, WindowOptions, Windows
 from signalcam.errors import InputError, MissingExtra
@@ -62,22 +62,22 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
     if nan not in ("report", "keep"):
         message = f"nan is {nan!r}; expected 'report' or 'keep'."
         raise InputError(message)
-    items, single = _items(path, format)
-    kind = _kind(items, format)
+    items, single = _list_items(path, format)
+    kind = _common_format(items, format)
     kind.check(options)
     cut = windows if isinstance(windows, Windows | None) else Windows(windows)
-    said = as_layout(layout)
+    axes = as_layout(layout)
     if kind.many and (cut or single):
-        options = _as_record(kind, said) | options
-    how = WindowOptions(kind.open, options, cut, said, kind.files)
+        options = _single_option(kind, axes) | options
+    how = WindowOptions(kind.open, options, cut, axes, kind.files)
     many = kind.many and not options.get("single")
-    parts = tuple(_many(item, how) if many else RecordFile(item, how) for item in items)
-    reader = Concatenation(parts, said, tuple(item.path for item in items), nan)
-    _check_any(items, how, parts)
+    parts = tuple(_open_many(item, how) if many else RecordFile(item, how) for item in items)
+    reader = Concatenation(parts, axes, tuple(item.path for item in items), nan)
+    _require_readable(items, how, parts)
     return check_some(reader, str(path))
 
 
-def _as_record(kind: Format, layout: Layout | None) -> dict[str, Any]:
+def _single_option(kind: Format, layout: Layout | None) -> dict[str, Any]:
     """What makes a file of rows a file of one record."""
     if "single" not in kind.options:
         message = f"{kind.name} files hold many samples each, which cannot be cut into windows or listed one by one in a manifest. Open them by path alone."
@@ -85,12 +85,12 @@ def _as_record(kind: Format, layout: Layout | None) -> dict[str, Any]:
     return {"single": layout or True}
 
 
-def _check_any(items: Sequence[Item], how: WindowOptions, parts: Sequence[Reader]) -> None:
+def _require_readable(items: Sequence[Item], how: WindowOptions, parts: Sequence[Reader]) -> None:
     """Raise at once where nothing can be read: the only file, or every file of many samples."""
     broken = [each.reason for each in parts if isinstance(each, UnreadableFile)]
     if len(items) == 1 and not broken:
         try:
-            how.opened(items[0].path)
+            how.open_file(items[0].path)
         except (MissingExtra, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - files break in any way
@@ -101,7 +101,7 @@ def _check_any(items: Sequence[Item], how: WindowOptions, parts: Sequence[Reader
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _ManySamplesFile:
     """A reader of a file with many samples, opened by each process for itself."""
 
     item: Item
@@ -112,8 +112,8 @@ class _Rows:
 
     @property
     def _own(self) -> Reader:
-        found: Reader = self.how.opened(self.item.path)
-        return found
+        reader: Reader = self.how.open_file(self.item.path)
+        return reader
 
     @property
     def layout(self) -> Layout | None:
@@ -127,43 +127,43 @@ class _Rows:
         return self._own.read(numbers)
 
 
-def _many(item: Item, how: WindowOptions) -> Reader:
+def _open_many(item: Item, how: WindowOptions) -> Reader:
     """A file of many samples, or the reason why it is none."""
     try:
-        len(how.opened(item.path))
+        len(how.open_file(item.path))
     except (MissingExtra, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - files break in any way; this one is told by its number
         return UnreadableFile(item.path, reason(error))
-    return _Rows(item, how)
+    return _ManySamplesFile(item, how)
 
 
 # --- which files --------------------------------------------------------------------------------------
 
 
-def _items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item], bool]:  # noqa: A002 - as `open` has it
+def _list_items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item], bool]:  # noqa: A002 - as `open` has it
     """The files meant, and whether each of them is one sample."""
     if not isinstance(path, str | PathLike):
-        return _each(path), False
-    given = Path(fspath(path))
-    if _is_folder(given, format):
-        return _in_folder(given, format), False
-    if given.exists():
-        return (_listed(given), True) if _is_manifest(given) else ([_item(given)], False)
-    found = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 - patterns may be absolute
-    if not found:
-        message = f"nothing lies at {str(given)!r}. Check the path; patterns look like 'folder/**/*.wav'."
+        return _items_of_list(path), False
+    place = Path(fspath(path))
+    if _is_folder(place, format):
+        return _items_of_folder(place, format), False
+    if place.exists():
+        return (_items_of_manifest(place), True) if _is_manifest(place) else ([_item(place)], False)
+    matches = sorted(glob.glob(str(place), recursive=True))  # noqa: PTH207 - patterns may be absolute
+    if not matches:
+        message = f"nothing lies at {str(place)!r}. Check the path; patterns look like 'folder/**/*.wav'."
         raise InputError(message)
-    return [_item(Path(each)) for each in found], False
+    return [_item(Path(each)) for each in matches], False
 
 
-def _each(paths: Any) -> list[Item]:
+def _items_of_list(paths: Any) -> list[Item]:
     """The files of a list."""
-    listed = list(paths) if isinstance(paths, Sequence) else []
-    if not listed or not all(isinstance(each, str | PathLike) for each in listed):
+    files = list(paths) if isinstance(paths, Sequence) else []
+    if not files or not all(isinstance(each, str | PathLike) for each in files):
         message = f"path is {paths!r}; expected a path, or a list of at least one. What is in memory is read by sc.data.of(samples)."
         raise InputError(message)
-    return [_item(Path(each)) for each in listed]
+    return [_item(Path(each)) for each in files]
 
 
 def _is_folder(path: Path, format: str | None) -> bool:  # noqa: A002 - as `open` has it
@@ -182,50 +182,50 @@ def _stem(path: Path) -> str:
     return path.name[: -len(suffix or path.suffix) or None]
 
 
-def _in_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - as `open` has it
+def _items_of_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - as `open` has it
     """All files of one kind, named by where they lie, labelled by the folder they are in."""
-    wanted = find(format) if format else None
-    found = [
-        each
-        for each in _inside(folder)
-        if wanted is None or any(each.name.lower().endswith(suffix) for suffix in wanted.suffixes)
+    kind = find(format) if format else None
+    files = [
+        file
+        for file in _files_inside(folder)
+        if kind is None or any(file.name.lower().endswith(suffix) for suffix in kind.suffixes)
     ]
-    if not found:
-        message = f"folder {str(folder)!r} holds no {format or 'file that can be read'}. {known()}"
+    if not files:
+        message = f"folder {str(folder)!r} holds no {format or 'file that can be read'}. {describe_formats()}"
         raise InputError(message)
-    places = [each.relative_to(folder) for each in found]
+    places = [each.relative_to(folder) for each in files]
     labelled = len({each.parts[0] for each in places if len(each.parts) > 1}) > 1 and all(
-        len(each.parts) > 1 for each in places
+        len(inner.parts) > 1 for inner in places
     )
     return [
-        Item(str(each), place.with_name(_stem(place)).as_posix(), place.parts[0] if labelled else None)
-        for each, place in zip(found, places, strict=True)
+        Item(str(file), place.with_name(_stem(place)).as_posix(), place.parts[0] if labelled else None)
+        for file, place in zip(files, places, strict=True)
     ]
 
 
-def _inside(folder: Path) -> Iterator[Path]:
+def _files_inside(folder: Path) -> Iterator[Path]:
     """Files of a known kind, in the order of their names; a Zarr folder is one."""
-    for each in sorted(folder.iterdir()):
-        if format_of(each):
-            yield each
-        elif each.is_dir():
-            yield from _inside(each)
+    for entry in sorted(folder.iterdir()):
+        if format_of(entry):
+            yield entry
+        elif entry.is_dir():
+            yield from _files_inside(entry)
 
 
-def _kind(items: Sequence[Item], format: str | None) -> Format:  # noqa: A002 - as `open` has it
+def _common_format(items: Sequence[Item], format: str | None) -> Format:  # noqa: A002 - as `open` has it
     """The one kind of all files."""
     if format is not None:
         return find(format)
-    found = Counter(format_of(Path(each.path)) for each in items)
-    if None in found:
+    kinds = Counter(format_of(Path(each.path)) for each in items)
+    if None in kinds:
         which = next(each.path for each in items if format_of(Path(each.path)) is None)
-        message = f"{which!r} is of no known kind. {known()}"
+        message = f"{which!r} is of no known kind. {describe_formats()}"
         raise InputError(message)
-    if len(found) > 1:
-        told = " and ".join(f"{count} {each.name}" for each, count in found.most_common() if each)
-        message = f"the files are of several kinds: {told}. Say which to read with format='...', or a pattern such as '*.wav'."
+    if len(kinds) > 1:
+        counts_text = " and ".join(f"{count} {each.name}" for each, count in kinds.most_common() if each)
+        message = f"the files are of several kinds: {counts_text}. Say which to read with format='...', or a pattern such as '*.wav'."
         raise InputError(message)
-    return next(each for each in found if each)
+    return next(each for each in kinds if each)
 
 
 # --- a manifest ---------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def _is_manifest(path: Path) -> bool:
         return "path" in next(csv.reader(file), ())
 
 
-def _listed(path: Path) -> list[Item]:
+def _items_of_manifest(path: Path) -> list[Item]:
     """The files that a manifest names, from where it lies."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
@@ -249,26 +249,26 @@ def _listed(path: Path) -> list[Item]:
     if not rows:
         message = f"manifest {str(path)!r} names no files."
         raise InputError(message)
-    return [_line(path, number, row) for number, row in enumerate(rows, start=2)]
+    return [_item_of_line(path, number, row) for number, row in enumerate(rows, start=2)]
 
 
-def _line(manifest: Path, number: int, row: Mapping[str, str]) -> Item:
+def _item_of_line(manifest: Path, number: int, row: Mapping[str, str]) -> Item:
     file = row["path"] or ""
     if not file:
         message = f"line {number} of manifest {str(manifest)!r} names no path."
         raise InputError(message)
     own = _item(manifest.parent / file)
-    begin, end = (_seconds(manifest, number, row, name) for name in ("begin", "end"))
-    return replace(own, name=row.get("name") or own.name, label=_label(row.get("label")), begin=begin, end=end)
+    begin, end = (_parse_seconds(manifest, number, row, name) for name in ("begin", "end"))
+    return replace(own, name=row.get("name") or own.name, label=_parse_label(row.get("label")), begin=begin, end=end)
 
 
-def _label(text: str | None) -> int | str | None:
+def _parse_label(text: str | None) -> int | str | None:
     """A class by its number, with or without a decimal point, or by its name."""
     number = (text or "").removesuffix(".0")
     return int(number) if number.isdecimal() else text or None
 
 
-def _seconds(manifest: Path, number: int, row: Mapping[str, str], name: str) -> float | None:
+def _parse_seconds(manifest: Path, number: int, row: Mapping[str, str], name: str) -> float | None:
     try:
         return float(row[name]) if row.get(name) else None
     except ValueError as error:

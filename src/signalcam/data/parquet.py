@@ -35,7 +35,7 @@ class ParquetTable:
     names: str | None
 
     def __len__(self) -> int:
-        return int(_groups(self.path, edition(self.path)).ends[-1])
+        return int(_open_groups(self.path, edition(self.path)).ends[-1])
 
     @property
     def layout(self) -> Layout | None:
@@ -52,18 +52,18 @@ class ParquetTable:
         return read_one_by_one(require_numbers(numbers, len(self)), self._entry, self.layout)
 
     def _entry(self, number: int) -> Entry:
-        groups = _groups(self.path, edition(self.path))
+        groups = _open_groups(self.path, edition(self.path))
         group = int(np.searchsorted(groups.ends, number, side="right"))
         rest = tuple(name for name in (self.labels, self.names) if name)
-        table = _group(self.path, edition(self.path), group, (*self.inputs, *rest))
+        table = _read_group(self.path, edition(self.path), group, (*self.inputs, *rest))
         row = number - int(groups.ends[group - 1] if group else 0)
-        cells = [_numbers(table.column(name)[row], name) for name in self.inputs]
+        cells = [_cell_to_array(table.column(name)[row], name) for name in self.inputs]
         label, name = (table.column(each)[row].as_py() if each else None for each in (self.labels, self.names))
-        return cells[0] if len(cells) == 1 else _stacked(cells), label, name
+        return cells[0] if len(cells) == 1 else _stack_channels(cells), label, name
 
 
 @dataclass(frozen=True)
-class _Groups:
+class _RowGroups:
     """Where groups of rows end, and how one is read."""
 
     ends: np.ndarray
@@ -82,45 +82,45 @@ def open_parquet(
         labels: The column of their true classes.
         names: That of their names.
     """
-    columns = _groups(path, edition(path)).columns
-    asked = (inputs,) if isinstance(inputs, str) else tuple(inputs or _lists(path))
-    for name in (*asked, labels, names):
+    columns = _open_groups(path, edition(path)).columns
+    columns_asked = (inputs,) if isinstance(inputs, str) else tuple(inputs or _list_columns(path))
+    for name in (*columns_asked, labels, names):
         if name is not None and name not in columns:
             message = f"it has no column {name!r}. It holds {', '.join(map(repr, columns))}."
             raise InputError(message)
     usual = [
         next((each for each in those if each in columns), None) for those in (("label", "labels", "y"), ("name", "id"))
     ]
-    return ParquetTable(path, asked, labels or usual[0], names or usual[1])
+    return ParquetTable(path, columns_asked, labels or usual[0], names or usual[1])
 
 
-def _lists(path: str) -> tuple[str, ...]:
+def _list_columns(path: str) -> tuple[str, ...]:
     """The only column that holds lists."""
-    groups = _groups(path, edition(path))
+    groups = _open_groups(path, edition(path))
     arrow = import_optional("pyarrow", "Parquet and Arrow files")
     kinds = groups.read(0, groups.columns).schema if len(groups.ends) else ()
-    found = tuple(
-        each.name
-        for each in kinds
-        if arrow.types.is_nested(each.type) or isinstance(each.type, arrow.BaseExtensionType)
+    names = tuple(
+        field.name
+        for field in kinds
+        if arrow.types.is_nested(field.type) or isinstance(field.type, arrow.BaseExtensionType)
     )
-    if len(found) != 1:
-        message = f"which of the columns {', '.join(map(repr, found or groups.columns))} holds the samples is not known. Say so with inputs='...'."
+    if len(names) != 1:
+        message = f"which of the columns {', '.join(map(repr, names or groups.columns))} holds the samples is not known. Say so with inputs='...'."
         raise InputError(message)
-    return found
+    return names
 
 
 @lru_cache(maxsize=16)
-def _groups(path: str, _edition: tuple[Stamp, ...]) -> _Groups:
+def _open_groups(path: str, _edition: tuple[Stamp, ...]) -> _RowGroups:
     arrow = import_optional("pyarrow", "Parquet and Arrow files")
     if path.lower().endswith((".arrow", ".feather")):
         file = import_optional("pyarrow.ipc", "Arrow files").open_file(arrow.memory_map(path))
         batches = [file.get_batch(each) for each in range(file.num_record_batches)]
         ends = np.cumsum([each.num_rows for each in batches])
-        return _Groups(ends, file.schema.names, lambda group, names: batches[group].select(list(names)))
+        return _RowGroups(ends, file.schema.names, lambda group, names: batches[group].select(list(names)))
     stored = import_optional("pyarrow.parquet", "Parquet files").ParquetFile(path)
     sizes = [stored.metadata.row_group(each).num_rows for each in range(stored.num_row_groups)]
-    return _Groups(
+    return _RowGroups(
         np.cumsum(sizes),
         stored.schema_arrow.names,
         lambda group, names: stored.read_row_group(group, columns=list(names)),
@@ -128,28 +128,28 @@ def _groups(path: str, _edition: tuple[Stamp, ...]) -> _Groups:
 
 
 @lru_cache(maxsize=2)
-def _group(path: str, of: tuple[Stamp, ...], group: int, columns: tuple[str, ...]) -> Any:
-    return _groups(path, of).read(group, columns)
+def _read_group(path: str, of: tuple[Stamp, ...], group: int, columns: tuple[str, ...]) -> Any:
+    return _open_groups(path, of).read(group, columns)
 
 
-def _numbers(cell: Any, name: str) -> np.ndarray:
+def _cell_to_array(cell: Any, name: str) -> np.ndarray:
     """A cell as an array."""
     if not cell.is_valid:
         message = f"its cell in column {name!r} is empty."
         raise InputError(message)
     if hasattr(cell, "to_numpy"):  # a tensor of fixed shape
         return np.asarray(cell.to_numpy())
-    return _array(cell.values) if hasattr(cell, "values") else np.asarray(cell.as_py())
+    return _values_to_array(cell.values) if hasattr(cell, "values") else np.asarray(cell.as_py())
 
 
-def _array(values: Any) -> np.ndarray:
+def _values_to_array(values: Any) -> np.ndarray:
     """Numbers, or lists of them, as an array; what is missing as NaN."""
     if hasattr(values, "flatten") and hasattr(values.type, "value_type"):
-        return _stacked([_array(each.values) for each in values])
+        return _stack_channels([_values_to_array(each.values) for each in values])
     return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
-def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def _stack_channels(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """The channels of one sample."""
     if len({each.shape for each in arrays}) != 1:
         message = f"its channels are of unequal length: {', '.join(str(each.size) for each in arrays[:6])}."

@@ -17,9 +17,9 @@ from signalcam.data.protocol import Batch
 from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout
 
-_SHUFFLING = {"RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler"}  # of PyTorch
-_SHOWN = 8  # first samples that tell one stream from another
-_KEPT = 4  # times the largest number of samples asked for at once, kept for who asks again
+_SHUFFLING_SAMPLERS = {"RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler"}  # of PyTorch
+_FINGERPRINT_SAMPLES = 8  # first samples that tell one stream from another
+_KEEP_FACTOR = 4  # times the largest number of samples asked for at once, kept for who asks again
 
 
 # --- what is handed out ------------------------------------------------------------------------------
@@ -59,23 +59,23 @@ class Keys:
         return item[key]
 
 
-def as_array(given: Any) -> np.ndarray:
+def as_array(value: Any) -> np.ndarray:
     """A tensor or array of any library as one of NumPy's, copied, as loaders may use theirs again.
 
     Raises:
         InputError: It holds no numbers.
     """
-    array = np.array(_numpy(given))
+    array = np.array(_to_numpy(value))
     if array.dtype.kind in "OSU":
-        message = f"it is {type(given).__name__} of {array.dtype} values; expected an array of numbers."
+        message = f"it is {type(value).__name__} of {array.dtype} values; expected an array of numbers."
         raise InputError(message)
     return array
 
 
-def _numpy(given: Any) -> Any:
+def _to_numpy(value: Any) -> Any:
     """What a tensor holds; anything else as it is."""
-    given = given.detach().cpu() if hasattr(given, "detach") else given
-    return given.numpy() if hasattr(given, "numpy") else given
+    value = value.detach().cpu() if hasattr(value, "detach") else value
+    return value.numpy() if hasattr(value, "numpy") else value
 
 
 def class_of(label: Any) -> Any:
@@ -83,7 +83,7 @@ def class_of(label: Any) -> Any:
 
     Of numbers with a decimal point 0.0 and 1.0 are classes, as losses of two classes take them; 72.0 may be a pulse.
     """
-    array = np.asarray(_numpy(label))
+    array = np.asarray(_to_numpy(label))
     if array.size != 1 or array.dtype.kind == "c":
         return None
     value = to_python(array.reshape(())[()])
@@ -101,15 +101,15 @@ def entries_of(item: Any, keys: Keys) -> list[Entry]:
     pair = isinstance(item, list) and len(item) == 2 and is_pair(item)
     inputs, labels, names = keys.split(tuple(item) if pair else item)
     if labels is not None and np.ndim(labels) == 0:  # a sample that nobody put into a batch
-        return [(as_array(inputs), class_of(labels), to_python(_numpy(names)))]
+        return [(as_array(inputs), class_of(labels), to_python(_to_numpy(names)))]
     rows = _rows(inputs)
-    told = [(None,) * len(rows) if each is None else each for each in (labels, names)]
-    if wrong := [each for each in told if len(each) != len(rows)]:
+    columns = [(None,) * len(rows) if each is None else each for each in (labels, names)]
+    if wrong := [each for each in columns if len(each) != len(rows)]:
         message = f"a batch has {len(wrong[0])} labels or names for {len(rows)} samples; expected one each."
         raise InputError(message)
     return [
-        (row, None if label is None else class_of(label), to_python(_numpy(name)))
-        for row, label, name in zip(rows, *told, strict=True)
+        (row, None if label is None else class_of(label), to_python(_to_numpy(name)))
+        for row, label, name in zip(rows, *columns, strict=True)
     ]
 
 
@@ -135,24 +135,24 @@ def _rows(inputs: Any) -> Sequence[np.ndarray]:
 # --- one pass, and as many as are needed -------------------------------------------------------------
 
 
-def start_pass(given: Any) -> Iterator[Any]:
+def start_pass(samples: Any) -> Iterator[Any]:
     """Begin to go through what yields batches, or through what a function gives that makes it.
 
     Raises:
         InputError: Its order is drawn at random, or it cannot be gone through.
     """
     try:
-        source = given if hasattr(given, "__iter__") or is_batched(given) else given()
+        source = samples if hasattr(samples, "__iter__") or is_batched(samples) else samples()
         _require_order(source)
-        return _through(source)
+        return _iterate(source)
     except (InputError, MissingExtra, MemoryError):
         raise
     except Exception as error:
-        message = f"{type(given).__name__} cannot be gone through: {reason(error)}. Pass what yields batches, or a function that returns it."
+        message = f"{type(samples).__name__} cannot be gone through: {reason(error)}. Pass what yields batches, or a function that returns it."
         raise InputError(message) from error
 
 
-def _through(source: Any) -> Iterator[Any]:
+def _iterate(source: Any) -> Iterator[Any]:
     if is_batched(source):
         return (source[each] for each in range(len(source)))
     if _is_collated(source):  # PyTorch makes lists of what were tuples
@@ -166,17 +166,17 @@ def _is_collated(loader: Any) -> bool:
     return name in ("default_collate", "default_convert")
 
 
-def is_batched(given: Any) -> bool:
+def is_batched(source: Any) -> bool:
     """Whether it hands out whole batches by number, as a ``PyDataset`` of Keras does."""
-    return hasattr(given, "on_epoch_end") and hasattr(given, "__getitem__")
+    return hasattr(source, "on_epoch_end") and hasattr(source, "__getitem__")
 
 
-def is_by_number(given: Any) -> bool:
+def is_by_number(source: Any) -> bool:
     """Whether it has a length and samples by number."""
-    return hasattr(given, "__getitem__") and hasattr(given, "__len__") and not is_batched(given)
+    return hasattr(source, "__getitem__") and hasattr(source, "__len__") and not is_batched(source)
 
 
-def remaining(loader: Any) -> Any:
+def dataset_of_loader(loader: Any) -> Any:
     """The data set of a loader that takes its samples as they are and in order, else the loader itself."""
     in_order = type(getattr(loader, "sampler", None)).__name__ == "SequentialSampler"
     inner = getattr(loader, "dataset", None)
@@ -187,8 +187,8 @@ def remaining(loader: Any) -> Any:
 def _require_order(loader: Any) -> None:
     samplers = [getattr(each, "sampler", None) for each in (loader, getattr(loader, "batch_sampler", None))]
     kinds = {kind.__name__ for each in samplers for kind in type(each).__mro__}
-    drawn = any(getattr(each, "shuffle", None) is True for each in (loader, *samplers))
-    if drawn or kinds & _SHUFFLING or not getattr(loader, "in_order", True):
+    shuffles = any(getattr(each, "shuffle", None) is True for each in (loader, *samplers))
+    if shuffles or kinds & _SHUFFLING_SAMPLERS or not getattr(loader, "in_order", True):
         message = f"{type(loader).__name__} draws the order of its samples anew each time, so none has a number. Make it without shuffling (shuffle=False, or a sampler with a fixed order)."
         raise InputError(message)
 
@@ -237,7 +237,7 @@ class Pass:
             self._came.popleft()
 
     @property
-    def kept(self) -> list[Entry]:
+    def kept_entries(self) -> list[Entry]:
         """What is kept."""
         return [entry for _, entries in self._came for entry in entries]
 
@@ -254,7 +254,7 @@ class Stream:
     A number further on is reached by reading on, one further back by beginning anew; the last samples are kept.
 
     Args:
-        given: Yields batches each time it is gone through, or is a function that returns what does.
+        source: Yields batches each time it is gone through, or is a function that returns what does.
         keys: What is what in batches that are dicts.
         length: How many samples; ``None`` goes through once to count them.
         labels: One a sample, in place of those of the batches.
@@ -266,7 +266,7 @@ class Stream:
         InputError: It can be gone through only once, or gives other samples each time.
     """
 
-    given: Any
+    source: Any
     keys: Keys = field(default_factory=Keys)
     length: int | None = None
     labels: Sequence[Any] | None = None
@@ -275,13 +275,13 @@ class Stream:
     edition: str | None = None
 
     def __post_init__(self) -> None:
-        self._lock, self._most = RLock(), _SHOWN
-        one, two = start_pass(self.given), start_pass(self.given)
+        self._lock, self._most = RLock(), _FINGERPRINT_SAMPLES
+        one, two = start_pass(self.source), start_pass(self.source)
         if one is two:
             message = f"a {type(one).__name__} can be gone through once, but samples by number need more. Pass a function that makes a new one, or stream it: Explainer(...).stream(batches)."
             raise InputError(message)
-        self._pass: Pass | None = self._same(Pass(one, self.keys), Pass(two, self.keys))
-        self._count = self._counted() if self.length is None else self.length
+        self._pass: Pass | None = self._require_same_start(Pass(one, self.keys), Pass(two, self.keys))
+        self._count = self._count_samples() if self.length is None else self.length
 
     def __len__(self) -> int:
         return self._count
@@ -297,60 +297,60 @@ class Stream:
     @cached_property
     def fingerprint(self) -> str:
         """Of length, edition and the first samples; what changes further on does not change it."""
-        first = self.read(range(min(_SHOWN, len(self))))
-        known = [(each.shape, str(each.dtype), each.tobytes()) for each in first.inputs]
-        told = (self.keys, self.edition, self.layout, first.labels, first.names)
+        first = self.read(range(min(_FINGERPRINT_SAMPLES, len(self))))
+        arrays = [(each.shape, str(each.dtype), each.tobytes()) for each in first.inputs]
+        about = (self.keys, self.edition, self.layout, first.labels, first.names)
         own = [None if each is None else list(each) for each in (self.labels, self.names)]
-        return digest([len(self), *told, *own, *known])
+        return digest([len(self), *about, *own, *arrays])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples, going forward, or from the beginning if need be; see ``Reader``."""
-        wanted = require_numbers(numbers, len(self))
+        order = require_numbers(numbers, len(self))
         entries: dict[int, Entry] = {}
         failed: dict[int, str] = {}
         with self._lock:
-            self._most = max(self._most, len(wanted))
-            for number in sorted(set(wanted)):
-                come = self._reached(number)
+            self._most = max(self._most, len(order))
+            for number in sorted(set(order)):
+                come = self._advance_to(number)
                 if number < come.end:
-                    entries[number] = self._told(number, come.entry(number))
+                    entries[number] = self._with_labels(number, come.entry(number))
                 else:
                     failed[number] = come.over
-        return collate_samples(wanted, entries, failed, self.layout)
+        return collate_samples(order, entries, failed, self.layout)
 
-    def _reached(self, number: int) -> Pass:
+    def _advance_to(self, number: int) -> Pass:
         """A pass that keeps a sample, or is over before it."""
         if self._pass is None or number < self._pass.begin:
-            self._pass = Pass(start_pass(self.given), self.keys)
+            self._pass = Pass(start_pass(self.source), self.keys)
         while self._pass.end <= number and not self._pass.over:
             self._pass.step()
-            self._pass.forget(_KEPT * self._most)
+            self._pass.forget(_KEEP_FACTOR * self._most)
         return self._pass
 
-    def _told(self, number: int, entry: Entry) -> Entry:
+    def _with_labels(self, number: int, entry: Entry) -> Entry:
         array, label, name = entry
         label = label if self.labels is None else to_python(self.labels[number])
         return array, label, name if self.names is None else to_python(self.names[number])
 
-    def _same(self, one: Pass, two: Pass) -> Pass:
+    def _require_same_start(self, one: Pass, two: Pass) -> Pass:
         """The first of two passes whose first batches are the same, and can be used."""
-        for each in (one, two):
-            each.step()
-            if each.broken:
-                raise InputError(f"{each.over}")
-        first, second = (digest((entry[0].tobytes(), entry[1:]) for entry in each.kept) for each in (one, two))
+        for one_pass in (one, two):
+            one_pass.step()
+            if one_pass.broken:
+                raise InputError(f"{one_pass.over}")
+        first, second = (digest((entry[0].tobytes(), entry[1:]) for entry in each.kept_entries) for each in (one, two))
         if first != second:
-            message = f"{type(self.given).__name__} gives other samples each time it is gone through. Make it without shuffling and random changes, or seed these where it begins."
+            message = f"{type(self.source).__name__} gives other samples each time it is gone through. Make it without shuffling and random changes, or seed these where it begins."
             raise InputError(message)
         return one
 
-    def _counted(self) -> int:
+    def _count_samples(self) -> int:
         """How many samples come."""
-        cardinality = getattr(self.given, "cardinality", None)
+        cardinality = getattr(self.source, "cardinality", None)
         if callable(cardinality) and int(cardinality()) == -1:  # TensorFlow's word for it
-            message = f"{type(self.given).__name__} goes on for ever. Leave .repeat() out, or say how many samples are meant with length=...."
+            message = f"{type(self.source).__name__} goes on for ever. Leave .repeat() out, or say how many samples are meant with length=...."
             raise InputError(message)
-        whole = Pass(start_pass(self.given), self.keys)
+        whole = Pass(start_pass(self.source), self.keys)
         while not whole.over:
             whole.step()
             whole.forget(0)

@@ -34,7 +34,7 @@ def open_csv(
             ``None`` refuses a file whose first line holds numbers.
     """
     delimiter = delimiter or ("\t" if path.lower().endswith(".tsv") else ",")
-    frame = _table(path, delimiter, header, channels)
+    frame = _read_table(path, delimiter, header, channels)
     columns = {str(name): name for name in frame.columns}
     clock = time or next((name for name in columns if name.lower() in _CLOCKS), None)
     names = tuple(channels or (name for name in columns if name != clock))
@@ -46,11 +46,11 @@ def open_csv(
             message = f"its column {name!r} holds what is no number. Name the columns to take with channels=[...]."
             raise InputError(message)
     values = frame[[columns[name] for name in names]].to_numpy().T
-    rate = _rate(frame[columns[clock]].to_numpy()) if clock else None
+    rate = _sampling_rate(frame[columns[clock]].to_numpy()) if clock else None
     return Record(values.shape, Layout("batch channel time", rate, names), lambda start, stop: values[:, start:stop])
 
 
-def _table(path: str, delimiter: str, header: bool | None, channels: Sequence[str] | None) -> Any:  # noqa: FBT001 - as `open_csv` got it
+def _read_table(path: str, delimiter: str, header: bool | None, channels: Sequence[str] | None) -> Any:  # noqa: FBT001 - as `open_csv` got it
     """All cells of a file, the first line of which is no signal."""
     pandas = import_optional("pandas", "CSV files")
     # read as it is: pandas would take the first column for an index where there are fewer names than cells
@@ -72,7 +72,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _rate(seconds: np.ndarray) -> float:
+def _sampling_rate(seconds: np.ndarray) -> float:
     """Samples a second."""
     steps = np.diff(seconds.astype(float))
     if not len(steps) or not steps.mean() > 0 or np.ptp(steps) > 0.01 * steps.mean():

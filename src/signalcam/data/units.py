@@ -12,10 +12,10 @@ _MICRO = ("\u00b5", "\u03bc", "\x83\xca")  # two signs, and one in the encoding 
 
 def normalize_unit(unit: str) -> str:
     """A unit without spaces, and with ``u`` for micro."""
-    found = unit.strip()
-    for each in _MICRO:
-        found = found.replace(each, "u")
-    return next((each for each in _VOLTS if each.lower() == found.lower()), found)
+    text = unit.strip()
+    for sign in _MICRO:
+        text = text.replace(sign, "u")
+    return next((each for each in _VOLTS if each.lower() == text.lower()), text)
 
 
 def common_unit(units: Sequence[str], volts: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -25,9 +25,9 @@ def common_unit(units: Sequence[str], volts: str) -> tuple[np.ndarray, tuple[str
         units: Of each channel, as a file has it.
         volts: What voltages are brought to; other units stay.
     """
-    known = [normalize_unit(each) for each in units]
-    factors = [_VOLTS[each] / _VOLTS[volts] if each in _VOLTS else 1.0 for each in known]
-    return np.asarray(factors)[:, None], tuple(volts if each in _VOLTS else each for each in known)
+    names = [normalize_unit(each) for each in units]
+    factors = [_VOLTS[each] / _VOLTS[volts] if each in _VOLTS else 1.0 for each in names]
+    return np.asarray(factors)[:, None], tuple(volts if each in _VOLTS else each for each in names)
 
 
 def unit_of_text(units: Sequence[str]) -> str | None:

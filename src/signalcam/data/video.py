@@ -26,10 +26,10 @@ def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
         about = next(film)
     count, _ = ffmpeg.count_frames_and_secs(path)
     width, height = about["size"]
-    wanted = size or (height, width)
+    shape = size or (height, width)
 
     def frame(pixels: bytes) -> np.ndarray:
-        return np.asarray(pillow.frombytes("RGB", (width, height), pixels).resize(wanted[::-1]))
+        return np.asarray(pillow.frombytes("RGB", (width, height), pixels).resize(shape[::-1]))
 
     def read(start: int, stop: int) -> np.ndarray:
         with closing(ffmpeg.read_frames(path)) as film:
@@ -38,4 +38,4 @@ def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
         return frames.transpose(3, 0, 1, 2) / np.float32(_WHITE)
 
     layout = Layout("batch channel time height width", float(about["fps"]), ("red", "green", "blue"))
-    return Record((3, int(count), *wanted), layout, read)
+    return Record((3, int(count), *shape), layout, read)

@@ -25,16 +25,16 @@ def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
     name = path[: -len(".hea")]
     first = wfdb.rdrecord(name, sampto=1, channel_names=channels)
     names = tuple(first.sig_name)
-    factors, known = units.common_unit(first.units, "mV")
-    layout = Layout("batch channel time", float(first.fs), names, units.unit_of_text(known))
+    factors, channel_units = units.common_unit(first.units, "mV")
+    layout = Layout("batch channel time", float(first.fs), names, units.unit_of_text(channel_units))
 
     def read(start: int, stop: int) -> np.ndarray:
         record = wfdb.rdrecord(name, sampfrom=start, sampto=stop, channel_names=channels)
         return np.ascontiguousarray(record.p_signal.T * factors)
 
     def events(annotator: str) -> list[tuple[int, str]]:
-        found = wfdb.rdann(name, annotator)
-        return list(zip(map(int, found.sample), found.symbol, strict=True))
+        annotations = wfdb.rdann(name, annotator)
+        return list(zip(map(int, annotations.sample), annotations.symbol, strict=True))
 
     return Record((len(names), int(wfdb.rdheader(name).sig_len)), layout, read, events)
 

@@ -17,8 +17,8 @@ from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout
 
 Span = tuple[int, int]
-Found = TypeVar("Found")
-_OPEN = 16  # files that are kept open
+Result = TypeVar("Result")
+_OPEN_FILES = 16  # files that are kept open
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Windows:
 
     def __post_init__(self) -> None:
         for name, value in (("length", self.length), ("stride", self.stride)):
-            given = isinstance(value, Real) and 0 < value < float("inf")
-            if value is not None and not given:
+            is_length = isinstance(value, Real) and 0 < value < float("inf")
+            if value is not None and not is_length:
                 message = f"{name} of the windows is {value!r}; give a number above 0."
                 raise InputError(message)
         if self.remainder not in ("drop", "pad") or self.unit not in (None, "seconds", "samples"):
@@ -125,26 +125,26 @@ class WindowOptions:
     layout: Layout | None = None
     files: Callable[[str], Sequence[str]] | None = None  # which others a file refers to
 
-    def opened(self, path: str) -> Any:
+    def open_file(self, path: str) -> Any:
         """The file's record or reader; the last few are kept."""
-        options = tuple(sorted((name, _frozen(each)) for name, each in self.options.items()))
-        return _opened(self.open, path, edition(path), options)
+        options = tuple(sorted((name, _hashable(each)) for name, each in self.options.items()))
+        return _open_cached(self.open, path, edition(path), options)
 
     def fingerprint(self, path: str) -> str:
         """Changes when the file, those it refers to, or how it is read do."""
         refer = self.files
-        others = _tried(lambda: refer(path)) if refer else ()
+        others = _none_if_unreadable(lambda: refer(path)) if refer else ()
         stamps = [stamp_if_exists(each) for each in (path, *(others or ()))]
         about = (self.windows, self.layout, sorted(self.options.items()))
         return digest([self.open.__module__, self.open.__qualname__, about, stamps])
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
-@lru_cache(maxsize=_OPEN)
-def _opened(
+@lru_cache(maxsize=_OPEN_FILES)
+def _open_cached(
     opener: Callable[..., Any],
     path: str,
     _edition: tuple[Stamp, ...],
@@ -185,7 +185,7 @@ class RecordFile:
     def __len__(self) -> int:
         if self.how.windows is None:
             return 1
-        plan = _tried(lambda: self._plan)
+        plan = _none_if_unreadable(lambda: self._plan)
         return 1 if plan is None else len(plan.starts)
 
     @property
@@ -196,7 +196,7 @@ class RecordFile:
     @property
     def layout(self) -> Layout | None:
         """What the file says of its axes; ``None`` where it cannot be opened."""
-        return _tried(lambda: self._layout)
+        return _none_if_unreadable(lambda: self._layout)
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read windows, or the whole record; see ``Reader``."""
@@ -204,12 +204,12 @@ class RecordFile:
 
     @property
     def _record(self) -> Record:
-        found: Record = self.how.opened(self.item.path)
-        return found
+        record: Record = self.how.open_file(self.item.path)
+        return record
 
     @property
     def _layout(self) -> Layout | None:
-        return merge_windows(self._record.layout, self.how.layout)
+        return merge_layouts(self._record.layout, self.how.layout)
 
     def _entry(self, number: int) -> Entry:
         plan, record = self._plan, self._record
@@ -217,7 +217,7 @@ class RecordFile:
         begin, end = max(start, plan.bounds[0]), min(stop, plan.bounds[1])
         array = record.read(begin, end)
         if (begin, end) != (start, stop):
-            array = _padded(array, _time_axis(self._layout) or 0, (begin - start, stop - end))
+            array = _pad_axis(array, _time_axis(self._layout) or 0, (begin - start, stop - end))
         label = plan.labels[number] if plan.labels else self.item.label
         cut = self.how.windows is not None or self.item.is_part
         return array, label, f"{self.item.name}[{start}:{stop}]" if cut else self.item.name
@@ -234,10 +234,14 @@ class RecordFile:
         bounds = self.item.bounds(length, rate, windows or Windows(1))
         if windows is None:
             return WindowPlan(bounds[:1], bounds[1] - bounds[0], bounds)
-        return _around(record, windows, bounds, rate) if windows.around else _along(windows, bounds, rate)
+        return (
+            _plan_around_events(record, windows, bounds, rate)
+            if windows.around
+            else _plan_consecutive(windows, bounds, rate)
+        )
 
 
-def _tried(find: Callable[[], Found]) -> Found | None:
+def _none_if_unreadable(find: Callable[[], Result]) -> Result | None:
     """What is found in a file; ``None`` where it cannot be read, as reading its samples tells why."""
     try:
         return find()
@@ -247,7 +251,7 @@ def _tried(find: Callable[[], Found]) -> Found | None:
         return None
 
 
-def _along(windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
+def _plan_consecutive(windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
     """One window after another."""
     length = windows.samples(windows.length, rate)
     stride = length if windows.stride is None else windows.samples(windows.stride, rate)
@@ -261,23 +265,23 @@ def _along(windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
     return WindowPlan(range(begin, end, stride)[:count], length, bounds)
 
 
-def _around(record: Record, windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
+def _plan_around_events(record: Record, windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
     """One window an event."""
     if record.events is None:
         message = "files of this kind have no events to cut windows around. Leave around out."
         raise InputError(message)
     length = windows.samples(windows.length, rate)
-    found = [
+    events = [
         (place - length // 2, label)
         for place, label in record.events(str(windows.around))
         if bounds[0] <= place < bounds[1]
     ]
     if windows.remainder == "drop":
-        found = [each for each in found if bounds[0] <= each[0] and each[0] + length <= bounds[1]]
-    return WindowPlan([start for start, _ in found], length, bounds, [label for _, label in found])
+        events = [each for each in events if bounds[0] <= each[0] and each[0] + length <= bounds[1]]
+    return WindowPlan([start for start, _ in events], length, bounds, [label for _, label in events])
 
 
-def _padded(array: np.ndarray, axis: int, missing: Span) -> np.ndarray:
+def _pad_axis(array: np.ndarray, axis: int, missing: Span) -> np.ndarray:
     widths = [(0, 0)] * array.ndim
     widths[axis] = missing
     return np.pad(array, widths)
@@ -288,12 +292,12 @@ def _time_axis(layout: Layout | None) -> int | None:
     return layout.dims.index("time") - 1 if layout and "time" in layout.dims else None
 
 
-def merge_windows(own: Layout | None, said: Layout | None) -> Layout | None:
+def merge_layouts(own: Layout | None, layout: Layout | None) -> Layout | None:
     """What the data say of their axes, and of what the user says the rest."""
-    if own is None or said is None:
-        return own or said
-    if own.dims != said.dims:
-        message = f"its axes are {' '.join(own.dims)!r}, but the layout says {' '.join(said.dims)!r}. Name them as they are read; explain(..., layout=...) reorders them."
+    if own is None or layout is None:
+        return own or layout
+    if own.dims != layout.dims:
+        message = f"its axes are {' '.join(own.dims)!r}, but the layout says {' '.join(layout.dims)!r}. Name them as they are read; explain(..., layout=...) reorders them."
         raise InputError(message)
-    rest = {each.name: getattr(said, each.name) for each in fields(Layout) if getattr(own, each.name) is None}
+    rest = {each.name: getattr(layout, each.name) for each in fields(Layout) if getattr(own, each.name) is None}
     return replace(own, **rest)

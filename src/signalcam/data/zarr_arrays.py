@@ -24,26 +24,26 @@ def open_zarr(
         names: That of their names.
         single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
     """
-    return choose_arrays(path, _load, _about, (inputs, labels, names), single=single)
+    return choose_arrays(path, _load, _layout_of, (inputs, labels, names), single=single)
 
 
-def _about(array: Any) -> Layout | None:
+def _layout_of(array: Any) -> Layout | None:
     """Named axes as Zarr and xarray write them."""
     dims = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     return layout_from_attributes(array, dims or ())
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _arrays(path, edition(path))
+    return _list_arrays(path, edition(path))
 
 
 @lru_cache(maxsize=16)
-def _arrays(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
+def _list_arrays(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     import zarr  # noqa: PLC0415 - loaded when first needed
 
     store = zarr.storage.ZipStore(path, mode="r") if path.lower().endswith(".zip") else path
-    found = zarr.open(store, mode="r")
-    if isinstance(found, zarr.Array):
-        return {"inputs": found}
-    members = found.members(max_depth=None)
+    node = zarr.open(store, mode="r")
+    if isinstance(node, zarr.Array):
+        return {"inputs": node}
+    members = node.members(max_depth=None)
     return {name: each for name, each in members if isinstance(each, zarr.Array)}

@@ -134,10 +134,10 @@ def clear_starts(beats: Beats, start: int, stop: int, step: int) -> Iterator[int
     """Yield the first sample of each window whose label is beyond doubt."""
     for first in range(start, stop - WINDOW, step):
         inside = inside_window(beats, first)
-        held = beats.kind[inside]
+        kinds = beats.kind[inside]
         touching = beats.kind[near_window(beats, first) & ~inside]
-        sure = np.isin(held, ["normal", "ventricular"]).all()
-        if held.size and sure and not np.isin(touching, ["ventricular", "unsure"]).any():
+        sure = np.isin(kinds, ["normal", "ventricular"]).all()
+        if kinds.size and sure and not np.isin(touching, ["ventricular", "unsure"]).any():
             yield first
 
 
@@ -153,8 +153,8 @@ def near_window(beats: Beats, first: int) -> Truths:
 
 def ventricular_seconds(beats: Beats, first: int) -> Floats:
     """Time the ventricular beats inside a window, in seconds from its start."""
-    chosen = inside_window(beats, first) & (beats.kind == "ventricular")
-    return np.asarray((beats.sample[chosen] - first) / RATE)
+    inside = inside_window(beats, first) & (beats.kind == "ventricular")
+    return np.asarray((beats.sample[inside] - first) / RATE)
 
 
 def standardise(millivolt: Floats) -> NDArray[np.float32]:

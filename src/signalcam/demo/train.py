@@ -83,9 +83,9 @@ def fit(network: nn.Module, inputs: Tensor, labels: Tensor) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     for _ in range(EPOCHS):
-        for chosen in torch.split(torch.randperm(len(inputs)), BATCH):
+        for batch in torch.split(torch.randperm(len(inputs)), BATCH):
             optimiser.zero_grad()
-            loss = nn.functional.cross_entropy(network(inputs[chosen]), labels[chosen])
+            loss = nn.functional.cross_entropy(network(inputs[batch]), labels[batch])
             torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()

@@ -369,6 +369,7 @@ def _axes_hint(layout: Layout | None) -> str:
 
 
 def format_error(error: Exception) -> str:
+    """Write an exception as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 

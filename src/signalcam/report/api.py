@@ -22,13 +22,13 @@ from signalcam import io
 from signalcam.errors import StoreError
 from signalcam.report.downsample import Tiles
 from signalcam.report.page import page
-from signalcam.report.slices import cut
+from signalcam.report.slices import cut_slice
 from signalcam.report.summary import kind_of, outline
 from signalcam.report.table import METRIC, OUTCOMES, SORTS, SampleTable, TableQuery
 from signalcam.results.explanation import Explanation
 
-_COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
-_PATIENCE = 0.15  # seconds that a long sample may be read on before an answer
+_MOST_COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
+_READ_SECONDS = 0.15  # seconds that a long sample may be read on before an answer
 
 
 class Refusal(Exception):  # noqa: N818 - it becomes an answer
@@ -105,20 +105,20 @@ class StoreView:
         Raises:
             Refusal: Something else lies there by now.
         """
-        shown = self._shown
-        if shown.number != number or _stamp(self._path) != shown.stamp:
+        store = self._shown
+        if store.number != number or _stamp(self._path) != store.stamp:
             message = "the result was saved again or taken away since; reload the page."
             raise Refusal(HTTPStatus.CONFLICT, message)
-        return shown
+        return store
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
     """What changes where a store is saved again."""
     try:
-        found = (path / "zarr.json").stat()
+        stat = (path / "zarr.json").stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 # --- questions and answers ---------------------------------------------------------------------------
@@ -133,114 +133,116 @@ class Query:
 
     def __init__(self, text: str) -> None:
         try:
-            given = parse_qs(text, keep_blank_values=True, max_num_fields=20, errors="strict")
+            fields = parse_qs(text, keep_blank_values=True, max_num_fields=20, errors="strict")
         except ValueError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, "the address holds no readable question.") from error
-        self._given = {name: values[-1] for name, values in given.items()}
+        self._given = {name: values[-1] for name, values in fields.items()}
 
     def text(self, name: str, *, most: int = _TEXT) -> str:
         """A short text; nothing where it is missing."""
         value = self._given.get(name, "")
         if len(value) > most:
-            raise _refused(name, value[:20], f"at most {most} characters")
+            raise _bad_value(name, value[:20], f"at most {most} characters")
         return value
 
-    def one_of(self, name: str, known: Sequence[str]) -> str:
+    def one_of(self, name: str, options: Sequence[str]) -> str:
         """One of some words."""
         value = self.text(name)
-        if value not in known:
-            raise _refused(name, value, f"one of {', '.join(map(repr, known))}")
+        if value not in options:
+            raise _bad_value(name, value, f"one of {', '.join(map(repr, options))}")
         return value
 
     def number(self, name: str) -> float:
         """A finite number."""
         value = self.text(name)
         try:
-            found = float(value)
+            number_value = float(value)
         except ValueError:
-            found = math.nan
-        if not math.isfinite(found):
-            raise _refused(name, value, "a finite number")
-        return found
+            number_value = math.nan
+        if not math.isfinite(number_value):
+            raise _bad_value(name, value, "a finite number")
+        return number_value
 
     def count(self, name: str, most: int, least: int = 0) -> int:
         """A whole number from ``least`` to ``most``."""
         value = self.text(name)
-        found = int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else None
-        if found is None or not least <= found <= most:
-            raise _refused(name, value, f"a whole number from {least} to {most}")
-        return found
+        count_value = int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else None
+        if count_value is None or not least <= count_value <= most:
+            raise _bad_value(name, value, f"a whole number from {least} to {most}")
+        return count_value
 
 
-def _refused(name: str, value: str, expected: str) -> Refusal:
+def _bad_value(name: str, value: str, expected: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, f"{name} is {value!r}; give {expected}.")
 
 
-def _slice(shown: OpenedStore, query: Query) -> dict[str, Any]:
-    exp = shown.exp
+def _answer_slice(store: OpenedStore, query: Query) -> dict[str, Any]:
+    exp = store.exp
     kind, dims = kind_of(exp)
     if kind == "signal":
         raise Refusal(HTTPStatus.BAD_REQUEST, "signals have no slices; ask for a tile.")
     deepest = exp.input.shape[exp.layout.dims.index(dims[0])] - 1 if len(dims) == 3 else 0
-    found = cut(replace(exp, metrics=None), **_chosen(exp, query), at=query.count("at", deepest, least=-1))
+    maps_cut = cut_slice(
+        replace(exp, metrics=None), **_parse_map_of_sample(exp, query), at=query.count("at", deepest, least=-1)
+    )
     return {
-        "picture": _base64(found.picture, "u1"),
-        "planes": len(found.picture),
-        "heat": _base64(found.heat, "<f4"),
+        "picture": _base64(maps_cut.picture, "u1"),
+        "planes": len(maps_cut.picture),
+        "heat": _base64(maps_cut.heat, "<f4"),
         "deviation": None,
-        "strongest": found.strongest,
-        "at": found.at,
+        "strongest": maps_cut.strongest,
+        "at": maps_cut.at,
     }
 
 
-def _tile(shown: OpenedStore, query: Query) -> dict[str, Any]:
-    if kind_of(shown.exp)[0] != "signal":
+def _answer_tile(store: OpenedStore, query: Query) -> dict[str, Any]:
+    if kind_of(store.exp)[0] != "signal":
         raise Refusal(HTTPStatus.BAD_REQUEST, "images and volumes have no tiles; ask for a slice.")
-    chosen = _chosen(shown.exp, query)
-    columns = query.count("columns", _COLUMNS, least=1)
+    place = _parse_map_of_sample(store.exp, query)
+    columns = query.count("columns", _MOST_COLUMNS, least=1)
     begin, end = query.number("from"), query.number("to")
-    tile = shown.tiles.tile(**chosen, begin=begin, end=end, columns=columns, patience=_PATIENCE)
+    tile = store.tiles.tile(**place, begin=begin, end=end, columns=columns, patience=_READ_SECONDS)
     heights = {name: _base64(getattr(tile, name), "<f4") for name in ("low", "high", "heat")}
     return {"x": _base64(tile.x, "<f8"), **heights, "done": tile.done}
 
 
-def _chosen(exp: Explanation, query: Query) -> dict[str, int]:
-    return {"sample": query.count("sample", len(exp) - 1), **_map(exp, query)}
+def _parse_map_of_sample(exp: Explanation, query: Query) -> dict[str, int]:
+    return {"sample": query.count("sample", len(exp) - 1), **_parse_map(exp, query)}
 
 
-def _map(exp: Explanation, query: Query) -> dict[str, int]:
-    known = {"target": len(exp.targets), "method": len(exp.methods), "layer": len(exp.layers)}
-    return {name: query.count(name, many - 1) for name, many in known.items()}
+def _parse_map(exp: Explanation, query: Query) -> dict[str, int]:
+    sizes = {"target": len(exp.targets), "method": len(exp.methods), "layer": len(exp.layers)}
+    return {name: query.count(name, many - 1) for name, many in sizes.items()}
 
 
-def _sort(exp: Explanation, query: Query) -> str | tuple[int, ...]:
+def _parse_sort(exp: Explanation, query: Query) -> str | tuple[int, ...]:
     """By which column, or by which metric of which map."""
     sort = query.one_of("sort", (*SORTS, METRIC) if exp.metrics is not None else SORTS)
     if sort != METRIC or exp.metrics is None:
         return sort
-    chosen = _map(exp, query)
-    return query.count("metric", exp.metrics.sizes["metric"] - 1), *chosen.values()
+    place = _parse_map(exp, query)
+    return query.count("metric", exp.metrics.sizes["metric"] - 1), *place.values()
 
 
-def _samples(shown: OpenedStore, query: Query) -> dict[str, Any]:
+def _answer_samples(store: OpenedStore, query: Query) -> dict[str, Any]:
     shares = {name: query.number(name) if query.text(name) else None for name in ("least", "most")}
-    wanted = TableQuery(
-        offset=query.count("offset", len(shown.exp)),
+    table_query = TableQuery(
+        offset=query.count("offset", len(store.exp)),
         limit=query.count("limit", _ROWS),
-        sort=_sort(shown.exp, query),
+        sort=_parse_sort(store.exp, query),
         descending=bool(query.text("descending")),
         text=query.text("text"),
         predicted=query.count("predicted", 2**31) if query.text("predicted") else None,
         outcome=query.one_of("outcome", OUTCOMES),
         **shares,
     )
-    return shown.table.rows(wanted)
+    return store.table.rows(table_query)
 
 
 ANSWERS: dict[str, Callable[[OpenedStore, Query], dict[str, Any]]] = {
-    "tile": _tile,
-    "slice": _slice,
-    "samples": _samples,
+    "tile": _answer_tile,
+    "slice": _answer_slice,
+    "samples": _answer_samples,
 }
 
 

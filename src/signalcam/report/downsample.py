@@ -18,12 +18,12 @@ from signalcam.report.summary import kind_of
 from signalcam.results.explanation import Explanation
 from signalcam.results.layer_maps import LayerMaps
 
-_UNIT = 16  # entries that an overview puts together, at least
-_FINE = 2  # bins a column: the columns of an overview begin at bins
-_BINS = 2**23  # that an overview may hold: 64 MB
-_KEPT = 2**27  # bytes of overviews that are held
+_MIN_BIN = 16  # entries that an overview puts together, at least
+_BINS_PER_COLUMN = 2  # bins a column: the columns of an overview begin at bins
+_MOST_BINS = 2**23  # that an overview may hold: 64 MB
+_CACHE_BYTES = 2**27  # bytes of overviews that are held
 _BLOCK, _VALUES = 2**18, 2**23  # entries, and values of all rows, that are read at a time
-_EVEN = 1e-6  # of an entry: places come as decimals
+_ROUNDING = 1e-6  # of an entry: places come as decimals
 
 Extremes = tuple[np.ndarray, np.ndarray]
 
@@ -109,18 +109,18 @@ class HeatRows:
         start = int(bounds[0])
         axis, cells = self.axis.between(start, int(bounds[-1]))
         bounds = bounds - start
-        samples = _turns(axis, bounds)
+        samples = _knots(axis, bounds)
         values = sample_at(self.read(cells), axis, samples)
         return _extremes(values, np.searchsorted(samples, bounds[:-1]))
 
 
-def _turns(axis: AxisGrid, bounds: np.ndarray) -> np.ndarray:
+def _knots(axis: AxisGrid, bounds: np.ndarray) -> np.ndarray:
     """The samples between which a map is straight."""
     if axis.jump < 2:
         return np.arange(axis.length)
     turns = np.zeros(axis.length, bool)
-    for each in (np.floor(axis.centres), np.ceil(axis.centres), bounds[:-1], bounds[1:] - 1):
-        turns[each[(each >= 0) & (each < axis.length)].astype(np.int64)] = True
+    for points in (np.floor(axis.centres), np.ceil(axis.centres), bounds[:-1], bounds[1:] - 1):
+        turns[points[(points >= 0) & (points < axis.length)].astype(np.int64)] = True
     for edge in (axis.first, axis.last):
         if edge is not None and 0 <= edge < axis.length:
             turns[edge] = True
@@ -132,16 +132,16 @@ def _extremes(values: np.ndarray, starts: np.ndarray) -> Extremes:
     return least.astype(np.float32), np.fmax.reduceat(values, starts, axis=1).astype(np.float32)
 
 
-def bounds(start: int, stop: int, columns: int, length: int, unit: int = 1) -> np.ndarray:
+def column_bounds(start: int, stop: int, columns: int, length: int, unit: int = 1) -> np.ndarray:
     """Divide a stretch into at most so many columns, which begin at multiples of a unit."""
     first, last = start // unit, -(-stop // unit)
     count = min(columns, last - first)
-    found = (first + np.arange(count + 1) * (last - first) // count) * unit
-    ends: np.ndarray = np.minimum(found, length)
+    edges = (first + np.arange(count + 1) * (last - first) // count) * unit
+    ends: np.ndarray = np.minimum(edges, length)
     return ends
 
 
-def _in_parts(line: LineValues, bounds: np.ndarray) -> Extremes:
+def _extremes_in_parts(line: LineValues, bounds: np.ndarray) -> Extremes:
     """The same as ``line.extremes``, of which no more is read at a time than memory should hold."""
     many = -(-int(bounds[-1] - bounds[0]) * line.rows // _VALUES)
     cuts = np.unique(np.linspace(0, len(bounds) - 1, many + 1).astype(int))
@@ -158,8 +158,8 @@ class Overview:
 
     def __init__(self, line: LineValues) -> None:
         self._line, self._lock = line, Lock()
-        self.rows, self.length, self.unit = line.rows, line.length, _UNIT
-        while line.rows * line.length > _BINS * self.unit:
+        self.rows, self.length, self.unit = line.rows, line.length, _MIN_BIN
+        while line.rows * line.length > _MOST_BINS * self.unit:
             self.unit *= 2
         bins = -(-line.length // self.unit)
         self._low = np.full((line.rows, bins), np.nan, np.float32)
@@ -183,7 +183,7 @@ class Overview:
         block = max(min(_BLOCK, _VALUES // self.rows) // self.unit, 1) * self.unit
         stop = min(self.done + block, self.length)
         columns = -(-(stop - self.done) // self.unit)
-        within = bounds(self.done, stop, columns, self.length, self.unit)
+        within = column_bounds(self.done, stop, columns, self.length, self.unit)
         here = slice(self.done // self.unit, self.done // self.unit + columns)
         self._low[:, here], self._high[:, here] = self._line.extremes(within)
         self.done = stop
@@ -193,8 +193,8 @@ class Overview:
         first, last = int(bounds[0]) // self.unit, -(-int(bounds[-1]) // self.unit)
         starts = bounds[:-1] // self.unit - first
         low, high = (
-            each.reduceat(values[:, first:last], starts, axis=1)
-            for each, values in ((np.fmin, self._low), (np.fmax, self._high))
+            reduce.reduceat(values[:, first:last], starts, axis=1)
+            for reduce, values in ((np.fmin, self._low), (np.fmax, self._high))
         )
         return low, high
 
@@ -266,9 +266,9 @@ class Tiles:
         ]
         done = _read_on([each for each in lines if isinstance(each, Overview)], start, stop, until)
         unit = max(each.unit if isinstance(each, Overview) else 1 for each in lines)
-        where = bounds(start, stop, columns, signal.length, unit)
-        low, high = _in_parts(lines[0], where)
-        cold, hot = _in_parts(lines[1], where)
+        where = column_bounds(start, stop, columns, signal.length, unit)
+        low, high = _extremes_in_parts(lines[0], where)
+        cold, hot = _extremes_in_parts(lines[1], where)
         middles = (where[:-1] + where[1:] - 1) / 2
         strongest = np.where(np.abs(cold) > np.abs(hot), cold, hot)
         return MinMaxTile(self._start + self._step * middles, low, high, strongest, done)
@@ -276,19 +276,19 @@ class Tiles:
     def _stretch(self, length: int, begin: float, end: float) -> tuple[int, int]:
         """From which to before which entry is shown; where nothing lies, the nearest entry."""
         entries = sorted((each - self._start) / self._step for each in (begin, end))
-        first, last = np.clip([np.floor(entries[0] + _EVEN), np.ceil(entries[1] - _EVEN)], 0, length - 1)
+        first, last = np.clip([np.floor(entries[0] + _ROUNDING), np.ceil(entries[1] - _ROUNDING)], 0, length - 1)
         return int(first), int(max(first, last)) + 1
 
     def _overview(self, key: tuple[int, ...], line: LineValues, span: int, columns: int) -> LineValues:
         """An overview of the line where it is needed and fine enough, else the line."""
-        if span <= columns * _FINE * _UNIT:
+        if span <= columns * _BINS_PER_COLUMN * _MIN_BIN:
             return line
         with self._lock:
-            found = self._kept.pop(key, None) or Overview(line)
-            self._kept[key] = found
-            while len(self._kept) > 2 and sum(each.nbytes for each in self._kept.values()) > _KEPT:
+            overview = self._kept.pop(key, None) or Overview(line)
+            self._kept[key] = overview
+            while len(self._kept) > 2 and sum(each.nbytes for each in self._kept.values()) > _CACHE_BYTES:
                 self._kept.popitem(last=False)
-        return found if span > columns * _FINE * found.unit else line
+        return overview if span > columns * _BINS_PER_COLUMN * overview.unit else line
 
     def _signal(self, sample: int) -> SignalRows:
         shape, place = self.shape(sample), self._axis - 1
@@ -321,9 +321,9 @@ class Tiles:
 
 def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> float:
     """Read on where the stretch is not all read; up to which share of it is."""
-    for each in overviews:
-        if each.done < stop:
-            each.work(until)
+    for overview in overviews:
+        if overview.done < stop:
+            overview.work(until)
     least = min((each.done for each in overviews), default=stop)
     return min(max((least - start) / (stop - start), 0.0), 1.0)
 

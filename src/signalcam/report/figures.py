@@ -24,7 +24,7 @@ from bokeh.palettes import Colorblind8, Inferno256, Oranges256, RdBu11, interp_p
 from bokeh.plotting import figure
 
 _DARK = "#14171c"  # the page's own background in dark mode
-_LEGIBLE, _LIGHT = (
+_LEGIBLE_COLOURS, _LIGHT = (
     200,
     228,
 )  # of 256 colours, on darker ones a black line is lost: of one sign, of two
@@ -40,7 +40,7 @@ def palettes() -> dict[str, Any]:
     """
     two = list(interp_palette(RdBu11, 256))
     return {
-        "light": {"one": list(reversed(Oranges256))[:_LEGIBLE], "two": two[256 - _LIGHT : _LIGHT]},
+        "light": {"one": list(reversed(Oranges256))[:_LEGIBLE_COLOURS], "two": two[256 - _LIGHT : _LIGHT]},
         "dark": {
             "one": list(interp_palette((_DARK, "#5a2c08", "#c25a0c"), 256)),
             "two": list(interp_palette(("#2b7bba", "#123a5c", _DARK, "#5c1620", "#c23b45"), 256)),
@@ -60,10 +60,10 @@ def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
     plot = _figure(name, inner + 60, "width", across)
     plot.add_tools(CrosshairTool(dimensions="height", name=f"{name}-cross"))
     strips = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")
-    mapper = _mapper(name)
+    mapper = _colour_mapper(name)
     plot.image("image", "x", "y", "dw", "dh", source=strips, color_mapper=mapper, level="image")
-    drawn = ColumnDataSource({"xs": [], "ys": [], "widths": []}, name=f"{name}-lines")
-    glyph = plot.multi_line("xs", "ys", source=drawn, line_width="widths", line_join="round")
+    source = ColumnDataSource({"xs": [], "ys": [], "widths": []}, name=f"{name}-lines")
+    glyph = plot.multi_line("xs", "ys", source=source, line_width="widths", line_join="round")
     glyph.glyph.name = f"{name}-line"
     if len(rows) > 1:
         last, every = len(rows) - 1, -(-_NAME * len(rows) // inner)
@@ -73,8 +73,8 @@ def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
         plot.yaxis.axis_label = _plain(
             _label({"name": "signal" if rows == ["0"] else rows[0], "unit": summary["units"]})
         )
-    _bar(plot, mapper, name)
-    return _item(plot)
+    _add_colour_bar(plot, mapper, name)
+    return _to_json(plot)
 
 
 def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
@@ -83,14 +83,14 @@ def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
     plot = _figure(name, 520, "both", across)
     plot.yaxis.axis_label = _plain(_label(up))
     plot.yaxis.ticker = FixedTicker(ticks=[])
-    drawn = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-lines")
-    plot.image_rgba("image", "x", "y", "dw", "dh", source=drawn)
+    source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-lines")
+    plot.image_rgba("image", "x", "y", "dw", "dh", source=source)
     heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"{name}-heat")
-    mapper = _mapper(name)
+    mapper = _colour_mapper(name)
     plot.image("image", "x", "y", "dw", "dh", source=heat, color_mapper=mapper)
     plot.add_tools(CrosshairTool(name=f"{name}-cross"))
-    _bar(plot, mapper, name)
-    return _item(plot)
+    _add_colour_bar(plot, mapper, name)
+    return _to_json(plot)
 
 
 def curves(measure: str, name: str) -> dict[str, Any]:
@@ -98,9 +98,11 @@ def curves(measure: str, name: str) -> dict[str, Any]:
     plot = _figure(name, 300, "both", {"name": "share removed", "unit": ""})
     plot.xaxis.ticker = BasicTicker()
     plot.yaxis.axis_label = _plain(measure)
-    drawn = ColumnDataSource({"xs": [], "ys": [], "colours": [], "dashes": []}, name=f"{name}-lines")
-    plot.multi_line("xs", "ys", source=drawn, line_color="colours", line_dash="dashes", line_width=2, line_join="round")
-    return _item(plot)
+    source = ColumnDataSource({"xs": [], "ys": [], "colours": [], "dashes": []}, name=f"{name}-lines")
+    plot.multi_line(
+        "xs", "ys", source=source, line_color="colours", line_dash="dashes", line_width=2, line_join="round"
+    )
+    return _to_json(plot)
 
 
 def _figure(name: str, height: int, dimensions: Any, across: dict[str, Any]) -> Any:
@@ -140,11 +142,11 @@ def _plain(text: str) -> Any:
     return PlainText(text=text)
 
 
-def _mapper(name: str) -> LinearColorMapper:
+def _colour_mapper(name: str) -> LinearColorMapper:
     return LinearColorMapper(palette="Greys3", low=0, high=1, nan_color="rgba(0, 0, 0, 0)", name=f"{name}-colours")
 
 
-def _bar(plot: Any, mapper: LinearColorMapper, name: str) -> None:
+def _add_colour_bar(plot: Any, mapper: LinearColorMapper, name: str) -> None:
     bar = ColorBar(
         color_mapper=mapper,
         ticker=FixedTicker(ticks=[]),
@@ -157,6 +159,6 @@ def _bar(plot: Any, mapper: LinearColorMapper, name: str) -> None:
     plot.add_layout(bar, "right")
 
 
-def _item(plot: Any) -> dict[str, Any]:
+def _to_json(plot: Any) -> dict[str, Any]:
     item: dict[str, Any] = dict(json_item(plot))
     return item

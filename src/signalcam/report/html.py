@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from signalcam.errors import InputError, StoreError
 from signalcam.report import job_overview
 from signalcam.report.page import bokeh, page
-from signalcam.report.quantize import quantize_page, size
+from signalcam.report.quantize import estimate_size, quantize_page
 from signalcam.report.summary import groups, summary
 from signalcam.results import zarr_store
 from signalcam.results.group_summary import summarize_groups
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
 
-MOST = 25_000_000  # characters of data that a browser still opens at once
+MOST_CHARACTERS = 25_000_000  # characters of data that a browser still opens at once
 
 
 def render(exp: Explanation) -> str:
@@ -42,18 +42,18 @@ def render(exp: Explanation) -> str:
     if not len(exp):
         message = "the result holds no samples, so there is nothing to show. Explain at least one."
         raise InputError(message)
-    found = summarize_groups(exp)
-    if found is None or not found.counts:
-        some = exp if found is None else exp.isel(sample=slice(0, job_overview.FIRST))
-        _require_little(some)
-        known, (place, data) = summary(some), quantize_page(some)
+    job_groups = summarize_groups(exp)
+    if job_groups is None or not job_groups.counts:
+        some = exp if job_groups is None else exp.isel(sample=slice(0, job_overview.FIRST_SAMPLES))
+        _require_size(some)
+        page_summary, (place, data) = summary(some), quantize_page(some)
     else:
-        some = job_overview.first_samples(exp, found, MOST)
-        known, (place, data) = (
-            job_overview.describe_job(exp, found, some),
-            quantize_page(some, found, job_overview.shown_groups(found)),
+        some = job_overview.first_samples(exp, job_groups, MOST_CHARACTERS)
+        page_summary, (place, data) = (
+            job_overview.describe_job(exp, job_groups, some),
+            quantize_page(some, job_groups, job_overview.shown_groups(job_groups)),
         )
-    return page({**known, "packed": place}, "embedded", data)
+    return page({**page_summary, "packed": place}, "embedded", data)
 
 
 def write(exp: Explanation, path: str | PathLike[str]) -> None:
@@ -74,14 +74,14 @@ def write(exp: Explanation, path: str | PathLike[str]) -> None:
         raise StoreError(message) from error
 
 
-def _require_little(exp: Explanation) -> None:
-    wanted = size(exp, len(groups(exp)))
-    if wanted <= MOST:
+def _require_size(exp: Explanation) -> None:
+    needed = estimate_size(exp, len(groups(exp)))
+    if needed <= MOST_CHARACTERS:
         return
-    fit = len(exp) * MOST // wanted
+    fit = len(exp) * MOST_CHARACTERS // needed
     some = f", or take fewer samples: exp.isel(sample=slice(0, {fit}))" if fit else ""
     message = (
-        f"a page of this result would hold about {wanted / 1e6:.0f} MB, and one of more than {MOST / 1e6:.0f} MB opens slowly. "
+        f"a page of this result would hold about {needed / 1e6:.0f} MB, and one of more than {MOST_CHARACTERS / 1e6:.0f} MB opens slowly. "
         f"Save it, exp.save('maps.zarr'), and look at it with: signalcam view maps.zarr{some}."
     )
     raise StoreError(message)

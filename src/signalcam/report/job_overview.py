@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from signalcam.report.quantize import size
+from signalcam.report.quantize import estimate_size
 from signalcam.report.scores import describe_scores
 from signalcam.report.summary import GROUPS, about, summary
 
@@ -13,41 +13,45 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
     from signalcam.results.group_summary import GroupSummary
 
-FIRST = 100  # samples at most
+FIRST_SAMPLES = 100  # samples at most
 _REASONS = 10  # the most frequent
-_SAID = {"all": "{}", "label": "true: {}", "predicted": "predicted: {}", "right": "{}", "group": "group: {}"}
+_GROUP_LABELS = {"all": "{}", "label": "true: {}", "predicted": "predicted: {}", "right": "{}", "group": "group: {}"}
 
 
-def first_samples(exp: Explanation, found: GroupSummary, most: int) -> Explanation:
+def first_samples(exp: Explanation, job_groups: GroupSummary, most: int) -> Explanation:
     """The first samples of a job, as many as a page of so many characters has room for; one at least."""
-    means = size(exp, len(shown_groups(found))) - size(exp, 0)
-    each = max(size(exp, 0) // len(exp), 1)
-    room = max((most - means) // each, 1)
-    return exp.isel(sample=slice(0, min(FIRST, room)))
+    means = estimate_size(exp, len(shown_groups(job_groups))) - estimate_size(exp, 0)
+    bytes_per_sample = max(estimate_size(exp, 0) // len(exp), 1)
+    room = max((most - means) // bytes_per_sample, 1)
+    return exp.isel(sample=slice(0, min(FIRST_SAMPLES, room)))
 
 
-def shown_groups(found: GroupSummary) -> list[int]:
+def shown_groups(job_groups: GroupSummary) -> list[int]:
     """The numbers of the groups whose means are shown: of each kind the most frequent."""
     order = ("all", "predicted", "label", "right", "group")
-    of = {kind: [i for i, each in enumerate(found.kinds) if each == kind] for kind in order}
-    frequent = {kind: sorted(rows, key=lambda i: -found.counts[i])[:GROUPS] for kind, rows in of.items()}
+    of = {kind: [i for i, each in enumerate(job_groups.kinds) if each == kind] for kind in order}
+    frequent = {kind: sorted(rows, key=lambda i: -job_groups.counts[i])[:GROUPS] for kind, rows in of.items()}
     return [row for kind in order for row in (frequent[kind] if kind != "right" else of[kind])]
 
 
-def describe_job(exp: Explanation, found: GroupSummary, some: Explanation) -> dict[str, Any]:
+def describe_job(exp: Explanation, job_groups: GroupSummary, some: Explanation) -> dict[str, Any]:
     """Describe a job for ``page``: some of its samples, the means of all, and what failed."""
-    rows = shown_groups(found)
+    rows = shown_groups(job_groups)
     reasons = Counter(each for each in exp.failed if each)
-    signed = any(bool((each.values < 0).any()) for each in found.mean.layers)
-    known = summary(some)
+    signed = any(bool((each.values < 0).any()) for each in job_groups.mean.layers)
+    page_summary = summary(some)
     return {
-        **known,
+        **page_summary,
         "sentence": str(exp),
-        "signed": known["signed"] or signed,
+        "signed": page_summary["signed"] or signed,
         "scores": describe_scores(exp),
         "about": about(exp),
         "groups": [
-            {"name": _SAID[found.kinds[row]].format(name(found, row)), "count": found.counts[row]} for row in rows
+            {
+                "name": _GROUP_LABELS[job_groups.kinds[row]].format(group_name(job_groups, row)),
+                "count": job_groups.counts[row],
+            }
+            for row in rows
         ],
         "job": {
             "samples": len(exp),
@@ -58,7 +62,7 @@ def describe_job(exp: Explanation, found: GroupSummary, some: Explanation) -> di
     }
 
 
-def name(found: GroupSummary, row: int) -> str:
+def group_name(job_groups: GroupSummary, row: int) -> str:
     """What a group is called."""
-    said = str(found.mean.sample_names[row])
-    return "all samples" if found.kinds[row] == "all" else said
+    group_name = str(job_groups.mean.sample_names[row])
+    return "all samples" if job_groups.kinds[row] == "all" else group_name

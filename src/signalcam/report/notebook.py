@@ -15,7 +15,7 @@ from signalcam.errors import MissingExtra
 from signalcam.report.html import render
 from signalcam.report.quantize import lines, picture
 from signalcam.report.summary import kind_of, row_names
-from signalcam.report.text import sentence
+from signalcam.report.text import describe_result
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 _WIDTH, _ROW, _ROWS, _COLUMNS = 480, 36, 6, 240
 _INSIDE = 0.42  # of a row, that its largest swing fills to either side
 _PIXELS = 200  # along an axis of a picture, about
-_MUCH = 10_000_000  # values of one sample that are not worth reading for a thumbnail
-_FOR, _AGAINST = (0xE8, 0x70, 0x1A), (0x2B, 0x7B, 0xBA)  # seen on white and on black
+_MOST_VALUES = 10_000_000  # values of one sample that are not worth reading for a thumbnail
+_COLOUR_FOR, _COLOUR_AGAINST = (0xE8, 0x70, 0x1A), (0x2B, 0x7B, 0xBA)  # seen on white and on black
 
 
 def thumbnail(exp: Explanation) -> str:
     """The sentence and a small drawing of the first map as static HTML: no script, nothing fetched."""
-    said = f"<p>{escape(sentence(exp))}</p>"
-    if not len(exp) or len(exp.dims) > 3 or np.prod(exp.input.shape[1:]) > _MUCH:
-        return said
+    caption = f"<p>{escape(describe_result(exp))}</p>"
+    if not len(exp) or len(exp.dims) > 3 or np.prod(exp.input.shape[1:]) > _MOST_VALUES:
+        return caption
     kind, dims = kind_of(exp)
     one = exp.isel(sample=0, target=0, cam=0, layer=0)
-    drawn = _signal(one, dims) if kind == "signal" else _picture(one, dims)
+    figure = _signal(one, dims) if kind == "signal" else _picture(one, dims)
     about = escape(f"{exp.methods[0]} of sample {exp.sample_names[0]}, for {exp.targets[0]}")
-    return f'<figure style="margin:0">{drawn}<figcaption><small>{about}</small></figcaption></figure>{said}'
+    return f'<figure style="margin:0">{figure}<figcaption><small>{about}</small></figcaption></figure>{caption}'
 
 
 def show(exp: Explanation, height: int = 800) -> Any:
@@ -71,45 +71,45 @@ def _signal(one: Explanation, dims: tuple[str, ...]) -> str:
     height = _ROW * len(rows)
     wide = height if len(heat) == 1 else _ROW
     parts = [_strip(each, number * _ROW, wide) for number, each in enumerate(heat[:_ROWS])]
-    seen = [each[np.isfinite(each)] for each in rows]
-    middles = [float(np.median(each)) if len(each) else 0.0 for each in seen]
-    swing = max(float(np.abs(each - at).max(initial=0)) for each, at in zip(seen, middles, strict=True))
-    shown = [(each - at) / (swing or 1) for each, at in zip(rows, middles, strict=True)]
-    parts += [_line(each, _ROW * (number + 0.5)) for number, each in enumerate(shown)]
+    finite = [each[np.isfinite(each)] for each in rows]
+    middles = [float(np.median(each)) if len(each) else 0.0 for each in finite]
+    swing = max(float(np.abs(each - at).max(initial=0)) for each, at in zip(finite, middles, strict=True))
+    scaled = [(each - at) / (swing or 1) for each, at in zip(rows, middles, strict=True)]
+    parts += [_line(each, _ROW * (number + 0.5)) for number, each in enumerate(scaled)]
     more = f" and {len(names) - _ROWS} more" if len(names) > _ROWS else ""
-    said = escape(f"{', '.join(names[:_ROWS])}{more}, from top to bottom, over their heat")
+    caption = escape(f"{', '.join(names[:_ROWS])}{more}, from top to bottom, over their heat")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" '
-        f'aria-label="{said}">{"".join(parts)}</svg>'
+        f'aria-label="{caption}">{"".join(parts)}</svg>'
     )
 
 
-def _ends(length: int) -> np.ndarray:
+def _column_ends(length: int) -> np.ndarray:
     return np.linspace(0, length, min(_COLUMNS, length) + 1).astype(int)
 
 
 def _strip(heat: np.ndarray, top: int, height: int) -> str:
-    ends = _ends(len(heat))
+    ends = _column_ends(len(heat))
     columns = [heat[a:b][np.abs(heat[a:b]).argmax()] for a, b in pairwise(ends)]
     wide = _WIDTH / len(columns)
     return "".join(
-        f'<rect x="{i * wide:.1f}" y="{top}" width="{wide + 0.1:.1f}" height="{height}" fill="{_colour(each)}" '
-        f'fill-opacity="{abs(each):.2f}"/>'
-        for i, each in enumerate(columns)
-        if abs(each) > 0.01
+        f'<rect x="{i * wide:.1f}" y="{top}" width="{wide + 0.1:.1f}" height="{height}" fill="{_colour(column)}" '
+        f'fill-opacity="{abs(column):.2f}"/>'
+        for i, column in enumerate(columns)
+        if abs(column) > 0.01
     )
 
 
 def _colour(strength: float) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*(_FOR if strength > 0 else _AGAINST))
+    return "#{:02x}{:02x}{:02x}".format(*(_COLOUR_FOR if strength > 0 else _COLOUR_AGAINST))
 
 
 def _line(values: np.ndarray, middle: float) -> str:
     """A line through the lowest and highest value of each column, from -1 to 1 about its middle."""
-    ends, points = _ends(len(values)), []
+    ends, points = _column_ends(len(values)), []
     for number, (a, b) in enumerate(pairwise(ends)):
-        seen = values[a:b][np.isfinite(values[a:b])]
-        turns = sorted({float(seen.min()), float(seen.max())}) if len(seen) else []
+        finite = values[a:b][np.isfinite(values[a:b])]
+        turns = sorted({float(finite.min()), float(finite.max())}) if len(finite) else []
         x = (number + 0.5) * _WIDTH / (len(ends) - 1)
         points += [f"{x:.1f},{middle - _INSIDE * _ROW * each:.1f}" for each in turns]
     return f'<polyline points="{" ".join(points)}" fill="none" stroke="currentColor" stroke-width="0.7"/>'
@@ -127,7 +127,7 @@ def _picture(one: Explanation, dims: tuple[str, ...]) -> str:
     planes = np.where(np.isfinite(planes), planes, np.nan)
     low = np.nan if np.isnan(planes).all() else np.nanmin(planes)
     grey = 255 * np.nan_to_num((planes - low) / (np.nanmax(planes - low, initial=0) or 1)) * np.ones((3, 1, 1))
-    colour = np.where(heat > 0, np.reshape(_FOR, (3, 1, 1)), np.reshape(_AGAINST, (3, 1, 1)))
+    colour = np.where(heat > 0, np.reshape(_COLOUR_FOR, (3, 1, 1)), np.reshape(_COLOUR_AGAINST, (3, 1, 1)))
     share = 0.85 * np.abs(heat)
     pixels = (grey * (1 - share) + colour * share).astype(np.uint8)
     if dims[-1] == "time":

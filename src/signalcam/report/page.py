@@ -61,7 +61,7 @@ def page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "em
     Raises:
         MissingExtra: Bokeh is not installed.
     """
-    script, own = bokeh(), _own()
+    script, own = bokeh(), _own_script()
     figures = _figures(summary)
     policy = "; ".join(
         (
@@ -69,19 +69,19 @@ def page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "em
             f"script-src {_hash(script)} {_hash(own)}",
             "style-src 'unsafe-inline'",
             "img-src data: blob:",
-            f"connect-src {_REACH[source]}",
+            f"connect-src {_CONNECT_SOURCES[source]}",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
-    known = {"summary": summary, "source": source, **figures}
+    embedded = {"summary": summary, "source": source, **figures}
     parts = {
         "policy": policy,
         "style": _file("page.css"),
         "bokeh": script,
         "own": own,
         "data": data,
-        "known": _json(known),
+        "known": _json(embedded),
         "title": _escaped(str(summary["sentence"])),
     }
     before, *rest = _file("page.html").split("{{")
@@ -89,7 +89,7 @@ def page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "em
     return before + "".join(parts[name] + after for name, after in pieces)
 
 
-_REACH = {"embedded": "'none'", "served": "'self'"}
+_CONNECT_SOURCES = {"embedded": "'none'", "served": "'self'"}
 
 
 def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def bokeh() -> str:
 
 
 @cache
-def _own() -> str:
+def _own_script() -> str:
     return "(() => {\n" + "\n".join(_file(name) for name in _SCRIPTS) + "\n})();"
 
 
@@ -132,21 +132,21 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _json(known: object) -> str:
+def _json(content: object) -> str:
     """JSON that ends no script element; what is not finite is null."""
-    return json.dumps(_finite(known), allow_nan=False, default=_plain).translate(_UNSAFE)
+    return json.dumps(_finite(content), allow_nan=False, default=_plain).translate(_UNSAFE)
 
 
-def _plain(each: object) -> object:
-    return each.item() if isinstance(each, np.generic) else str(each)
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def _finite(known: Any) -> Any:
-    if isinstance(known, float):
-        return known if math.isfinite(known) else None
-    if isinstance(known, Mapping):
-        return {str(name): _finite(each) for name, each in known.items()}
-    return [_finite(each) for each in known] if isinstance(known, list | tuple) else known
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _escaped(text: str) -> str:

@@ -25,13 +25,13 @@ _FULL = 32767
 
 
 def quantize_page(
-    exp: Explanation, found: GroupSummary | None = None, rows: Sequence[int] = ()
+    exp: Explanation, job_groups: GroupSummary | None = None, rows: Sequence[int] = ()
 ) -> tuple[dict[str, Any], str]:
     """Everything a page needs: where each record lies in the text, and how its arrays do; the text.
 
     Args:
         exp: The result.
-        found: What a job has summed up, in place of the means of the result's samples.
+        job_groups: What a job has summed up, in place of the means of the result's samples.
         rows: The groups of it that are shown.
     """
     exp = replace(exp, metrics=None)  # or they are cut anew with every sample
@@ -40,11 +40,11 @@ def quantize_page(
     shapes: list[dict[str, Any]] = []
     for number in range(len(exp)):
         one = exp.isel(sample=number)
-        texts.append(_text(_sample(one, kind, dims)))
+        texts.append(_to_base64(_encode_sample(one, kind, dims)))
         if not shapes or exp.shapes is not None:
             shapes.append(geometry(one))
-    averages = _means(exp, dims) if found is None else _known(found, rows, dims)
-    means = [_text(each) for each in averages]
+    averages = _encode_means(exp, dims) if job_groups is None else _encode_job_means(job_groups, rows, dims)
+    means = [_to_base64(each) for each in averages]
     about = {
         "samples": [len(each) for each in texts],
         "groups": [len(each) for each in means],
@@ -53,18 +53,18 @@ def quantize_page(
     return about, "".join((*texts, *means))
 
 
-def size(exp: Explanation, averaged: int) -> int:
+def estimate_size(exp: Explanation, averaged: int) -> int:
     """About how many characters ``quantize_page`` would make with the means of some groups, seen without reading anything."""
     kind, dims = kind_of(exp)
     rows = int(np.prod([exp.input.shape[exp.layout.dims.index(dim)] for dim in exp.dims if dim not in dims]))
     maps = sum(each.values.size * (rows if len(each.grid) < len(exp.dims) else 1) for each in exp.layers)
     mean = maps // max(len(exp), 1) * 4 * averaged
     shape = exp.input.shape
-    drawn = [shape[axis] for axis in exp.map_axes]
+    lengths = [shape[axis] for axis in exp.map_axes]
     values = int(np.prod(shape)) * 2
     if kind != "signal":
-        colours = int(np.prod(shape[1:])) // int(np.prod(drawn))
-        values = shape[0] * int(np.prod(drawn)) * (3 if colours == 3 else 1)
+        colours = int(np.prod(shape[1:])) // int(np.prod(lengths))
+        values = shape[0] * int(np.prod(lengths)) * (3 if colours == 3 else 1)
     return (maps * 2 + mean + values) * 4 // 3
 
 
@@ -77,13 +77,13 @@ def geometry(one: Explanation) -> dict[str, Any]:
         grid = [[axis.start, axis.jump, axis.cells, axis.first, axis.last] for axis in axes]
         layers.append({"rows": values.shape[3], "grid": grid})
     lengths = [one.input.shape[one.layout.dims.index(dim)] for dim in dims]
-    rest = _rest(one, dims)
+    rest = _count_rows(one, dims)
     return {"lengths": lengths, "rows": _channels(rest) if kind != "signal" else rest, "layers": layers}
 
 
-def _rest(one: Explanation, dims: tuple[str, ...]) -> int:
-    kept = [n for n, dim in zip(one.input.shape[1:], one.layout.dims[1:], strict=True) if dim not in dims]
-    return int(np.prod(kept))
+def _count_rows(one: Explanation, dims: tuple[str, ...]) -> int:
+    lengths = [n for n, dim in zip(one.input.shape[1:], one.layout.dims[1:], strict=True) if dim not in dims]
+    return int(np.prod(lengths))
 
 
 def _channels(rest: int) -> int:
@@ -107,47 +107,48 @@ def picture(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
     return planes if len(planes) == 3 else planes.mean(axis=0, keepdims=True)
 
 
-def _sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
+def _encode_sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
     maps = [layer_rows(one, layer, dims)[0][0] for layer in one.layers]
-    heats = [_even(maps[y][t, m]) for t, m, y in np.ndindex(len(one.targets), len(one.methods), len(maps))]
+    heats = [_quantize_signed(maps[y][t, m]) for t, m, y in np.ndindex(len(one.targets), len(one.methods), len(maps))]
     if kind == "signal":
-        shown = [_between(row, np.int16, -_FULL, _FULL) for row in lines(one, dims)]
+        scaled = [_quantize_range(row, np.int16, -_FULL, _FULL) for row in lines(one, dims)]
     else:
-        shown = [_between(picture(one, dims), np.uint8, 0, 255)]
-    scales = [scale for *_, low, step in shown for scale in (low, step)] + [step for _, step in heats]
-    arrays = [*(values for values, _ in heats), *(values for values, _, _ in shown)]
+        scaled = [_quantize_range(picture(one, dims), np.uint8, 0, 255)]
+    scales = [scale for *_, low, step in scaled for scale in (low, step)] + [step for _, step in heats]
+    arrays = [*(values for values, _ in heats), *(values for values, _, _ in scaled)]
     return np.asarray(scales).tobytes() + b"".join(each.tobytes() for each in arrays)
 
 
-def _means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
+def _encode_means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
     """For each group the mean map and its deviation, at the layer's own positions."""
-    wanted = groups(exp)
-    maps = [layer_rows(exp, layer, dims)[0] for layer in exp.layers] if wanted else []
-    for _, rows in wanted:
+    groups_shown = groups(exp)
+    maps = [layer_rows(exp, layer, dims)[0] for layer in exp.layers] if groups_shown else []
+    for _, rows in groups_shown:
         packs = []
         for t, m, y in np.ndindex(len(exp.targets), len(exp.methods), len(maps)):
             own = maps[y][rows, t, m]
-            packs += [_even(own.mean(axis=0)), _even(own.std(axis=0))]
-        yield _record(packs)
+            packs += [_quantize_signed(own.mean(axis=0)), _quantize_signed(own.std(axis=0))]
+        yield _encode_record(packs)
 
 
-def _known(found: GroupSummary, rows: Sequence[int], dims: tuple[str, ...]) -> Iterator[bytes]:
+def _encode_job_means(job_groups: GroupSummary, rows: Sequence[int], dims: tuple[str, ...]) -> Iterator[bytes]:
     """The same of what a job has summed up."""
     mean, spread = (
-        [layer_rows(each, layer, dims)[0] for layer in each.layers] for each in (found.mean, found.deviation)
+        [layer_rows(result, layer, dims)[0] for layer in result.layers]
+        for result in (job_groups.mean, job_groups.deviation)
     )
-    asked = list(np.ndindex(len(found.mean.targets), len(found.mean.methods), len(mean)))
+    cells = list(np.ndindex(len(job_groups.mean.targets), len(job_groups.mean.methods), len(mean)))
     for row in rows:
-        packs = [_even(maps[y][row, t, m]) for t, m, y in asked for maps in (mean, spread)]
-        yield _record(packs)
+        packs = [_quantize_signed(maps[y][row, t, m]) for t, m, y in cells for maps in (mean, spread)]
+        yield _encode_record(packs)
 
 
-def _record(packs: Sequence[tuple[np.ndarray, float]]) -> bytes:
+def _encode_record(packs: Sequence[tuple[np.ndarray, float]]) -> bytes:
     scales = np.asarray([step for _, step in packs])
     return scales.tobytes() + b"".join(values.tobytes() for values, _ in packs)
 
 
-def _even(values: np.ndarray) -> tuple[np.ndarray, float]:
+def _quantize_signed(values: np.ndarray) -> tuple[np.ndarray, float]:
     """Round to whole numbers, 0 staying 0; the step."""
     finite = np.isfinite(values)
     step = float(np.abs(np.where(finite, values, 0)).max(initial=0)) / _FULL
@@ -155,7 +156,7 @@ def _even(values: np.ndarray) -> tuple[np.ndarray, float]:
     return np.where(finite, np.rint(whole), BLANK).astype("<i2"), step
 
 
-def _between(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.ndarray, float, float]:
+def _quantize_range(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.ndarray, float, float]:
     """Round to whole numbers from the lowest to the highest value; the lowest, and the step."""
     finite = np.isfinite(values)
     low = float(values[finite].min(initial=np.inf)) if finite.any() else 0.0
@@ -165,5 +166,5 @@ def _between(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.
     return np.where(finite, whole, blank).astype(np.dtype(dtype).newbyteorder("<")), low, step
 
 
-def _text(record: bytes) -> str:
+def _to_base64(record: bytes) -> str:
     return base64.b64encode(record).decode("ascii")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from signalcam.results.explanation import Explanation
 
-_CELL = ("target", "cam", "layer")
+_MAP_AXES = ("target", "cam", "layer")
 _DIGITS = 4
 
 
@@ -22,8 +22,8 @@ def describe_scores(exp: Explanation) -> dict[str, Any] | None:
     """
     if exp.metrics is None:
         return None
-    scores = _own_first(exp, exp.metrics)
-    about = ("metric", *_CELL)
+    scores = _own_methods_first(exp, exp.metrics)
+    about = ("metric", *_MAP_AXES)
     return {
         "names": list(map(str, scores["metric"].values)),
         "better": list(map(str, scores["better"].values)),
@@ -34,31 +34,31 @@ def describe_scores(exp: Explanation) -> dict[str, Any] | None:
     }
 
 
-def values(exp: Explanation) -> np.ndarray | None:
+def score_values(exp: Explanation) -> np.ndarray | None:
     """What each metric gave of each sample, ``(sample, metric, target, cam, layer)``, without baselines."""
     if exp.metrics is None:
         return None
     every = exp.metrics["value"].sel(cam=list(exp.methods))
-    found: np.ndarray = np.asarray(every.transpose("sample", "metric", *_CELL).values, float)
-    return found
+    array: np.ndarray = np.asarray(every.transpose("sample", "metric", *_MAP_AXES).values, float)
+    return array
 
 
-def round_values(each: np.ndarray) -> Any:
+def round_values(numbers: np.ndarray) -> Any:
     """Nested lists of numbers of four digits, as a page shows no more."""
     digits = np.vectorize(lambda value: float(f"{value:.{_DIGITS}g}"), otypes=[float])
-    return digits(each).tolist() if each.size else each.tolist()
+    return digits(numbers).tolist() if numbers.size else numbers.tolist()
 
 
-def _own_first(exp: Explanation, scores: xr.Dataset) -> xr.Dataset:
-    beside = [name for name in scores["cam"].values.tolist() if name not in exp.methods]
-    return scores.sel(cam=[*exp.methods, *beside])
+def _own_methods_first(exp: Explanation, scores: xr.Dataset) -> xr.Dataset:
+    others = [name for name in scores["cam"].values.tolist() if name not in exp.methods]
+    return scores.sel(cam=[*exp.methods, *others])
 
 
 def _curves(scores: xr.Dataset) -> dict[str, Any] | None:
     """Means over samples, ``[curve][target][method][layer][step]``, over the share ``removed``, ``[layer][step]``."""
     if "curve_score" not in scores:
         return None
-    mean = scores["curve_score"].mean("sample").transpose("curve", *_CELL, "step")
+    mean = scores["curve_score"].mean("sample").transpose("curve", *_MAP_AXES, "step")
     return {
         "names": list(map(str, mean["curve"].values)),
         "measure": str(scores.attrs.get("measure") or "score"),

@@ -26,12 +26,12 @@ from signalcam.errors import CamError, InputError
 from signalcam.report.api import ANSWERS, Query, Refusal, StoreView, as_json
 
 _LOG = logging.getLogger(__name__)
-_IDLE = 60.0  # seconds after which a silent connection is closed
-_HERE = ("localhost", "127.0.0.1", "::1")
-_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - listened on where that is allowed
+_IDLE_SECONDS = 60.0  # seconds after which a silent connection is closed
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+_ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104 - listened on where that is allowed
 _ROUTE = re.compile(r"/(?:(\d{1,9})/(tile|slice|samples|))?", re.ASCII)
 # not a redirect: where the link was clicked on another page, its cookie would not be sent along
-_ON = b'<!doctype html><title>SignalCAM</title><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=/">'
+_REDIRECT_PAGE = b'<!doctype html><title>SignalCAM</title><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=/">'
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",  # the page itself says what it may load
@@ -59,15 +59,15 @@ class Server(ThreadingHTTPServer):
     def __init__(self, place: StoreView, host: str, port: int) -> None:
         self.place, self.token, self._host = place, secrets.token_urlsafe(32), host
         self._open: set[socket.socket] = set()
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        self.address_family, address = found[0][0], found[0][4]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self.address_family, address = addresses[0][0], addresses[0][4]
         super().__init__((str(address[0]), port), Handler)
 
     @property
     def url(self) -> str:
         """The link to open, with its token."""
-        named = socket.gethostname() if self._host in _ANYWHERE else self._host
-        host = f"[{named}]" if ":" in named else named
+        name = socket.gethostname() if self._host in _ALL_INTERFACES else self._host
+        host = f"[{name}]" if ":" in name else name
         return f"http://{host}:{self.server_port}/?token={self.token}"
 
     @property
@@ -77,10 +77,10 @@ class Server(ThreadingHTTPServer):
 
     def is_named(self, host: str) -> bool:
         """Whether a request meant this machine, and not a name that was made to point at it."""
-        name = _name(host)
+        name = _host_name(host)
         if is_loopback(self._host):
-            return name in _HERE or name == self._host
-        return name in (*_HERE, self._host, socket.gethostname()) or _is_address(name)
+            return name in _LOCAL_NAMES or name == self._host
+        return name in (*_LOCAL_NAMES, self._host, socket.gethostname()) or _is_address(name)
 
     def server_bind(self) -> None:
         """Bind without asking a name server what this machine is called."""
@@ -100,9 +100,9 @@ class Server(ThreadingHTTPServer):
 
     def server_close(self) -> None:
         """Close every connection, and wait for what is still being answered."""
-        for each in list(self._open):
+        for connection in list(self._open):
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - as it is called
@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # answers to what is no request have headers, too
-    timeout = _IDLE
+    timeout = _IDLE_SECONDS
     disable_nagle_algorithm = True  # with buffering: an answer does not wait for the last one's receipt
     wbufsize = -1
 
@@ -156,8 +156,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self._require_origin()
-        path, _, asked = self.path.partition("?")
-        query = Query(asked)
+        path, _, query_text = self.path.partition("?")
+        query = Query(query_text)
         if self._let_in(query):
             return
         number, what = self._route(path)
@@ -168,8 +168,8 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self._send(HTTPStatus.OK, "text/html", newest.page.encode())
             return
-        shown = self.server.place.numbered(number)
-        answer = ANSWERS[what](shown, query)
+        store = self.server.place.numbered(number)
+        answer = ANSWERS[what](store, query)
         self.server.place.numbered(number)  # what was read is of one result
         self._send(HTTPStatus.OK, "application/json", as_json(answer))
 
@@ -183,11 +183,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _let_in(self, query: Query) -> bool:
         """Whether the token came in the address and was moved to a cookie; refused without one."""
-        if _same(query.text("token"), self.server.token):
+        if _is_equal(query.text("token"), self.server.token):
             cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
-            self._send(HTTPStatus.OK, "text/html", _ON, **{"Set-Cookie": cookie})
+            self._send(HTTPStatus.OK, "text/html", _REDIRECT_PAGE, **{"Set-Cookie": cookie})
             return True
-        if not _same(self._cookie(), self.server.token):
+        if not _is_equal(self._cookie(), self.server.token):
             sentence = "open the link that signalcam view printed; it holds a token."
             raise Refusal(HTTPStatus.FORBIDDEN, sentence)
         return False
@@ -199,10 +199,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str) -> tuple[int, str]:
         """The number of what a page was made of, -1 for none, and what is asked of it; nothing for the page."""
-        found = _ROUTE.fullmatch(path)
-        if found is None:
+        match = _ROUTE.fullmatch(path)
+        if match is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page.")
-        number, what = found.groups()
+        number, what = match.groups()
         return int(number or -1), what or ""
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes, **headers: str) -> None:
@@ -217,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     """A host without its port."""
     try:
         return urlsplit(f"//{host}").hostname or ""
@@ -225,7 +225,7 @@ def _name(host: str) -> str:
         return ""
 
 
-def _same(one: str, other: str) -> bool:
+def _is_equal(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 

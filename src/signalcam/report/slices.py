@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from signalcam.alignment.resampling import resample, sample_at
-from signalcam.report.quantize import _between, picture
+from signalcam.report.quantize import _quantize_range, picture
 from signalcam.report.summary import kind_of, layer_rows
 from signalcam.results.explanation import Explanation
 
@@ -30,7 +30,7 @@ class Slice:
     at: int
 
 
-def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at: int = -1) -> Slice:
+def cut_slice(exp: Explanation, sample: int, target: int, method: int, layer: int, at: int = -1) -> Slice:
     """Cut one slice out of a sample.
 
     Args:
@@ -45,13 +45,13 @@ def cut(exp: Explanation, sample: int, target: int, method: int, layer: int, at:
     _, dims = kind_of(exp)
     values, axes = layer_rows(one, one.layers[0], dims)
     cells = values[0, 0, 0, 0]
-    shown, *_ = _between(picture(one, dims), np.uint8, 0, 255)
+    pixels, *_ = _quantize_range(picture(one, dims), np.uint8, 0, 255)
     size = np.where(np.isfinite(cells), np.abs(cells), 0)
     if len(dims) == 2:
-        return Slice(shown, resample(cells, axes), float(size.max()), 0)
+        return Slice(pixels, resample(cells, axes), float(size.max()), 0)
     deep = axes[0]
     peak = int(size.reshape(len(size), -1).max(axis=1).argmax())
     strongest = int(np.clip(np.rint(deep.start + deep.jump * peak), 0, deep.length - 1))
     place = min(strongest if at < 0 else at, deep.length - 1)
     heat = sample_at(np.moveaxis(cells, 0, -1), deep, np.asarray([place]))[..., 0]
-    return Slice(shown[:, place], resample(heat, axes[1:]), float(size.max()), strongest)
+    return Slice(pixels[:, place], resample(heat, axes[1:]), float(size.max()), strongest)

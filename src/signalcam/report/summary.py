@@ -11,7 +11,7 @@ import numpy as np
 from signalcam.alignment.resampling import AxisGrid
 from signalcam.errors import LayoutError
 from signalcam.inputs.layout import DUMMY
-from signalcam.report.scores import describe_scores, round_values, values
+from signalcam.report.scores import describe_scores, round_values, score_values
 from signalcam.results.token_text import words
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def summary(exp: Explanation) -> dict[str, Any]:
     Raises:
         LayoutError: There is no page for maps with such axes.
     """
-    known = outline(exp)
+    facts = outline(exp)
     negative = any(bool((each.values < 0).any()) for each in exp.layers)
     return {
-        **known,
-        "signed": known["signed"] or negative,
+        **facts,
+        "signed": facts["signed"] or negative,
         "samples": samples(exp),
         "strongest": strongest(exp),
         "groups": [{"name": name, "count": len(rows)} for name, rows in groups(exp)],
@@ -125,20 +125,20 @@ def samples(exp: Explanation) -> dict[str, Any]:
     sure = None
     if exp.classes is not None and exp.probabilities is not None:
         sure = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
-    trusted = values(exp)
+    trusted = score_values(exp)
     return {
         "name": list(map(str, exp.sample_names)),
-        "predicted": _whole(exp.classes),
+        "predicted": _known_classes(exp.classes),
         "confidence": None if sure is None else sure.tolist(),
-        "label": _whole(exp.true_classes),
+        "label": _known_classes(exp.true_classes),
         "asked": np.asarray(exp.target_classes, int).tolist(),
         "score": np.asarray(exp.scores, float).tolist(),
         "trusted": None if trusted is None else round_values(trusted),
-        "words": _words(exp),
+        "words": _list_words(exp),
     }
 
 
-def _words(exp: Explanation) -> list[list[tuple[int, str, bool]]] | None:
+def _list_words(exp: Explanation) -> list[list[tuple[int, str, bool]]] | None:
     """Of each sample the tokens as people read them: their number, what is written, whether no space is before it."""
     names = exp.layout.token_names
     if names is None or exp.dims != ("token",):
@@ -150,34 +150,34 @@ def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:
     """The samples that mean maps are made of: all, by predicted class, by true class, by outcome."""
     if len(exp) < 2 or any(each.sizes is not None for each in exp.layers):
         return []
-    found = [("all samples", np.arange(len(exp)))]
-    found += _by_class(exp, "predicted", exp.classes) + _by_class(exp, "true", exp.true_classes)
+    named_rows = [("all samples", np.arange(len(exp)))]
+    named_rows += _by_class(exp, "predicted", exp.classes) + _by_class(exp, "true", exp.true_classes)
     if exp.classes is not None and exp.true_classes is not None:
-        said, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
-        known = (said >= 0) & (true >= 0)
-        found += [
-            (name, np.flatnonzero(known & ((said == true) == right)))
+        predicted, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
+        comparable = (predicted >= 0) & (true >= 0)
+        named_rows += [
+            (name, np.flatnonzero(comparable & ((predicted == true) == right)))
             for name, right in (("right", True), ("wrong", False))
         ]
-    return [(name, rows) for name, rows in found if len(rows)]
+    return [(name, rows) for name, rows in named_rows if len(rows)]
 
 
-def _by_class(exp: Explanation, said: str, classes: np.ndarray | None) -> list[tuple[str, np.ndarray]]:
+def _by_class(exp: Explanation, heading: str, classes: np.ndarray | None) -> list[tuple[str, np.ndarray]]:
     if classes is None:
         return []
-    known, counts = np.unique(classes[classes >= 0], return_counts=True)
-    wanted = known[np.argsort(-counts, kind="stable")][:GROUPS]
-    return [(f"{said}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in wanted]
+    labels, counts = np.unique(classes[classes >= 0], return_counts=True)
+    most_frequent = labels[np.argsort(-counts, kind="stable")][:GROUPS]
+    return [(f"{heading}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in most_frequent]
 
 
 def strongest(exp: Explanation) -> list[list[list[float]]]:
     """``[target][method][layer]``, the largest magnitude over all samples: one colour scale for all."""
-    each = [_largest(layer.values) for layer in exp.layers]
-    tops: list[list[list[float]]] = np.stack(each, axis=-1).tolist()
+    peaks = [_largest_magnitude(layer.values) for layer in exp.layers]
+    tops: list[list[list[float]]] = np.stack(peaks, axis=-1).tolist()
     return tops
 
 
-def _largest(values: np.ndarray) -> np.ndarray:
+def _largest_magnitude(values: np.ndarray) -> np.ndarray:
     flat = np.abs(values.reshape(*values.shape[:3], -1))
     top: np.ndarray = np.where(np.isfinite(flat), flat, 0).max(axis=(0, 3))
     return top
@@ -193,13 +193,13 @@ def about(exp: Explanation) -> list[tuple[str, str]]:
 
 
 def _class_names(exp: Explanation) -> list[str]:
-    known = [np.ravel(each) for each in (exp.classes, exp.true_classes, exp.target_classes) if each is not None]
-    most = max((int(each.max(initial=-1)) for each in known), default=-1) + 1
+    used = [np.ravel(each) for each in (exp.classes, exp.true_classes, exp.target_classes) if each is not None]
+    most = max((int(each.max(initial=-1)) for each in used), default=-1) + 1
     width = 0 if exp.logits is None else exp.logits.shape[1]
     return [str(exp.class_name(index)) for index in range(max(most, width, len(exp.class_names or ())))]
 
 
-def _whole(values: np.ndarray | None) -> list[int | None] | None:
+def _known_classes(values: np.ndarray | None) -> list[int | None] | None:
     """Classes as numbers; nothing for a sample that could not be explained."""
     return None if values is None else [each if each >= 0 else None for each in values.tolist()]
 
@@ -212,15 +212,15 @@ def layer_rows(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple
         layer: One of its layers.
         dims: The axes drawn; a signal's channels become rows, one for each line, or one for all.
     """
-    drawn = [exp.layout.dims.index(dim) for dim in dims]
-    rows = [each for each in exp.map_axes if each not in drawn]
-    for each in rows:
-        layer = layer.expand_along(each, exp.input.shape[each])
+    map_axes = [exp.layout.dims.index(dim) for dim in dims]
+    rows = [each for each in exp.map_axes if each not in map_axes]
+    for row in rows:
+        layer = layer.expand_along(row, exp.input.shape[row])
     values, grid = layer.values, list(layer.grid)
-    for each in drawn:
-        if each not in [axis.input_axis for axis in grid]:
-            values, grid = values[..., None], [*grid, AxisGrid(each, 1, exp.input.shape[each], 0.0, 1.0)]
-    order = [[axis.input_axis for axis in grid].index(each) for each in (*rows, *drawn)]
+    for number in map_axes:
+        if number not in [axis.input_axis for axis in grid]:
+            values, grid = values[..., None], [*grid, AxisGrid(number, 1, exp.input.shape[number], 0.0, 1.0)]
+    order = [[axis.input_axis for axis in grid].index(each) for each in (*rows, *map_axes)]
     values = values.transpose(0, 1, 2, *(3 + place for place in order))
     axes = [grid[place] for place in order[len(rows) :]]
     return values.reshape(*values.shape[:3], -1, *(axis.cells for axis in axes)), axes

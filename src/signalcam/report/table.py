@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.report.scores import round_values, values
+from signalcam.report.scores import round_values, score_values
 from signalcam.results.explanation import Explanation
 
 SORTS = ("number", "name", "predicted", "label", "confidence")
@@ -60,12 +60,12 @@ class SampleTable:
 
     exp: Explanation
 
-    def rows(self, wanted: TableQuery) -> dict[str, Any]:
+    def rows(self, query: TableQuery) -> dict[str, Any]:
         """How many samples pass the filter, and those wanted of them."""
-        keys = self._keys(wanted.sort)
-        order = np.argsort(-keys if wanted.descending else keys, kind="stable")
-        passed = order[self._passing(wanted)[order]]
-        some = passed[wanted.offset : wanted.offset + wanted.limit]
+        keys = self._keys(query.sort)
+        order = np.argsort(-keys if query.descending else keys, kind="stable")
+        passed = order[self._passing(query)[order]]
+        some = passed[query.offset : query.offset + query.limit]
         return {"count": len(passed), "rows": [self._row(int(number)) for number in some]}
 
     @cached_property
@@ -77,8 +77,8 @@ class SampleTable:
         """Where each name comes in the alphabet, numbers in it by their size."""
         numbers = all(name.isdecimal() for name in self._names)
         order = sorted(set(self._names), key=int if numbers else _natural)
-        known = {name: number for number, name in enumerate(order)}
-        return np.asarray([known[name] for name in self._names])
+        rank_of = {name: number for number, name in enumerate(order)}
+        return np.asarray([rank_of[name] for name in self._names])
 
     @cached_property
     def _confidence(self) -> np.ndarray | None:
@@ -97,15 +97,15 @@ class SampleTable:
     @cached_property
     def _outcomes(self) -> np.ndarray:
         """``"right"`` or ``"wrong"``; nothing where that is not known."""
-        said, true = self._column("predicted"), self._column("label")
-        if said is None or true is None:
+        predicted, true = self._column("predicted"), self._column("label")
+        if predicted is None or true is None:
             return np.full(len(self.exp), "")
-        right = np.where(said == true, "right", "wrong")
-        return np.where((said >= 0) & (true >= 0), right, "")
+        right = np.where(predicted == true, "right", "wrong")
+        return np.where((predicted >= 0) & (true >= 0), right, "")
 
     @cached_property
     def _trusted(self) -> np.ndarray | None:
-        return values(self.exp)
+        return score_values(self.exp)
 
     def _keys(self, sort: str | tuple[int, ...]) -> np.ndarray:
         if isinstance(sort, tuple):
@@ -116,20 +116,20 @@ class SampleTable:
         column = None if sort == "number" else self._column(sort)
         return np.arange(len(self.exp)) if column is None else np.asarray(column)
 
-    def _passing(self, wanted: TableQuery) -> np.ndarray:
+    def _passing(self, query: TableQuery) -> np.ndarray:
         """Which samples pass; one of which nothing is known passes no filter that asks for it."""
         passed = np.ones(len(self.exp), bool)
-        if wanted.text:
-            passed &= [wanted.text.casefold() in name.casefold() for name in self._names]
-        said, sure = (self._column(each) for each in ("predicted", "confidence"))
-        if wanted.predicted is not None:
-            passed &= said is not None and said == wanted.predicted
-        if wanted.outcome:
-            passed &= self._outcomes == wanted.outcome
-        if wanted.least is not None:
-            passed &= sure is not None and sure >= wanted.least
-        if wanted.most is not None:
-            passed &= sure is not None and sure <= wanted.most
+        if query.text:
+            passed &= [query.text.casefold() in name.casefold() for name in self._names]
+        predicted, sure = (self._column(each) for each in ("predicted", "confidence"))
+        if query.predicted is not None:
+            passed &= predicted is not None and predicted == query.predicted
+        if query.outcome:
+            passed &= self._outcomes == query.outcome
+        if query.least is not None:
+            passed &= sure is not None and sure >= query.least
+        if query.most is not None:
+            passed &= sure is not None and sure <= query.most
         return passed
 
     def _row(self, number: int) -> dict[str, Any]:
@@ -139,8 +139,8 @@ class SampleTable:
             "number": number,
             "name": self._names[number],
             **{
-                name: None if each is None or not each[number] >= 0 else each[number].item()
-                for name, each in columns.items()
+                name: None if column is None or not column[number] >= 0 else column[number].item()
+                for name, column in columns.items()
             },
             "asked": exp.target_classes[number].tolist(),
             "score": exp.scores[number].tolist(),

@@ -12,38 +12,38 @@ from signalcam.results.attached_scores import summary_line
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
-_NAMED = 4  # names in a row, of which the rest is counted
+_MOST_NAMES = 4  # names in a row, of which the rest is counted
 
 
-def sentence(exp: Explanation) -> str:
+def describe_result(exp: Explanation) -> str:
     """Say what was explained, how, and how often the model was right."""
     axes = [f"{dim} ({exp.input.shape[axis]})" for axis, dim in zip(exp.map_axes, exp.dims, strict=True)]
     parts = [
-        f"{exp.provenance.get('model', 'A model')} on {_counted(len(exp), 'sample')}",
-        f": {_listed(exp.methods)} at {_kind('layer', exp.layer_names)}",
-        f", for {_kind('target', exp.targets)}",
-        f", along {_listed(axes)}{f' of {exp.of}' if exp.of else ''}.",
+        f"{exp.provenance.get('model', 'A model')} on {_pluralize(len(exp), 'sample')}",
+        f": {_join_names(exp.methods)} at {_count_names('layer', exp.layer_names)}",
+        f", for {_count_names('target', exp.targets)}",
+        f", along {_join_names(axes)}{f' of {exp.of}' if exp.of else ''}.",
     ]
     if exp.windows is not None:
-        parts.append(f" It was seen in {_counted(exp.windows.sizes['window'], 'window')}.")
+        parts.append(f" It was seen in {_pluralize(exp.windows.sizes['window'], 'window')}.")
     if exp.classes is not None and exp.true_classes is not None:
-        said, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
-        known = (said >= 0) & (true >= 0)  # not those that could not be explained
-        parts.append(f" The model was right about {(said == true)[known].sum()} of {known.sum()}.")
+        predicted, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
+        comparable = (predicted >= 0) & (true >= 0)  # not those that could not be explained
+        parts.append(f" The model was right about {(predicted == true)[comparable].sum()} of {comparable.sum()}.")
     if exp.metrics is not None:
         parts.append(f" Scores, mean over samples: {summary_line(exp.metrics)}.")
     return "".join(parts)
 
 
-def _counted(count: int, what: str) -> str:
+def _pluralize(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
-def _kind(what: str, names: Sequence[Any]) -> str:
-    return f"{'the ' * (what == 'target')}{what}{'s' * (len(names) != 1)} {_listed(names)}"
+def _count_names(what: str, names: Sequence[Any]) -> str:
+    return f"{'the ' * (what == 'target')}{what}{'s' * (len(names) != 1)} {_join_names(names)}"
 
 
-def _listed(names: Sequence[Any]) -> str:
-    shown = list(map(str, names[:_NAMED]))
-    shown += [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+def _join_names(names: Sequence[Any]) -> str:
+    shortened = list(map(str, names[:_MOST_NAMES]))
+    shortened += [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return " and ".join([", ".join(shortened[:-1]), shortened[-1]]) if len(shortened) > 1 else "".join(shortened)

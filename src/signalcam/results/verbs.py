@@ -21,7 +21,7 @@ VERBS = {
     "plot.scores": "signalcam.plot.curves:CurveDisplay.from_scores",
     "plot.event_average": "signalcam.plot.event_average:draw_around",
     "plot.comparison": "signalcam.plot.scores:draw_scores",
-    "summarize": "signalcam.report.text:sentence",
+    "summarize": "signalcam.report.text:describe_result",
     "thumbnail": "signalcam.report.notebook:thumbnail",
     "to_html": "signalcam.report.html:write",
     "show": "signalcam.report.notebook:show",
