@@ -125,7 +125,7 @@ def test_provenance_says_whose_numbers_these_are(store, sections):
 
 
 def test_inputs_that_are_gone_are_not_finite(store, monkeypatch):
-    monkeypatch.setattr(store_reader, "reader_of", lambda job: (_ for _ in ()).throw(sc.JobError("gone")))
+    monkeypatch.setattr(store_reader, "open_reader", lambda job: (_ for _ in ()).throw(sc.JobError("gone")))
     exp = sc.load(store)
     assert exp.input.shape == (70, 2, 40)
     assert np.isnan(exp.input).all()

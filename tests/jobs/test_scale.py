@@ -265,7 +265,7 @@ def test_a_crash_before_a_block_is_whole_leaves_its_units(about, unrolled, tmp_p
     before = files_of(kept)
     with monkeypatch.context() as patched:
         patched.setattr(
-            incremental, "on_disk", lambda files: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
+            incremental, "sync_to_disk", lambda files: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
         )
         with pytest.raises(sc.StoreError, match="No space left"):
             IncrementalMerge(kept)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from signalcam.jobs import aggregate
-from signalcam.jobs.store import QUARANTINED, JobStore, sync_to_disk, write_errors_as_text
+from signalcam.jobs.store import QUARANTINED, JobStore
+from signalcam.jobs.store_layout import sync_to_disk, write_errors_as_text
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from signalcam.errors import StoreError
-from signalcam.jobs.store import write_errors_as_text
+from signalcam.jobs.store_layout import write_errors_as_text
 
 
 def lock_path(place: Path) -> Path:

@@ -18,9 +18,8 @@ from signalcam.jobs.locking import lock_store
 from signalcam.jobs.progress import list_commits, progress_bar
 from signalcam.jobs.scheduler import JobEngine, Scheduler
 from signalcam.jobs.source import data_fingerprint, group_names, open_reader, read_groups
-from signalcam.jobs.store import (
-    BLOCK,
-    JobStore,
+from signalcam.jobs.store import BLOCK, JobStore
+from signalcam.jobs.store_layout import (
     as_text_array,
     consolidate_metadata,
     sync_to_disk,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,14 +19,13 @@ from signalcam.errors import StoreError
 from signalcam.inputs.layout import DUMMY, Layout
 from signalcam.jobs import columns, events
 from signalcam.jobs.columns import ColumnSpec
+from signalcam.jobs.store_layout import TEXT, as_text_array, create_store, sync_to_disk, write_errors_as_text
 from signalcam.results.zarr_store import FORMAT
 
 QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
 BLOCK = 256  # units that are put together when all are done; a power of two, as sums are added up in a binary tree
 _ABOUT_KEYS = {"digest", "samples", "job", "identity", "facts", "groups"}
-_CHUNK_BYTES = 2**18  # bytes of maps that are packed, and so read, together, unless a batch has more
 _STATUS_BYTES = 4  # bytes that say that a unit is done
-TEXT = np.dtypes.StringDType()
 
 
 @dataclass(frozen=True)
@@ -300,70 +297,12 @@ class JobStore:
         return [unit for unit in range(self.units) if status.get(unit, QUARANTINED) == QUARANTINED]
 
     def make(self) -> None:
-        """Make the store beside its place, with all arrays and nothing in them, then move it there.
+        """Write the store to disk, with all arrays and nothing in them.
 
         Raises:
             StoreError: It cannot be written.
         """
-        new = self.place.with_name(f".{self.place.name}.making-{os.getpid()}")
-        with write_errors_as_text(self.place):
-            self.place.parent.mkdir(parents=True, exist_ok=True)
-            for left in self.place.parent.glob(f".{self.place.name}.making-*"):
-                shutil.rmtree(left)
-            try:
-                self._fill(new)
-                sync_to_disk([each for each in new.rglob("*") if each.is_file()])
-                new.rename(self.place)
-                sync_to_disk([self.place])
-            except BaseException:
-                shutil.rmtree(new, ignore_errors=True)
-                raise
-
-    def _fill(self, new: Path) -> None:
-        import zarr  # noqa: PLC0415 - not needed to describe a job
-
-        attributes = {"signalcam": FORMAT, "job": json.loads(json.dumps(self.about))}
-        group = zarr.create_group(new, zarr_format=3, attributes=attributes)
-        batch = self.about["job"]["units"]["batch"]
-        for name, spec in self.by_sample.items():
-            maps = name.startswith("maps_")
-            shards = {"shards": (self.size, *spec.shape[1:])} if maps else {}
-            attrs = {"scale_factor": 1 / 255} if maps and np.dtype(spec.dtype).kind == "u" else {}
-            chunk = _maps_per_chunk(self.size, batch, spec) if maps else self.size
-            _array(group, name, spec, (chunk, *spec.shape[1:]), attributes=attrs, **shards)
-        inner = group.create_group("unit")
-        for name, spec in self.by_unit.items():
-            _array(inner, name, spec, (1, *spec.shape[1:]))
-        status = ColumnSpec(("unit",), (self.units,), np.uint32, 0)
-        _array(inner, "status", status, (1,), compressors=None, chunk_key_encoding=_NESTED)
-        if self.blocks:
-            self._fill_blocks(group.create_group("block"))
-        write_labels(group, self.labels())
-        consolidate_metadata(new)
-
-    def _fill_blocks(self, group: Any) -> None:
-        for name, spec in self.by_block.items():
-            _array(group, name, spec, (1, *spec.shape[1:]))
-        status = ColumnSpec(("block", "within"), (self.blocks, self.block), np.uint32, 0)
-        _array(group, "status", status, (1, self.block), compressors=None, chunk_key_encoding=_NESTED)
-
-
-_FLAT = {"name": "default", "separator": "."}  # all chunks of an array in its one folder
-_NESTED = {"name": "default", "separator": "/"}
-
-
-def _array(group: Any, name: str, spec: ColumnSpec, chunks: Sequence[int], **more: Any) -> None:
-    kind = str if spec.dtype is TEXT else spec.dtype
-    group.create_array(
-        name,
-        shape=spec.shape,
-        dtype=kind,
-        chunks=tuple(chunks),
-        fill_value=spec.blank,
-        dimension_names=spec.dims,
-        config={"write_empty_chunks": True},
-        **{"chunk_key_encoding": _FLAT} | more,
-    )
+        create_store(self.place, self.about, (self.by_sample, self.by_unit, self.by_block), self.labels())
 
 
 def _write_parts(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
@@ -374,59 +313,3 @@ def _write_parts(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
 
     with ThreadPoolExecutor(1) as pool:  # a thread may hold one loop only, and a notebook's has one
         pool.submit(asyncio.run, all_of_them()).result()
-
-
-def _maps_per_chunk(size: int, batch: int, maps: ColumnSpec) -> int:
-    """How many maps of a unit are packed into one: whole batches, as many as stay small to read for one of them."""
-    wide = np.dtype(maps.dtype).itemsize * int(np.prod(maps.shape[1:]))
-    batches = size // batch
-    fits = [each for each in range(1, batches + 1) if batches % each == 0 and each * batch * wide <= _CHUNK_BYTES]
-    return batch * max(fits, default=1)
-
-
-def write_labels(group: Any, labels: Mapping[str, tuple[np.ndarray, Mapping[str, str]]]) -> None:
-    """Write what the entries of axes are called, as ``xarray`` looks for it."""
-    for name, (values, attributes) in labels.items():
-        kind = str if values.dtype == TEXT else values.dtype
-        array = group.create_array(
-            name, shape=values.shape, dtype=kind, dimension_names=(name,), attributes=dict(attributes)
-        )
-        array[:] = values
-
-
-def consolidate_metadata(place: Path) -> None:
-    """Put what describes the arrays in one file, so that opening reads no more than that."""
-    import zarr  # noqa: PLC0415 - not needed to describe a job
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that Zarr 3 has no final form for it
-        zarr.consolidate_metadata(str(place))
-
-
-def sync_to_disk(files: Sequence[Path]) -> None:
-    """Wait until files, and that they are in their folders, would outlast a power cut."""
-    folders = dict.fromkeys(each for file in files for each in list(file.parents)[:2])
-    for path in (*files, *folders):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def as_text_array(values: Any) -> np.ndarray:
-    """Words as an array that Zarr keeps; numbers as they are."""
-    array = np.asarray(values)
-    return array if array.dtype.kind in "iuf" else np.array([str(each) for each in array], TEXT)
-
-
-@contextmanager
-def write_errors_as_text(place: Path) -> Iterator[None]:
-    """Say in one sentence why something could not be written."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        message = f"cannot write to {place}: {error.strerror or error}. What is done is kept; make room, or see to the folder, and the same command goes on."
-        raise StoreError(message) from error
