@@ -161,7 +161,7 @@ def crash_while_moving_to(place, monkeypatch, error):
     whole = Path.replace  # Zarr moves its own files with it as well
 
     def crash(self, target):
-        if (self.name, Path(target)) == ("new", place):
+        if (self.stem, Path(target)) == ("new", place):
             raise error
         return whole(self, target)
 

@@ -1,1 +1,1 @@
-"""The result and what it does: labelled maps, selection, files."""
+"""Here you find the result of an explanation: labelled maps, selection, statistics and files."""

@@ -1,4 +1,4 @@
-"""Which channels matter most, for each sample or for each class."""
+"""Here you find the ranking of channels by importance, for each sample or class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def channel_ranking(exp: Explanation, by: By) -> xr.Dataset:
-    """Add up each channel's importance and rank the channels; see ``Explanation.channel_ranking``."""
+    """Sum each channel's importance and rank the channels; see ``Explanation.channel_ranking``."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     if "channel" not in exp.dims:
@@ -25,7 +25,7 @@ def channel_ranking(exp: Explanation, by: By) -> xr.Dataset:
     importance = exp.maps.sum(others, keep_attrs=True)
     variables = {"importance": importance}
     if by != "sample":
-        index = _classes(exp, by)
+        index = _classes_of_samples(exp, by)
         classes, counts = np.unique(index, return_counts=True)
         means = np.stack([importance.values[index == each].mean(axis=0) for each in classes])
         coords = {dim: importance[dim] for dim in importance.dims if dim != "sample"}
@@ -34,12 +34,12 @@ def channel_ranking(exp: Explanation, by: By) -> xr.Dataset:
             "importance": xr.DataArray(means, {**names, **coords}, ("class", *importance.dims[1:])),
             "count": xr.DataArray(counts, names, ("class",)),
         }
-    ranks = _ranks(variables["importance"])
+    ranks = _rank_channels(variables["importance"])
     return xr.Dataset({**variables, "rank": ranks}, attrs={**exp.provenance, "by": by})
 
 
-def _classes(exp: Explanation, by: str) -> np.ndarray:
-    """The class of each sample, predicted or true."""
+def _classes_of_samples(exp: Explanation, by: str) -> np.ndarray:
+    """The class of each sample, predicted or true: ``(sample,)``."""
     if by not in ("predicted", "label"):
         message = f"there is no ranking by {by!r}; choose 'sample', 'predicted' or 'label'."
         raise MethodError(message)
@@ -51,8 +51,8 @@ def _classes(exp: Explanation, by: str) -> np.ndarray:
     return index
 
 
-def _ranks(importance: xr.DataArray) -> xr.DataArray:
-    """1 for the largest; channels that tie go in their own order."""
+def _rank_channels(importance: xr.DataArray) -> xr.DataArray:
+    """Rank channels, 1 for the largest; ties keep their order."""
     axis = importance.dims.index("channel")
     order = np.argsort(-importance.values, axis=axis, kind="stable")
     return importance.copy(data=np.argsort(order, axis=axis, kind="stable") + 1)

@@ -1,4 +1,4 @@
-"""Maps and signals cut around events, one upon the other: what a beat looks like to the network."""
+"""Here you find epochs: maps and signals cut around events and averaged."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from signalcam.results.statistics import Moments, average, deviation, merge_mome
 if TYPE_CHECKING:
     import xarray as xr
 
-_BLOCK = 64  # samples that are held at a time
-_EDGE = 1e-6  # of a sample: what a time in seconds may miss it by
-_EVEN = 1e-3  # of a step: what one may differ from the next
+_BLOCK = 64  # samples in memory at a time
+_EDGE = 1e-6  # in samples: rounding errors of times in seconds
+_EVEN = 1e-3  # largest relative difference between steps of an even axis
 
 
 @dataclass(frozen=True)
 class EventWindow:
-    """What is cut around each event, in samples of the input.
+    """The epoch around each event, in samples of the input.
 
     Attributes:
-        first: Where the axis begins, in its own unit.
-        step: From one sample to the next, likewise.
-        offsets: The samples of a cut, 0 at the event.
+        first: The first coordinate of the axis.
+        step: The distance between samples, in units of the axis.
+        offsets: The samples of an epoch; 0 at the event.
     """
 
     first: float
@@ -39,11 +39,11 @@ class EventWindow:
 
     @classmethod
     def of(cls, layout: Layout, dim: str, length: int, before: float, after: float) -> EventWindow:
-        """Say what is cut of an axis.
+        """Compute the epoch from its lengths before and after the event.
 
         Raises:
-            LayoutError: The axis has no even steps, or a cut would be longer than it.
-            InputError: Nothing would be cut.
+            LayoutError: The axis is not evenly spaced, or the epoch does not fit.
+            InputError: The lengths are negative or not finite.
         """
         first, last = (float(each) for each in layout.coordinate(dim, np.asarray([0, length - 1])))
         step = (last - first) / max(length - 1, 1) or 1.0
@@ -59,74 +59,75 @@ class EventWindow:
 
     @property
     def coordinate(self) -> np.ndarray:
-        """Where the samples of a cut lie, in the axis' own unit, 0 at the event."""
+        """Positions within an epoch, in units of the axis; 0 at the event."""
         return np.round(self.offsets * self.step, 12)
 
     def places(self, times: np.ndarray) -> np.ndarray:
-        """``(event, offset)``, which samples a cut around each time takes; between two where it lies there."""
-        found: np.ndarray = np.round((times - self.first) / self.step, 9)[:, None] + self.offsets
-        return found
+        """Positions of each epoch in samples, ``(event, offset)``; fractional between samples."""
+        positions: np.ndarray = np.round((times - self.first) / self.step, 9)[:, None] + self.offsets
+        return positions
 
-    def within(self, places: np.ndarray, length: int) -> np.ndarray:
-        """``(event,)``, which cuts lie inside a sample."""
-        inside: np.ndarray = (places[:, 0] >= -_EDGE) & (places[:, -1] <= length - 1 + _EDGE)
+    def within(self, positions: np.ndarray, length: int) -> np.ndarray:
+        """Whether each epoch lies inside its sample, ``(event,)``."""
+        inside: np.ndarray = (positions[:, 0] >= -_EDGE) & (positions[:, -1] <= length - 1 + _EDGE)
         return inside
 
 
 def _check_even(layout: Layout, dim: str, step: float) -> None:
-    known = np.asarray((layout.coordinates or {}).get(dim, ()), float)
-    if len(known) > 1 and not np.allclose(np.diff(known), step, rtol=_EVEN, atol=0):
+    coordinates = np.asarray((layout.coordinates or {}).get(dim, ()), float)
+    if len(coordinates) > 1 and not np.allclose(np.diff(coordinates), step, rtol=_EVEN, atol=0):
         message = f"the entries of {dim!r} are not evenly spaced, so cuts around events cannot be laid upon each other. Resample the signals first."
         raise LayoutError(message)
 
 
-def cut_epochs(values: np.ndarray, where: int, axis: AxisGrid, sample: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Cut around events.
+def cut_epochs(values: np.ndarray, where: int, axis: AxisGrid, sample: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Cut epochs around events, in double precision: ``(event, ...)``, offsets in place of the axis.
 
     Args:
         values: ``(sample, ...)``.
-        where: Which of its axes is cut.
-        axis: How that one lies along the input.
-        sample: ``(event,)``, which sample each event is of.
-        places: ``(event, offset)``, in samples of the input.
-
-    Returns:
-        ``(event, ...)``, in double precision, with the offsets in place of the axis.
+        where: The axis to cut.
+        axis: The grid of that axis on the input.
+        sample: ``(event,)``, the sample of each event.
+        positions: ``(event, offset)``, in samples of the input.
     """
-    shape = (len(places), *values.shape[1:where], places.shape[1], *values.shape[where + 1 :])
-    found = np.empty(shape)
-    for each in np.unique(sample):
-        own = np.flatnonzero(sample == each)
-        along = np.moveaxis(values[each].astype(np.float64), where - 1, -1)
-        cut = sample_at(along, axis, places[own].reshape(-1))
-        cut = cut.reshape(*cut.shape[:-1], len(own), -1)
-        found[own] = np.moveaxis(np.moveaxis(cut, -2, 0), -1, where)
-    return found
+    shape = (len(positions), *values.shape[1:where], positions.shape[1], *values.shape[where + 1 :])
+    epochs = np.empty(shape)
+    for index in np.unique(sample):
+        events = np.flatnonzero(sample == index)
+        along = np.moveaxis(values[index].astype(np.float64), where - 1, -1)
+        cut = sample_at(along, axis, positions[events].reshape(-1))
+        cut = cut.reshape(*cut.shape[:-1], len(events), -1)
+        epochs[events] = np.moveaxis(np.moveaxis(cut, -2, 0), -1, where)
+    return epochs
 
 
 def average_around(exp: Explanation, events: Sequence[Any], before: float, after: float, dim: str) -> EventAverage:
-    """Cut maps and input around events; see ``Explanation.around``."""
+    """Average maps and input around events; see ``Explanation.around``."""
     if dim not in exp.dims:
         message = f"the maps have axes {', '.join(exp.dims)}, and no {dim!r} along which events could lie. Name the axis: dim=..."
         raise LayoutError(message)
-    times = _times(events, len(exp))
+    times = _check_events(events, len(exp))
     axis = exp.layout.dims.index(dim)
-    stretch = EventWindow.of(exp.layout, dim, exp.input.shape[axis], before, after)
+    window = EventWindow.of(exp.layout, dim, exp.input.shape[axis], before, after)
     exp = replace(exp, metrics=None, others=(), modalities=())
-    found: list[Moments] | None = None
-    for rows in _blocks(exp):
+    totals: list[Moments] | None = None
+    for rows in _iterate_blocks(exp):
         part = exp.isel(sample=rows.tolist())
-        own = _moments(part, [times[row] for row in rows], stretch, axis)
-        found = own if found is None else [merge_moments(one, two) for one, two in zip(found, own, strict=True)]
+        part_moments = _epoch_moments(part, [times[row] for row in rows], window, axis)
+        totals = (
+            part_moments
+            if totals is None
+            else [merge_moments(old, new) for old, new in zip(totals, part_moments, strict=True)]
+        )
     total = sum(map(len, times))
-    if found is None or not found[0][0]:
+    if totals is None or not totals[0][0]:
         message = f"none of {total} events has {before:g} before and {after:g} after it inside its sample. Give others, or a shorter cut."
         raise InputError(message)
-    return EventAverage(_table(exp, found, stretch, axis, total))
+    return EventAverage(_build_table(exp, totals, window, axis, total))
 
 
-def _times(events: Sequence[Any], samples: int) -> list[np.ndarray]:
-    """The events of each sample."""
+def _check_events(events: Sequence[Any], samples: int) -> list[np.ndarray]:
+    """The times of the events of each sample, as arrays."""
     try:
         times = [np.asarray(each, float) for each in events]
     except (TypeError, ValueError):
@@ -137,46 +138,46 @@ def _times(events: Sequence[Any], samples: int) -> list[np.ndarray]:
     return times
 
 
-def _blocks(exp: Explanation) -> Iterator[np.ndarray]:
-    """Samples of one length, a few at a time."""
+def _iterate_blocks(exp: Explanation) -> Iterator[np.ndarray]:
+    """Yield indices of samples of equal length, in blocks."""
     shapes = np.zeros((len(exp), 1)) if exp.shapes is None else exp.shapes
     for kind in np.unique(shapes, axis=0):
         rows = np.flatnonzero((shapes == kind).all(axis=1))
         yield from np.split(rows, range(_BLOCK, len(rows), _BLOCK))
 
 
-def _moments(exp: Explanation, times: Sequence[np.ndarray], stretch: EventWindow, axis: int) -> list[Moments]:
-    """Those of the maps, layer after layer, and of the input."""
+def _epoch_moments(exp: Explanation, times: Sequence[np.ndarray], window: EventWindow, axis: int) -> list[Moments]:
+    """Moments over epochs of each layer's maps, then of the input."""
     length = exp.input.shape[axis]
     sample = np.repeat(np.arange(len(times)), [len(each) for each in times])
-    places = stretch.places(np.concatenate(times))
-    inside = stretch.within(places, length) & _known(exp)[sample]
-    sample, places = sample[inside], places[inside]
-    found = []
+    positions = window.places(np.concatenate(times))
+    inside = window.within(positions, length) & _finite_samples(exp)[sample]
+    sample, positions = sample[inside], positions[inside]
+    results = []
     for layer in exp.layers:
         for other in exp.map_axes:
             if other != axis or all(each.input_axis != axis for each in layer.grid):
                 layer = layer.expand_along(other, exp.input.shape[other])  # noqa: PLW2901 - the same, wider
         grid = [each.input_axis for each in layer.grid].index(axis)
-        found.append(moments(cut_epochs(np.asarray(layer.values), 3 + grid, layer.grid[grid], sample, places)))
+        results.append(moments(cut_epochs(np.asarray(layer.values), 3 + grid, layer.grid[grid], sample, positions)))
     line = AxisGrid(axis, length, length, 0.0, 1.0)
-    return [*found, moments(cut_epochs(np.asarray(exp.input), axis, line, sample, places))]
+    return [*results, moments(cut_epochs(np.asarray(exp.input), axis, line, sample, positions))]
 
 
-def _known(exp: Explanation) -> np.ndarray:
-    """``(sample,)``, whose maps are numbers: those that failed in a job are not."""
+def _finite_samples(exp: Explanation) -> np.ndarray:
+    """Whether all maps of a sample are finite, ``(sample,)``; those that failed in a job are not."""
     flat = [np.isfinite(each.values).reshape(len(exp), -1).all(axis=1) for each in exp.layers]
-    found: np.ndarray = np.logical_and.reduce(flat)
-    return found
+    finite: np.ndarray = np.logical_and.reduce(flat)
+    return finite
 
 
-def _table(exp: Explanation, found: Sequence[Moments], stretch: EventWindow, axis: int, total: int) -> xr.Dataset:
+def _build_table(exp: Explanation, totals: Sequence[Moments], window: EventWindow, axis: int, total: int) -> xr.Dataset:
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-    layout, (*maps, signal) = exp.layout, found
-    named = ["around" if i == axis else each for i, each in enumerate(layout.dims)]
-    dims = ("target", "cam", *(named[each] for each in exp.map_axes))
-    own = {each: layout.dims.index(each) for each in named[1:] if each != "around"}
+    layout, (*maps, signal) = exp.layout, totals
+    dims_of_input = ["around" if i == axis else each for i, each in enumerate(layout.dims)]
+    dims = ("target", "cam", *(dims_of_input[each] for each in exp.map_axes))
+    other_axes = {each: layout.dims.index(each) for each in dims_of_input[1:] if each != "around"}
     unit = layout.unit(layout.dims[axis])
     coords: dict[str, Any] = {
         name: (
@@ -184,18 +185,18 @@ def _table(exp: Explanation, found: Sequence[Moments], stretch: EventWindow, axi
             layout.coordinate(name, np.arange(exp.input.shape[place])),
             {"units": layout.unit(name)},
         )
-        for name, place in own.items()
+        for name, place in other_axes.items()
     }
     coords |= {"target": list(exp.targets), "cam": list(exp.methods)}
     coords["layer"] = list(exp.layer_names)
-    coords["around"] = ("around", stretch.coordinate, {"units": unit} if unit else {})
-    told = {"units": layout.units} if layout.units else {}
+    coords["around"] = ("around", window.coordinate, {"units": unit} if unit else {})
+    attributes = {"units": layout.units} if layout.units else {}
     variables: dict[str, Any] = {}
-    for name, of in (("mean", average), ("std", deviation)):
-        layers = [xr.DataArray(of(each), dims=dims) for each in maps]
-        whole = xr.concat(layers, "layer").transpose("target", "cam", "layer", *dims[2:])
-        variables[name] = whole
-        variables[f"signal_{name}"] = (tuple(named[1:]), of(signal), told)
+    for name, statistic in (("mean", average), ("std", deviation)):
+        layers = [xr.DataArray(statistic(each), dims=dims) for each in maps]
+        merged = xr.concat(layers, "layer").transpose("target", "cam", "layer", *dims[2:])
+        variables[name] = merged
+        variables[f"signal_{name}"] = (tuple(dims_of_input[1:]), statistic(signal), attributes)
     count = int(signal[0])
     variables |= {"count": count, "left_out": total - count}
     return xr.Dataset(variables, coords, dict(exp.provenance))

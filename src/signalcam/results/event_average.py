@@ -1,4 +1,4 @@
-"""``EventAverage``: the mean of maps and signals around events."""
+"""Here you find ``EventAverage``, the mean of maps and signals around events."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class EventAverage:
     """The mean of maps, and of the signal, around events.
 
     Attributes:
-        table: ``mean`` and ``std`` of the maps, ``(target, cam, layer, *positions)``, ``signal_mean`` and ``signal_std`` of
-            the input, both with the axis ``around`` in place of that of the events, 0 at the event, in its unit;
-            ``count``, how many events there were, and ``left_out``, how many more.
+        table: ``mean`` and ``std`` of the maps, ``(target, cam, layer, *positions)``; ``signal_mean`` and ``signal_std``
+            of the input; ``count``, the number of events, and ``left_out``, the number of others. The axis ``around``
+            replaces that of the events: 0 at the event, in its unit.
     """
 
     table: xr.Dataset
@@ -35,18 +35,18 @@ class EventAverage:
         channels: Sequence[int | str] | None = None,
         fig: Figure | SubFigure | None = None,
     ) -> Figure | SubFigure:
-        """Draw the mean signal above the mean map, each in a band of one standard deviation to either side.
+        """Draw the mean signal above the mean map, each with a band of one standard deviation.
 
         Args:
             target: A name; the first by default.
-            method: A name.
-            layer: A name.
-            channels: Of the signal, by name or number; all by default.
+            method: A name; the first by default.
+            layer: A name; the first by default.
+            channels: Channels of the signal, by name or number; all by default.
             fig: Where to draw; a new figure by default.
 
         Raises:
             MissingExtra: matplotlib is not installed.
-            CamError: There is nothing of such a name, or the maps have more axes than a line shows.
+            CamError: A name does not exist, or the maps have more axes than a line shows.
         """
         try:
             draw = verbs.resolve("plot.event_average")

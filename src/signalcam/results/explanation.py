@@ -19,6 +19,7 @@ from signalcam.results.layer_fusion import Fusion
 from signalcam.results.layer_maps import LayerMaps
 from signalcam.results.normalization import Normalisation
 from signalcam.results.plotter import Plotter
+from signalcam.results.selection import By
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -185,7 +186,7 @@ class Explanation:
         """Return the standard deviation of the maps over an axis."""
         return self.maps.std(dim, keep_attrs=True)
 
-    def channel_ranking(self, by: selection.By = "sample") -> xr.Dataset:
+    def channel_ranking(self, by: By = "sample") -> xr.Dataset:
         """Rank the channels by their importance: the sum of their map over all other positions.
 
         Args:
@@ -226,29 +227,29 @@ class Explanation:
         average: EventAverage = verbs.call("around", self, events, before, after, dim)
         return average
 
-    def isel(self, **chosen: int | slice | Sequence[int]) -> Explanation:
+    def isel(self, **indices: int | slice | Sequence[int]) -> Explanation:
         """Select samples, targets, methods or layers by position; a single number keeps its axis.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a number, slice or list. Layers are those of
+            indices: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a number, slice or list. Layers are those of
                 the input at hand; other inputs keep theirs.
 
         Returns:
             A smaller explanation. Samples of unequal length are cut to the longest selected one.
         """
-        return selection.select_indices(self, chosen)
+        return selection.select_indices(self, indices)
 
-    def sel(self, **chosen: Any) -> Explanation:
+    def sel(self, **names: Any) -> Explanation:
         """Select samples, targets, methods or layers by name.
 
         Args:
-            chosen: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a name or a list of names. A target may be a
+            names: ``sample=``, ``target=``, ``cam=``, ``layer=``, each a name or a list of names. A target may be a
                 class index; a method may have any of its spellings.
 
         Raises:
             CamError: There is no such name; the message lists the names.
         """
-        return selection.select_names(self, chosen)
+        return selection.select_names(self, names)
 
     def between(self, begin: float, end: float, dim: str = "time") -> Explanation:
         """Select an interval of an axis; only that part is read and resampled.

@@ -9,13 +9,13 @@ from typing import Any
 from signalcam.errors import LayoutError, MethodError, nearest
 
 _INTERNAL = ("exp", "view", "path")  # parameters of the functions behind a figure that are no options of it
-_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_KINDS = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def check_options(figure: str, options: Iterable[str], *functions: Callable[..., Any]) -> None:
     """Raise a ``MethodError`` if none of the functions behind a figure takes an option."""
     parameters = [parameter for function in functions for parameter in signature(function).parameters.values()]
-    names = dict.fromkeys(x.name for x in parameters if x.kind in _NAMED and x.name not in _INTERNAL)
+    names = dict.fromkeys(x.name for x in parameters if x.kind in _KINDS and x.name not in _INTERNAL)
     for name in options:
         if name not in names:
             message = f"exp.plot.{figure} has no option {name!r}.{nearest(name, names)} It has {', '.join(names)}."

@@ -1,4 +1,4 @@
-"""What a job has summed up, as results in which each sample is a group: its mean map, and the deviation around it."""
+"""Here you find ``GroupSummary``: a job's mean maps and deviations over groups of samples."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class GroupSummary:
-    """Means over all samples of a job and over groups of them.
+    """Means and deviations over all samples of a job, and over groups of them.
 
-    Maps count divided by their largest absolute value, and those that failed do not.
+    Each map is divided by its largest absolute value first; failed samples are left out.
 
     Attributes:
-        mean: A result with a sample for each group, which is named after it; of the input nothing is known.
-        deviation: The same of the standard deviations.
-        kinds: What each group is told apart by: ``all``, ``label``, ``predicted``, ``right`` or ``group``.
-        counts: Of its samples, one at least.
-        shares: Of which quantiles are known, the least first.
-        quantile: The same as ``mean`` of one of these, by its number.
+        mean: A result with one sample for each group, named after it; its input is NaN.
+        deviation: A result of the standard deviations.
+        kinds: The grouping of each group: ``all``, ``label``, ``predicted``, ``right`` or ``group``.
+        counts: Number of samples of each group, at least 1.
+        shares: The known quantiles, ascending.
+        quantile: Return a result of the quantile with this index in ``shares``.
     """
 
     mean: Explanation
@@ -41,26 +41,26 @@ class GroupSummary:
     quantile: Callable[[int], Explanation]
 
     def rows(self, by: str | None) -> list[int]:
-        """The numbers of the groups that samples are told apart by; that of all samples for ``None``.
+        """Return the indices of the groups of a grouping; of all samples for ``None``.
 
         Raises:
-            InputError: Nothing was explained yet.
-            TargetError: The job did not sum up by that.
+            InputError: No sample was explained yet.
+            TargetError: The job has no such grouping.
         """
         if not self.counts:
             message = "the job has explained no sample yet, so there is nothing to draw. Look again when it has."
             raise InputError(message)
         kind = kind_of(by)
-        found = [number for number, each in enumerate(self.kinds) if each == kind]
-        if not found:
-            known = ", ".join(repr(each) for each in dict.fromkeys(self.kinds) if each != "all") or "no grouping"
-            message = f"the job has summed up nothing by {by!r}, but by {known}. Take one of these, or leave by= out."
+        rows = [number for number, each in enumerate(self.kinds) if each == kind]
+        if not rows:
+            kinds = ", ".join(repr(each) for each in dict.fromkeys(self.kinds) if each != "all") or "no grouping"
+            message = f"the job has summed up nothing by {by!r}, but by {kinds}. Take one of these, or leave by= out."
             raise TargetError(message)
-        return found
+        return rows
 
 
 def kind_of(by: str | None) -> str:
-    """What samples are told apart by, however it was written.
+    """Resolve the alias of a grouping.
 
     Raises:
         MethodError: There is no such grouping.
@@ -72,6 +72,6 @@ def kind_of(by: str | None) -> str:
 
 
 def summarize_groups(exp: Explanation) -> GroupSummary | None:
-    """What the job of a result has summed up so far; nothing where the result is not the whole of a job's."""
+    """Return the running summary of a job; ``None`` unless the result is the whole of a job's store."""
     summarize: Callable[[Explanation], GroupSummary] | None = getattr(exp.layers[0].values, "summarize", None)
     return None if summarize is None else summarize(exp)

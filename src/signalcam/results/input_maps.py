@@ -1,4 +1,4 @@
-"""One input that maps are drawn on, with its maps: what a result holds once for each modality."""
+"""Here you find ``InputMaps``: one explained input (modality) with its maps."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from signalcam.results import normalization as map_operations
 from signalcam.results.layer_fusion import Fusion, check_fusion, fuse, refine
 from signalcam.results.layer_maps import LayerMaps
 
-NETWORK_INPUT, RAW_SIGNAL = "network input", "raw signal"  # what ``preprocess=`` draws on
+NETWORK_INPUT, RAW_SIGNAL = "network input", "raw signal"  # the two modalities with ``preprocess=``
 
 
 @dataclass(frozen=True, eq=False)
 class InputMaps:
-    """An input and the maps drawn on it.
+    """One explained input and its maps.
 
     Attributes:
-        name: What ``of=`` called it; empty where there is only one.
-        layers: The maps, one entry a layer.
+        name: Its name in ``of=``; empty if there is only one.
+        layers: The maps, one entry for each layer.
         layout: Names, rates and units of the input's axes.
-        input: ``(sample, ...)``; NaN, or 0 in whole numbers, beyond a sample's end.
-        shapes: ``(sample, axis)``, how long each sample is along each axis; ``None`` where all are alike.
+        input: ``(sample, ...)``; NaN, or 0 for integers, beyond a sample's end.
+        shapes: ``(sample, axis)``, the lengths of each sample; ``None`` if all are equal.
     """
 
     name: str
@@ -38,17 +38,17 @@ class InputMaps:
 
     @property
     def map_axes(self) -> tuple[int, ...]:
-        """The axes of the input that the maps have, batch being axis 0."""
+        """The axes of the input that the maps have; batch is axis 0."""
         return tuple(sorted({axis.input_axis for layer in self.layers for axis in layer.grid}))
 
     @property
     def maps(self) -> np.ndarray:
-        """At the input's resolution: ``(sample, target, cam, layer, *positions)``."""
+        """The maps at the input's resolution: ``(sample, target, cam, layer, *positions)``."""
         lengths = [self.input.shape[axis] for axis in self.map_axes]
         return np.stack([each.at_input(self.map_axes, lengths) for each in self.layers], axis=3)
 
     def lengths(self) -> tuple[np.ndarray, list[str]]:
-        """``(sample, axis)``, how long each sample is, and along which axes: time if only it may differ."""
+        """The lengths of samples, ``(sample, axis)``, with the names of these axes: time unless others differ."""
         dims = self.layout.dims[1:]
         usual = dims.index("time") if "time" in dims else max(self.map_axes) - 1
         whole = np.tile(self.input.shape[1:], (len(self.input), 1))
@@ -58,25 +58,25 @@ class InputMaps:
         return shapes[:, axes], [dims[axis] for axis in axes]
 
     def select(self, samples: Sequence[int], targets: Sequence[int], methods: Sequence[int]) -> InputMaps:
-        """Take some samples, cut to the longest of them, some targets and some methods."""
+        """Select samples (cut to the longest of them), targets and methods."""
         layers = [each.select(samples) for each in self.layers]
-        kept = [replace(each, values=each.values[:, targets][:, :, methods]) for each in layers]
-        every = list(samples) == list(range(len(self.input)))  # a record is not read, nor copied, for that
-        some = replace(
+        selected = [replace(each, values=each.values[:, targets][:, :, methods]) for each in layers]
+        all_samples = list(samples) == list(range(len(self.input)))  # selecting all must not read or copy a record
+        smaller = replace(
             self,
-            layers=tuple(kept),
+            layers=tuple(selected),
             layout=self.layout.select_samples(samples),
-            input=self.input if every else self.input[samples],
+            input=self.input if all_samples else self.input[samples],
         )
         if self.shapes is None or not len(samples):
-            return replace(some, shapes=None)
+            return replace(smaller, shapes=None)
         shapes = self.shapes[samples]
         most = shapes.max(axis=0)
-        short = some.input[(slice(None), *map(slice, most))]
-        return replace(some, input=short, shapes=None if (shapes == most).all() else shapes)
+        short = smaller.input[(slice(None), *map(slice, most))]
+        return replace(smaller, input=short, shapes=None if (shapes == most).all() else shapes)
 
     def interval_to_indices(self, dim: str, begin: float, end: float) -> tuple[int, int]:
-        """From which to before which entry of an axis its places lie between two values."""
+        """Return the first entry of an interval of an axis, and the one after its last."""
         if dim not in self.layout.dims[1:] or dim == "channel" or self.shapes is not None:
             message = f"no stretch of {dim!r} can be taken: it must be an axis of positions ({', '.join(self.layout.dims[1:])}), and samples of one length. Take one first (exp.isel(sample=0)) where lengths differ."
             raise LayoutError(message)
@@ -95,7 +95,7 @@ class InputMaps:
         return start, stop
 
     def between(self, dim: str, begin: float, end: float) -> InputMaps:
-        """Take a stretch along an axis; see ``Explanation.between``."""
+        """Select an interval of an axis; see ``Explanation.between``."""
         if dim not in self.layout.dims:
             return self
         start, stop = self.interval_to_indices(dim, begin, end)
@@ -109,38 +109,38 @@ class InputMaps:
 
     def normalized(self, kind: map_operations.Normalisation) -> InputMaps:
         """Scale every map by itself; see ``Explanation.normalized``."""
-        layers, full = [], self._filled()
+        layers, full = [], self._fill_padding()
         for number, layer in enumerate(self.layers):
             values = full[:, :, :, number]
             rows = values.reshape(-1, int(np.prod(values.shape[3:])))
             shift, scale = map_operations.affine(rows, kind)
-            each = (*layer.values.shape[:3], *[1] * len(layer.grid))
-            scaled = (layer.values - shift.reshape(each)) * scale.reshape(each)
+            broadcast = (*layer.values.shape[:3], *[1] * len(layer.grid))
+            scaled = (layer.values - shift.reshape(broadcast)) * scale.reshape(broadcast)
             layers.append(replace(layer, values=scaled.astype(np.float32)))
         return replace(self, layers=tuple(layers))
 
     def fused(self, how: Fusion) -> InputMaps:
-        """Put the maps of all layers together; see ``Explanation.fused``."""
+        """Fuse the maps of all layers; see ``Explanation.fused``."""
         check_fusion(how, len(self.layers))
         name = f"{how}({', '.join(each.name for each in self.layers)})"
         if how == "poly-cam":
-            return replace(self, layers=(self._refined(name),))
-        full = map_operations.rectify(self._filled())
+            return replace(self, layers=(self._fuse_poly_cam(name),))
+        full = map_operations.rectify(self._fill_padding())
         shape = (*full.shape[:3], *full.shape[4:])
         rows = [full[:, :, :, i].reshape(-1, int(np.prod(shape[3:]))) for i in range(len(self.layers))]
         values = fuse(rows, how).reshape(shape).astype(np.float32)
         lengths = [(axis, self.input.shape[axis]) for axis in self.map_axes]
         grid = tuple(AxisGrid(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in lengths)
-        here = self._inside()
-        if here is None:
+        inside = self._inside_samples()
+        if inside is None:
             return replace(self, layers=(LayerMaps(name, values, grid),))
         ends = self.shapes[:, [axis - 1 for axis in self.map_axes]]  # type: ignore[index] # there, or nothing lies outside
-        blank = np.where(here[:, None, None], values, np.float32(np.nan))
+        blank = np.where(inside[:, None, None], values, np.float32(np.nan))
         sizes = np.stack([ends, ends], axis=2)
         return replace(self, layers=(LayerMaps(name, blank, grid, sizes),))
 
-    def _refined(self, name: str) -> LayerMaps:
-        """What Poly-CAM makes of all layers, at the resolution of the least deep one."""
+    def _fuse_poly_cam(self, name: str) -> LayerMaps:
+        """Fuse layers by Poly-CAM, at the resolution of the shallowest layer."""
         if self.shapes is not None:
             message = "poly-cam puts layers together for samples of one length. Take those first: exp.isel(sample=...)."
             raise MethodError(message)
@@ -150,19 +150,19 @@ class InputMaps:
         values = values.reshape(raised[place].shape).astype(np.float32)
         return LayerMaps(name, values, self.layers[place].grid)
 
-    def _inside(self) -> np.ndarray | None:
-        """``(sample, *positions)``, what lies within each sample; nothing where all does."""
+    def _inside_samples(self) -> np.ndarray | None:
+        """``(sample, *positions)``, whether a position lies within the sample; ``None`` if all do."""
         if self.shapes is None:
             return None
         axes = self.map_axes
         lengths = [self.input.shape[axis] for axis in axes]
         return positions_inside(self.shapes[:, [axis - 1 for axis in axes]], lengths)
 
-    def _filled(self) -> np.ndarray:
-        """The maps, with a value of each map's own in place of its padding, so that no extreme changes."""
-        full, here = self.maps, self._inside()
-        if here is None:
+    def _fill_padding(self) -> np.ndarray:
+        """The maps, with padding replaced by a value of the same map, so that extremes do not change."""
+        full, inside = self.maps, self._inside_samples()
+        if inside is None:
             return full
         flat = full.reshape(*full.shape[:4], -1)
         first = flat[..., 0].reshape(*full.shape[:4], *[1] * (full.ndim - 4))
-        return np.where(here[:, None, None, None], full, first)
+        return np.where(inside[:, None, None, None], full, first)

@@ -1,4 +1,4 @@
-"""Put the maps of several layers together, at the input's resolution."""
+"""Here you find the fusion of several layers' maps: mean, max, product, LayerCAM, Poly-CAM."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ from signalcam.alignment.resampling import AxisGrid, resample
 from signalcam.errors import MethodError, nearest
 
 Fusion = Literal["mean", "max", "product", "layer-cam", "poly-cam"]
-_BARELY = 1e-12  # of a map's largest value: the least that a map is divided by, as in the authors' code
+_MIN_DIVISOR = 1e-12  # as a share of the map's largest value, as in the authors' code of Poly-CAM
 
 
 def fuse(maps: Sequence[np.ndarray], how: Fusion) -> np.ndarray:
-    """Fuse one map a layer into one.
+    """Fuse the maps of several layers into one: ``(n, p)``.
+
+    ``"mean"`` and ``"max"`` first divide each map by its largest value. ``"product"`` scales each map to 0..1
+    (RefineCAM). ``"layer-cam"`` is the largest of ``tanh(2 map / largest)`` (LayerCAM, doi:10.1109/TIP.2021.3089943,
+    eq. 9). ``"poly-cam"`` needs the layers' own grids: see ``refine``.
 
     Args:
-        maps: For each layer ``(n, p)``, without negative evidence.
-        how: ``"mean"`` and ``"max"`` of maps that are first divided by their largest values, so that layers
-            count alike; ``"product"`` of maps spread over 0..1 (RefineCAM); ``"layer-cam"``, the largest of
-            ``tanh(2 map / largest)`` (LayerCAM, doi:10.1109/TIP.2021.3089943, eq. 9). ``"poly-cam"`` needs each
-            layer's own positions: see ``refine``.
-
-    Returns:
-        ``(n, p)``.
+        maps: For each layer ``(n, p)``, without negative values.
+        how: The fusion.
 
     Raises:
-        MethodError: There is no such way, or fewer than two layers.
+        MethodError: There is no such fusion, or fewer than two layers.
     """
     check_fusion(how, len(maps))
-    return _WAYS[how](np.stack(maps))
+    return _FUSIONS[how](np.stack(maps))
 
 
 def check_fusion(how: str, layers: int) -> None:
-    """Raise a ``MethodError`` where there is no such way, or are too few layers."""
-    known = get_args(Fusion)
-    if how not in known:
-        message = f"there is no way {how!r} to put layers together.{nearest(str(how), known)} Choose one of {', '.join(known)}."
+    """Raise a ``MethodError`` if there is no such fusion, or fewer than two layers."""
+    fusions = get_args(Fusion)
+    if how not in fusions:
+        message = f"there is no way {how!r} to put layers together.{nearest(str(how), fusions)} Choose one of {', '.join(fusions)}."
         raise MethodError(message)
     if layers < 2:
         message = f"{layers} layer cannot be put together with others. Explain two layers or more: layer=[...]."
@@ -46,72 +44,80 @@ def check_fusion(how: str, layers: int) -> None:
 
 
 def refine(maps: Sequence[np.ndarray], grids: Sequence[Sequence[AxisGrid]]) -> tuple[np.ndarray, int]:
-    """Let each layer sharpen what the deeper ones say (Poly-CAM, arXiv:2204.13359).
+    """Sharpen deep layers' maps with the detail of shallower ones (Poly-CAM, arXiv:2204.13359).
 
-    From the deepest layer up, each map is divided by itself as the deeper layer's positions would show it, so
-    that only its detail is left, and multiplied with what the deeper layers gave. The layer with the fewest
-    positions is the deepest; of two with equally many, the one named last.
+    Start at the deepest layer. The detail of a layer is its map divided by its blurred version: the map resampled to
+    the deeper grid and back. The result of the deeper layers is multiplied with it. The layer with the fewest
+    positions is the deepest; of two equal ones, the later.
 
     Args:
-        maps: For each layer ``(n, *positions)``, without negative evidence.
-        grids: Where their positions lie in the input.
+        maps: For each layer ``(n, *positions)``, without negative values.
+        grids: The grid of each layer on the input.
 
     Returns:
-        The map of the least deep layer, and that layer's number.
+        The map of the shallowest layer, and that layer's index.
 
     Raises:
-        MethodError: The layers do not lie along the same axes.
+        MethodError: The layers' grids have different axes.
     """
     axes = {tuple(each.input_axis for each in grid) for grid in grids}
     if len(axes) > 1:
         message = "the layers have positions along different axes of the input, and poly-cam puts together those that share them. Choose other layers, or 'mean'."
         raise MethodError(message)
     order = sorted(range(len(maps)), key=lambda i: -int(np.prod([axis.cells for axis in grids[i]])))
-    place, found = order[-1], maps[order[-1]].astype(np.float64)
-    for own in reversed(order[:-1]):
-        found = _detail(maps[own], grids[own], grids[place]) * _moved(found, grids[place], grids[own])
-        place = own
-    return found, place
+    deeper, product = order[-1], maps[order[-1]].astype(np.float64)
+    for layer in reversed(order[:-1]):
+        product = _detail(maps[layer], grids[layer], grids[deeper]) * _resample_between(
+            product, grids[deeper], grids[layer]
+        )
+        deeper = layer
+    return product, deeper
 
 
 def _detail(maps: np.ndarray, grid: Sequence[AxisGrid], deeper: Sequence[AxisGrid]) -> np.ndarray:
-    """What a map holds beyond what a deeper layer's positions could show of it."""
-    wide = maps.astype(np.float64)
-    blunt = _moved(_moved(wide, grid, deeper), deeper, grid)
-    top = wide.max(axis=tuple(range(1, wide.ndim)), keepdims=True)
-    least = np.where(top > 0, _BARELY * top, 1)
-    detail: np.ndarray = wide / np.maximum(blunt, least)
+    """The detail of a map that a deeper layer's grid cannot resolve."""
+    precise = maps.astype(np.float64)
+    blurred = _resample_between(_resample_between(precise, grid, deeper), deeper, grid)
+    top = precise.max(axis=tuple(range(1, precise.ndim)), keepdims=True)
+    least = np.where(top > 0, _MIN_DIVISOR * top, 1)
+    detail: np.ndarray = precise / np.maximum(blurred, least)
     return detail
 
 
-def _moved(maps: np.ndarray, here: Sequence[AxisGrid], there: Sequence[AxisGrid]) -> np.ndarray:
-    """Interpolate from one layer's positions to another's, by where both lie in the input."""
+def _resample_between(maps: np.ndarray, here: Sequence[AxisGrid], there: Sequence[AxisGrid]) -> np.ndarray:
+    """Resample maps from one layer's grid to another's."""
     along = [
-        AxisGrid(to.input_axis, own.cells, to.cells, (own.start - to.start) / to.jump, own.jump / to.jump)
-        for own, to in zip(here, there, strict=True)
+        AxisGrid(
+            target.input_axis,
+            source.cells,
+            target.cells,
+            (source.start - target.start) / target.jump,
+            source.jump / target.jump,
+        )
+        for source, target in zip(here, there, strict=True)
     ]
     return resample(maps, along)
 
 
-def _by_largest(maps: np.ndarray) -> np.ndarray:
+def _divide_by_largest(maps: np.ndarray) -> np.ndarray:
     top = maps.max(axis=-1, keepdims=True)
     scaled: np.ndarray = maps / np.where(top > 0, top, 1)
     return scaled
 
 
-def _by_range(maps: np.ndarray) -> np.ndarray:
+def _scale_to_unit(maps: np.ndarray) -> np.ndarray:
     low = maps.min(axis=-1, keepdims=True)
-    return _by_largest(maps - low)
+    return _divide_by_largest(maps - low)
 
 
 def _largest_tanh(maps: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.tanh(2 * _by_largest(maps)).max(axis=0)
-    return found
+    largest: np.ndarray = np.tanh(2 * _divide_by_largest(maps)).max(axis=0)
+    return largest
 
 
-_WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mean": lambda maps: _by_largest(maps).mean(axis=0),
-    "max": lambda maps: _by_largest(maps).max(axis=0),
-    "product": lambda maps: _by_range(maps).prod(axis=0),
+_FUSIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda maps: _divide_by_largest(maps).mean(axis=0),
+    "max": lambda maps: _divide_by_largest(maps).max(axis=0),
+    "product": lambda maps: _scale_to_unit(maps).prod(axis=0),
     "layer-cam": _largest_tanh,
 }

@@ -1,4 +1,4 @@
-"""The maps of one layer, at its own resolution, and where they lie in the input."""
+"""Here you find ``LayerMaps``: the maps of one layer at its own resolution, and their grid on the input."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from signalcam.alignment.resampling import AxisGrid, resample
 
 
-def _at(samples: Any, ends: Sequence[int] | np.ndarray) -> Any:
-    """Index some samples, all targets and methods, and the positions up to some ends."""
+def _index_up_to(samples: Any, ends: Sequence[int] | np.ndarray) -> Any:
+    """Index all of some samples' maps up to some ends."""
     return (samples, slice(None), slice(None), *(slice(0, int(end)) for end in ends))
 
 
@@ -21,11 +21,11 @@ class LayerMaps:
     """The maps of one layer, at its own resolution.
 
     Attributes:
-        name: The layer's.
+        name: The layer's name.
         values: ``(sample, target, cam, *positions)``, float32; NaN beyond a sample's end.
-        grid: Where the positions lie, one ``Axis`` for each, in the order of the input's axes.
-        sizes: ``(sample, position axis, 2)``, how many positions each sample has along each axis and how
-            long it is in the input; ``None`` where all are as the grid says.
+        grid: One ``AxisGrid`` for each position axis, in the order of the input's axes.
+        sizes: ``(sample, position axis, 2)``, number of positions and length in the input of each sample; ``None``
+            if all are those of the grid.
     """
 
     name: str
@@ -36,25 +36,25 @@ class LayerMaps:
     def at_input(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
         """Interpolate to the input's resolution, ``(sample, target, cam, *lengths)``.
 
-        Beyond the last position of a sample its map is held to the sample's end; what follows is NaN.
+        Values after the last position of a sample repeat it up to the sample's end; NaN follows.
         """
         if self.sizes is None:
-            return self._whole(axes, lengths)
-        wide = np.full((*self.values.shape[:3], *lengths), np.nan, self.values.dtype)
-        for rows, alone in self._alike():
-            own = {axis.input_axis: axis.length for axis in alone.grid}
-            ends = [own.get(axis, length) for axis, length in zip(axes, lengths, strict=True)]
-            wide[_at(rows, ends)] = alone._whole(axes, ends)  # noqa: SLF001 - its own kind
-        return wide
+            return self._resample_all(axes, lengths)
+        full = np.full((*self.values.shape[:3], *lengths), np.nan, self.values.dtype)
+        for rows, group in self._size_groups():
+            lengths_of_group = {axis.input_axis: axis.length for axis in group.grid}
+            ends = [lengths_of_group.get(axis, length) for axis, length in zip(axes, lengths, strict=True)]
+            full[_index_up_to(rows, ends)] = group._resample_all(axes, ends)  # noqa: SLF001 - of this class
+        return full
 
-    def _whole(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
-        full = resample(np.asarray(self.values), self.grid)  # a job's are on disk till here
-        own = {axis.input_axis: axis.length for axis in self.grid}
-        shape = [own.get(axis, 1) for axis in axes]
+    def _resample_all(self, axes: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
+        full = resample(np.asarray(self.values), self.grid)  # a job's maps are read here
+        grid_lengths = {axis.input_axis: axis.length for axis in self.grid}
+        shape = [grid_lengths.get(axis, 1) for axis in axes]
         return np.broadcast_to(full.reshape(*full.shape[:3], *shape), (*full.shape[:3], *lengths))
 
-    def _alike(self) -> list[tuple[np.ndarray, LayerMaps]]:
-        """The samples of equal size together: their numbers and their maps without padding."""
+    def _size_groups(self) -> list[tuple[np.ndarray, LayerMaps]]:
+        """Group samples of equal size: their indices and their maps without padding."""
         if self.sizes is None:
             return [(np.arange(len(self.values)), self)]
         flat = self.sizes.reshape(len(self.sizes), -1)
@@ -63,7 +63,7 @@ class LayerMaps:
         return [(each, self.select(each)) for each in rows]
 
     def select(self, rows: Sequence[int] | np.ndarray) -> LayerMaps:
-        """Take some samples, cut to the longest of them."""
+        """Select samples, and cut padding to the longest of them."""
         values = self.values[rows]
         if self.sizes is None or not len(values):
             return replace(self, values=values, sizes=None)
@@ -73,12 +73,12 @@ class LayerMaps:
             replace(axis, cells=int(cells), length=int(length))
             for axis, (cells, length) in zip(self.grid, most, strict=True)
         )
-        short = values[_at(slice(None), most[:, 0])]
-        alike = bool((sizes == most).all())
-        return replace(self, values=short, grid=grid, sizes=None if alike else sizes)
+        short = values[_index_up_to(slice(None), most[:, 0])]
+        equal = bool((sizes == most).all())
+        return replace(self, values=short, grid=grid, sizes=None if equal else sizes)
 
     def between(self, input_axis: int, start: int, stop: int) -> LayerMaps:
-        """Take what lies along a stretch of an axis of the input, with the cells on either side of it."""
+        """Select an interval of an input axis, with one position more at either side."""
         values, grid = self.values, list(self.grid)
         for number, axis in enumerate(self.grid):
             if axis.input_axis == input_axis:
@@ -87,25 +87,25 @@ class LayerMaps:
         return replace(self, values=values, grid=tuple(grid))
 
     def expand_along(self, input_axis: int, length: int) -> LayerMaps:
-        """The same maps with a cell for each value along one axis of the input, which they may not have yet."""
+        """Resample (or repeat) the maps to full resolution along one input axis."""
         grid = [axis for axis in self.grid if axis.input_axis != input_axis]
-        place = sum(axis.input_axis < input_axis for axis in grid)
-        own = [(number, axis) for number, axis in enumerate(self.grid) if axis.input_axis == input_axis]
-        if own:
-            values = np.moveaxis(self.values, 3 + own[0][0], -1)
-            values = np.moveaxis(resample(values, [own[0][1]]), -1, 3 + place)
+        position = sum(axis.input_axis < input_axis for axis in grid)
+        matches = [(number, axis) for number, axis in enumerate(self.grid) if axis.input_axis == input_axis]
+        if matches:
+            values = np.moveaxis(self.values, 3 + matches[0][0], -1)
+            values = np.moveaxis(resample(values, [matches[0][1]]), -1, 3 + position)
         else:
-            values = np.repeat(np.expand_dims(self.values, 3 + place), length, axis=3 + place)
+            values = np.repeat(np.expand_dims(self.values, 3 + position), length, axis=3 + position)
         line = AxisGrid(input_axis, length, length, 0.0, 1.0, 1.0, probed=True)
-        return replace(self, values=values, grid=(*grid[:place], line, *grid[place:]))
+        return replace(self, values=values, grid=(*grid[:position], line, *grid[position:]))
 
     @property
     def places(self) -> tuple[tuple[int, float, float], ...]:
-        """Where positions lie along each axis, however many there are."""
+        """Axis, start and step of each position axis, without the number of positions."""
         return tuple((axis.input_axis, axis.start, axis.jump) for axis in self.grid)
 
     def mask_padding(self, shapes: np.ndarray) -> LayerMaps:
-        """Take away what lies beyond the samples' ends, by their shapes ``(sample, axis)``."""
+        """Set values beyond the samples' ends to NaN, by their shapes ``(sample, axis)``."""
         sizes = np.empty((len(self.values), len(self.grid), 2), np.int64)
         for number, axis in enumerate(self.grid):
             lengths = shapes[:, axis.input_axis - 1]
@@ -113,19 +113,19 @@ class LayerMaps:
             sizes[:, number] = np.stack([np.maximum(inside, 1), lengths], axis=1)
         values = np.full_like(self.values, np.nan)
         for row, size in enumerate(sizes[:, :, 0]):
-            here = _at(row, size)
+            here = _index_up_to(row, size)
             values[here] = self.values[here]
         return replace(self, values=values, sizes=sizes).select(np.arange(len(values)))
 
 
 @dataclass(frozen=True)
 class GroupMaps:
-    """The maps of samples that are all of one shape.
+    """The maps of samples that have one shape.
 
     Attributes:
-        rows: The numbers of the samples.
-        maps: Theirs.
-        shape: Of the input, batch included.
+        rows: Indices of the samples.
+        maps: Their maps.
+        shape: Shape of the input, batch included.
     """
 
     rows: np.ndarray
@@ -134,41 +134,40 @@ class GroupMaps:
 
 
 def join_groups(pieces: Sequence[GroupMaps]) -> LayerMaps:
-    """Put together maps of one layer from samples of several shapes.
+    """Join maps of one layer from groups of samples of different shapes.
 
-    Where all shapes have their positions in the same places these are kept, else every value of the
-    input gets a position of its own.
+    The grid is kept if it starts and steps alike in all groups. Else maps are resampled to the input's resolution.
     """
     rows = np.concatenate([each.rows for each in pieces])
     if len(pieces) == 1:
         return pieces[0].maps.select(np.argsort(rows))
-    every = [each.maps for each in pieces]
-    if len({each.places for each in every}) > 1:
-        axes = sorted({axis.input_axis for each in every for axis in each.grid})
-        every = [_at_input(each.maps, axes, each.shape) for each in pieces]
-    sizes = np.concatenate([_sizes(each) for each in every])
-    most = sizes.max(axis=0)
+    layers = [each.maps for each in pieces]
+    if len({each.places for each in layers}) > 1:
+        axes = sorted({axis.input_axis for each in layers for axis in each.grid})
+        layers = [_at_input(each.maps, axes, each.shape) for each in pieces]
+    sizes = np.concatenate([_sizes_of(each) for each in layers])
+    largest = sizes.max(axis=0)
     grid = tuple(
         replace(axis, cells=int(cells), length=int(length))
-        for axis, (cells, length) in zip(every[0].grid, most, strict=True)
+        for axis, (cells, length) in zip(layers[0].grid, largest, strict=True)
     )
-    values = np.concatenate([_widened(each.values, most[:, 0]) for each in every])
-    whole = LayerMaps(every[0].name, values, grid, sizes)
+    values = np.concatenate([_pad_positions(each.values, largest[:, 0]) for each in layers])
+    whole = LayerMaps(layers[0].name, values, grid, sizes)
     return whole.select(np.argsort(rows))
 
 
-def _sizes(maps: LayerMaps) -> np.ndarray:
-    own = np.asarray([(axis.cells, axis.length) for axis in maps.grid], np.int64)
-    return np.broadcast_to(own, (len(maps.values), *own.shape))
+def _sizes_of(maps: LayerMaps) -> np.ndarray:
+    sizes = np.asarray([(axis.cells, axis.length) for axis in maps.grid], np.int64)
+    return np.broadcast_to(sizes, (len(maps.values), *sizes.shape))
 
 
-def _widened(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def _pad_positions(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
     more = [(0, int(n) - have) for n, have in zip(cells, values.shape[3:], strict=True)]
     return np.pad(values, [(0, 0)] * 3 + more, constant_values=np.nan)
 
 
 def _at_input(maps: LayerMaps, axes: Sequence[int], shape: Sequence[int]) -> LayerMaps:
-    """The same maps with a position for each value of the input."""
+    """Resample maps to one position for each value of the input."""
     lengths = [int(shape[axis]) for axis in axes]
     lines = tuple(AxisGrid(axis, n, n, 0.0, 1.0, 1.0, probed=True) for axis, n in zip(axes, lengths, strict=True))
     return LayerMaps(maps.name, maps.at_input(axes, lengths), lines)

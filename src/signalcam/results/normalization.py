@@ -1,4 +1,4 @@
-"""What is done to a map after its formula: drop a sign, scale, notice when it says nothing."""
+"""Here you find how maps are rectified and normalised."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ Normalisation = Literal["max", "minmax", "symmetric"]
 
 
 def rectify(signed: np.ndarray) -> np.ndarray:
-    """Keep the positive evidence of a map and drop the rest; what is not finite stays so."""
+    """Set negative values to 0; values that are not finite stay."""
     positive: np.ndarray = np.maximum(signed, 0)
     return positive
 
 
 def affine(maps: np.ndarray, kind: Normalisation) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shift and the scale that normalise each map.
+    """Return the shift and the scale that normalise each map: ``(maps - shift) * scale``.
 
     Args:
         maps: ``(map, position)``.
-        kind: ``"max"`` divides by the largest value and keeps zero where it is (by the largest
-            absolute value where nothing is positive), ``"minmax"``
-            spreads each map over 0..1, ``"symmetric"`` divides by the largest absolute value.
+        kind: ``"max"`` divides by the largest value (the largest absolute value if nothing is positive); 0 stays 0.
+            ``"minmax"`` scales each map to 0..1. ``"symmetric"`` divides by the largest absolute value.
 
     Returns:
-        Two arrays ``(map,)``: normalised = (maps - shift) * scale. A constant map becomes zero.
+        Two arrays ``(map,)``. A constant map becomes zero.
     """
     low, high = maps.min(axis=-1), maps.max(axis=-1)
     zero = np.zeros_like(low)

@@ -30,8 +30,7 @@ class Plotter:
 
     Raises:
         MissingExtra: matplotlib is not installed.
-        CamError: An option or a name does not exist, the map has no finite value, or both ``ax=`` and ``fig=`` are
-            passed.
+        CamError: An option or name does not exist, the map has no finite value, or ``ax=`` meets ``fig=``.
 
     Example:
         >>> ax = exp.plot(sample=0)

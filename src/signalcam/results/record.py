@@ -1,4 +1,4 @@
-"""What a result keeps of a long record: the record itself, unread, and what was said of each window."""
+"""Here you find what a result holds of a long record: the record, lazily read, and its table of windows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signalcam.results.lazy_array import LazyArray
+
 if TYPE_CHECKING:
     import xarray as xr
 
-_OF_WINDOWS = {
+_SECOND_AXES = {
     "score": "target",
     "target_class": "target",
     "logit": "class",
@@ -20,15 +22,15 @@ _OF_WINDOWS = {
 
 
 @dataclass(frozen=True, eq=False)
-class RecordArray:
-    """One long sample that is read where it is indexed; it stands for an array ``(1, *axes)``.
+class RecordArray(LazyArray):
+    """One long sample that is read where it is indexed; its shape is ``(1, *axes)``.
 
     Attributes:
-        source: What has a ``shape``, a ``dtype`` and slices, such as a Zarr array; ``None`` for a record
-            that came in chunks and is gone: every value is NaN.
-        shape: Of the record, with the axis of samples.
-        dtype: Of its values.
-        numpy: From a slice of the source to NumPy.
+        source: An object with ``shape``, ``dtype`` and slices, such as a Zarr array; ``None`` for a record that came in
+            chunks and was not stored: every value is NaN then.
+        shape: Shape of the record, with the axis of samples.
+        dtype: Type of its values.
+        numpy: Convert a slice of the source to NumPy.
     """
 
     source: Any
@@ -36,25 +38,14 @@ class RecordArray:
     dtype: np.dtype[Any]
     numpy: Callable[[Any], np.ndarray] = np.asarray
 
-    @property
-    def ndim(self) -> int:
-        """How many axes it has, the axis of samples included."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> np.ndarray:
         first, *rest = key if isinstance(key, tuple) else (key,)
         if self.source is None:
-            nothing = np.broadcast_to(np.asarray(np.nan, self.dtype), self.shape)
-            gone: np.ndarray = nothing[(first, *rest)]
-            return gone
-        piece: np.ndarray = self.numpy(self.source[tuple(rest) or ...])[None][first]
-        return piece
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - as NumPy calls it
-        return np.array(self[:], dtype=dtype, copy=copy)
+            all_nan = np.broadcast_to(np.asarray(np.nan, self.dtype), self.shape)
+            missing: np.ndarray = all_nan[(first, *rest)]
+            return missing
+        values: np.ndarray = self.numpy(self.source[tuple(rest) or ...])[None][first]
+        return values
 
 
 def windows_table(
@@ -63,25 +54,25 @@ def windows_table(
     classes: Sequence[str] | None,
     units: str,
 ) -> xr.Dataset:
-    """Put together what was said of each window.
+    """Build the table of windows.
 
     Args:
-        values: ``start`` and ``stop`` in samples, ``start_time`` and ``stop_time`` where there is a rate;
-            ``score``, ``target_class``, ``logit``, ``probability`` and ``predicted``, see ``Explanation``; ``number``
-            of a stretch's windows in the record, by default from 0 on.
-        targets: Names of the questions.
-        classes: Names of the classes, if they are known.
-        units: Of the times.
+        values: ``start`` and ``stop`` in samples, ``start_time`` and ``stop_time`` if there is a sampling rate;
+            ``score``, ``target_class``, ``logit``, ``probability`` and ``predicted``, see ``Explanation``; ``number``,
+            the windows' indices in the record, 0, 1, ... by default.
+        targets: Names of the targets.
+        classes: Names of the classes, or ``None``.
+        units: Units of the times.
     """
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-    known = {name: each for name, each in values.items() if each is not None}
-    numbers = known.pop("number", np.arange(len(known["start"])))
+    arrays = {name: each for name, each in values.items() if each is not None}
+    numbers = arrays.pop("number", np.arange(len(arrays["start"])))
     coords: dict[str, Any] = {"window": numbers, "target": list(targets)}
-    if "logit" in known:
-        coords["class"] = list(classes or range(known["logit"].shape[1]))
+    if "logit" in arrays:
+        coords["class"] = list(classes or range(arrays["logit"].shape[1]))
     variables: dict[str, Any] = {}
-    for name, each in known.items():
-        dims = ("window", _OF_WINDOWS[name]) if name in _OF_WINDOWS else ("window",)
-        variables[name] = (dims, each, {"units": units} if name.endswith("_time") and units else {})
+    for name, column in arrays.items():
+        dims = ("window", _SECOND_AXES[name]) if name in _SECOND_AXES else ("window",)
+        variables[name] = (dims, column, {"units": units} if name.endswith("_time") and units else {})
     return xr.Dataset(variables, coords)

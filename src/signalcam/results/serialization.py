@@ -1,4 +1,4 @@
-"""A result as arrays and JSON for a store, and back."""
+"""Here you find how a result becomes arrays and JSON for a store, and back."""
 
 from __future__ import annotations
 
@@ -40,63 +40,65 @@ def save(exp: Explanation, path: str | PathLike[str]) -> None:
 def to_store(exp: Explanation) -> zarr_store.StoreContents:
     """Turn a result into arrays with named axes, and JSON."""
     arrays = {
-        name: zarr_store.NamedArray(getattr(exp, name), _stored_dims(exp, name))
+        name: zarr_store.NamedArray(getattr(exp, name), _dims_of(exp, name))
         for name in _ARRAYS
         if getattr(exp, name) is not None
     }
-    own = InputMaps(exp.of, exp.layers, exp.layout, exp.input, exp.shapes)
-    for number, each in enumerate((own, *exp.others)):
-        arrays |= _stored(each, number)
+    main_input = InputMaps(exp.of, exp.layers, exp.layout, exp.input, exp.shapes)
+    for number, one_input in enumerate((main_input, *exp.others)):
+        arrays |= _arrays_of(one_input, number)
     units = ""
     if exp.windows is not None:
         units = next((each.attrs["units"] for each in exp.windows.values() if "units" in each.attrs), "")
         arrays |= {
-            f"window_{name}": zarr_store.NamedArray(each.values, tuple(map(str, each.dims)))
-            for name, each in exp.windows.items()
+            f"window_{name}": zarr_store.NamedArray(variable.values, tuple(map(str, variable.dims)))
+            for name, variable in exp.windows.items()
         }
         arrays["window_number"] = zarr_store.NamedArray(exp.windows["window"].values, ("window",))
-    scored = None
+    about_scores = None
     if exp.metrics is not None:
-        scores, scored = to_arrays(exp.metrics)
+        scores, about_scores = to_arrays(exp.metrics)
         arrays |= {f"metrics_{name}": zarr_store.NamedArray(values, dims) for name, (values, dims) in scores.items()}
     about = {
-        "metrics": scored,
+        "metrics": about_scores,
         "window_units": units,
-        **_about(own),
-        "others": [_about(each) for each in exp.others],
+        **_describe_input(main_input),
+        "others": [_describe_input(each) for each in exp.others],
         "provenance": dict(exp.provenance),
         **{name: getattr(exp, name) for name in _NAMES},
     }
     return zarr_store.StoreContents(arrays, about)
 
 
-def _stored_dims(exp: Explanation, name: str) -> tuple[str, ...]:
+def _dims_of(exp: Explanation, name: str) -> tuple[str, ...]:
     return (
         ("sample", "target") if name in ("scores", "target_classes") else ("sample", "class")[: getattr(exp, name).ndim]
     )
 
 
-def _mark(number: int) -> str:
-    """What the names of a modality's arrays and axes end in; nothing for the one at hand."""
+def _suffix(number: int) -> str:
+    """Suffix of the names of an input's arrays and axes; empty for the input at hand."""
     return f"_of_{number}" if number else ""
 
 
-def _stored(modality: InputMaps, number: int) -> dict[str, zarr_store.NamedArray]:
-    mark, dims = _mark(number), modality.layout.dims
-    named = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
-    arrays = {f"input{mark}": zarr_store.NamedArray(modality.input, ("sample", *(f"{dim}{mark}" for dim in named[1:])))}
+def _arrays_of(modality: InputMaps, number: int) -> dict[str, zarr_store.NamedArray]:
+    mark, dims = _suffix(number), modality.layout.dims
+    clear_dims = [f"axis{i}" if dim in DUMMY else dim for i, dim in enumerate(dims)]
+    arrays = {
+        f"input{mark}": zarr_store.NamedArray(modality.input, ("sample", *(f"{dim}{mark}" for dim in clear_dims[1:])))
+    }
     if modality.shapes is not None:
         arrays[f"shapes{mark}"] = zarr_store.NamedArray(modality.shapes, ("sample", f"axis{mark}"))
-    for place, layer in enumerate(modality.layers):
-        axes = [f"{dims[axis.input_axis]}{mark}_{place}" for axis in layer.grid]
-        arrays[f"maps{mark}_{place}"] = zarr_store.NamedArray(layer.values, (*AXES[:3], *axes))
+    for index, layer in enumerate(modality.layers):
+        axes = [f"{dims[axis.input_axis]}{mark}_{index}" for axis in layer.grid]
+        arrays[f"maps{mark}_{index}"] = zarr_store.NamedArray(layer.values, (*AXES[:3], *axes))
         if layer.sizes is not None:
-            sized = ("sample", f"position{mark}_{place}", "size")
-            arrays[f"sizes{mark}_{place}"] = zarr_store.NamedArray(layer.sizes, sized)
+            dims_of_sizes = ("sample", f"position{mark}_{index}", "size")
+            arrays[f"sizes{mark}_{index}"] = zarr_store.NamedArray(layer.sizes, dims_of_sizes)
     return arrays
 
 
-def _about(modality: InputMaps) -> dict[str, Any]:
+def _describe_input(modality: InputMaps) -> dict[str, Any]:
     layers = [{"name": each.name, "grid": [vars(axis) for axis in each.grid]} for each in modality.layers]
     return {
         "of": modality.name,
@@ -106,28 +108,32 @@ def _about(modality: InputMaps) -> dict[str, Any]:
 
 
 def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Explanation:
-    """Build a result from what ``to_store`` made of it."""
-    own = _modality(arrays, about, 0)
-    others = [_modality(arrays, each, number) for number, each in enumerate(about.get("others", ()), 1)]
+    """Rebuild a result from the output of ``to_store``."""
+    main_input = _rebuild_input(arrays, about, 0)
+    others = [_rebuild_input(arrays, each, number) for number, each in enumerate(about.get("others", ()), 1)]
     names = {name: about.get(name, ()) for name in _NAMES}
-    told = {name.removeprefix("window_"): each for name, each in arrays.items() if name.startswith("window_")}
-    windows = windows_table(told, names["targets"], names["class_names"], about["window_units"]) if told else None
+    window_arrays = {name.removeprefix("window_"): each for name, each in arrays.items() if name.startswith("window_")}
+    windows = (
+        windows_table(window_arrays, names["targets"], names["class_names"], about["window_units"])
+        if window_arrays
+        else None
+    )
     scores = None
-    if scored := about.get("metrics"):
-        held = {name.removeprefix("metrics_"): each for name, each in arrays.items()}
+    if about_scores := about.get("metrics"):
+        score_arrays = {name.removeprefix("metrics_"): each for name, each in arrays.items()}
         labels = {
             "sample": names["sample_names"],
             "target": names["targets"],
-            "layer": [each.name for each in own.layers],
+            "layer": [each.name for each in main_input.layers],
         }
-        scores = from_arrays(held, scored, labels)
+        scores = from_arrays(score_arrays, about_scores, labels)
     return Explanation(
         metrics=scores,
-        layers=own.layers,
-        layout=own.layout,
-        input=own.input,
-        of=own.name,
-        shapes=own.shapes,
+        layers=main_input.layers,
+        layout=main_input.layout,
+        input=main_input.input,
+        of=main_input.name,
+        shapes=main_input.shapes,
         others=tuple(others),
         windows=windows,
         provenance=about["provenance"],
@@ -136,16 +142,16 @@ def from_store(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Ex
     )
 
 
-def _modality(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], number: int) -> InputMaps:
-    mark = _mark(number)
+def _rebuild_input(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], number: int) -> InputMaps:
+    mark = _suffix(number)
     layers = tuple(
         LayerMaps(
-            each["name"],
-            arrays[f"maps{mark}_{place}"],
-            tuple(AxisGrid(**axis) for axis in each["grid"]),
-            arrays.get(f"sizes{mark}_{place}"),
+            layer["name"],
+            arrays[f"maps{mark}_{index}"],
+            tuple(AxisGrid(**axis) for axis in layer["grid"]),
+            arrays.get(f"sizes{mark}_{index}"),
         )
-        for place, each in enumerate(about["layers"])
+        for index, layer in enumerate(about["layers"])
     )
     layout, name = Layout(**about["layout"]), about.get("of", "")
     return InputMaps(name, layers, layout, arrays[f"input{mark}"], arrays.get(f"shapes{mark}"))

@@ -1,4 +1,4 @@
-"""Counts, means and squared deviations, put together from those of parts."""
+"""Here you find counts, means, deviations and confidence intervals over samples."""
 
 from __future__ import annotations
 
@@ -7,72 +7,71 @@ from typing import TypeAlias
 import numpy as np
 
 RESAMPLED = 1000
-HELD = 2**22  # numbers of draws held at a time
+DRAWS_IN_MEMORY = 2**22  # numbers of draws in memory at a time
 LEVEL = 0.95
-MANY = 10_000  # samples, from which on resampled means are as good as normally distributed
-_WIDTH = 1.959964  # deviations to either side that hold 95 % of a normal distribution
+MANY = 10_000  # samples; from here on means are taken to be normally distributed
+_WIDTH = 1.959964  # standard deviations of a 95 % interval
 
-Moments: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # count, mean, squared deviations from it
+Moments: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # count, mean, sum of squared deviations
 
 
 def moments(values: np.ndarray) -> Moments:
-    """Those of ``(n, ...)`` over its first axis; zeros of none."""
+    """Count, mean and sum of squared deviations over the first axis of ``(n, ...)``; zeros for n = 0."""
     if not len(values):
         return np.asarray(0), np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
     mean = values.mean(axis=0)
     return np.asarray(len(values)), mean, ((values - mean) ** 2).sum(axis=0)
 
 
-def merge_moments(one: Moments, two: Moments) -> Moments:
-    """Put two parts together (Chan, Golub and LeVeque 1983, eq. 2.1); counts may lack the last axes of means."""
-    (count, mean, squares), (more, other, further) = one, two
-    total, wide = count + more, (*count.shape, *[1] * (mean.ndim - count.ndim))
-    share = (more / np.maximum(total, 1)).reshape(wide)
-    apart = (other - mean) ** 2 * (count.reshape(wide) * share)
-    return total, mean + (other - mean) * share, squares + further + apart
+def merge_moments(first: Moments, second: Moments) -> Moments:
+    """Merge the moments of two parts (Chan, Golub and LeVeque 1983, eq. 2.1); counts may lack trailing axes."""
+    (count, mean, squares), (second_count, second_mean, second_squares) = first, second
+    total, shape = count + second_count, (*count.shape, *[1] * (mean.ndim - count.ndim))
+    share = (second_count / np.maximum(total, 1)).reshape(shape)
+    between = (second_mean - mean) ** 2 * (count.reshape(shape) * share)
+    return total, mean + (second_mean - mean) * share, squares + second_squares + between
 
 
-def deviation(found: Moments) -> np.ndarray:
-    """The standard deviation over all (not one less); NaN where there are none, as the mean should be."""
-    count, _, squares = found
+def deviation(parts: Moments) -> np.ndarray:
+    """Population standard deviation (divided by n); NaN where the count is 0."""
+    count, _, squares = parts
     wide = count.reshape(*count.shape, *[1] * (squares.ndim - count.ndim))
     return np.where(wide == 0, np.nan, np.sqrt(squares / np.where(wide == 0, 1, wide)))
 
 
-def average(found: Moments) -> np.ndarray:
-    """The mean; NaN where there are none."""
-    count, mean, _ = found
+def average(parts: Moments) -> np.ndarray:
+    """The mean; NaN where the count is 0."""
+    count, mean, _ = parts
     wide = count.reshape(*count.shape, *[1] * (mean.ndim - count.ndim))
     return np.where(wide == 0, np.nan, mean)
 
 
 def interval(values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Say between which bounds a mean over samples lies, by the percentiles of resampled means.
+    """Return the 95 % confidence interval of the mean over samples, by the bootstrap.
 
-    Of 10000 samples on these are not drawn: they are distributed normally, by the deviation of the samples.
+    From 10000 samples on the interval is that of a normal distribution.
 
     Args:
-        values: ``(sample, ...)``; NaN where there is none.
-        seed: Of the resampling.
+        values: ``(sample, ...)``; NaN for missing values.
+        seed: Seed of the bootstrap.
 
     Returns:
-        Two arrays ``(...)``: 2.5 and 97.5 %. NaN where fewer than two samples have a value, since one says
-        nothing about others.
+        Two arrays ``(...)``: 2.5 and 97.5 %. NaN for fewer than two values.
     """
     count = len(values)
     if count >= MANY:
-        return _normal(values)
+        return _normal_interval(values)
     rng, share = np.random.default_rng(seed), np.full(count, 1 / count)
     flat = values.reshape(count, -1)
-    there = np.isfinite(flat)
-    known = np.where(there, flat, 0)
-    at_once = max(1, HELD // count)
+    finite = np.isfinite(flat)
+    filled = np.where(finite, flat, 0)
+    at_once = max(1, DRAWS_IN_MEMORY // count)
     parts = []
-    for done in range(0, RESAMPLED, at_once):
-        drawn = rng.multinomial(count, share, min(at_once, RESAMPLED - done))
-        parts.append((drawn @ known, drawn @ there))
-    total, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
-    enough = there.sum(axis=0) > 1
+    for start in range(0, RESAMPLED, at_once):
+        weights = rng.multinomial(count, share, min(at_once, RESAMPLED - start))
+        parts.append((weights @ filled, weights @ finite))
+    total, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    enough = finite.sum(axis=0) > 1
     bounds = np.full((2, flat.shape[1]), np.nan)
     for column in np.flatnonzero(enough):
         used = weight[:, column] > 0
@@ -82,17 +81,17 @@ def interval(values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _normal(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same of many samples."""
+def _normal_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence interval of the mean by the normal distribution."""
     middle, count = mean(values)
-    apart = np.where(np.isfinite(values), values - middle, 0)
-    wide = _WIDTH * np.sqrt((apart**2).sum(axis=0)) / np.where(count > 1, count, np.nan)
-    return middle - wide, middle + wide
+    residuals = np.where(np.isfinite(values), values - middle, 0)
+    half_width = _WIDTH * np.sqrt((residuals**2).sum(axis=0)) / np.where(count > 1, count, np.nan)
+    return middle - half_width, middle + half_width
 
 
 def mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average ``(sample, ...)`` over the samples that have a value, and count them."""
-    there = np.isfinite(values)
-    count = there.sum(axis=0)
-    found = np.where(there, values, 0).sum(axis=0) / np.where(count, count, np.nan)
-    return found, count
+    """Mean over the samples that have a value, and their number: ``(sample, ...)`` to two arrays ``(...)``."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
+    average = np.where(finite, values, 0).sum(axis=0) / np.where(count, count, np.nan)
+    return average, count

@@ -1,4 +1,4 @@
-"""The methods of results whose code lies on a higher floor: where each is found, loaded when it is called."""
+"""Here you find the methods of results whose code lies in higher packages; it is imported on call."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ VERBS = {
 
 
 def resolve(verb: str) -> Any:
-    """Import the function or class behind a verb of ``VERBS``."""
+    """Import the function or class of a verb of ``VERBS``."""
     module, name = VERBS[verb].split(":")
     return reduce(getattr, name.split("."), import_module(module))
 
 
 def call(verb: str, *values: Any, **options: Any) -> Any:
-    """Import what is behind a verb, and call it."""
+    """Import the function of a verb, and call it."""
     return resolve(verb)(*values, **options)
