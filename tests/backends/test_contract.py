@@ -193,7 +193,7 @@ def test_asking_for_more_changes_nothing(framework, case):
 
 @pytest.mark.parametrize("batch_size", [None, 5, 2])
 def test_one_forward_pass_and_one_backward_pass_a_target_serve_everything(framework, batch_size):
-    model, counts, layers = framework.with_progress()
+    model, counts, layers = framework.counted()
     x = framework.signal(batch=10)
     explainer = sc.Explainer(
         model,

@@ -214,7 +214,7 @@ def test_softmax_behind_a_loop_is_found_from_many_layers_at_once(x):
     deep = [layers.Conv1D(4, 3, padding="same", name=f"conv{i}") for i in range(9)]
     ending = [layers.LSTM(4), layers.Dense(3, activation="softmax")]
     explainer = sc.Explainer(keras.Sequential([keras.Input((24, 2)), *deep, *ending]))
-    given, asked = as_inputs(x), explainer.running.ask(range(len(x)))
+    given, asked = as_inputs(x), explainer.runner.ask(range(len(x)))
     listed = explainer.backend.layers(explainer.model, given)
     assert [each.name for each in listed] == [f"conv{i}" for i in range(9)]
     assert min(gradient_norms(explainer.backend, explainer.model, given, listed, asked)) > 0

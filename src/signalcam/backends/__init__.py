@@ -41,7 +41,7 @@ def network_of(model: object) -> object:
     """
     network = unwrap_network(model, lambda candidate: _is_exported(candidate) or _owner(candidate)[0] is not None)
     if _is_exported(network):
-        unflattened: object = import_module("signalcam.backends.torch.exported").unflattened(network)
+        unflattened: object = import_module("signalcam.backends.torch.exported").unflatten(network)
         return unflattened
     return network
 

@@ -1,52 +1,61 @@
-"""The front door: a model and an input go in, one labelled result comes out."""
+"""``explain`` and ``Explainer``: a model and inputs go in, one labelled result comes out.
+
+One call goes straight through: ``read_inputs``, ``plan_batches``, ``Runner.run_group``, ``build_explanation``.
+"""
 
 from __future__ import annotations
 
-import logging
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from importlib.metadata import version
+from functools import cached_property
 from typing import Any, TypeAlias, cast
 
-import numpy as np
-
+from signalcam.alignment.raw_to_network import AxisMap
 from signalcam.arrays import Array
 from signalcam.attribution.registry import Method, find
 from signalcam.backends import backend_of, network_of
-from signalcam.backends.protocol import Backend, Layer
+from signalcam.backends.protocol import Backend
 from signalcam.backends.token_grid import TokenGridBackend
-from signalcam.backends.unsupported import WITHOUT_GRADIENT, explain_no_positions
-from signalcam.errors import InputError, ModelError, is_count
-from signalcam.explainer.assemble import build_explanation
-from signalcam.explainer.batch_result import BatchResult
+from signalcam.errors import InputError, is_count
+from signalcam.explainer.assemble import build_explanation, describe_run
 from signalcam.explainer.batching import NotFinite, check_finite, count_samples, progress_bar
-from signalcam.explainer.layer_selection import (
-    is_pattern,
-    last_layer_with_gradient,
-    layers_depending_on_input,
-    match_layers,
-)
+from signalcam.explainer.layer_choice import choose_layers
 from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
 from signalcam.explainer.padding_plan import plan_batches
 from signalcam.explainer.preprocessing import Preprocessing, RawSignal, as_preprocessing, map_to_raw
-from signalcam.explainer.receptive_fields import PROBED_SAMPLES, Alignment, warn_of_spread
-from signalcam.explainer.runner import ExplainedInput, Runner
+from signalcam.explainer.receptive_fields import Alignment, warn_of_spread
+from signalcam.explainer.runner import Runner
 from signalcam.inputs.containers import ContainerData, read_container
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.explained_inputs import ExplainedInputs, describe_extra, select_inputs
 from signalcam.inputs.layout import Layout, as_layout
-from signalcam.inputs.pytree import Inputs, path_to_str
+from signalcam.inputs.pytree import Inputs
 from signalcam.inputs.tokens import Tokens, as_tokens
 from signalcam.inputs.validation import as_list, check_options, check_samples, split_labels
 from signalcam.results.explanation import Explanation
 from signalcam.targets import Selector, Target, as_target, score_functions
 
-_log = logging.getLogger("signalcam")
-
 OneOrMore: TypeAlias = Any  # one value, or a list or tuple of them; a dict of these by input
 Layouts: TypeAlias = Layout | str | Sequence[str] | Mapping[Any, Layout | str] | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """The inputs of one call as the network takes them, and what is known about each sample.
+
+    Attributes:
+        inputs: A nested structure of arrays, batch first.
+        layout: Of the network's input.
+        labels: The true class of each sample.
+        sample_names: One name a sample.
+        raw: The raw signal that ``preprocess=`` made the inputs of.
+    """
+
+    inputs: Any
+    layout: Layouts
+    labels: Sequence[Any] | None
+    sample_names: Sequence[Any] | None
+    raw: RawSignal | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Explainer:
         target: One or several questions, each asked of every sample: ``"predicted"``, a class index or
             name, a function of the model's output, or one of ``Predicted(rank)``, ``TrueLabel()``,
             ``PerSample([...])``, ``Contrast(c, foil=f)``, ``Finer``, ``Counterfactual``, ``Regression``, ``Region``,
-            ``Similarity``, ``OutputSection``.
+            ``Similarity``, ``Output``.
         layout: Names of the input's axes, ``"batch channel time"``, or a ``Layout`` with rates, names and
             units. ``None`` finds out which axes carry positions by looking at the network.
         class_names: One name a class.
@@ -116,25 +125,19 @@ class Explainer:
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         check_options(self.align, self.nan, self.batch_size, self.class_names)
-        _ = (
-            self.methods,
-            self.targets,
-            self.score_name,
-            self.backend,
-        )  # wrong names are told at once
-        score_functions.find(self.score)
+        _ = self.methods, self.targets, self.score_name, self.backend  # so that wrong names are refused at once
         for layout in self.layout.values() if isinstance(self.layout, Mapping) else [self.layout]:
             as_layout(layout)
         as_preprocessing(self.preprocess)
 
     @cached_property
     def folding(self) -> TokenGridBackend:
-        """The backend that owns the model, its tokens folded."""
+        """The backend that owns the model, with tokens folded to their grid."""
         return TokenGridBackend(backend_of(self.model), as_tokens(self.tokens))
 
     @property
     def backend(self) -> Backend:
-        """The same, as one of the backends."""
+        """``folding``, typed as one of the backends."""
         return cast("Backend", self.folding)
 
     @cached_property
@@ -144,20 +147,20 @@ class Explainer:
 
     @cached_property
     def targets(self) -> dict[str, Target]:
-        """The questions asked, by the name they have in the result."""
-        named_targets: dict[str, Target] = {}
-        for wanted in as_list(self.target):
-            target = as_target(wanted, self.class_names)
+        """The targets, by their name in the result."""
+        by_label: dict[str, Target] = {}
+        for question in as_list(self.target):
+            target = as_target(question, self.class_names)
             target = target.for_axis(self.backend.channel_axis(self.model))
             label = target.label(self.class_names)
-            if named_targets.get(label, target) != target:
-                label = f"{label} {len(named_targets) + 1}"
-            named_targets[label] = target
-        return named_targets
+            if by_label.get(label, target) != target:
+                label = f"{label} {len(by_label) + 1}"
+            by_label[label] = target
+        return by_label
 
     @property
     def score_name(self) -> str:
-        """The name of what is differentiated."""
+        """The name of the score that is differentiated."""
         return score_functions.find(self.score)[0]
 
     def __call__(
@@ -169,29 +172,22 @@ class Explainer:
         sample_names: Sequence[Any] | None = None,
     ) -> Explanation:
         """Explain the model's answer to some inputs; see ``explain``."""
-        if (signals := self.taken(inputs)) is not None:
-            names = signals.sample_names if sample_names is None else sample_names
-            truth = self._labels_of(signals) if labels is None else labels
-            own = self.told_by(signals)
-            return own(signals.array, extra=extra, labels=truth, sample_names=names)
-        if how := as_preprocessing(self.preprocess):
-            return self._on_raw(how, inputs, extra=extra, labels=labels, sample_names=sample_names)
-        known = [each.with_labels(labels) for each in self.targets.values()]
-        if known != list(self.targets.values()):
-            settled = self._like(target=known)
-            return settled(inputs, extra=extra, labels=labels, sample_names=sample_names)
-        here = self.drawn(as_inputs(inputs, _first(self.of), extra))
-        self._check(here, labels=labels, sample_names=sample_names)
-        running = replace(self.running, explained=self.shown(here))
-        plan = plan_batches(running, here.samples, here.whole, self._remembered)
-        with progress_bar(here.samples.count, visible=self.progress) as done:
-            pieces = [piece for group in plan.groups() for piece in running.pieces(group, done)]
-        parts = [part for piece in pieces for part in piece.parts]
-        warn_of_score(parts)
-        warn_of_flaws(parts, running.layers, tuple(self.targets), self.methods)
-        warn_of_spread([each.grids for each in pieces], [each.ran for each in parts[0].layers], self.align)
-        about = self.about(parts[0], plan.how) | describe_extra(here.samples.inputs)
-        return build_explanation(running, plan, pieces, about=about, labels=labels, sample_names=sample_names)
+        request = self.read_inputs(inputs, labels, sample_names)
+        explainer = self.with_request(request)
+        selection = explainer.select_inputs(as_inputs(request.inputs, _first(self.of), extra))
+        explainer.check(selection, labels=request.labels, sample_names=request.sample_names)
+        runner = explainer.with_layers(selection)
+        plan = plan_batches(runner, selection.samples, selection.whole, self._remembered)
+        with progress_bar(selection.samples.count, visible=self.progress) as done:
+            groups = [result for group in plan.groups() for result in runner.run_group(group, done)]
+        batches = [batch for group in groups for batch in group.parts]
+        warn_of_score(batches)
+        warn_of_flaws(batches, runner.layers, tuple(runner.targets), self.methods)
+        warn_of_spread([each.grids for each in groups], [each.ran for each in batches[0].layers], self.align)
+        provenance = describe_run(runner, batches[0], plan.how) | describe_extra(selection.samples.inputs)
+        names = {"labels": request.labels, "sample_names": request.sample_names}
+        exp = build_explanation(runner, plan, groups, about=provenance, **names)
+        return exp if request.raw is None else map_to_raw(exp, request.raw, self._axis_maps(request.raw))
 
     def stream(self, loader: Iterable[Any], *, extra: Mapping[str, Any] | None = None) -> Iterator[Explanation]:
         """Explain batch after batch without holding more than one.
@@ -208,45 +204,66 @@ class Explainer:
         start = 0
         for item in loader:
             inputs, labels = split_labels(item, self.layout)
-            signals = self.taken(inputs)
-            count = count_samples(as_inputs(inputs if signals is None else signals.array))
-            own = None if signals is None else signals.sample_names
-            names = own or range(start, start + count)
+            data = self.read_container(inputs)
+            count = count_samples(as_inputs(inputs if data is None else data.array))
+            names = (None if data is None else data.sample_names) or range(start, start + count)
             yield self(inputs, extra=extra, labels=labels, sample_names=names)
             start += count
 
-    def taken(self, inputs: Any) -> ContainerData | None:
-        """The signals in an object of pandas, xarray, MNE, wfdb and others; ``None`` for plain arrays."""
+    # --- reading the inputs ------------------------------------------------------------------------
+
+    def read_container(self, inputs: Any) -> ContainerData | None:
+        """Read an object of pandas, xarray, MNE, wfdb and others; ``None`` for plain arrays."""
         if isinstance(self.layout, Mapping):
             return None
         axis = None if self.preprocess else self.backend.channel_axis(self.model)
         return read_container(inputs, as_layout(self.layout), axis)
 
-    def told_by(self, signals: ContainerData) -> Explainer:
-        """The same for signals that say themselves what their axes are."""
-        return self._like(layout=signals.layout or self.layout)
-
-    def _labels_of(self, signals: ContainerData) -> tuple[int | str, ...] | None:
-        """The true classes that signals come with, if each is a class by number or name."""
-        classes, labels = self.class_names or (), signals.labels or ()
-        known = all(is_count(each, 0) or each in classes for each in labels)
-        return signals.labels if known else None
-
-    def _on_raw(self, how: Preprocessing, inputs: Any, **more: Any) -> Explanation:
-        """Explain what the network is given, then draw it on the raw signal."""
-        if isinstance(self.layout, Mapping) or self.of is not None:
+    def read_inputs(
+        self, inputs: Any, labels: Sequence[Any] | None = None, names: Sequence[Any] | None = None
+    ) -> Request:
+        """Read containers, and prepare a raw signal for the network."""
+        layout = self.layout
+        if (data := self.read_container(inputs)) is not None:
+            inputs, layout = data.array, data.layout or layout
+            names = data.sample_names if names is None else names
+            labels = self._labels_of(data) if labels is None else labels
+        if (how := as_preprocessing(self.preprocess)) is None:
+            return Request(inputs, layout, labels, names)
+        if isinstance(layout, Mapping) or self.of is not None:
             message = "preprocess= makes the network's one input of one raw signal, so of= and a layout by input have no place beside it. Prepare several inputs yourself and leave preprocess= out."
             raise InputError(message)
-        raw = RawSignal.of(inputs, as_layout(self.layout), how, self.backend, self.nan)
-        made = raw.prepared()
-        key = ("links", *raw.signal.shape[1:])
-        if key not in self._remembered:
-            self._remembered[key] = raw.links(made)
-        exp = self._like(preprocess=None, layout=how.layout)(made.tree, **more)
-        return map_to_raw(exp, raw, self._remembered[key])
+        raw = RawSignal.of(inputs, as_layout(layout), how, self.backend, self.nan)
+        prepared = raw.prepared()
+        self._axis_maps(raw, prepared)
+        return Request(prepared.tree, how.layout, labels, names, raw)
 
-    def _like(self, **changes: Any) -> Explainer:
-        """The same with other options; what was found out about the model is shared."""
+    def _axis_maps(self, raw: RawSignal, prepared: Inputs | None = None) -> tuple[AxisMap, ...]:
+        """How the network's input lies along the raw signal, measured once a shape."""
+        key = ("links", *raw.signal.shape[1:])
+        if key not in self._remembered and prepared is not None:
+            self._remembered[key] = raw.links(prepared)
+        axis_maps: tuple[AxisMap, ...] = self._remembered[key]
+        return axis_maps
+
+    def _labels_of(self, data: ContainerData) -> tuple[int | str, ...] | None:
+        """The true classes that a container holds, if each is a class by number or name."""
+        classes, labels = self.class_names or (), data.labels or ()
+        usable = all(is_count(each, 0) or each in classes for each in labels)
+        return data.labels if usable else None
+
+    def with_request(self, request: Request) -> Explainer:
+        """This explainer with the layout and the true classes of one call."""
+        targets = [each.with_labels(request.labels) for each in self.targets.values()]
+        changes: dict[str, Any] = {} if targets == list(self.targets.values()) else {"target": targets}
+        if request.layout is not self.layout:
+            changes["layout"] = request.layout
+        if request.raw is not None:
+            changes["preprocess"] = None
+        return self.with_options(**changes) if changes else self
+
+    def with_options(self, **changes: Any) -> Explainer:
+        """This explainer with other options; what is remembered of the model is shared."""
         other = replace(self, **changes)
         object.__setattr__(other, "_remembered", self._remembered)
         return other
@@ -254,8 +271,8 @@ class Explainer:
     # --- before the model runs -------------------------------------------------------------------
 
     @cached_property
-    def running(self) -> Runner:
-        """What stays the same for all inputs."""
+    def runner(self) -> Runner:
+        """The options that stay the same for all inputs, without layers."""
         return Runner(
             self.folding,
             self.model,
@@ -270,86 +287,21 @@ class Explainer:
             self.progress,
         )
 
-    def drawn(self, given: Inputs) -> ExplainedInputs:
-        """Which of the inputs maps are drawn on, and what was said about them."""
+    def select_inputs(self, inputs: Inputs) -> ExplainedInputs:
+        """Select the inputs to explain, with their layouts and the layers asked for."""
         of = list(self.layer) if self.of is None and isinstance(self.layer, Mapping) else self.of
         return select_inputs(
-            given, of, self.layout, self.layer, self.backend.channel_axis(self.model), self.backend.numpy
+            inputs, of, self.layout, self.layer, self.backend.channel_axis(self.model), self.backend.numpy
         )
 
-    def _check(self, here: ExplainedInputs, **per_sample: Sequence[Any] | None) -> None:
-        check_samples(here.samples.count, tuple(self.targets.values()), **per_sample)
-        check_finite(here.samples.inputs, self.backend, self.nan)
+    def check(self, selection: ExplainedInputs, **per_sample: Sequence[Any] | None) -> None:
+        """Raise unless there is one of everything a sample, and every number is finite."""
+        check_samples(selection.samples.count, tuple(self.targets.values()), **per_sample)
+        check_finite(selection.samples.inputs, self.backend, self.nan)
 
-    def shown(self, here: ExplainedInputs) -> tuple[ExplainedInput, ...]:
-        """The inputs that maps are drawn on, with their layers."""
-        rows = here.samples.alike()[0][:PROBED_SAMPLES]
-        few = here.samples.group(rows).inputs
-        return tuple(
-            ExplainedInput(name, path, here.layouts.get(path), self._layers(few.at(path), rows, asked))
-            for name, path, asked in zip(here.names, here.paths, here.layers, strict=True)
-        )
-
-    def _layers(self, few: Inputs, rows: np.ndarray, asked: OneOrMore) -> tuple[str, ...]:
-        if asked is not None:
-            names = [name for each in as_list(asked) for name in self._meant(few, rows, each)]
-            return tuple(dict.fromkeys(names))
-        if few.path not in self._remembered:
-            self._remembered[few.path] = (self._last_layer(few, rows),)
-            _log.info("explaining layer %r", self._remembered[few.path][0])
-        found: tuple[str, ...] = self._remembered[few.path]
-        return found
-
-    def _meant(self, few: Inputs, rows: np.ndarray, layer: Any) -> Sequence[str]:
-        """The layers meant by a name, an object or a pattern."""
-        if not is_pattern(layer):
-            return [self.backend.resolve(self.model, layer)]
-        key = ("pattern", few.path, layer)
-        if key not in self._remembered:
-            _, own = self._listed(few, rows)
-            self._remembered[key] = match_layers(layer, [each.name for each in own])
-        found: Sequence[str] = self._remembered[key]
-        return found
-
-    def _listed(self, few: Inputs, rows: np.ndarray) -> tuple[list[Layer], list[Layer]]:
-        """The layers with positions that ran, and those of them that see the explained input."""
-        listed = self.backend.layers(self.model, few)
-        return listed, layers_depending_on_input(self.backend, self.model, few, listed, self.running.ask(rows))
-
-    def _last_layer(self, few: Inputs, rows: np.ndarray) -> str:
-        """The last layer that the explained input and every target have to do with."""
-        asked, (listed, own) = self.running.ask(rows), self._listed(few, rows)
-        found = last_layer_with_gradient(self.backend, self.model, few, own, asked)
-        if found is None and own and not any(map(_differentiates, self.methods)):
-            return own[-1].name
-        if found is None and not listed:
-            raise ModelError(explain_no_positions(self.model))
-        if found is None:
-            of_it = f" that depends on {path_to_str(few.path[-1:])!r}" if len(own) < len(listed) else ""
-            message = (
-                f"no layer of {type(self.model).__name__}{of_it} has both positions and a gradient for "
-                f"target {next(iter(self.targets))!r}. Name one with layer=..., or list them with "
-                f"signalcam.layers(model, example). {WITHOUT_GRADIENT if own else ''}".rstrip()
-            )
-            raise ModelError(message)
-        return found
-
-    def about(self, part: BatchResult, how: str) -> dict[str, Any]:
-        """The provenance of a result."""
-        folded = [f"{each.ran}: {each.tokens.description}" for each in part.layers if each.tokens]
-        return {
-            "model": type(self.model).__name__,
-            "score": part.score,
-            **({"trials run": part.rerun_reason} if part.rerun_reason else {}),
-            **({"unequal lengths": how} if how else {}),
-            **({"tokens": "; ".join(folded)} if folded else {}),
-            "signed": str(self.signed),
-            "align": self.align,
-            "signalcam": _version(),
-            self.backend.name: self.backend.version,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        }
+    def with_layers(self, selection: ExplainedInputs) -> Runner:
+        """The runner for some inputs, with the layers whose maps are drawn on them."""
+        return replace(self.runner, explained=choose_layers(self.runner, selection, self._remembered))
 
 
 def explain(  # noqa: PLR0913 - the front door: every parameter is a question users ask
@@ -432,15 +384,6 @@ def explain(  # noqa: PLR0913 - the front door: every parameter is a question us
         tokens=tokens,
     )
     return explainer(inputs, extra=extra, labels=labels, sample_names=sample_names)
-
-
-def _differentiates(method: Method) -> bool:
-    return method.needs_gradients or method.family == "gradient"
-
-
-@cache
-def _version() -> str:
-    return version("signalcam")
 
 
 def _first(of: Any) -> Any:

@@ -1,17 +1,20 @@
-"""From what each group of samples gave to one result, in the order the samples were given."""
+"""Build the result from what each group of samples gave, in the order of the samples."""
 
 from __future__ import annotations
 
+import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from signalcam.alignment.resampling import AxisGrid
 from signalcam.errors import CamWarning
-from signalcam.explainer.batch_result import ModelOutputs
+from signalcam.explainer.batch_result import BatchResult, ModelOutputs
 from signalcam.explainer.padding_plan import BatchPlan
 from signalcam.explainer.runner import ExplainedInput, GroupResult, Runner
 from signalcam.inputs.layout import name_axes
@@ -72,6 +75,29 @@ def build_explanation(
         shapes=first.shapes,
         others=tuple(input_maps[1:]),
     )
+
+
+def describe_run(runner: Runner, batch: BatchResult, how: str) -> dict[str, Any]:
+    """The provenance of a result: model, score, alignment and versions."""
+    folded = [f"{layer.ran}: {layer.tokens.description}" for layer in batch.layers if layer.tokens]
+    return {
+        "model": type(runner.model).__name__,
+        "score": batch.score,
+        **({"trials run": batch.rerun_reason} if batch.rerun_reason else {}),
+        **({"unequal lengths": how} if how else {}),
+        **({"tokens": "; ".join(folded)} if folded else {}),
+        "signed": str(runner.signed),
+        "align": runner.align,
+        "signalcam": _version(),
+        runner.backend.name: runner.backend.version,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+@cache
+def _version() -> str:
+    return version("signalcam")
 
 
 def _concatenate_outputs(pieces: Sequence[GroupResult]) -> ModelOutputs:

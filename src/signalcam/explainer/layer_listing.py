@@ -137,16 +137,16 @@ def layers(
         every_layer = reversed(backend.layers(explainer.model, None))
         why = "a convolution; pass an example to see what it sees"
         return Layers(tuple(LayerInfo(each.name, each.kind, why=why) for each in every_layer))
-    if (signals := explainer.taken(example)) is not None:
-        explainer, example = explainer.told_by(signals), signals.array
-    here = explainer.drawn(as_inputs(example, of, extra))
+    request = explainer.read_inputs(example)
+    explainer = explainer.with_request(request)
+    here = explainer.select_inputs(as_inputs(request.inputs, of, extra))
     rows = here.samples.alike()[0][:PROBED_SAMPLES]
     few = here.samples.group(rows).inputs
-    candidates, question = backend.layers(explainer.model, few), explainer.running.ask(rows)
+    candidates, question = backend.layers(explainer.model, few), explainer.runner.ask(rows)
     norms = gradient_norms(backend, explainer.model, few, candidates, question) if candidates else []
     layout, last_first = here.layouts.get(few.path), list(zip(candidates, norms, strict=True))[::-1]
     grids = [
-        (layer, strength, explainer.running.measure(few, layer.name, layout, layer.shape[1:]))
+        (layer, strength, explainer.runner.measure(few, layer.name, layout, layer.shape[1:]))
         for layer, strength in sorted(last_first, key=lambda pair: pair[1] == 0)
     ]
     return _ranked([(_info(*each, layout), each[2]) for each in grids])

@@ -185,7 +185,7 @@ def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
 
     def run(some: np.ndarray) -> Iterator[tuple[ModelOutputs, list[LayerMaps]]]:
         group = samples.group(np.repeat(some, N_SHIFTS), np.tile(turns, len(some)))
-        return _each(running, running.pieces(group, _nothing))
+        return _each(running, running.run_group(group, _nothing))
 
     together = list(run(rows))
     worst = {"answers": 0.0, "maps": 0.0}

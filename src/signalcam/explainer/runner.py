@@ -198,7 +198,7 @@ class Runner:
 
     # --- groups ----------------------------------------------------------------------------------
 
-    def pieces(self, group: Group, done: Callable[[int], object]) -> list[GroupResult]:
+    def run_group(self, group: Group, done: Callable[[int], object]) -> list[GroupResult]:
         """Run a group, in batches that fit; samples that were padded come back as if run alone."""
         size = self.batch_size or first_size(group.inputs, self.backend, self.model)
         settings = self._settings(group.inputs, size)
@@ -253,7 +253,7 @@ class Runner:
     def _of_tokens(self, name: str, label: str, batch: Inputs, question: Question) -> str:
         """Say that the gradient reaches no token with a place, and which layer it does reach."""
         here = batch.at(next(each.path for each in self.explained if name in each.layers))
-        earlier = self.folding.before(self.model, here, name)
+        earlier = self.folding.layers_before(self.model, here, name)
         usable = last_layer_with_gradient(self.backend, self.model, here, earlier, question)
         way = f"Choose the layer before: {usable!r}." if usable else "Choose an earlier layer."
         return f"layer {name!r} gave no gradient on its tokens for target {label!r}: it reaches only the class token there, or another that has no place in the input. {way}"

@@ -153,10 +153,10 @@ class Scoring:
     def inputs(self) -> Inputs:
         """What the model takes, in NumPy."""
         given = self.exp.input if self.given is None else self.given
-        signals = self.explainer.taken(given)
+        signals = self.explainer.read_container(given)
         taken = as_inputs(given if signals is None else signals.array, _of(self.exp), self.how.extra)
         if any(isinstance(each, Lengths | Mask) for each in (self.how.extra or {}).values()):
-            taken = self.explainer.drawn(taken).samples.group().inputs
+            taken = self.explainer.select_inputs(taken).samples.group().inputs
         taken = taken.map(self.explainer.backend.numpy)
         if taken.explained.shape != self.exp.input.shape:
             message = f"inputs have shape {taken.explained.shape}, but the maps are of {self.exp.input.shape}. Pass the samples that were explained."

@@ -15,6 +15,7 @@ from signalcam.alignment.resampling import AxisGrid
 from signalcam.alignment.stitching import OverlapAdd, WindowSteps
 from signalcam.errors import CamError, CamWarning, InputError, LayoutError, ModelError
 from signalcam.explainer.api import Explainer
+from signalcam.explainer.assemble import describe_run
 from signalcam.explainer.batch_result import BatchResult, ModelOutputs, concatenate_outputs
 from signalcam.explainer.batching import find_not_finite, first_size, format_list, progress_bar
 from signalcam.explainer.map_warnings import warn_of_flaws, warn_of_score
@@ -140,13 +141,13 @@ class _Recording:
         """Look at what was given, before anything is read."""
         check_options(explainer, extra)
         name: Any = 0
-        if (signals := explainer.taken(record)) is not None:
-            explainer = explainer.told_by(signals)
-            if len(signals.array) != 1:
-                message = f"the object holds {len(signals.array)} samples; a record is one. Pass one, or use explain for all of them."
+        if (data := explainer.read_container(record)) is not None:
+            explainer = explainer.with_options(layout=data.layout or explainer.layout)
+            if len(data.array) != 1:
+                message = f"the object holds {len(data.array)} samples; a record is one. Pass one, or use explain for all of them."
                 raise InputError(message)
-            record = signals.array[0]
-            name = signals.sample_names[0] if signals.sample_names else 0
+            record = data.array[0]
+            name = data.sample_names[0] if data.sample_names else 0
         layout = as_layout(explainer.layout)  # type: ignore[arg-type] # a dict was refused
         shape = getattr(record, "shape", None)
         ndim = len(layout.dims) if layout else 3 if shape is None else len(shape) + 1
@@ -230,7 +231,7 @@ class _Recording:
         try:
             here = self._select_inputs(first[None])
             explainer.backend.layers(explainer.model, here.samples.group().inputs)  # it must run
-            running = replace(explainer.running, explained=explainer.shown(here))
+            running = explainer.with_layers(here)
             axes, deepest = self._axes(explainer, running, here)
         except _REFUSALS as error:
             if isinstance(error, CamError) or self.explainer.backend.ran_out_of_memory(error):
@@ -269,7 +270,7 @@ class _Recording:
         axes = [self._along(running.measure(few, each, layout)) for each in running.layers]
         if not any(each.needs_gradients for each in explainer.methods):
             return axes, None
-        last = explainer.shown(replace(here, layers=(None,)))[0].layers[0]
+        last = explainer.with_layers(replace(here, layers=(None,))).layers[0]
         deepest = self._along(running.measure(few, last, layout))
         fine = any(each.at != "layer" for each in explainer.methods)
         return [each and with_gradient(each, deepest, at_input=fine) for each in axes], deepest
@@ -277,7 +278,7 @@ class _Recording:
     def _select_inputs(self, windows: np.ndarray) -> ExplainedInputs:
         whole = self.as_float and windows.dtype.kind in "iu"
         inputs = windows.astype(np.float32) if whole else windows
-        return self.explainer.drawn(as_inputs(inputs, None, self.extra))
+        return self.explainer.select_inputs(as_inputs(inputs, None, self.extra))
 
     def _along(self, grid: Mapping[int, AxisGrid]) -> AxisGrid | None:
         """How a layer lies along the time."""
@@ -295,7 +296,7 @@ class _Recording:
             raise InputError(message)
         gathered.broken += bad
         group = self._select_inputs(windows).samples.group()
-        yield from running.pieces(Group(group.rows + before, group.inputs, group.own), done)
+        yield from running.run_group(Group(group.rows + before, group.inputs, group.own), done)
 
     def _fold(
         self, gathered: _Gathered, running: Runner, piece: GroupResult, batch: Sequence[Any], steps: WindowSteps
@@ -346,7 +347,7 @@ class _Recording:
         layout = name_axes(self.layout, x.ndim, axes)
         targets, names = tuple(running.targets), running.class_names
         same = (outputs.index == outputs.index[:1]).all(axis=0)
-        about = self.explainer.about(gathered.parts[0], "")
+        about = describe_run(running, gathered.parts[0], "")
         windows_text = f"{len(gathered.starts)} of {steps.window} samples, every {steps.stride}"
         table = _table(outputs, np.asarray(gathered.starts), steps.window, layout, layout.dims[self.axis + 1])
         if labels is not None:
