@@ -1,5 +1,6 @@
 """Folders, patterns, manifests, windows, other kinds of files, and what is said where nothing can be read."""
 
+import importlib
 import pickle
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import pytest
 from data.files import write_wav
 
 import signalcam as sc
-from signalcam.data import formats
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_what_is_no_path_is_refused(path):
 
 def test_a_reader_prints_as_one_line(sounds):
     assert repr(sc.data.open(sounds)) == "Concatenation of 3 samples, channel time, 100 a second"
-    assert repr(sc.data.of(np.ones((2, 3)))) == "Joined of 2 samples"
+    assert repr(sc.data.of(np.ones((2, 3)))) == "Concatenation of 2 samples"
 
 
 @pytest.mark.parametrize("number", [3, -1, 1.0, True])
@@ -200,6 +200,7 @@ def open_ramp(path, *, factor=1):
 
 
 def test_another_kind_of_file_can_be_taught(tmp_path, monkeypatch):
+    formats = importlib.import_module("signalcam.data.formats")  # the package also has a function of this name
     monkeypatch.setattr(formats, "_formats", dict(formats._formats))
     sc.data.register("ramp", ".ramp", open_ramp)
     (tmp_path / "a.ramp").write_text("30")

@@ -1,9 +1,9 @@
-"""Jobs: a whole data set explained, unit after unit, into one store that survives anything."""
+"""Jobs: explain a whole data set, unit by unit, into one store that survives crashes."""
 
 from signalcam.errors import MissingExtra
 
 try:
-    import pydantic as _pydantic  # noqa: F401 - asked for here, so that one sentence says what is missing
+    import pydantic as _pydantic  # noqa: F401 - imported here, so that one message names the missing extra
 except ModuleNotFoundError as error:
     raise MissingExtra("a job", "jobs") from error
 

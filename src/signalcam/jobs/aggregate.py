@@ -1,8 +1,7 @@
-"""What maps have in common: counts, means, deviations and histograms of each unit, and all units as one.
+"""Aggregates of a job: counts, means, deviations and histograms of maps, per unit and over all units.
 
-Each unit's part is a function of its stored maps alone, and parts are put together along a tree that only
-depends on their numbers. So the result is the same to the last bit, however many processes there were and
-whatever happened to them.
+The sums of a unit depend on its stored maps alone. Sums are merged along a binary tree of unit numbers. So the
+result is equal to the last bit, however many processes there were and whatever happened to them.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def list_groups(about: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
-    """What aggregates are of, pairs of kind and name: all samples, each class, right and wrong, each group."""
+    """List the groups to aggregate, ``[kind, name]``: all, each class, right and wrong, each given group."""
     facts, by = about["facts"], about["job"]["aggregates"]["by"]
     classes = facts["class_names"] or [str(each) for each in range(facts["classes"] or 0)]
     names_of = {
@@ -41,7 +40,7 @@ def list_groups(about: Mapping[str, Any], names: Sequence[str]) -> list[list[str
 
 
 def group_masks(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Which samples of a unit belong to what: ``(group, sample)``."""
+    """Which samples of a unit belong to which group, ``(group, sample)`` of bool."""
     good = rows["failed"] == ""
     classes = len(about["facts"]["class_names"] or range(about["facts"]["classes"] or 0))
     masks: dict[str, list[np.ndarray]] = {"all": [good]}
@@ -61,13 +60,7 @@ def group_masks(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.
 def unit_sums(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], own: events.Pair | None = None
 ) -> dict[str, np.ndarray]:
-    """What one unit adds: the count of each group, and mean, squared deviations and histogram of its maps.
-
-    Args:
-        about: See ``JobStore``.
-        rows: The unit's.
-        own: Its events, if the job names any.
-    """
+    """Sum up one unit: count, mean, squared deviations and histogram of the maps of each group."""
     every, bins = group_masks(about, rows), about["job"]["aggregates"]["bins"]
     good = every.any(axis=0)
     belongs = every[:, good]
@@ -83,7 +76,7 @@ def unit_sums(
 
 
 def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) -> np.ndarray:
-    """How many maps of each group fall into each bin from ``least`` to 1, at every position."""
+    """Number of maps per bin from ``least`` to 1, ``(group, ..., bin)``."""
     cells = int(np.prod(maps.shape[1:]))
     flat = maps.reshape(len(maps), cells)
     which = np.clip(((flat - least) / (1 - least) * bins).astype(np.int64), 0, bins - 1)
@@ -96,13 +89,13 @@ Sums = dict[str, np.ndarray]
 
 
 def count_name(about: str, names: Iterable[str]) -> str:
-    """The count that belongs to a mean: the one called alike, or by the first word, or that of the samples."""
+    """Name of the count that belongs to a mean: of equal name, of equal first word, else ``count``."""
     own = {f"count_{about}", f"count_{about.partition('_')[0]}"}
     return next((each for each in names if each in own), "count")
 
 
 def _merge(one: Sums, two: Sums) -> Sums:
-    """Put two parts together: counts and histograms add, means and squared deviations as ``moments`` says."""
+    """Merge two sums: counts and histograms add up; means and deviations go through ``merge_moments``."""
     whole = ("count", "histogram")
     merged = {name: one[name] + two[name] for name in one if name.partition("_")[0] in whole}
     for name in one:
@@ -115,7 +108,7 @@ def _merge(one: Sums, two: Sums) -> Sums:
 
 
 def _merge_tree(parts: Iterable[Sums]) -> Sums:
-    """Merge neighbours, then neighbours of these, and so on; no more than one a level is held."""
+    """Merge sums pairwise in a binary tree; memory holds one per level."""
     waiting: list[tuple[int, Sums]] = []
     for sums in parts:
         level, whole = 0, sums
@@ -132,7 +125,7 @@ _UNITS_AT_ONCE = 4  # units whose sums are read at a time
 
 
 def add_units(archive: JobStore, units: range, done: Container[int]) -> Sums:
-    """The sums of neighbouring units as one's; of those that are not done nothing counts."""
+    """Merge the sums of a range of units; units not in ``done`` count nothing."""
     return _merge_tree(_read_sums(archive, units, done))
 
 
@@ -150,43 +143,44 @@ def _read_sums(archive: JobStore, units: range, done: Container[int]) -> Iterato
 
 
 def _sum_dtype(dtype: Any) -> Any:
-    """What the sum of many units is kept as."""
+    """Dtype that holds the sum of many units without overflow."""
     return np.int64 if dtype == np.uint32 else dtype
 
 
 def _block_sums(archive: JobStore, block: int, done: Container[int]) -> Sums:
-    """The sums of a block, from itself or from its units: the same bits, also when it is put together just now."""
+    """Sums of a block, read from the block or merged from its units, which gives equal bits."""
     if not archive.is_rolled(block):
         sums = add_units(archive, archive.units_of(block), done)
-        if not archive.is_rolled(block):  # else units may have been taken away while they were read
+        if not archive.is_rolled(block):  # else its units may have been deleted while they were read
             return sums
     return {name: archive.read(f"block/{name}", block) for name in archive.by_block}
 
 
 def summary(store: str | PathLike[str]) -> xr.Dataset:
-    """Sum up what a job has done so far, also while it runs.
+    """Summarise what a job has done so far, also while it runs.
 
-    Maps count divided by their largest absolute value, at the layer's own resolution; those that failed do not.
+    Maps are divided by their largest absolute value and kept at the layer's own resolution. Failed samples do not
+    count.
 
     Args:
         store: The job's output.
 
     Returns:
-        For each layer ``mean_0``, ``std_0`` (over all maps, not one less) with axes ``(of, target, cam,
-        *positions)`` and ``quantile_0`` with ``quantile`` first, linear within a histogram's bin; ``count``. ``of`` says
-        what of: ``all``, ``label: AF``, ``predicted: AF``, ``right``, ``wrong``, ``group: ...``. Where the job scores
-        maps also ``metrics_mean``, ``metrics_std``, ``metrics_count``, ``(of, metric, target, scored, layer)``; where it
-        names events ``around_mean_0``, ``around_std_0``, with the axis ``around`` in place of time, ``around_count``, and
-        ``outside_count``, how many events were left out.
+        ``count``, and for each layer ``mean_0`` and ``std_0`` (population) with axes ``(of, target, cam, *positions)``.
+        ``quantile_0`` has ``quantile`` first and is linear within a histogram's bin.
+        ``of`` names the group: ``all``, ``label: AF``, ``predicted: AF``, ``right``, ``wrong``, ``group: ...``.
+        A job with metrics adds ``metrics_mean``, ``metrics_std``, ``metrics_count``, ``(of, metric, target, scored,
+        layer)``. A job with events adds ``around_mean_0`` and ``around_std_0``, with the axis ``around`` in place of time,
+        ``around_count``, and ``outside_count``, the number of events left out.
 
     Raises:
-        StoreError: There is no job's store.
+        StoreError: The path holds no job's store.
     """
     return summarize_store(JobStore.open(Path(store)))
 
 
 def summarize_store(archive: JobStore) -> xr.Dataset:
-    """See ``summary``."""
+    """Summarise an open store; see ``summary``."""
     import xarray as xr  # noqa: PLC0415 - workers do not need it
 
     done = {each for each, failed in archive.status().items() if failed != QUARANTINED}
@@ -206,7 +200,7 @@ def summarize_store(archive: JobStore) -> xr.Dataset:
 
 
 def _variables(archive: JobStore, sums: Sums) -> dict[str, Any]:
-    """Counts, means and deviations with their axes."""
+    """Counts, means and standard deviations as variables of a data set."""
     variables: dict[str, Any] = {}
     for name, values in sums.items():
         kind, _, about = name.partition("_")
@@ -221,7 +215,7 @@ def _variables(archive: JobStore, sums: Sums) -> dict[str, Any]:
 
 
 def _summary_name(kind: str, about: str) -> str:
-    """What a summary calls it: ``mean_0`` of maps, ``around_mean_0`` of what else there is."""
+    """Variable name in a summary: ``mean_0`` for maps, ``around_mean_0`` for events."""
     if not about or about.isdigit():
         return f"{kind}_{about}".strip("_")
     what, _, number = about.partition("_")
@@ -229,7 +223,7 @@ def _summary_name(kind: str, about: str) -> str:
 
 
 def _quantiles(counts: np.ndarray, shares: Sequence[float], least: float) -> np.ndarray:
-    """Where a share of all maps lies below: ``(quantile, ...)`` from histograms ``(..., bin)``."""
+    """Quantiles ``(quantile, ...)`` from histograms ``(..., bin)``, linear within a bin."""
     bins = counts.shape[-1]
     below = counts.cumsum(axis=-1)
     total = below[..., -1]

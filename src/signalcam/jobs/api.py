@@ -1,4 +1,4 @@
-"""``Job``: a whole data set explained into one store."""
+"""``Job``: the public class that explains a whole data set into one store."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from signalcam.results.explanation import Explanation
 
 
 class Job(JobConfig):
-    """A whole data set explained into one store, which any crash leaves ready to go on.
+    """Explain a whole data set into one store; after a crash, run it again to continue.
 
-    Every parameter is a section of the job file, a mapping of its names; ``data``, ``model`` and ``output`` may be
-    one word. Paths, and the module of ``model``, are looked for from ``folder`` on.
+    Every parameter is a section of the job file, a mapping of names to values. ``data``, ``model`` and ``output`` may
+    be one word. Relative paths, and the module of ``model``, start at ``folder``.
 
     Args:
-        data: Where the samples are: what ``signalcam.data.open`` takes, a path, or ``path``, ``format``, ``windows``
-            and options of such files; or ``build`` and ``arguments``, a function that returns a reader, a loader, or
-            whatever ``signalcam.data.of`` takes, called in each process. ``labels`` may also be a ``.npy`` file
-            with a class each, and ``groups`` one with a group each. ``dtype`` (``float16``, ``float32``,
-            ``float64``) converts what is read.
-        model: ``"module:function"``, or ``build``, ``arguments``, ``weights``, ``trust``, ``device``, ``autocast`` (runs a
-            PyTorch network in ``bfloat16`` or ``float16`` where that is safe, maps in single precision), ``class_names``.
-        output: The store to make: a path, or ``path`` and ``dtype`` (``float16``, ``float32``, ``uint8``).
+        data: The samples: a path, or ``path``, ``format``, ``windows`` and the options of ``signalcam.data.open``.
+            Or ``build`` and ``arguments``: a function that returns what ``signalcam.data.of`` takes, called in each
+            process. ``labels`` may also be a ``.npy`` file with one class a sample, ``groups`` one with one group a
+            sample. ``dtype`` (``float16``, ``float32``, ``float64``) converts the samples.
+        model: ``"module:function"``, or ``build``, ``arguments``, ``weights``, ``trust``, ``device``, ``autocast``,
+            ``class_names``. ``autocast`` runs a PyTorch network in ``bfloat16`` or ``float16``; maps stay in single
+            precision.
+        output: The store to write: a path, or ``path`` and ``dtype`` (``float16``, ``float32``, ``uint8``).
         explain: ``method``, ``layer``, ``target``, ``signed``, ``score``, ``align``, as for ``signalcam.explain``.
         layout: ``dims``, ``sampling_rate``, ``channel_names``, ``units``, ``spacing``, ``axis_units``.
-        units: ``size`` (samples committed at once; by default 1024, more where there are more than a million) and
-            ``batch`` (samples through the model at once).
-        aggregates: ``by``, ``bins``, ``quantiles``; and around the ``events`` of a file ``before`` and ``after`` each.
-        metrics: ``names`` of metrics that every map is scored by, and ``measure``, ``imputer``, ``steps``, ``window``,
+        units: ``size`` (samples committed at once; 1024 by default, more above a million samples) and ``batch``
+            (samples through the model at once).
+        aggregates: ``by``, ``bins``, ``quantiles``; ``events`` names a file of events, and ``before`` and ``after`` the
+            time around each.
+        metrics: ``names`` of metrics to score every map by, and ``measure``, ``imputer``, ``steps``, ``window``,
             ``baselines``, ``seed``, as for ``signalcam.metrics.evaluate``.
         engine: ``name`` (``local``, ``ray`` or ``rank``), ``processes``, ``threads`` of each, ``timeout`` (seconds a unit
-            may take), ``on_error`` (``record`` or ``stop``); for Ray ``address``, ``cpus`` and ``gpus`` of each process.
-        folder: Where relative paths begin; by default where the program runs.
+            may take), ``on_error`` (``record`` or ``stop``). For Ray also ``address``, and ``cpus`` and ``gpus`` of each
+            process.
+        folder: Where relative paths start; the current folder by default.
 
     Raises:
-        JobError: A section is wrong; one sentence for each wrong name.
+        JobError: A section is wrong. The message has one sentence for each wrong name.
 
     Example:
         >>> job = sc.Job(data="windows.npy", model="networks:build", output="maps.zarr")
@@ -46,14 +48,14 @@ class Job(JobConfig):
     """
 
     def run(self, *, progress: bool = False, log: str | Path | None = None) -> Explanation:
-        """Do what is not done yet, and open the result.
+        """Explain what is not done yet, and open the result.
 
         Args:
             progress: Show a progress bar.
-            log: A file to which a JSON object is appended for everything that happens, one a line.
+            log: A file to append to, one JSON object a line for each event.
 
         Returns:
-            The explanation of all samples, whose maps are read when they are needed.
+            The explanation of all samples. Maps are read when they are needed.
 
         Raises:
             JobError: The job cannot run as described.

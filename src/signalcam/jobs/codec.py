@@ -1,4 +1,4 @@
-"""From maps as a store holds them to numbers."""
+"""Decoding of stored maps to floating-point numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def decode(stored: np.ndarray) -> np.ndarray:
-    """Maps as they were stored, as numbers whose largest is 1."""
+    """Decode stored maps to floats of at most 1 in magnitude."""
     return stored / 255 if stored.dtype.kind == "u" else stored.astype(np.float64)
 
 
 def restore_maps(stored: np.ndarray, peak: np.ndarray) -> np.ndarray:
-    """The same as large as they were, ``(sample, target, cam, *positions)``, by their largest values."""
+    """Decode stored maps and multiply each by its peak, ``(sample, target, cam, *positions)``."""
     wide = peak.reshape(*peak.shape, *[1] * (stored.ndim - peak.ndim))
     maps: np.ndarray = (decode(stored) * wide).astype(np.float32)
     return maps

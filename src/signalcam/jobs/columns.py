@@ -1,4 +1,4 @@
-"""The arrays of a job's store: which there are, of which type and shape."""
+"""Arrays of metric scores in a job's store: axes, dtypes, labels and sums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Axes = dict[str, int]
 
 
 def _score_axes(about: Mapping[str, Any]) -> Axes | None:
-    """The axes of the scores; ``None`` where none were asked for."""
+    """Axes of the scores and their lengths; ``None`` for a job without metrics."""
     facts = about["facts"]
     metrics = facts.get("metrics")
     if metrics is None:
@@ -29,13 +29,13 @@ def _score_axes(about: Mapping[str, Any]) -> Axes | None:
 
 
 def score_columns(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any, Any]]:
-    """The array with the scores of each sample, and what stands where there are none."""
+    """The array with the scores of each sample: axes, dtype and blank value."""
     axes = _score_axes(about)
     return {} if axes is None else {"metrics": (axes, np.float32, np.nan)}
 
 
 def score_sums(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any]]:
-    """What each unit adds to their means."""
+    """Arrays with the score sums of each unit: axes and dtype."""
     axes = _score_axes(about)
     if axes is None:
         return {}
@@ -44,7 +44,7 @@ def score_sums(about: Mapping[str, Any]) -> dict[str, tuple[Axes, Any]]:
 
 
 def score_labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-    """What the entries of their axes are called."""
+    """Names along the axes of the scores."""
     metrics = about["facts"].get("metrics")
     if metrics is None:
         return {}
@@ -54,7 +54,7 @@ def score_labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[s
 
 
 def unit_score_sums(rows: Mapping[str, np.ndarray], belongs: np.ndarray) -> dict[str, np.ndarray]:
-    """What one unit adds: how many samples of each group have a score, its mean, and squared deviations."""
+    """Sum up the scores of one unit: count, mean and squared deviations per group."""
     if "metrics" not in rows:
         return {}
     parts = [_moments(rows["metrics"][here].astype(np.float64)) for here in belongs]
@@ -63,7 +63,7 @@ def unit_score_sums(rows: Mapping[str, np.ndarray], belongs: np.ndarray) -> dict
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Those over the samples that have a score."""
+    """Count, mean and squared deviations over the samples that have a score."""
     there = np.isfinite(values)
     count = there.sum(axis=0)
     mean = np.where(there, values, 0).sum(axis=0) / np.maximum(count, 1)
@@ -72,7 +72,7 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """An array of the store: its axes, their lengths, its numbers, and what stands where nothing was written."""
+    """An array of the store: axes, lengths, dtype and the value where nothing was written."""
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]

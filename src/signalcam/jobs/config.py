@@ -1,4 +1,4 @@
-"""What a job explains, how, and where to: the job file, checked."""
+"""The job file: reading, command-line changes, validation messages and the job's digest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from signalcam.jobs.config_sections import (
     allow_short_form,
 )
 
-_SHORT = {"model": "build", "metrics": "names"}  # what a section of one word means
+_SHORT = {"model": "build", "metrics": "names"}  # the field that a section of one word sets; else path
 
 
 class JobConfig(Section):
@@ -79,10 +79,10 @@ class JobConfig(Section):
 
         Args:
             path: The file, in TOML.
-            changes: ``"section.name=value"`` each, in place of what the file says.
+            changes: ``"section.name=value"`` each; they replace what the file says.
 
         Raises:
-            JobError: There is no such file, it is no TOML, or a field is wrong.
+            JobError: The file is missing or no TOML, or a field is wrong.
         """
         place = Path(path)
         try:
@@ -98,21 +98,21 @@ class JobConfig(Section):
         return cls(folder=place.parent, **sections)
 
     def path(self, name: str) -> Path:
-        """A path of the job, from its folder on."""
+        """Resolve a path relative to the job's folder."""
         return self._folder / name
 
     @property
     def folder(self) -> Path:
-        """Where relative paths, and modules, begin."""
+        """The folder where relative paths and modules start."""
         return self._folder
 
     def with_unit_size(self, size: int) -> Self:
-        """The same job with units of a size."""
+        """Copy the job with another unit size."""
         units = {"size": size, "batch": self.units.batch}
         return type(self)(folder=self._folder, **self.model_dump() | {"units": units})
 
     def digest(self, fingerprint: str) -> str:
-        """A hash of everything that changes numbers; where and by how many it is done does not."""
+        """Hash everything that changes numbers; the output path and the number of processes do not."""
         settings = self.model_dump(
             mode="json", exclude={"output": {"path"}, "engine": set(EngineSection.model_fields) - {"threads"}}
         )
@@ -121,7 +121,7 @@ class JobConfig(Section):
 
 
 def _apply_change(sections: dict[str, Any], change: str) -> None:
-    """Set one name of a section, ``"units.size=64"``."""
+    """Set one field of a section, ``"units.size=64"``."""
     where, equals, text = change.partition("=")
     *path, name = where.strip().split(".")
     if not equals or not name or not all(path):
@@ -136,7 +136,7 @@ def _apply_change(sections: dict[str, Any], change: str) -> None:
 
 
 def _parse_value(text: str) -> Any:
-    """What a word would be in the file: a number, a list, true or false, else itself."""
+    """Parse a value as TOML would: a number, a list, true or false, else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -144,7 +144,7 @@ def _parse_value(text: str) -> Any:
 
 
 def _error_text(error: ValidationError) -> str:
-    """One sentence for each wrong name, also where several kinds of values would do."""
+    """Write one sentence for each wrong field, also where several types are allowed."""
     sentences: dict[str, str] = {}
     for fault in error.errors():
         sentences.setdefault(_field_name(fault), _fault_text(fault))
@@ -168,7 +168,7 @@ _EXPECTED_BY_FIELD = {
 
 
 def _field_name(wrong: Any) -> str:
-    """Which name is wrong; of one that takes several kinds of values no more is said."""
+    """Name of the wrong field; a field that takes several types is named without its parts."""
     where = [str(each) for each in wrong["loc"] if not str(each).startswith("function-")]
     field = ".".join(where[:2])
     return field if field in _EXPECTED_BY_FIELD and where[2:] else ".".join(where)

@@ -1,4 +1,4 @@
-"""The sections of a job, each with its names, checked when they are written down."""
+"""The sections of a job file, their fields and the checks on them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _as_list(value: object) -> object:
 
 
 def allow_short_form(field: str) -> BeforeValidator:
-    """Take one word for a section that needs no more."""
+    """Accept one word in place of a section, as the value of ``field``."""
     return BeforeValidator(lambda value: {field: str(value)} if isinstance(value, str | Path) else value)
 
 
@@ -41,13 +41,13 @@ Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(m
 
 
 class Section(BaseModel):
-    """A part of a job; unknown names are refused."""
+    """A section of a job file; unknown fields raise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSection(BaseModel):
-    """Where the samples are; what is not named here is an option of ``signalcam.data.open``, or ``of``."""
+    """The samples; other fields are options of ``signalcam.data.open`` or ``of``."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -75,7 +75,7 @@ class DataSection(BaseModel):
 
 
 class ModelSection(Section):
-    """How the network is built, and its weights."""
+    """The network: how to build it, its weights and its device."""
 
     build: Annotated[str | None, Field(pattern=BUILD)] = None
     arguments: Mapping[str, Any] = Field(default_factory=dict)
@@ -94,7 +94,7 @@ class ModelSection(Section):
 
 
 class ExplainSection(Section):
-    """The questions; names are those of ``signalcam.explain``."""
+    """The maps to compute; fields are those of ``signalcam.explain``."""
 
     method: Names = ("grad-cam",)
     layer: Names | None = None
@@ -107,7 +107,7 @@ class ExplainSection(Section):
 
 
 class LayoutSection(Section):
-    """What the axes of a batch are; what is not said is found out, or told by the data."""
+    """The axes of a batch; fields left out come from the data or are inferred."""
 
     dims: str | None = None
     sampling_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -118,7 +118,7 @@ class LayoutSection(Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What is said here."""
+        """The fields that are set."""
         return {name: each for name, each in self if each is not None}
 
     @model_validator(mode="after")
@@ -132,7 +132,7 @@ class LayoutSection(Section):
 
 
 class UnitsSection(Section):
-    """How much is done at a time: a unit is committed whole, a batch goes through the model at once."""
+    """Samples per unit, which is committed whole, and per batch through the model."""
 
     size: PositiveInt | None = None
     batch: PositiveInt = 32
@@ -145,24 +145,24 @@ class UnitsSection(Section):
         return self
 
     def size_for(self, samples: int) -> int:
-        """The size asked for; else 1024 for a million samples, and twice that whenever samples are four times as many.
+        """Samples per unit: ``size``, else 1024 up to a million samples, doubled when samples grow fourfold.
 
-        So the number of units and their size grow alike: a billion samples are 30518 units of 32768. It is rounded up
-        to a multiple of ``batch``.
+        So the number of units and their size grow alike: a billion samples make 30518 units of 32768. The size is
+        rounded up to a multiple of ``batch``.
         """
         doublings = max(0, math.ceil(math.log2(samples / 1_000_000) / 2))
         return self.size or -(-(1024 * 2**doublings) // self.batch) * self.batch
 
 
 class OutputSection(Section):
-    """The store that is made, and how exactly it keeps maps."""
+    """The store to write, and the dtype of its maps."""
 
     path: str
     dtype: Dtype = "float16"
 
 
 class AggregatesSection(Section):
-    """What is summed up while the job runs: maps by what they have in common, and around events."""
+    """Aggregates computed while the job runs: over groups of samples, and around events."""
 
     by: tuple[Kind, ...] | None = None
     bins: Annotated[int, Field(ge=2, le=1024)] = 64
@@ -175,7 +175,7 @@ class AggregatesSection(Section):
 
 
 class MetricsSection(Section):
-    """How far each map can be trusted; names are those of ``signalcam.metrics.evaluate``."""
+    """Metrics to score every map by; fields are those of ``signalcam.metrics.evaluate``."""
 
     names: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     measure: Literal["probability", "logit", "log_odds", "accuracy"] = "probability"
@@ -197,7 +197,7 @@ class MetricsSection(Section):
 
 
 class EngineSection(Section):
-    """Who does the work; only ``threads`` may change a number."""
+    """The processes that do the work; only ``threads`` may change a number."""
 
     name: Literal["local", "ray", "rank"] = "local"
     processes: PositiveInt = 1
@@ -210,11 +210,7 @@ class EngineSection(Section):
 
 
 def check_metrics(section: MetricsSection) -> None:
-    """Refuse what no metric, imputer or baseline is called.
-
-    Raises:
-        MethodError: There is none of that name.
-    """
+    """Raise ``MethodError`` for an unknown metric, imputer or baseline."""
     from signalcam.attribution.registry import find as find_method  # noqa: PLC0415 - only where scores are asked for
     from signalcam.metrics import find  # noqa: PLC0415
     from signalcam.metrics.imputers import as_imputer  # noqa: PLC0415

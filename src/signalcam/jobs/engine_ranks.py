@@ -1,4 +1,4 @@
-"""The engine without an engine: processes that something else started, each of which does its share."""
+"""The rank engine: processes started by torchrun, srun or a Slurm array, each with its share of the units."""
 
 from __future__ import annotations
 
@@ -15,18 +15,14 @@ _HINT = "Start it by torchrun or srun, or as a Slurm array; or set RANK and WORL
 
 @dataclass(frozen=True)
 class Rank:
-    """Which of how many this process is."""
+    """The number of this process, from 0, and the count of all."""
 
     number: int = 0
     count: int = 1
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Rank:
-        """What torchrun or Slurm says; an array of several tasks each counts them all.
-
-        Raises:
-            JobError: Neither says anything, or it is no rank.
-        """
+        """Read the rank from the variables of torchrun or Slurm; raise ``JobError`` if there is none."""
         if "RANK" in environ or "WORLD_SIZE" in environ:
             rank = cls(_read_int(environ, "RANK"), _read_int(environ, "WORLD_SIZE"))
         elif "SLURM_PROCID" in environ or "SLURM_ARRAY_TASK_ID" in environ:
@@ -44,15 +40,11 @@ class Rank:
         return rank
 
     def share(self, units: Sequence[int]) -> list[int]:
-        """The units that are this rank's: every n-th by number, whatever others have done by now."""
+        """Select this rank's units: every n-th by number, whatever others have done by now."""
         return [unit for unit in units if unit % self.count == self.number]
 
     def wait_for(self, place: Path) -> None:
-        """Wait until the first rank has made the store.
-
-        Raises:
-            StoreError: It has not, for long.
-        """
+        """Wait until rank 0 has created the store; raise ``StoreError`` after ``WAIT_SECONDS``."""
         limit = time.monotonic() + WAIT_SECONDS
         while not place.exists():
             if time.monotonic() > limit:
@@ -71,7 +63,7 @@ def _read_int(environ: Mapping[str, str], name: str, default: int | None = None)
 
 
 def _array_task(environ: Mapping[str, str]) -> Rank:
-    """Which task of a Slurm array this is, in order."""
+    """Rank of this task in its Slurm array."""
     if "SLURM_ARRAY_TASK_ID" not in environ:
         return Rank()
     first, step = _read_int(environ, "SLURM_ARRAY_TASK_MIN", 0), _read_int(environ, "SLURM_ARRAY_TASK_STEP", 1)
@@ -84,7 +76,7 @@ def _array_task(environ: Mapping[str, str]) -> Rank:
 
 
 def visible_gpu(environ: Mapping[str, str]) -> dict[str, str]:
-    """The one GPU of a rank, of those that its node's ranks see: each has its own."""
+    """Environment that shows a rank one GPU of its node, by its local rank."""
     local = environ.get("LOCAL_RANK") or environ.get("SLURM_LOCALID")
     if local is None:
         return {}

@@ -1,4 +1,4 @@
-"""Events of a job's samples, such as R peaks, and maps summed up around them."""
+"""Events of a job's samples, such as R peaks, and sums of maps around them."""
 
 from __future__ import annotations
 
@@ -24,33 +24,24 @@ if TYPE_CHECKING:
 
 _DIM = "time"
 _HINT = "Give a .npz file with arrays 'sample' and 'time', or a Parquet file with a column of lists, one row a sample"
-Pair = tuple[np.ndarray, np.ndarray]  # which sample each event is of, and when it is
+Pair = tuple[np.ndarray, np.ndarray]  # sample and time of each event
 
 
 @dataclass(frozen=True)
 class Events:
-    """When something happens in which sample.
-
-    Attributes:
-        sample: ``(event,)``, in rising order.
-        time: ``(event,)``, from the sample's begin, in the units of its axis.
-    """
+    """Sample number, in rising order, and time of each event, from the sample's start in the units of its axis."""
 
     sample: np.ndarray
     time: np.ndarray
 
     def of(self, numbers: range) -> Pair:
-        """Those of some samples, counted from the first of these."""
+        """Select the events of some samples, numbered from the first of them."""
         begin, end = np.searchsorted(self.sample, [numbers.start, numbers.stop])
         return self.sample[begin:end] - numbers.start, self.time[begin:end]
 
 
 def events_fingerprint(job: JobConfig) -> str:
-    """What changes when the file of events does; nothing where there is none.
-
-    Raises:
-        JobError: There is no such file.
-    """
+    """Text that changes with the file of events; empty without one."""
     if job.aggregates.events is None:
         return ""
     file = job.path(job.aggregates.events)
@@ -62,11 +53,7 @@ def events_fingerprint(job: JobConfig) -> str:
 
 
 def read_events(job: JobConfig, samples: int) -> Events | None:
-    """The events of all samples, if the job names any.
-
-    Raises:
-        JobError: They cannot be read, or are of other samples.
-    """
+    """Read the events of all samples; ``None`` if the job names none."""
     if job.aggregates.events is None:
         return None
     file = job.path(job.aggregates.events)
@@ -112,11 +99,7 @@ def _read_parquet(file: Path, samples: int) -> Pair:
 
 
 def require_time_axis(about: Mapping[str, Any]) -> None:
-    """Refuse maps that nothing can be cut around an event from.
-
-    Raises:
-        JobError: They do not move along time, or a sample is shorter than a cut.
-    """
+    """Raise ``JobError`` for maps without a time axis, or samples shorter than the window around an event."""
     layout = Layout(**about["facts"]["layout"])
     for layer in about["facts"]["layers"]:
         if _DIM not in [layout.dims[axis["input_axis"]] for axis in layer["grid"]]:
@@ -140,7 +123,7 @@ def _event_window(about: Mapping[str, Any]) -> EventWindow:
 
 
 def _time_axis(about: Mapping[str, Any], layer: int) -> tuple[int, AxisGrid]:
-    """Which axis of a layer's maps is time, and how it lies along the input."""
+    """Number of the time axis in a layer's maps, and its grid along the input."""
     dims = Layout(**about["facts"]["layout"]).dims
     grid = [AxisGrid(**axis) for axis in about["facts"]["layers"][layer]["grid"]]
     where = [dims[axis.input_axis] for axis in grid].index(_DIM)
@@ -148,7 +131,7 @@ def _time_axis(about: Mapping[str, Any], layer: int) -> tuple[int, AxisGrid]:
 
 
 def event_sums(about: Mapping[str, Any], by_sample: Mapping[str, ColumnSpec]) -> dict[str, tuple[dict[str, int], Any]]:
-    """The arrays that each unit adds to."""
+    """Arrays with the sums of each unit around events: axes and dtype."""
     if about["job"]["aggregates"]["events"] is None:
         return {}
     arrays: dict[str, tuple[dict[str, int], Any]] = {name: ({}, np.int64) for name in ("count_around", "count_outside")}
@@ -162,7 +145,7 @@ def event_sums(about: Mapping[str, Any], by_sample: Mapping[str, ColumnSpec]) ->
 
 
 def event_labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-    """Where the samples of a cut lie, from the event on."""
+    """Times relative to the event, with their unit."""
     if about["job"]["aggregates"]["events"] is None:
         return {}
     unit = Layout(**about["facts"]["layout"]).unit(_DIM)
@@ -172,14 +155,14 @@ def event_labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[s
 def unit_event_sums(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], belongs: np.ndarray, own: Pair | None
 ) -> dict[str, np.ndarray]:
-    """What one unit adds: how many events each group has, inside and outside, and its maps around the former."""
+    """Sum up one unit around events: events inside and outside the samples per group, mean and deviations of maps."""
     if own is None:
         return {}
     row, time = own
     stretch = _event_window(about)
     places = stretch.places(time)
     inside, having = stretch.within(places, _samples_along_time(about)), belongs[:, row]
-    counts = inside & having[0]  # the first group is all that did not fail
+    counts = inside & having[0]  # the first group holds all samples that did not fail
     sums = {
         "count_around": (having & inside).sum(axis=1),
         "count_outside": (having & ~inside).sum(axis=1),

@@ -1,4 +1,4 @@
-"""What a job has summed up, as results in which each sample is a group."""
+"""A job's aggregates as a ``GroupSummary``: results in which each sample is a group."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 
 def summarize(store: Path, exp: Explanation) -> GroupSummary:
-    """What a job has summed up so far.
-
-    Args:
-        store: The job's.
-        exp: All its samples.
-    """
+    """Load a job's aggregates for ``exp``, the explanation of all its samples."""
     table = _read_summary(store).sortby("quantile")
     counts = table["count"].values
     there = np.flatnonzero(counts)
@@ -43,7 +38,7 @@ def summarize(store: Path, exp: Explanation) -> GroupSummary:
 
 
 def _read_summary(store: Path) -> xr.Dataset:
-    """What was written when the job was done; while it runs what its units have given."""
+    """Read the summary written at the end of the job; while it runs, compute it."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     if (store / "summary").is_dir() and not status(store).running:
@@ -53,7 +48,7 @@ def _read_summary(store: Path) -> xr.Dataset:
 
 
 def _split_name(of: str) -> tuple[str, str]:
-    """Kind and name of a group."""
+    """Split a group's label into kind and name."""
     kind, colon, name = of.partition(": ")
     if colon:
         return kind, name
@@ -63,7 +58,7 @@ def _split_name(of: str) -> tuple[str, str]:
 def _group_result(
     exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]
 ) -> Explanation:
-    """A result whose samples are groups, with nothing of what only samples have."""
+    """Build an explanation whose samples are groups; what only samples have is ``None``."""
     layers = [
         replace(layer, values=np.asarray(table[f"{what}_{number}"].values[there], np.float32))
         for number, layer in enumerate(exp.layers)
@@ -86,6 +81,6 @@ def _group_result(
 
 
 def _common_classes(classes: np.ndarray) -> np.ndarray:
-    """The class that each target is about where it is the same for all samples, else -1: ``(target,)``."""
+    """Class of each target if all samples share it, else -1: ``(target,)``."""
     classes_of = [np.unique(each[each >= 0]) for each in np.asarray(classes).T]
     return np.array([each[0] if len(each) == 1 else -1 for each in classes_of])

@@ -1,8 +1,8 @@
-"""Blocks of units put together as they are done, so that a store of any size is looked at in a moment.
+"""Merging finished units into blocks, so that status and summary cost O(blocks).
 
-A block's sums are those of a whole subtree of the tree that all units are summed up along: the same bits. They
-and the status of each unit are written, and on the disk, before anything of a unit is taken away; from then on the
-block stands for its units. So a crash in between changes nothing, and to do it again changes nothing either.
+A block is a whole subtree of the tree along which units are merged, so its sums have equal bits. Sums and status of
+a block are on the disk before anything of its units is deleted. From then on the block replaces its units. So a
+crash in between changes nothing, and neither does merging again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,7 @@ from signalcam.jobs.store_layout import sync_to_disk, write_errors_as_text
 
 @dataclass
 class IncrementalMerge:
-    """Puts blocks together while a job runs; only who holds the store may.
-
-    Args:
-        archive: The job's store. What it holds already is put together at once.
-    """
+    """Merge blocks while a job runs, at first those that the store has complete; needs the store's lock."""
 
     archive: JobStore
     left: list[int] = field(init=False)
@@ -38,7 +34,7 @@ class IncrementalMerge:
                 merge_block(archive, block)
 
     def done(self, unit: int, failed: int) -> None:
-        """Note that a unit is done, and put its block together when it is the last."""
+        """Note a finished unit; merge its block if it was the last."""
         if not self.archive.blocks or failed == QUARANTINED:
             return
         block = unit // self.archive.block
@@ -49,11 +45,7 @@ class IncrementalMerge:
 
 
 def merge_block(archive: JobStore, block: int) -> None:
-    """Put the units of a block together, all of which are done, and take away what they wrote of sums and status.
-
-    Raises:
-        StoreError: It cannot be written; nothing is lost then.
-    """
+    """Merge the finished units of a block, then delete their own sums and status."""
     units = archive.units_of(block)
     with write_errors_as_text(archive.place):
         if not archive.is_rolled(block):

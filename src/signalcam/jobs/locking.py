@@ -1,4 +1,4 @@
-"""One run at a time: a lock that goes with its process, and that the ranks of one run share."""
+"""The lock of a store: one run at a time, released when its process ends, shared by the ranks of one run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from signalcam.jobs.store_layout import write_errors_as_text
 
 
 def lock_path(place: Path) -> Path:
-    """The file that a run holds while it works on a store."""
+    """Path of the file that a run locks while it works on a store."""
     return place.with_name(f".{place.name}.lock")
 
 
 def is_locked(place: Path) -> bool:
-    """Whether a run holds a store."""
+    """Whether a run holds the lock of a store."""
     path = lock_path(place)
     try:
         with path.open("r+" if os.access(path, os.W_OK) else "r") as file:
@@ -33,18 +33,18 @@ def is_locked(place: Path) -> bool:
 
 @dataclass(frozen=True)
 class StoreLock:
-    """A store held."""
+    """The lock of a store, held by this process."""
 
     path: Path
     file: IO[str]
 
     @cached_property
     def is_last(self) -> bool:
-        """Whether no other rank is at work any more; asked once, at the end: who is told so is the last."""
+        """Whether no other rank is at work any more; read once, at the end."""
         return _try_lock(self.file, fcntl.LOCK_EX)
 
     def release(self) -> None:
-        """Let it go; the last takes the file away."""
+        """Release the lock; the last rank deletes the file."""
         if self.is_last and _is_same_file(self.path, self.file):
             self.path.unlink()
         self.file.close()
@@ -52,10 +52,10 @@ class StoreLock:
 
 @contextmanager
 def lock_store(place: Path, *, shared: bool = False) -> Iterator[StoreLock]:
-    """Hold a store for one run, which may be of several ranks; the lock goes with the process, however that ends.
+    """Lock a store for one run, ``shared`` among its ranks; the lock ends with the process.
 
     Raises:
-        StoreError: Another run holds it, or nothing can be written there.
+        StoreError: Another run holds it, or the folder cannot be written to.
     """
     path = lock_path(place)
     with write_errors_as_text(place):
@@ -74,7 +74,7 @@ def lock_store(place: Path, *, shared: bool = False) -> Iterator[StoreLock]:
 
 
 def _open_locked(path: Path, kind: int) -> IO[str] | None:
-    """Lock a file that is still in its place then, and not one that the last run just took away."""
+    """Open and lock the file; try again if the last run deleted it meanwhile."""
     for _ in range(10):
         file = path.open("a")
         locked, there = _try_lock(file, kind), _is_same_file(path, file)
@@ -94,7 +94,7 @@ def _is_same_file(path: Path, file: IO[str]) -> bool:
 
 
 def _try_lock(file: IO[str], kind: int, times: int = 10) -> bool:
-    """Lock an open file; tried for a while, as who only looks holds it for a moment, too."""
+    """Lock an open file; try for a while, as ``is_locked`` also holds it for a moment."""
     for number in range(times):
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)

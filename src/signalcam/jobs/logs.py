@@ -1,4 +1,4 @@
-"""What a job does, told to Python's ``logging`` and, if asked for, to a file: one JSON object a line."""
+"""Logging of a job: events for Python's ``logging`` and, on request, a file with one JSON object a line."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from signalcam.jobs.progress import status
 from signalcam.jobs.store import QUARANTINED, JobStore
 
 _log = logging.getLogger("signalcam.jobs")
-_log.addHandler(logging.NullHandler())  # nothing is printed where nobody listens
-_PATH_VARIABLE = "SIGNALCAM_JOB_LOG"  # tells the processes of a run where its file is
-_MOST_FAILURES = 1000  # failed samples of a run that are told one by one
-_RECORD_FIELDS = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # of every record
+_log.addHandler(logging.NullHandler())  # no output without a handler
+_PATH_VARIABLE = "SIGNALCAM_JOB_LOG"  # names the log file for the processes of a run
+_MOST_FAILURES = 1000  # failed samples of a run that are logged one by one
+_RECORD_FIELDS = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # attributes of every record
 
 
 class JsonLines(logging.Formatter):
-    """Writes a log record as one JSON object: time (UTC), event, level, message, process, and numbers.
+    """Format a log record as one JSON object: time (UTC), event, level, message, process and numbers.
 
     Example:
         >>> import logging
@@ -39,7 +39,7 @@ class JsonLines(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Format a record as one line, without a newline."""
         more = {name: each for name, each in vars(record).items() if name not in _RECORD_FIELDS}
         kind = "warning" if record.levelno >= logging.WARNING else "note"
         entry = {
@@ -53,14 +53,7 @@ class JsonLines(logging.Formatter):
 
 
 class JsonLinesFile(logging.Handler):
-    """Appends each line to a file by a single write, so that several processes may.
-
-    Args:
-        path: Of the file.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Append each record to a file by a single write, so that several processes may share it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
@@ -70,7 +63,7 @@ class JsonLinesFile(logging.Handler):
         self.setFormatter(JsonLines())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Append a line; after one that cannot be written, none."""
+        """Append a line; stop after the first one that fails."""
         line = f"{self.format(record)}\n".encode()
         if self.trouble:
             return
@@ -87,7 +80,7 @@ class JsonLinesFile(logging.Handler):
 
 
 class _RootForwarder(logging.Handler):
-    """Hands on to the handlers of the program what would have come to them anyway."""
+    """Pass on to the root's handlers the records that they would have received anyway."""
 
     def emit(self, record: logging.LogRecord) -> None:
         root = logging.getLogger()
@@ -97,14 +90,7 @@ class _RootForwarder(logging.Handler):
 
 @contextmanager
 def log_to(path: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Write what is told to a file, too, while the block is open.
-
-    Args:
-        path: Of the file, which is appended to; ``None`` for none.
-
-    Raises:
-        StoreError: It cannot be written.
-    """
+    """Also append log records to a file inside the block; ``None`` writes none."""
     if path is None:
         yield
         return
@@ -124,7 +110,7 @@ def log_to(path: str | os.PathLike[str] | None) -> Iterator[None]:
 
 
 LogEntries = list[tuple[int, str, dict[str, Any]]]
-"""Level, message, and numbers of what was told elsewhere."""
+"""Level, message and extra fields of records logged in another process."""
 
 
 class _Collector(logging.Handler):
@@ -139,21 +125,21 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def collect_logs() -> Iterator[LogEntries]:
-    """Keep what is told while the block is open, for a process that writes the log to tell it ``replay_logs``."""
+    """Collect the records logged inside the block, for ``replay_logs`` in the driver."""
     keeper = _Collector()
     with _with_handler(keeper):
         yield keeper.told
 
 
 def replay_logs(entries: LogEntries) -> None:
-    """Tell what another process was told."""
+    """Log again what another process collected."""
     for level, message, more in entries:
         _log.log(level, "%s", message, extra=more)
 
 
 @contextmanager
 def _with_handler(lines: logging.Handler) -> Iterator[None]:
-    """Let everything that is told come to a handler, and to others no more than before."""
+    """Send all records from INFO on to a handler; other handlers receive no more than before."""
     logger = logging.getLogger("signalcam")
     level, propagate, above = logger.level, logger.propagate, _RootForwarder(logger.getEffectiveLevel())
     handlers: list[logging.Handler] = [lines]
@@ -173,34 +159,27 @@ def _with_handler(lines: logging.Handler) -> Iterator[None]:
 
 
 def log_environment() -> dict[str, str]:
-    """What a process has to be told to write its warnings to the same file."""
+    """Environment by which a worker process finds the log file of its run."""
     files = [each.path for each in logging.getLogger("signalcam").handlers if isinstance(each, JsonLinesFile)]
     return {_PATH_VARIABLE: str(files[-1])} if files else {}
 
 
 def log_path_from_environment() -> str | None:
-    """The file of the run that this process belongs to."""
+    """Path of the log file of the run that this process belongs to, if any."""
     return os.environ.get(_PATH_VARIABLE)
 
 
-# --- what is told ------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------------------------------
 
 
 def log_event(event: str, message: str = "", level: int = logging.INFO, **numbers: Any) -> None:
-    """Tell one thing.
-
-    Args:
-        event: What happened, in one or two words.
-        message: The same as a sentence, where there is more to say.
-        level: How important it is.
-        numbers: What belongs to it.
-    """
+    """Log an event of one or two words, with a message where there is more to say, and numbers as fields."""
     _log.log(level, "%s", message or event, extra={"event": event, **numbers})
 
 
 @contextmanager
 def log_run(place: Path) -> Iterator[None]:
-    """Tell when a run begins and how it ends."""
+    """Log when a run begins and how it ends."""
     began = time.monotonic()
     log_event("begun", store=str(place))
     try:
@@ -224,7 +203,7 @@ def _seconds_since(began: float) -> float:
 
 
 def _progress_counts(place: Path) -> dict[str, Any]:
-    """How far a job is, if anybody wants to know and anything is there."""
+    """Progress of a job as numbers; empty if INFO is not logged or there is no store."""
     if not _log.isEnabledFor(logging.INFO):
         return {}
     try:
@@ -235,13 +214,7 @@ def _progress_counts(place: Path) -> dict[str, Any]:
 
 
 def log_units(archive: JobStore, units: Sequence[int], results: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Tell of each unit, and of the samples that failed in it, as they are handed on.
-
-    Args:
-        archive: The store.
-        units: Those to do.
-        results: From the engine: a unit, and how many samples failed in it or ``QUARANTINED``.
-    """
+    """Log and yield each finished unit, with its number of failed samples or ``QUARANTINED``."""
     began, left = time.monotonic(), _MOST_FAILURES
     if len(units) < archive.units:
         log_event("resumed", units=archive.units, units_left=len(units), **_progress_counts(archive.place))
@@ -262,7 +235,7 @@ def log_units(archive: JobStore, units: Sequence[int], results: Iterator[tuple[i
 
 
 def _log_failures(archive: JobStore, rows: range, left: int) -> int:
-    """Tell why samples failed, and how many more may be told."""
+    """Log why samples failed; return how many more may be logged."""
     if left <= 0 or not _log.isEnabledFor(logging.INFO):
         return left
     reasons = [str(each) for each in archive.group["failed"][rows.start : rows.stop]]
@@ -275,12 +248,12 @@ def _log_failures(archive: JobStore, rows: range, left: int) -> int:
 
 
 def log_start(process: subprocess.Popen[bytes]) -> None:
-    """Tell that a process was started."""
+    """Log that a process was started."""
     log_event("process started", pid=process.pid)
 
 
 def log_end(process: subprocess.Popen[bytes], why: str) -> None:
-    """Tell that a process ended, and how: by itself, or why it is ended now."""
+    """Log that a process died by itself, or why it is killed now."""
     code = process.poll()
     if code is None:
         log_event("process ended", pid=process.pid, how=why)

@@ -1,4 +1,4 @@
-"""A job's network: built by a function, filled with weights, and never unpickled unless that is trusted."""
+"""Loading a job's network: call its builder, load weights (unpickle only if trusted), move it to a device."""
 
 from __future__ import annotations
 
@@ -25,11 +25,7 @@ _TRUST = (
 
 
 def load_network(job: JobConfig) -> Any:
-    """Build a job's network.
-
-    Raises:
-        JobError: It cannot be imported, built, or filled; or its weights would have to be unpickled.
-    """
+    """Build a job's network with its weights, on its device."""
     weights = None if job.model.weights is None else job.path(job.model.weights)
     if weights is not None and not weights.is_file():
         message = f"there are no weights at {weights}. Give model.weights the path of a file."
@@ -43,11 +39,7 @@ def load_network(job: JobConfig) -> Any:
 
 
 def call_builder(job: JobConfig, section: Literal["model", "data"]) -> Any:
-    """What the function that a section names returns.
-
-    Raises:
-        JobError: It cannot be imported, or raises.
-    """
+    """Call the function that a section names; raise ``JobError`` if that fails."""
     options = getattr(job, section)
     module, _, name = str(options.build).partition(":")
     if str(job.folder) not in sys.path:
@@ -70,12 +62,12 @@ def call_builder(job: JobConfig, section: Literal["model", "data"]) -> Any:
 
 
 def _error_text(error: BaseException) -> str:
-    """What an exception says, on one line."""
+    """Text of an exception on one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _load_whole_model(weights: Path, *, trusted: bool) -> Any:
-    """A file that holds a network and not only its weights."""
+    """Load a file that holds a whole network, not only weights."""
     if weights.suffix == ".keras":
         try:
             import keras  # noqa: PLC0415 - only for such files
@@ -146,7 +138,7 @@ def _read_state_dict(weights: Path, *, trusted: bool) -> Any:
 
 
 def autocast_context(job: JobConfig) -> AbstractContextManager[object]:
-    """What a job's network runs in: PyTorch's autocast where it asks for that, else its own precision."""
+    """Context in which the network runs: PyTorch's autocast if the job asks for it."""
     if job.model.autocast is None:
         return nullcontext()
     import torch  # noqa: PLC0415 - only for networks of PyTorch
@@ -156,7 +148,7 @@ def autocast_context(job: JobConfig) -> AbstractContextManager[object]:
 
 def _move_model(model: Any, job: JobConfig) -> Any:
     device = job.model.device
-    keras = hasattr(model, "get_weights")  # also where it is a module of PyTorch, too
+    keras = hasattr(model, "get_weights")  # true even where the model is also a PyTorch module
     if job.model.autocast is not None and (keras or not hasattr(model, "state_dict")):
         message = f"model.autocast is for networks of PyTorch, and {type(model).__name__} is none. Give a Keras model a dtype policy where it is built."
         raise JobError(message)
@@ -170,10 +162,9 @@ def _move_model(model: Any, job: JobConfig) -> Any:
 
 
 def move_to_device(batch: Batch, device: str) -> Batch:
-    """Have a batch on its way to a CUDA device, through pinned memory, before it is needed there.
+    """Copy a batch to a CUDA device through pinned memory; on other devices return it unchanged.
 
-    The thread that reads calls this: it waits until the copy has arrived, on a stream of its own, while another
-    thread computes. Without such a device the batch stays as it is.
+    The reading thread calls this. It waits for the copy, on a stream of its own, while another thread computes.
     """
     if not device.startswith("cuda") or not isinstance(batch.inputs, np.ndarray):
         return batch
@@ -190,10 +181,10 @@ def move_to_device(batch: Batch, device: str) -> Batch:
 
 
 def fingerprint(model: Any) -> str:
-    """A hash of a network's numbers, by which two processes know that they have the same."""
+    """Hash a network's parameters and buffers, so that processes can compare them."""
     digest = hashlib.sha256()
     if hasattr(model, "state_dict"):
-        state = model.state_dict  # of an exported program not a function
+        state = model.state_dict  # a property, not a method, of an exported program
         for name, tensor in (state() if callable(state) else state).items():
             digest.update(name.encode())
             digest.update(_tensor_bytes(tensor))
@@ -206,7 +197,7 @@ def fingerprint(model: Any) -> str:
 def _tensor_bytes(tensor: Any) -> bytes:
     if not hasattr(tensor, "detach"):
         return repr(tensor).encode()
-    import torch  # noqa: PLC0415 - it is loaded: this is one of its tensors
+    import torch  # noqa: PLC0415 - already loaded, as this is one of its tensors
 
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return bytes(flat.numpy().tobytes())

@@ -1,4 +1,4 @@
-"""Reading, computing and writing at the same time, each in a thread of its own, in one fixed order."""
+"""Overlap of reading, computing and writing: three threads, one fixed order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
 class BackgroundThread:
-    """One thread, in a ``with`` block; it keeps no process from ending, as a pool of threads would."""
+    """One daemon thread, used as a ``with`` block; unlike a pool it does not keep the process alive."""
 
     def __init__(self, name: str) -> None:
         self.tasks: SimpleQueue[_Task | None] = SimpleQueue()
@@ -30,7 +30,7 @@ class BackgroundThread:
         self.tasks.put(None)
 
     def ask(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Have something done after all that was asked for before; what it raises, the answer raises."""
+        """Queue a call and return its future; calls run in order."""
         answer: Future[T] = Future()
         self.tasks.put((answer, call, arguments))
         return answer
@@ -47,21 +47,18 @@ class BackgroundThread:
                 answer,
                 call,
                 arguments,
-            )  # or what was last done would be held while nothing is asked
+            )  # else the last task would stay in memory while the thread waits
 
 
 def prefetch(
     read: Iterator[Read], make: Callable[[Read], Result | None], write: Callable[[Result], Done]
 ) -> Iterator[Done]:
-    """Make things of what is read, and write them; the next is read, and the last written, meanwhile.
+    """Read, make and write at the same time; yield what ``write`` returns, in order.
 
     Args:
-        read: What is read; run by a thread of its own, one ahead.
-        make: Takes each, and gives something whole, or nothing as long as more is needed for it.
-        write: Takes what is whole, in another thread; no more than one waits for it.
-
-    Yields:
-        What ``write`` returns, as soon as it does, in the same order.
+        read: The inputs, read one ahead in a thread of its own.
+        make: From an input to a result; ``None`` as long as more inputs are needed for it.
+        write: Takes each result, in a third thread; at most one result waits for it.
     """
     writes: deque[Future[Done]] = deque()
     with BackgroundThread("reads") as reading, BackgroundThread("writes") as writing:
@@ -74,7 +71,7 @@ def prefetch(
                     writes.append(writing.ask(write, whole))
             yield from _finished_writes(writes)
         finally:
-            wait(writes)  # also when something else went wrong
+            wait(writes)  # also after an error
 
 
 def _next_read(writes: deque[Future[Done]], coming: Future[Read | None]) -> Generator[Done, None, Read | None]:
@@ -83,7 +80,7 @@ def _next_read(writes: deque[Future[Done]], coming: Future[Read | None]) -> Gene
 
 
 def _finished_writes(writes: deque[Future[Done]], *, before: Future[Any] | None = None) -> Iterator[Done]:
-    """What is written once it is; or only what is written before something else is there."""
+    """Yield finished writes: all of them, or only those finished ``before`` another future."""
     while writes:
         if before is not None:
             wait([before, writes[0]], return_when=FIRST_COMPLETED)

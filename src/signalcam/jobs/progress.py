@@ -1,4 +1,4 @@
-"""How far a job is, how fast, and how long it will take."""
+"""Progress of a job: ``status``, commit times, and the progress bar."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _RECENT_UNITS = 100  # units that say how fast a job is
 
 @dataclass(frozen=True)
 class Status:
-    """How far a job is.
+    """Progress of a job.
 
     Attributes:
-        samples: How many there are.
-        done: How many are committed, whether explained or recorded as failed.
+        samples: Number of samples in the job.
+        done: Number of committed samples, whether explained or recorded as failed.
         failed: How many of these could not be explained; the store says why.
-        quarantined: How many samples lie in units given up; another run tries them again.
+        quarantined: Number of samples in units given up; another run tries them again.
         running: Whether a run is at work.
-        per_second: Samples committed a second, lately; 0 where that is not known.
-        seconds_left: Till all are done, at that pace; nothing where it is not known.
+        per_second: Samples committed per second, lately; 0 if unknown.
+        seconds_left: Seconds until all are done at that rate; ``None`` if unknown.
     """
 
     samples: int
@@ -47,13 +47,13 @@ class Status:
 
 
 def status(store: str | PathLike[str]) -> Status:
-    """Look how far a job is, from its store alone.
+    """Read the progress of a job from its store.
 
     Args:
         store: The job's output.
 
     Raises:
-        StoreError: There is no job's store.
+        StoreError: The path holds no job's store.
 
     Example:
         >>> from signalcam.jobs import status
@@ -84,7 +84,7 @@ def status(store: str | PathLike[str]) -> Status:
 
 
 def _recent_pace(archive: JobStore, given_up: set[int]) -> float:
-    """Samples a second between the first and the last of the latest commits."""
+    """Samples per second between the first and the last of the latest commits."""
     latest: list[tuple[float, int]] = []
     for when, _, units in sorted(list_commits(archive, given_up), reverse=True):
         latest.append((when, archive.count(units)))
@@ -94,16 +94,16 @@ def _recent_pace(archive: JobStore, given_up: set[int]) -> float:
 
 
 def list_commits(archive: JobStore, given_up: set[int]) -> Iterator[tuple[float, int, range]]:
-    """When units, or the last of a block, were committed, the first of them and all."""
+    """Yield commit time, first unit and units, for each unit and each merged block."""
     files = [(file, range(unit, unit + 1)) for unit, file in archive.committed().items() if unit not in given_up]
     files += [(archive.status_of(each), archive.units_of(each)) for each in range(archive.blocks)]
     for file, units in files:
-        with suppress(FileNotFoundError):  # put into its block since, or not yet
+        with suppress(FileNotFoundError):  # merged into its block since, or not yet
             yield file.stat().st_mtime, units.start, units
 
 
 def _samples_a_second(latest: list[tuple[float, int]]) -> float:
-    """From pairs of when and how many samples, the latest first; the earliest only begins."""
+    """Samples per second from ``(time, samples)``, latest first; the earliest commit only starts the clock."""
     span = latest[0][0] - latest[-1][0] if latest else 0.0
     return sum(samples for _, samples in latest[:-1]) / span if span > 0 else 0.0
 
@@ -116,7 +116,7 @@ def _format_seconds(seconds: float) -> str:
 
 @contextmanager
 def progress_bar(archive: JobStore, *, visible: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over samples, with the numbers of ``status``; gives what is called for each unit done."""
+    """Show a progress bar over samples; yield the function to call for each finished unit."""
     from tqdm import tqdm  # noqa: PLC0415 - not needed to look at a status
 
     before = status(archive.place)

@@ -1,4 +1,4 @@
-"""A result from the arrays of a store."""
+"""Building an ``Explanation`` from the arrays of a job's store."""
 
 from __future__ import annotations
 
@@ -14,15 +14,7 @@ from signalcam.results.layer_maps import LayerMaps
 def rebuild_explanation(
     about: Mapping[str, Any], read: Callable[[str], Any], maps: Sequence[Any], inputs: Any, names: Any
 ) -> Explanation:
-    """The explanation of what was stored.
-
-    Args:
-        about: See ``JobStore``.
-        read: From the name of an array with a row a sample to the array, if there is one.
-        maps: Of each layer.
-        inputs: The samples.
-        names: What they are called.
-    """
+    """Build the explanation of stored samples; ``read`` gives the per-sample array of a name, or ``None``."""
     facts = about["facts"]
     layers = [
         LayerMaps(layer["name"], values, tuple(AxisGrid(**axis) for axis in layer["grid"]))

@@ -1,4 +1,4 @@
-"""From a job to its finished store: look at what is there, do the rest, sum up."""
+"""Running a job: open or create its store, run the pending units, write the summary."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from signalcam.jobs.store_layout import (
 
 
 def run_job(job: JobConfig, *, progress: bool, log: str | os.PathLike[str] | None = None) -> Path:
-    """Do what is not done yet, and tell of it; see ``Job.run``."""
+    """Run the pending units of a job with logging; see ``Job.run``."""
     with logs.log_to(log), logs.log_run(job.path(job.output.path)):
         return _run_units(job, progress=progress)
 
@@ -57,13 +57,13 @@ def _run_units(job: JobConfig, *, progress: bool) -> Path:
                 if rolling is not None:
                     rolling.done(unit, failed)
         if hold.is_last and _needs_summary(archive):
-            IncrementalMerge(archive)  # what ranks left, each of which saw only its own units
+            IncrementalMerge(archive)  # merges what ranks left: each saw only its own units
             write_summary(archive)
     return place
 
 
 def _create_store(place: Path, about_job: dict[str, Any], scheduler: Scheduler, names: Sequence[str]) -> JobStore:
-    """Make the store, with what a first sample says of all."""
+    """Create the store from the model's identity and the facts of a first sample."""
     identity, facts = scheduler.probe()
     about = about_job | {"identity": identity, "facts": facts, "block": BLOCK}
     archive = JobStore(place, about | {"groups": aggregate.list_groups(about, names)})
@@ -72,7 +72,7 @@ def _create_store(place: Path, about_job: dict[str, Any], scheduler: Scheduler, 
 
 
 def _make_engine(job: JobConfig) -> JobEngine:
-    """The job's engine."""
+    """Create the job's engine."""
     if job.engine.name == "ray":
         from signalcam.jobs.engine_ray import Actors  # noqa: PLC0415 - an extra
 
@@ -81,14 +81,14 @@ def _make_engine(job: JobConfig) -> JobEngine:
 
 
 def _unit_size(job: JobConfig, place: Path, samples: int) -> int:
-    """How large units are: as asked, as in the store that there is, or as suits the number of samples."""
+    """Samples per unit: as the job says, as in an existing store, or by the number of samples."""
     if job.units.size is None and os.path.lexists(place):
         return JobStore.open(place).size
     return job.units.size_for(samples)
 
 
 def _needs_summary(archive: JobStore) -> bool:
-    """Whether all units are done, or given up, and some of them after they were summed up last."""
+    """Whether every unit is done or given up, and some since the last summary."""
     file = archive.place / "summary" / "zarr.json"
     summed_at = file.stat().st_mtime if file.exists() else 0.0
     latest = max((when for when, *_ in list_commits(archive, set())), default=0.0)
@@ -102,7 +102,7 @@ def _require_same_job(archive: JobStore, digest: str) -> None:
 
 
 def write_summary(archive: JobStore) -> None:
-    """Write the aggregates into the store, as the group ``summary``, whole or not at all."""
+    """Write the aggregates into the store as the group ``summary``, whole or not at all."""
     import zarr  # noqa: PLC0415 - not needed to import this
 
     dataset = aggregate.summarize_store(archive)

@@ -1,4 +1,4 @@
-"""How far each map of a job can be trusted: metrics, worked out from the maps as they are stored."""
+"""Scoring of a job's maps by metrics, computed from the maps as they are stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("signalcam")
 
 
 def scores_dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarray) -> xr.Dataset:
-    """The scores of a store in the form of ``evaluate``, without its curves."""
+    """Stored scores as a data set like that of ``evaluate``, without curves."""
     from signalcam.metrics import find  # noqa: PLC0415 - only where there are scores
     from signalcam.metrics.aggregate import MetricValues, label_values  # noqa: PLC0415
 
@@ -46,7 +46,7 @@ def scores_dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarra
 
 
 def _class_probabilities(exp: Explanation, measure: str) -> np.ndarray:
-    """The probability of each target's class, where that was measured."""
+    """Probability of each target's class, ``(sample, target)``; NaN if another measure was used."""
     if measure != "probability" or exp.probabilities is None:
         return np.full(exp.scores.shape, np.nan)
     probability = np.take_along_axis(exp.probabilities, np.maximum(exp.target_classes, 0), axis=1)
@@ -58,14 +58,7 @@ def _class_probabilities(exp: Explanation, measure: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores maps as a job asks for it.
-
-    Attributes:
-        section: Its section.
-        model: The network.
-        target: The questions, as ``explain`` takes them.
-        batch: Rows at a time.
-    """
+    """Score maps by the metrics of a job."""
 
     section: MetricsSection
     model: Any
@@ -73,13 +66,9 @@ class Scorer:
     batch: int
 
     def facts(self, exp: Explanation) -> dict[str, Any]:
-        """What a first sample says of the scores of all.
-
-        Raises:
-            JobError: It cannot be scored so.
-        """
+        """Score a first sample; return the names of metrics and methods."""
         try:
-            scores = self._evaluate(exp.isel(sample=[0, 0]))  # two, as one may be filled from another
+            scores = self._evaluate(exp.isel(sample=[0, 0]))  # twice, as an imputer may fill one sample from another
         except Exception as error:
             message = f"metrics: a first sample cannot be scored ({error})"
             raise JobError(message) from error
@@ -93,11 +82,7 @@ class Scorer:
         *,
         stop: bool,
     ) -> None:
-        """Score the samples of a batch, of which the maps are in the rows of their unit; what cannot be scored stays NaN.
-
-        Raises:
-            JobError: Something cannot be scored, and the job says to stop then.
-        """
+        """Score the maps of a batch into ``rows``; failures stay NaN, or raise ``JobError`` if ``stop``."""
         good_rows = [(here, np.isfinite(rows["peak_0"][here]).all(axis=(1, 2)), exp.input) for here, exp in explained]
         some = [(here[good], inputs[good]) for here, good, inputs in good_rows if good.any()]
         if some:
@@ -146,7 +131,7 @@ class Scorer:
 def _stored_explanation(
     about: Mapping[str, Any], rows: Mapping[str, np.ndarray], here: np.ndarray, inputs: np.ndarray
 ) -> Explanation:
-    """Some samples of a unit as an explanation, as it will be read from the store."""
+    """Build the explanation of some samples of a unit, as it will be read from the store."""
     from signalcam.jobs.rebuild import rebuild_explanation  # noqa: PLC0415 - needs this module
 
     maps = [

@@ -1,4 +1,4 @@
-"""Where a job's samples, their classes and groups come from."""
+"""A job's samples: open or build the reader, its labels, groups and layout."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from signalcam.jobs.events import events_fingerprint
 from signalcam.jobs.model_loading import call_builder
 
 _LAYOUT_FIELDS = ("sampling_rate", "channel_names", "units")
-_MOST_GROUPS = 1000  # groups that are summed up: each holds maps in memory
+_MOST_GROUPS = 1000  # each group holds maps in memory
 
 
 @dataclass(frozen=True)
 class _LabelledReader:
-    """A reader whose true classes lie in a file of their own."""
+    """A reader with true classes from a file of their own."""
 
     reader: Reader
     labels: np.ndarray
@@ -45,7 +45,7 @@ class _LabelledReader:
 
 @dataclass(frozen=True)
 class _TransposedReader:
-    """A reader whose samples come with their axes in another order."""
+    """A reader that transposes its samples."""
 
     reader: Reader
     layout: Layout
@@ -67,7 +67,7 @@ class _TransposedReader:
 
 @dataclass(frozen=True)
 class _ConvertedReader:
-    """A reader whose samples become floating-point numbers."""
+    """A reader that converts its samples to a floating-point dtype."""
 
     reader: Reader
     dtype: str
@@ -110,12 +110,7 @@ class _ConvertedReader:
 
 
 def open_reader(job: JobConfig) -> Reader:
-    """Open a job's data.
-
-    Raises:
-        InputError: There is nothing, or it cannot be read.
-        JobError: It cannot be built, holds no samples, or not one class each.
-    """
+    """Open a job's data, with labels, axis order and dtype as the job says."""
     own = job.data.labels is not None and job.data.labels.endswith(".npy")
     options: dict[str, Any] = dict(job.data.model_extra or {})
     if job.data.labels is not None and not own:
@@ -139,7 +134,7 @@ def open_reader(job: JobConfig) -> Reader:
 
 
 def _open_files(job: JobConfig, options: Mapping[str, Any]) -> Reader:
-    """The files that a job names."""
+    """Open the files that a job names."""
     path = job.data.path or ""
     where = str(job.path(path)) if isinstance(path, str) else [str(job.path(each)) for each in path]
     how = {"format": job.data.format, "windows": _parse_windows(job), **options}
@@ -149,9 +144,9 @@ def _open_files(job: JobConfig, options: Mapping[str, Any]) -> Reader:
 
 
 def _build_reader(job: JobConfig, options: Mapping[str, Any]) -> Reader:
-    """What a job's function returns, as a reader."""
+    """Call ``data.build`` and make a reader of what it returns."""
     result = call_builder(job, "data")
-    if isinstance(result, Iterator):  # the function is what makes it anew
+    if isinstance(result, Iterator):  # an iterator runs once, so the function is called for each pass
         return of(lambda: call_builder(job, "data"), **options)
     if not isinstance(result, Reader):
         return of(result, **options)
@@ -162,29 +157,20 @@ def _build_reader(job: JobConfig, options: Mapping[str, Any]) -> Reader:
 
 
 def require_same(job: JobConfig, reader: Reader, digest: str) -> None:
-    """Refuse a function that gives each process other samples.
-
-    Args:
-        job: The job.
-        reader: Its samples in this process.
-        digest: Of the job, with its samples in the process that began it.
-
-    Raises:
-        JobError: They differ.
-    """
+    """Raise ``JobError`` if ``data.build`` gives other samples here than in the process that began the job."""
     if job.data.build is not None and job.digest(data_fingerprint(job, reader)) != digest:
         message = f"data.build {job.data.build!r} gives other samples in each process. Seed what it draws, and read in a fixed order."
         raise JobError(message)
 
 
 def _layout_from_job(job: JobConfig, layout: Layout | None) -> Layout | None:
-    """What the job says of rate, channels and units, for axes that the data name: they must not say otherwise."""
+    """Rate, channels and units from the job, on the axes that the data name; ``None`` if either is missing."""
     options = {name: each for name, each in job.layout.settings.items() if name in _LAYOUT_FIELDS}
     return Layout(layout.dims, **options) if layout and options else None
 
 
 def _transpose(reader: Reader, job: JobConfig) -> Reader:
-    """Bring the axes that the data name into the order that the job says."""
+    """Transpose samples to the order of axes in the job, if the data name the same axes."""
     layout = reader.layout
     if layout is None or job.layout.dims is None:
         return reader
@@ -208,7 +194,7 @@ def _parse_windows(job: JobConfig) -> Windows | float | None:
 
 
 def drop_other_shapes(batch: Batch, shape: Sequence[int]) -> Batch:
-    """A batch without the samples of another shape than the job's first; these are told."""
+    """Move samples of another shape than the job's first to the failed ones."""
     wrong = {
         number: f"its shape is {array.shape}, and {tuple(shape)} is expected. Cut or pad it, or leave it out."
         for number, array in zip(batch.numbers, batch.inputs, strict=True)
@@ -226,7 +212,7 @@ def drop_other_shapes(batch: Batch, shape: Sequence[int]) -> Batch:
 
 
 def _read_per_sample(job: JobConfig, what: str, samples: int) -> tuple[np.ndarray, str]:
-    """An array with one entry a sample, and what changes when it does."""
+    """Load an array with one entry a sample, and a text that changes with its file."""
     file = Path(job.path(getattr(job.data, what)))
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -242,26 +228,18 @@ def _read_per_sample(job: JobConfig, what: str, samples: int) -> tuple[np.ndarra
 
 
 def data_fingerprint(job: JobConfig, reader: Reader) -> str:
-    """What changes when the samples, their classes, groups or events do."""
+    """Text that changes with the samples, their classes, groups or events."""
     groups = "" if job.data.groups is None else _read_per_sample(job, "groups", len(reader))[1]
     return reader.fingerprint + groups + events_fingerprint(job)
 
 
 def read_groups(job: JobConfig, samples: int) -> np.ndarray | None:
-    """The group of each sample, if the job names any.
-
-    Raises:
-        JobError: There is no such file, or it has not one entry a sample.
-    """
+    """Load the group of each sample; ``None`` if the job names no groups."""
     return None if job.data.groups is None else _read_per_sample(job, "groups", samples)[0]
 
 
 def group_names(groups: np.ndarray | None) -> list[str]:
-    """What groups there are.
-
-    Raises:
-        JobError: There are too many to be summed up.
-    """
+    """List the names of the groups, sorted; raise ``JobError`` if there are too many."""
     if groups is None:
         return []
     names = sorted(map(str, np.unique(groups)))

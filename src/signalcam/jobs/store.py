@@ -1,4 +1,7 @@
-"""The store of a job: made whole, filled unit by unit, each committed by the last of its writes."""
+"""The store of a job: its arrays, and reading, committing and counting its units.
+
+A unit is committed by the last of its writes, its status.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ from signalcam.jobs.columns import ColumnSpec
 from signalcam.jobs.store_layout import TEXT, as_text_array, create_store, sync_to_disk, write_errors_as_text
 from signalcam.results.zarr_store import FORMAT
 
-QUARANTINED = 2**32 - 1  # in place of one more than the number of samples that failed
-BLOCK = 256  # units that are put together when all are done; a power of two, as sums are added up in a binary tree
+QUARANTINED = 2**32 - 1  # status of a unit given up; otherwise the status is the number of failed samples plus one
+BLOCK = 256  # units merged into one block when all are done; a power of two, as sums merge along a binary tree
 _ABOUT_KEYS = {"digest", "samples", "job", "identity", "facts", "groups"}
-_STATUS_BYTES = 4  # bytes that say that a unit is done
+_STATUS_BYTES = 4  # bytes of one unit's status
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,9 @@ class JobStore:
 
     Attributes:
         place: Its folder.
-        about: What was known when it was made: ``digest``, ``samples``, ``job`` (its sections), ``facts`` (what
-            a first sample told), ``groups`` (what aggregates are of: pairs of kind and name) and ``block`` (how many
-            units are put together when they are done; see ``rolling``).
+        about: What was known when it was created: ``digest``, ``samples``, ``job`` (its sections), ``identity`` (weights
+            and versions), ``facts`` (from a first sample), ``groups`` (pairs of kind and name) and ``block`` (units that
+            are merged when they are done; see ``incremental``).
     """
 
     place: Path
@@ -44,11 +47,7 @@ class JobStore:
 
     @classmethod
     def open(cls, place: Path) -> JobStore:
-        """Open what is there.
-
-        Raises:
-            StoreError: It is no job's store that this version can read.
-        """
+        """Open an existing store; raise ``StoreError`` if this version cannot read it."""
         version, about, whole = 0, {}, False
         with suppress(OSError, ValueError, KeyError, TypeError):
             attributes = json.loads((place / "zarr.json").read_text(encoding="utf-8"))["attributes"]
@@ -68,27 +67,27 @@ class JobStore:
 
     @property
     def samples(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         return int(self.about["samples"])
 
     @property
     def size(self) -> int:
-        """How many samples a unit has."""
+        """Samples per unit."""
         return int(self.about["job"]["units"]["size"])
 
     @property
     def units(self) -> int:
-        """How many units there are."""
+        """Number of units."""
         return -(-self.samples // self.size)
 
     @property
     def block(self) -> int:
-        """How many units are put together; 0 in stores that know nothing of it."""
+        """Units per block; 0 in old stores, which have no blocks."""
         return int(self.about.get("block", 0))
 
     @property
     def blocks(self) -> int:
-        """How many blocks of as many units there are; the units after these stay as they are."""
+        """Number of whole blocks; the units after them are never merged."""
         return self.units // self.block if self.block else 0
 
     def units_of(self, block: int) -> range:
@@ -96,7 +95,7 @@ class JobStore:
         return range(block * self.block, (block + 1) * self.block)
 
     def count(self, units: Collection[int]) -> int:
-        """How many samples some units have; each is named once."""
+        """Number of samples in some distinct units."""
         short = self.units * self.size - self.samples
         return len(units) * self.size - short * (self.units - 1 in units)
 
@@ -139,7 +138,7 @@ class JobStore:
 
     @cached_property
     def by_unit(self) -> dict[str, ColumnSpec]:
-        """The arrays with a row a unit: what aggregates are made of."""
+        """The arrays with a row a unit: the sums that aggregates are made of."""
         groups, bins = len(self.about["groups"]), self.about["job"]["aggregates"]["bins"]
         specs = {"count": ColumnSpec(("unit", "of"), (self.units, groups), np.int64, 0)}
         for number in range(len(self.about["facts"]["layers"])):
@@ -155,7 +154,7 @@ class JobStore:
 
     @cached_property
     def by_block(self) -> dict[str, ColumnSpec]:
-        """The same with a row a block."""
+        """The arrays with a row a block: sums of merged units."""
         return {
             name: ColumnSpec(
                 ("block", *spec.dims[1:]),
@@ -167,13 +166,13 @@ class JobStore:
         }
 
     def dims(self, layer: int) -> tuple[str, ...]:
-        """What the axes of a layer's positions are called."""
+        """Names of the axes of a layer's positions."""
         names = self.about["facts"]["layout"]["dims"]
         axes = [axis["input_axis"] for axis in self.about["facts"]["layers"][layer]["grid"]]
         return tuple(f"{f'axis{i}' if names[i] in DUMMY else names[i]}_{layer}" for i in axes)
 
     def labels(self) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
-        """What the entries of each axis are called, or where they lie and in which units."""
+        """Coordinate of each axis, names or positions, with its attributes."""
         facts = self.about["facts"]
         names = {
             "target": facts["targets"],
@@ -211,11 +210,7 @@ class JobStore:
         return {}
 
     def read(self, name: str, rows: Any) -> np.ndarray:
-        """Some rows of an array.
-
-        Raises:
-            StoreError: A file of it is damaged.
-        """
+        """Read some rows of an array; raise ``StoreError`` if a file is damaged."""
         try:
             values: np.ndarray = self.array(name).oindex[rows]
         except Exception as error:  # whatever a decoder makes of a torn file
@@ -224,75 +219,71 @@ class JobStore:
         return values
 
     def blank(self, unit: int) -> dict[str, np.ndarray]:
-        """The rows of a unit before anything is known."""
+        """Rows of a unit with a blank value everywhere."""
         count = len(self.rows(unit))
         return {
             name: np.full((count, *spec.shape[1:]), spec.blank, spec.dtype) for name, spec in self.by_sample.items()
         }
 
     def commit(self, unit: int, rows: Mapping[str, np.ndarray], sums: Mapping[str, np.ndarray], failed: int) -> None:
-        """Write all that a unit gave and, when the disk has it, that it is done.
-
-        Raises:
-            StoreError: It cannot be written; the unit is not done then.
-        """
+        """Write the rows and sums of a unit and, once they are on the disk, its status."""
         numbers = self.rows(unit)
         with write_errors_as_text(self.place):
-            if unit == self.units - 1:  # it may be short of its files, which are then read first
+            if unit == self.units - 1:  # a short last unit is written by reading its chunks first; they may be torn
                 self._remove(unit, rows)
             own: Any = slice(numbers.start, numbers.stop)
             parts = [(self.array(name), own, values) for name, values in rows.items()]
             parts += [(self.array(f"unit/{name}"), unit, values) for name, values in sums.items()]
             _write_parts(parts)
             written = [self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))]
-            sync_to_disk([each for each in written if each.exists()])  # Zarr keeps no file of what is all blank
+            sync_to_disk([each for each in written if each.exists()])  # Zarr may write no file for an all-blank chunk
             self.array("unit/status")[unit] = QUARANTINED if failed == QUARANTINED else failed + 1
             sync_to_disk([self.file("unit/status", unit)])
 
     def file(self, name: str, row: int) -> Path:
-        """Where a unit's, or a block's, part of an array is."""
+        """Path of the chunk that holds a unit's, or a block's, part of an array."""
         array = self.array(name)
         return self.place / name / str(array.metadata.encode_chunk_key((row, *[0] * (array.ndim - 1))))
 
     def _remove(self, unit: int, names: Iterable[str]) -> None:
-        """Take away what a run that was cut off left of a unit: it may be torn."""
+        """Delete the files that an interrupted run left of a unit, as they may be torn."""
         for name in names:
             self.file(name, unit).unlink(missing_ok=True)
 
     def committed(self) -> dict[int, Path]:
-        """The units with a status of their own, done or quarantined, and the files that say so."""
+        """Map each unit with a status of its own, done or quarantined, to its status file."""
         folder = self.place / "unit" / "status" / "c"
         if not folder.is_dir():
             return {}
         return {int(each.name): Path(each) for each in os.scandir(folder) if each.name.isdigit()}
 
     def is_rolled(self, block: int) -> bool:
-        """Whether a block stands for its units."""
+        """Whether a block has been merged and replaces its units."""
         try:
             return self.status_of(block).stat().st_size == _STATUS_BYTES * self.block
         except FileNotFoundError:
             return False
 
     def status_of(self, block: int) -> Path:
-        """The file that says, once it is there, that a block stands for its units."""
+        """Path of the status file of a block, which exists once the block is merged."""
         return self.place / "block" / "status" / "c" / str(block) / "0"
 
     def status(self) -> dict[int, int]:
-        """How many samples failed in each unit that is done; ``QUARANTINED`` where it was given up."""
+        """Number of failed samples of each finished unit; ``QUARANTINED`` for one given up."""
         codes_of: dict[int, int] = {}
         for unit, file in self.committed().items():
-            with suppress(FileNotFoundError):  # put into its block since
+            with suppress(FileNotFoundError):  # merged into its block since
                 raw = file.read_bytes()
-                if len(raw) == _STATUS_BYTES and any(raw):  # else a power cut left it empty, short or full of zeros
+                if len(raw) == _STATUS_BYTES and any(raw):  # a power cut may leave it empty, short or all zeros
                     codes_of[unit] = int.from_bytes(raw, "little")
-        # after the units: one that is put together now is in either
+        # read after the units, so that a unit merged meanwhile is seen in one of the two
         for block in filter(self.is_rolled, range(self.blocks)):
             codes = np.frombuffer(self.status_of(block).read_bytes(), "<u4").tolist()
             codes_of |= zip(self.units_of(block), codes, strict=True)
         return {unit: code if code == QUARANTINED else code - 1 for unit, code in codes_of.items()}
 
     def pending(self) -> list[int]:
-        """The units to do."""
+        """List the units that are not done, quarantined ones included."""
         status = self.status()
         return [unit for unit in range(self.units) if status.get(unit, QUARANTINED) == QUARANTINED]
 
@@ -306,10 +297,10 @@ class JobStore:
 
 
 def _write_parts(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
-    """Write parts of arrays, one while others wait for the disk; each is an array, a place, and values."""
+    """Write ``(array, index, values)`` concurrently: one is encoded while others wait for the disk."""
 
     async def all_of_them() -> None:
         await asyncio.gather(*(each.async_array.setitem(where, values) for each, where, values in parts))
 
-    with ThreadPoolExecutor(1) as pool:  # a thread may hold one loop only, and a notebook's has one
+    with ThreadPoolExecutor(1) as pool:  # a thread runs one event loop, and a notebook's thread already has one
         pool.submit(asyncio.run, all_of_them()).result()

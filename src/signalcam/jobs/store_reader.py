@@ -1,4 +1,4 @@
-"""A job's store as an explanation, whose maps and inputs are read when they are needed."""
+"""Opening a job's store as an ``Explanation`` whose maps and inputs are read on access."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from signalcam.results.group_summary import GroupSummary
 
 @dataclass(frozen=True, eq=False)
 class SampleArray(NDArrayOperatorsMixin):
-    """What is read like an array with a row a sample, a few samples at a time; to calculate with it reads all.
+    """A lazy array with a row a sample: indexing reads a few samples, arithmetic reads all.
 
     Attributes:
-        read: From the numbers of samples to their rows.
-        shape: Of the whole.
-        dtype: Of its numbers.
-        summarize: From a result of every sample to what its job has summed up; a part of them is an array.
+        read: From sample numbers to their rows.
+        shape: Shape of the whole array.
+        dtype: Dtype of the values.
+        summarize: From the explanation of all samples to the job's aggregates.
     """
 
     read: Callable[[np.ndarray], np.ndarray]
@@ -42,12 +42,12 @@ class SampleArray(NDArrayOperatorsMixin):
 
     @property
     def ndim(self) -> int:
-        """How many axes there are."""
+        """Number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """Number of values."""
         return int(np.prod(self.shape))
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class SampleArray(NDArrayOperatorsMixin):
         return result
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else an array has."""
+        """Read all and delegate to the array."""
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
@@ -74,14 +74,14 @@ class SampleArray(NDArrayOperatorsMixin):
         whole = [np.asarray(each) if isinstance(each, SampleArray) else each for each in inputs]
         return getattr(ufunc, method)(*whole, **options)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - NumPy's own words
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - NumPy's signature
         whole: np.ndarray = np.asarray(self.read(np.arange(self.shape[0])), dtype)
         return whole
 
 
 @dataclass(frozen=True, eq=False)
 class Names(Sequence[Any]):
-    """The names of samples, read some at a time."""
+    """Lazy sequence of sample names, read in groups of ``at_once``."""
 
     values: Callable[[np.ndarray], np.ndarray]
     length: int
@@ -106,10 +106,10 @@ class Names(Sequence[Any]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
-    __hash__ = None  # type: ignore[assignment] # as of what may be compared with lists
+    __hash__ = None  # type: ignore[assignment] # equal to lists, which have no hash
 
     def _names_near(self, first: int) -> tuple[Any, ...]:
-        """Those around one, kept till others are asked for: names are often taken one after the other."""
+        """Names of the group that starts at ``first``; the last group is cached, as names are often read in order."""
         if self._cache.get(first) is None:
             self._cache.clear()
             self._cache[first] = self[first : first + self.at_once]
@@ -124,8 +124,8 @@ def open_store(path: str | os.PathLike[str], job: JobConfig | None = None) -> Ex
     """Open a job's store; see ``signalcam.load``.
 
     Args:
-        path: Of the store.
-        job: The one that made it, whose ``data.build`` may be called; a store alone has no code run.
+        path: The store.
+        job: The job that made it, whose ``data.build`` may be called. Without it no code of the job runs.
     """
     archive = JobStore.open(Path(path))
 
@@ -143,7 +143,7 @@ def open_store(path: str | os.PathLike[str], job: JobConfig | None = None) -> Ex
 
 
 def _failure_reasons(archive: JobStore) -> tuple[str, ...]:
-    """Why samples could not be explained; nothing where all could."""
+    """Reason of each sample that could not be explained; empty if all could."""
     status = archive.status()
     if len(status) == archive.units and not any(status.values()):
         return ()
@@ -159,7 +159,7 @@ def _failure_reasons(archive: JobStore) -> tuple[str, ...]:
 
 
 def _read_column(archive: JobStore, name: str) -> SampleArray:
-    """What is small for each sample: of a few samples only their units are read; of many all, once."""
+    """Lazy column of small values: neighbouring samples read their unit, others read the whole column once."""
     spec = archive.by_sample[name]
 
     @cache
@@ -177,7 +177,7 @@ def _read_column(archive: JobStore, name: str) -> SampleArray:
 
 
 def _layer_maps(archive: JobStore, number: int) -> SampleArray:
-    """The maps of a layer, read when they are needed."""
+    """Lazy maps of a layer."""
 
     def read(rows: np.ndarray) -> np.ndarray:
         maps, peak = (archive.read(f"{each}_{number}", rows) for each in ("maps", "peak"))
@@ -188,7 +188,7 @@ def _layer_maps(archive: JobStore, number: int) -> SampleArray:
 
 
 def _read_input(archive: JobStore, job: JobConfig | None) -> SampleArray | np.ndarray:
-    """The samples, from the data themselves; NaN where these are gone or have changed, or are built by code."""
+    """Lazy samples, read from the data; NaN if the data are gone, have changed or are built by code."""
     shape, dtype = archive.about["facts"]["input"]
     shape = (archive.samples, *shape)
     try:
@@ -213,7 +213,7 @@ def _read_input(archive: JobStore, job: JobConfig | None) -> SampleArray | np.nd
 
 
 def _job_of_store(archive: JobStore) -> JobConfig:
-    """The job that a store tells of, unless its samples come from code."""
+    """Rebuild the job from its store; raise ``JobError`` if its samples come from code."""
     job = JobConfig(folder=archive.about["folder"], **archive.about["job"])
     if job.data.build is not None:
         message = f"the samples of {archive.place} come from data.build, which opening a store does not call. Open it with the job: sc.Job.read(...).run()."

@@ -1,4 +1,4 @@
-"""One worker of a job: it has the network, is told numbers of units, and writes what they give itself."""
+"""The worker of a job: read a unit's samples, explain and score them, write them to the store."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from signalcam.results.explanation import Explanation
 from signalcam.targets import Class, Contrast, Predicted, TrueLabel
 
 _log = logging.getLogger("signalcam")
-_FIRST_TRIES = 64  # samples that may be bad before the first good one
-_READ_BYTES = 2**22  # bytes that are read at once, where a batch is less
+_FIRST_TRIES = 64  # samples that may fail before the first good one
+_READ_BYTES = 2**22  # bytes read at once, unless a batch has more
 
 Explained = list[tuple[Sequence[int], Explanation]]
 
 
 @dataclass(frozen=True)
 class ReadBatch:
-    """A batch of a unit that was read, or could not be; ``last`` says that it ends the unit."""
+    """A batch of a unit, or the error of reading it; ``last`` marks the end of the unit."""
 
     unit: int
     numbers: range
@@ -48,7 +48,7 @@ class ReadBatch:
 
 @dataclass(frozen=True)
 class UnitBuffer:
-    """A unit, its first sample, and what its samples gave so far."""
+    """A unit, its first sample, and the rows filled so far."""
 
     unit: int
     first: int
@@ -57,7 +57,7 @@ class UnitBuffer:
 
 @dataclass(frozen=True)
 class Worker:
-    """Explains a job's samples, in its own process."""
+    """Explain a job's samples in one process."""
 
     job: JobConfig
 
@@ -77,12 +77,12 @@ class Worker:
 
     @cached_property
     def events(self) -> events.Events | None:
-        """When something happens in which sample."""
+        """The events of the samples; ``None`` if the job names none."""
         return events.read_events(self.job, len(self.reader))
 
     @cached_property
     def scorer(self) -> Scorer | None:
-        """Scores maps, if the job asks for it."""
+        """The scorer of maps; ``None`` for a job without metrics."""
         section = self.job.metrics
         return Scorer(section, self.model, self.explainer.target, self.job.units.batch) if section.names else None
 
@@ -93,7 +93,7 @@ class Worker:
 
     @cached_property
     def layout(self) -> Layout | None:
-        """What the job says of the axes, else the data."""
+        """The layout: the job's fields over those of the data."""
         from_data, settings = self.reader.layout, self.job.layout.settings
         if from_data is None or ("dims" in settings and Layout(settings["dims"]).dims != from_data.dims):
             return Layout(**settings) if "dims" in settings else None
@@ -101,14 +101,14 @@ class Worker:
 
     @cached_property
     def archive(self) -> JobStore:
-        """The store, once it is there."""
+        """The store, which must exist."""
         archive = JobStore.open(self.job.path(self.job.output.path))
         require_same(self.job, self.reader, archive.about["digest"])
         return archive
 
     @cached_property
     def explainer(self) -> Explainer:
-        """What a first sample is explained with, and then all, with the layer found then."""
+        """The explainer for a first sample, which finds the layers."""
         section = self.job.explain
         return Explainer(
             self.model,
@@ -125,14 +125,14 @@ class Worker:
 
     @cached_property
     def store_explainer(self) -> Explainer:
-        """The same, of the layers that the store was made for."""
+        """The explainer with the layers that the store was created for."""
         layers = [each["name"] for each in self.archive.about["facts"]["layers"]]
         return self.explainer.with_options(layer=layers)
 
     # --- before the first unit -------------------------------------------------------------------
 
     def identity(self) -> dict[str, str]:
-        """Whose numbers these are: a hash of the weights, and the versions of what makes the maps."""
+        """Hash of the weights, and versions of SignalCAM, NumPy and the backend."""
         backend = self.explainer.backend
         versions = {
             "signalcam": version("signalcam"),
@@ -142,11 +142,7 @@ class Worker:
         return {"weights": model_loading.fingerprint(self.model), **versions}
 
     def facts(self) -> dict[str, Any]:
-        """What the first sample that can be explained says of all.
-
-        Raises:
-            JobError: None of the first samples can be explained.
-        """
+        """Describe all samples by the first one that can be explained; raise ``JobError`` if there is none."""
         reasons: list[str] = []
         for number in range(min(_FIRST_TRIES, len(self.reader))):
             explained, failed = self.explain_samples(self.explainer, [number], stop=False)
@@ -179,7 +175,7 @@ class Worker:
         return plain_known
 
     def _more_facts(self, exp: Explanation, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """What scores and cuts around events are like, once they are known to be possible."""
+        """Check events and scores on a first sample; return the names of metrics and methods."""
         if self.events is not None:
             events.require_time_axis({"facts": facts, "job": self.job.model_dump(mode="json")})
         return {} if self.scorer is None else {"metrics": self.scorer.facts(exp)}
@@ -187,29 +183,17 @@ class Worker:
     # --- a unit ----------------------------------------------------------------------------------
 
     def run_unit(self, unit: int) -> int:
-        """Explain a unit, write it, and say how many samples failed; all in this thread.
-
-        Raises:
-            JobError: A sample failed, and the job says to stop then.
-            StoreError: The store cannot be written to.
-        """
+        """Explain and write one unit in this thread; return its number of failed samples."""
         buffer = self._new_buffer(unit)
         for some in self._read([unit]):
             self._explain(buffer, some)
         return self._commit(buffer)[1]
 
     def run_units(self, units: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Explain units; the next batch is read and the unit before is written at the same time, by two threads.
+        """Explain units while two threads read the next batch and write the last unit.
 
-        Args:
-            units: Their numbers; each is asked for, perhaps waited for, by the thread that reads.
-
-        Returns:
-            Each unit once all of it is written, with how many samples failed.
-
-        Raises:
-            JobError: A sample failed, and the job says to stop then.
-            StoreError: The store cannot be written to.
+        Yields each written unit with its number of failed samples. The reading thread iterates over ``units`` and may
+        wait there.
         """
         under_way: dict[int, UnitBuffer] = {}
 
@@ -222,7 +206,7 @@ class Worker:
         return prefetch(self._read(units), explained, self._commit)
 
     def _read(self, units: Iterable[int]) -> Iterator[ReadBatch]:
-        """The batches of units, one after the other; what their reading raises is raised where they are used."""
+        """Read the batches of units in order; an error is kept and raised where the batch is used."""
         for unit in units:
             numbers = self.archive.rows(unit)
             for several in _split_range(numbers, self._at_once):
@@ -233,7 +217,7 @@ class Worker:
 
     @cached_property
     def _at_once(self) -> int:
-        """How many samples are read at once: some batches, where these are small."""
+        """Samples to read at once: several batches if they are small."""
         shape, dtype = self.archive.about["facts"]["input"]
         batch = self.job.units.batch
         wide: int = np.dtype(dtype).itemsize * math.prod(shape)
@@ -242,11 +226,11 @@ class Worker:
     def _try_read(self, numbers: range) -> Batch | Exception:
         try:
             return self._batch(numbers)
-        except Exception as error:  # noqa: BLE001 - tried again, batch by batch, by who explains
+        except Exception as error:  # noqa: BLE001 - explain_samples reads again, batch by batch
             return error
 
     def _batch(self, numbers: Sequence[int], *, first: bool = False) -> Batch:
-        """Read some samples, of the shape that the job's first has; a reader is asked by one thread at a time."""
+        """Read samples of the job's shape, one thread at a time, and move them to the device."""
         with self._read_lock:
             batch = self.reader.read(numbers)
         if not first:
@@ -254,7 +238,7 @@ class Worker:
         return model_loading.move_to_device(batch, self.job.model.device)
 
     def _new_buffer(self, unit: int) -> UnitBuffer:
-        """The rows of a unit, with what is known without its samples."""
+        """Blank rows of a unit, with its groups filled in."""
         numbers, rows = self.archive.rows(unit), self.archive.blank(unit)
         if self.groups is not None:
             rows["group"][:] = np.array(
@@ -263,7 +247,7 @@ class Worker:
         return UnitBuffer(unit, numbers.start, rows)
 
     def _explain(self, buffer: UnitBuffer, some: ReadBatch) -> None:
-        """Put what a batch gives into its unit."""
+        """Explain a batch and put its results into its unit."""
         stop = self.job.engine.on_error == "stop"
         explained, failed = self.explain_samples(self.store_explainer, some.numbers, stop=stop, read=some.read)
         for numbers, exp in explained:
@@ -283,7 +267,7 @@ class Worker:
         return buffer.unit, failed
 
     def _score(self, rows: Mapping[str, np.ndarray], explained: Explained, first: int) -> None:
-        """Score the maps of a batch, if the job asks for it."""
+        """Score the maps of a batch, if the job has metrics."""
         if self.scorer is not None:
             here = [(np.asarray(numbers) - first, exp) for numbers, exp in explained]
             stop = self.job.engine.on_error == "stop"
@@ -293,12 +277,12 @@ class Worker:
     def explain_samples(
         self, explainer: Explainer, numbers: Sequence[int], *, stop: bool, read: Batch | Exception | None = None
     ) -> tuple[Explained, dict[int, str]]:
-        """Explain some samples; where that fails, halves of them, down to those at fault and why."""
+        """Explain samples; on failure bisect, down to the samples at fault and their reasons."""
         try:
-            first = explainer is self.explainer  # whose shape the others have
+            first = explainer is self.explainer  # no store yet, so no shape to check
             batch = read if isinstance(read, Batch) else self._batch(numbers, first=first)
             exp = self._explain_batch(explainer, batch) if batch.numbers else None
-        except Exception as error:  # whatever one sample does must not end a night's work
+        except Exception as error:  # one bad sample must not end the whole run
             if len(numbers) == 1 and stop:
                 raise JobError(_stop_message(numbers[0], format_error(error))) from error
             if len(numbers) == 1:
@@ -310,7 +294,7 @@ class Worker:
         return ([] if exp is None else [(batch.numbers, exp)]), failed
 
     def _explain_batch(self, explainer: Explainer, batch: Any) -> Explanation:
-        """Explain a batch; warnings about single maps are logged."""
+        """Explain a batch; log its warnings."""
         with warnings.catch_warnings(record=True) as caught, model_loading.autocast_context(self.job):
             warnings.simplefilter("always", CamWarning)
             exp = explainer(batch.inputs, labels=batch.labels, sample_names=batch.names)
@@ -326,7 +310,7 @@ def _split_range(numbers: range, size: int) -> Iterator[range]:
 
 
 def _select_samples(batch: Batch, numbers: range) -> Batch:
-    """Those of a batch's samples, read in order, that have some neighbouring numbers."""
+    """Select the samples of a batch whose numbers lie in a range."""
     here = slice(*np.searchsorted(batch.numbers, (numbers.start, numbers.stop)))
     labels, names = (None if each is None else each[here] for each in (batch.labels, batch.names))
     failed = {number: why for number, why in batch.failed.items() if number in numbers}
@@ -336,7 +320,7 @@ def _select_samples(batch: Batch, numbers: range) -> Batch:
 
 
 def _write_rows(rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, first: int) -> dict[int, str]:
-    """Put what a batch gave into the rows of its unit; samples whose maps cannot be kept stay blank."""
+    """Write a batch's results into the rows of its unit; return the samples whose maps cannot be stored."""
     maps = [each.values for each in exp.layers]
     for number, values in enumerate(maps):
         if values.shape[1:] != rows[f"maps_{number}"].shape[1:]:
@@ -364,7 +348,7 @@ def _quantize_maps(maps: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def _axes_hint(layout: Layout | None) -> str:
-    """Which axes the model was given, as another order of them is what goes wrong most often."""
+    """Name the axes that the model was given: a wrong order is the most frequent mistake."""
     return f" Axes are {' '.join(layout.dims)!r}; [layout] dims may order them otherwise." if layout else ""
 
 
@@ -380,7 +364,7 @@ def _stop_message(number: int, reason: str) -> str:
 
 
 def _parse_target(target: Any) -> Any:
-    """A question of the job file as ``explain`` takes it."""
+    """Parse a target of the job file for ``explain``."""
     if not isinstance(target, Mapping):
         return TrueLabel() if target == "label" else target
     if set(target) == {"contrast", "foil"}:

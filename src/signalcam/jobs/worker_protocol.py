@@ -1,4 +1,4 @@
-"""A worker as something that is asked: by the wire of a process, or as an actor."""
+"""The requests a worker answers, over the socket of a process or as a Ray actor; main of worker processes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NU
 
 
 def thread_variables(job: JobConfig) -> dict[str, str]:
-    """What tells libraries how many threads to use, where it is there before they are loaded."""
+    """Environment that sets the threads of numerical libraries; it must be set before they load."""
     return dict.fromkeys(_THREADS, str(job.engine.threads))
 
 
 @dataclass(frozen=True)
 class WorkerServer:
-    """Answers for a worker, also that it failed.
+    """Answer requests for a worker; an error becomes the answer ``"refused"``.
 
     Attributes:
-        sections: Those of the job.
-        folder: Where its relative paths begin.
+        sections: Sections of the job.
+        folder: Folder of its relative paths.
         log: Where its traceback can be read.
     """
 
@@ -45,20 +45,20 @@ class WorkerServer:
 
     @cached_property
     def worker(self) -> Worker:
-        """Who does it, with the settings of Zarr that suit one process of many."""
+        """The worker, with settings of Zarr that suit one process of many."""
         import zarr  # noqa: PLC0415 - loaded here so that its settings are this process's only
 
         zarr.config.set({"async.concurrency": 4, "threading.max_workers": 1})
         return Worker(JobConfig(folder=self.folder, **self.sections))
 
     def answer(self, request: Request) -> Answer:
-        """Do what is asked, and say what came of it."""
+        """Answer one request."""
         return next(self.answers(iter([request])))
 
     def answers(self, requests: Iterator[Request]) -> Iterator[Answer]:
-        """Do all that is asked, in order, one unit while another is read and a third is written.
+        """Answer requests in order, and stop after a refusal.
 
-        After a refusal nothing more is answered.
+        One unit is explained while another is read and a third is written.
         """
         try:
             for request in requests:
@@ -80,7 +80,7 @@ class WorkerServer:
 
 
 def _end_with_driver() -> None:
-    """End at once when the driver does, however that ends: it holds the other end of this process's input."""
+    """End at once when the driver does: it holds the other end of this process's standard input."""
 
     def wait() -> None:
         while os.read(0, 1):
@@ -91,7 +91,7 @@ def _end_with_driver() -> None:
 
 
 def _requests(wire: Connection) -> Iterator[Any]:
-    """What comes over the wire until it is cut."""
+    """Yield requests from the socket until it closes."""
     try:
         while True:
             yield wire.recv()
@@ -100,7 +100,7 @@ def _requests(wire: Connection) -> Iterator[Any]:
 
 
 def main(descriptor: int) -> None:
-    """Do what comes over the wire until it is cut."""
+    """Answer requests from the socket until it closes."""
     _end_with_driver()
     wire = Connection(descriptor)
     requests = _requests(wire)
