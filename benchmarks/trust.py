@@ -17,7 +17,7 @@ import torch
 
 import signalcam as sc
 from signalcam.demo import tour
-from signalcam.demo.heartbeats import recording
+from signalcam.demo.heartbeats import load_recording
 from signalcam.demo.network import CLASSES
 from signalcam.demo.network import load as load_beats
 from tests.real import networks
@@ -30,7 +30,7 @@ CROP, CENTRE, HIPPOCAMPUS = 40, slice(18, 22), 14
 
 def ecg() -> sc.metrics.Comparison:
     """Windows of MIT-BIH record 208 that the network never saw; cardiologists say where the ventricular beats are."""
-    windows = tour.held_out(recording(), tour.annotate_beats(FOLDER))
+    windows = tour.cut_held_out(load_recording(), tour.read_annotated_beats(FOLDER))
     exp = tour.explain_beats(windows)
     rows = np.flatnonzero((windows.label == 1) & (exp.predicted.values == 1))
     truth = [[(beat - tour.BEFORE, beat + tour.AFTER) for beat in windows.ventricular[row]] for row in rows]

@@ -18,10 +18,10 @@ from signalcam.demo.heartbeats import (
     HELD_OUT,
     RATE,
     WINDOW,
-    inside_window,
+    find_inside,
+    find_near,
     label_beats,
-    near_window,
-    recording,
+    load_recording,
     standardise,
 )
 from signalcam.jobs import summary
@@ -35,15 +35,15 @@ def cut() -> tuple[np.ndarray, np.ndarray]:
 
     Left out are windows with an unsure beat, and those of a normal beat beside a ventricular one.
     """
-    ecg = recording()
+    ecg = load_recording()
     beats = label_beats(ecg)
     last = round(HELD_OUT * RATE) - WINDOW
     windows, labels = [], []
     for sample, kind in zip(beats.sample, beats.kind, strict=True):
         first = sample - WINDOW // 2
-        near = beats.kind[near_window(beats, first)]
+        near = beats.kind[find_near(beats, first)]
         alone = kind == "normal" and (near == "normal").all()
-        clear = kind == "ventricular" and not (beats.kind[inside_window(beats, first)] == "unsure").any()
+        clear = kind == "ventricular" and not (beats.kind[find_inside(beats, first)] == "unsure").any()
         if 0 <= first <= last and (alone or clear):
             windows.append(ecg[first : first + WINDOW])
             labels.append(int(kind == "ventricular"))

@@ -9,7 +9,7 @@ import pytest
 
 import signalcam as sc
 from signalcam.demo import tour
-from signalcam.demo.heartbeats import label_beats, recording
+from signalcam.demo.heartbeats import label_beats, load_recording
 
 REAL_DATA = os.environ.get("SIGNALCAM_REAL_DATA")
 
@@ -63,8 +63,8 @@ def test_methods_and_version_are_listed(tmp_path):
 
 
 def test_heat_lies_on_the_ventricular_beats_by_the_rule_labels():
-    ecg = recording()
-    windows = tour.held_out(ecg, label_beats(ecg))
+    ecg = load_recording()
+    windows = tour.cut_held_out(ecg, label_beats(ecg))
     found = tour.score(tour.explain_beats(windows), windows)
     assert found.accuracy >= 0.97
     assert found.peak_inside >= 0.95
@@ -74,7 +74,7 @@ def test_heat_lies_on_the_ventricular_beats_by_the_rule_labels():
 
 @pytest.mark.skipif(not REAL_DATA, reason="SIGNALCAM_REAL_DATA names no folder of real data")
 def test_heat_lies_on_the_beats_that_cardiologists_annotated():
-    windows = tour.held_out(recording(), tour.annotate_beats(Path(REAL_DATA)))
+    windows = tour.cut_held_out(load_recording(), tour.read_annotated_beats(Path(REAL_DATA)))
     found = tour.score(tour.explain_beats(windows), windows)
     assert found.windows == 67
     assert found.accuracy == 1.0

@@ -21,7 +21,7 @@ SAME_BEAT = 12  # samples: a tenth of a second, well below the shortest beat-to-
 
 @pytest.fixture(scope="module")
 def ecg():
-    return heartbeats.recording()
+    return heartbeats.load_recording()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def beats(ecg):
 
 @pytest.fixture(scope="module")
 def held_out():
-    return train.held_out_windows()
+    return train.cut_held_out_windows()
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_windows_with_a_doubtful_beat_at_hand_are_left_out(ecg):
 
 def test_no_learnt_window_overlaps_the_held_out_part(held_out):
     last = held_out.start.max() + heartbeats.WINDOW / heartbeats.RATE
-    assert last <= heartbeats.HELD_OUT <= train.training_windows().start.min()
+    assert last <= heartbeats.HELD_OUT <= train.cut_training_windows().start.min()
 
 
 def test_network_is_right_on_the_held_out_windows(held_out):
@@ -102,7 +102,7 @@ def test_network_is_right_on_the_held_out_windows(held_out):
 
 
 def test_retraining_predicts_what_the_shipped_weights_predict(held_out):
-    again = train.train(train.training_windows())
+    again = train.train(train.cut_training_windows())
     assert torch.equal(train.predict(again, held_out), train.predict(network.load(), held_out))
 
 

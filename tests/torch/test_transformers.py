@@ -353,8 +353,8 @@ class BeatTransformer(nn.Module):
 @pytest.fixture(scope="module")
 def beats():
     """A transformer taught on a real electrocardiogram to find ventricular beats, and windows it never saw."""
-    learnt, unseen = train.training_windows(), train.held_out_windows()
-    with train.one_thread(), torch.random.fork_rng():
+    learnt, unseen = train.cut_training_windows(), train.cut_held_out_windows()
+    with train.use_one_thread(), torch.random.fork_rng():
         torch.manual_seed(0)
         net = BeatTransformer()
         train.fit(net, torch.as_tensor(learnt.network_input), torch.as_tensor(learnt.label))

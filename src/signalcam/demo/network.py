@@ -1,20 +1,20 @@
-"""The small network that says whether a two-second window holds a ventricular beat."""
+"""Network of the demo: classifies two-second windows by whether they contain a ventricular beat."""
 
 from pathlib import Path
 
 from torch import Tensor, nn
 
 CLASSES = ("normal", "ventricular")
-"""What the two outputs stand for: no ventricular beat in the window, or at least one."""
+"""Names of the two outputs: no ventricular beat in the window, or at least one."""
 WEIGHTS = Path(__file__).with_name("ventricular.safetensors")
 
 
 class BeatNet(nn.Module):
     """Three convolutions, the mean over time, and a linear head.
 
-    Input (batch, 1, time) as `signalcam.demo.heartbeats.standardise` makes it; output
-    (batch, 2), one logit for each of `CLASSES`. The last activation, ``relu3``, has
-    32 channels and a quarter of the input's positions.
+    The input is (batch, 1, time), as `signalcam.demo.heartbeats.standardise` returns it.
+    The output is (batch, 2), one logit per class of `CLASSES`.
+    The last activation, ``relu3``, has 32 channels and a quarter of the input's positions.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class BeatNet(nn.Module):
         self.head = nn.Linear(32, len(CLASSES))
 
     def forward(self, window: Tensor) -> Tensor:
-        """Return two logits for each window."""
+        """Return the logits, (batch, 2)."""
         hidden: Tensor = self.relu1(self.norm1(self.conv1(window)))
         hidden = self.relu2(self.norm2(self.conv2(hidden)))
         hidden = self.relu3(self.norm3(self.conv3(hidden)))
@@ -41,13 +41,13 @@ class BeatNet(nn.Module):
 
 
 def build() -> nn.Module:
-    """Return the network with fresh weights, drawn from PyTorch's own random state."""
+    """Build the network with random weights, drawn from PyTorch's global generator."""
     return BeatNet()
 
 
 def load() -> nn.Module:
-    """Return the network with the shipped weights, in evaluation mode."""
-    from safetensors.torch import load_file  # noqa: PLC0415 - training needs no weights to read
+    """Load the network with the shipped weights, in evaluation mode."""
+    from safetensors.torch import load_file  # noqa: PLC0415 - not needed for training
 
     network = build()
     network.load_state_dict(load_file(WEIGHTS))

@@ -1,7 +1,7 @@
-"""Make the shipped weights again: ``python -m signalcam.demo.train``.
+"""Training of the demo's network: ``python -m signalcam.demo.train`` writes the shipped weights again.
 
-The first `HELD_OUT` seconds of the recording are left alone; the rest, labelled from the signal
-itself, is learnt. The same machine and versions give the same bytes.
+The network is trained on the recording after its first `HELD_OUT` seconds, with labels from the signal itself.
+On one machine, with equal versions, the weights are equal to the byte.
 """
 
 import sys
@@ -19,7 +19,7 @@ from signalcam.demo.heartbeats import (
     BeatWindows,
     cut_windows,
     label_beats,
-    recording,
+    load_recording,
 )
 from signalcam.demo.network import WEIGHTS, build
 
@@ -31,35 +31,35 @@ WEIGHT_DECAY = 1e-2
 
 
 def main() -> None:
-    """Train, write the weights next to this file, and report."""
-    learnt, held_out = training_windows(), held_out_windows()
+    """Train the network, write its weights next to this file, and print its accuracy."""
+    train_windows, test_windows = cut_training_windows(), cut_held_out_windows()
     begin = perf_counter()
-    network = train(learnt)
+    network = train(train_windows)
     seconds = perf_counter() - begin
     WEIGHTS.write_bytes(save(network.state_dict()))
     sys.stdout.write(
         f"{sum(parameter.numel() for parameter in network.parameters())} parameters,"
         f" {WEIGHTS.stat().st_size} bytes, trained in {seconds:.1f} s\n"
-        f"training: {describe(network, learnt)}\nheld out: {describe(network, held_out)}\n"
+        f"training: {describe(network, train_windows)}\nheld out: {describe(network, test_windows)}\n"
     )
 
 
-def training_windows() -> BeatWindows:
-    """Cut the part of the recording that is learnt, a window every 0.1 s."""
-    ecg = recording()
+def cut_training_windows() -> BeatWindows:
+    """Cut the training part of the recording, a window every 0.1 s."""
+    ecg = load_recording()
     return cut_windows(ecg, label_beats(ecg), HELD_OUT, len(ecg) / RATE, 0.1)
 
 
-def held_out_windows() -> BeatWindows:
-    """Cut the part of the recording that is never learnt, a window every 0.5 s."""
-    ecg = recording()
+def cut_held_out_windows() -> BeatWindows:
+    """Cut the held-out part of the recording, a window every 0.5 s."""
+    ecg = load_recording()
     return cut_windows(ecg, label_beats(ecg), 0.0, HELD_OUT, 0.5)
 
 
 def train(windows: BeatWindows, seed: int = SEED) -> nn.Module:
-    """Fit a fresh network to ``windows`` and return it in evaluation mode."""
+    """Train a new network on ``windows`` and return it in evaluation mode."""
     inputs, labels = torch.from_numpy(windows.network_input), torch.from_numpy(windows.label)
-    with one_thread(), torch.random.fork_rng(devices=[]):
+    with use_one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build()
         fit(network, inputs, labels)
@@ -67,8 +67,8 @@ def train(windows: BeatWindows, seed: int = SEED) -> nn.Module:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread while the block is open: the order of additions stays the same."""
+def use_one_thread() -> Iterator[None]:
+    """Use one thread inside the block, so that sums are added in a fixed order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -78,7 +78,7 @@ def one_thread() -> Iterator[None]:
 
 
 def fit(network: nn.Module, inputs: Tensor, labels: Tensor) -> None:
-    """Lower the cross-entropy of ``labels``, in place, over `EPOCHS` shuffled passes."""
+    """Minimise the cross-entropy of ``labels``, in place, over `EPOCHS` shuffled passes."""
     steps = EPOCHS * -(-len(inputs) // BATCH)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
@@ -99,7 +99,7 @@ def predict(network: nn.Module, windows: BeatWindows) -> Tensor:
 
 
 def describe(network: nn.Module, windows: BeatWindows) -> str:
-    """Count the windows and say how often the network agrees with their labels."""
+    """Describe the windows and the network's accuracy on them, in one line."""
     right = predict(network, windows).numpy() == windows.label
     return f"{len(right)} windows, {windows.label.sum()} positive, accuracy {right.mean():.3f}"
 
