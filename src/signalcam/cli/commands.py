@@ -168,9 +168,9 @@ def _parse_class(text: str, names: Sequence[str]) -> int | str:
 @app.command()
 def doctor() -> None:
     """Say what is installed, what is missing, and which line brings it; nothing is imported to find out."""
-    from signalcam.cli.doctor import findings  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.doctor import describe_installation  # noqa: PLC0415 - so that --help is quick
 
-    print(findings())
+    print(describe_installation())
 
 
 @app.command()
@@ -184,10 +184,10 @@ def evaluate(
     save: Annotated[bool, typer.Option("--save/--no-save", help="Whether to write the scores into the result.")] = True,
 ) -> None:
     """Score saved maps beside baselines that they must beat, and say whether to read them."""
-    from signalcam.cli.evaluate import evaluate_saved  # noqa: PLC0415 - so that --help is quick
+    from signalcam.cli.evaluate import evaluate_stored  # noqa: PLC0415 - so that --help is quick
 
     with _errors_as_text(), _warnings_as_text():
-        scored, summary = evaluate_saved(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
+        scored, summary = evaluate_stored(maps, model, metric, measure=measure, imputer=imputer, seed=seed)
         if save:
             scored.save(maps)
     print(summary)

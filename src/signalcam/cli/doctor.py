@@ -18,7 +18,7 @@ _PACKAGE = "signalcam"
 Providers: TypeAlias = Mapping[str, list[str]]  # the packages that bring a module
 
 
-def findings() -> str:
+def describe_installation() -> str:
     """Say what is here, what is missing, and which line brings it.
 
     Example:
@@ -33,7 +33,7 @@ def findings() -> str:
         "numpy": version("numpy"),
     }
     frameworks = {each: _installed_version(each, providers) or "not installed" for each in _FRAMEWORKS}
-    keras = [f"Keras runs on {_engine(providers)}"] if _installed_version("keras", providers) else []
+    keras = [f"Keras runs on {_describe_engine(providers)}"] if _installed_version("keras", providers) else []
     parts = [
         _format_table(system),
         f"Frameworks, of which one is needed:\n{_format_table(frameworks)}",
@@ -58,25 +58,25 @@ def _installed_version(name: str, providers: Providers) -> str | None:
     return None
 
 
-def _line(extra: str) -> str:
+def _install_command(extra: str) -> str:
     return f"pip install '{_PACKAGE}[{extra}]'"
 
 
 # --- Keras' engine -------------------------------------------------------------------------------
 
 
-def _engine(providers: Providers) -> str:
+def _describe_engine(providers: Providers) -> str:
     """Which engine Keras takes, who says so, and what is wrong with it."""
-    name, why = _chosen_engine()
+    name, why = _select_engine()
     if name not in _ENGINES:
         return f"{name} ({why}), which SignalCAM does not know. Set KERAS_BACKEND to {', '.join(_ENGINES[:-1])} or {_ENGINES[-1]}."
     if _installed_version(name, providers):
         return f"{name} ({why})."
     others = [f"set KERAS_BACKEND={each}" for each in _ENGINES if _installed_version(each, providers)]
-    return f"{name} ({why}), which is not installed. Do one of: {'; '.join([*others, _line(name)])}"
+    return f"{name} ({why}), which is not installed. Do one of: {'; '.join([*others, _install_command(name)])}"
 
 
-def _chosen_engine() -> tuple[str, str]:
+def _select_engine() -> tuple[str, str]:
     """As Keras chooses: what the environment says, then its file, then what it takes by itself."""
     if name := os.environ.get("KERAS_BACKEND"):
         return name, "KERAS_BACKEND says so"
@@ -104,7 +104,7 @@ def _list_extras(providers: Providers) -> str:
         for extra in about.get_all("Provides-Extra") or ()
     }
     return _format_table(
-        {extra: f"lacks {', '.join(some)}: {_line(extra)}" if some else "complete" for extra, some in lacks.items()}
+        {extra: f"lacks {', '.join(some)}: {_install_command(extra)}" if some else "complete" for extra, some in lacks.items()}
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def evaluate_saved(
+def evaluate_stored(
     path: str, model: str, metrics: Sequence[str] | None = None, **options: Any
 ) -> tuple[Explanation, str]:
     """Evaluate a saved result.
