@@ -1,4 +1,4 @@
-"""Reading results back: ``load`` for those saved and those of jobs."""
+"""``load``: read results that were saved, or that jobs wrote."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(path: str | PathLike[str]) -> Explanation:
 
 
 def load_lazy(path: str | PathLike[str]) -> Explanation:
-    """The same, but inputs and maps stay on disk: what is indexed of them is read, and not checked.
+    """Open a result whose inputs and maps stay on disk. What is indexed is read, without checking its checksum.
 
     It is for looking at: ``input`` and ``native`` maps can be indexed and are no arrays to calculate with.
     """

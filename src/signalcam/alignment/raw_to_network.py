@@ -1,4 +1,4 @@
-"""Which entries of the network's input a stretch of the raw signal ends up in: declared, or seen by nudging."""
+"""How the network's input lies along the raw signal: declared, or measured by nudging the signal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DRIFT = 1.0  # steps that a rounder number may be off by at the far end
 
 @dataclass(frozen=True)
 class AxisMap:
-    """Entry ``f`` of an axis of the network's input lies at ``start + jump * f`` of the raw signal's.
+    """Entry ``f`` of an axis of the network's input lies at ``start + jump * f`` in the raw signal.
 
     Attributes:
         raw_axis: Of the raw signal, batch included.
@@ -41,11 +41,11 @@ class AxisMap:
     reach: float
 
     def places(self, length: int) -> np.ndarray:
-        """Where the entries of the network's input lie, in samples of the raw signal."""
+        """The places of the entries of the network's input, in samples of the raw signal."""
         return self.start + self.jump * np.arange(length)
 
     def map_grid(self, axis: AxisGrid, length: int) -> AxisGrid:
-        """Where a layer's positions lie along the raw signal, which is ``length`` samples long."""
+        """A layer's grid axis along the raw signal, which is ``length`` samples long."""
         first = math.ceil(self.start - self.reach)
         last = math.floor(self.start + self.jump * (axis.length - 1) + self.reach)
         return replace(
@@ -61,7 +61,7 @@ class AxisMap:
 
 
 def average_axis(values: np.ndarray, where: int, axis: AxisGrid) -> np.ndarray:
-    """Average maps over an axis as if they had been interpolated to the input first."""
+    """Average maps over an axis, as if they had first been interpolated to the input."""
     weights = resample(np.eye(axis.cells, dtype=values.dtype), (axis,)).mean(-1)
     mean: np.ndarray = np.moveaxis(values, where, -1) @ weights
     return mean
@@ -70,7 +70,7 @@ def average_axis(values: np.ndarray, where: int, axis: AxisGrid) -> np.ndarray:
 def probe_axes(
     prepare: Callable[[np.ndarray], np.ndarray], raw: np.ndarray, axis: int, among: Sequence[int]
 ) -> AxisMap | None:
-    """Nudge the raw signal at several places along an axis and see which entries change.
+    """Nudge the raw signal at several places along an axis, and measure which entries change.
 
     Args:
         prepare: From a raw batch to the network's input.
@@ -101,7 +101,7 @@ def _changed(
     places: np.ndarray,
     width: float,
 ) -> np.ndarray:
-    """What nudging each place changes in the network's input."""
+    """The change of the network's input for each nudged place."""
     nudges = [raw[0] + _burst(raw, axis, int(place), width) for place in places]
     prepared = prepare(np.stack([raw[0], *nudges]))
     with np.errstate(invalid="ignore"):
@@ -110,7 +110,7 @@ def _changed(
 
 
 def _burst(raw: np.ndarray, axis: int, place: int, width: float) -> np.ndarray:
-    """Noise around a place, the same to its left and its right, so that its centre is the place."""
+    """Noise around a place, symmetric so that its centre is the place."""
     length, size = raw.shape[axis], float(raw.std()) or 1.0
     away = np.abs(np.arange(length) - place)
     noise = np.random.default_rng(0).choice([-1.0, 1.0], raw.shape[1:])
@@ -121,7 +121,7 @@ def _burst(raw: np.ndarray, axis: int, place: int, width: float) -> np.ndarray:
 
 
 def _profile(change: np.ndarray, axis: int) -> np.ndarray:
-    """How much each entry of an axis changed, ``(place, entry)``; what changed alike all along it is left out."""
+    """Energy of the change per entry, ``(probe, entry)``, after removing the median change."""
     if change.shape[axis] > 2:
         change = change - np.median(change, axis=axis, keepdims=True)
     others = tuple(each for each in range(1, change.ndim) if each != axis)
@@ -130,7 +130,7 @@ def _profile(change: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _line(places: np.ndarray, profile: np.ndarray, length: int) -> tuple[float, float, float] | None:
-    """Start and jump of the line through the centres of what changed, and how far they miss it."""
+    """Start and jump of the line through the centres of change, and its largest error."""
     centres, loud = _centres(profile)
     entries, x, y = profile.shape[1], centres[loud], places[loud].astype(float)
     if len(np.unique(x)) < min(3, length, entries) or len(x) < 2:
@@ -159,7 +159,7 @@ def _centres(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def impulse_half_width(profile: np.ndarray) -> float:
-    """To how many entries a click goes, to either side, as most of them do."""
+    """Median half-width of the impulse response, in entries."""
     loud_profile = profile[_centres(profile)[1]]
     if not len(loud_profile):
         return float(profile.shape[1] / 2)
@@ -168,21 +168,21 @@ def impulse_half_width(profile: np.ndarray) -> float:
 
 
 def _typical_slope(x: np.ndarray, y: np.ndarray) -> float:
-    """The median slope between pairs: a few that are cut off at an end do not turn it."""
+    """The median slope between pairs, which a few truncated ones do not change."""
     i, j = np.triu_indices(len(x), 1)
     apart = x[j] != x[i]
     return float(np.median((y[j] - y[i])[apart] / (x[j] - x[i])[apart]))
 
 
 def _rounder(jump: float, length: int, entries: int) -> float:
-    """The ratio of the lengths or a whole number of samples, the rounder first, where that is as good."""
+    """The ratio of the lengths, or a whole number of samples, where it fits as well."""
     ratio, whole = length / entries, float(round(jump))
     likely = [ratio, whole] if ratio.is_integer() else [whole, ratio]
     return next((each for each in likely if each > 0 and abs(each - jump) * entries <= _DRIFT * jump), jump)
 
 
 def _near_half(start: float, jump: float) -> float:
-    """The half sample next to it, or 0 if that is as near as can be told; no rounding of finer steps."""
+    """The nearest half sample, or 0 where the precision allows no better; finer steps are kept."""
     if abs(start) <= _NOTHING * jump:
         return 0.0
     return round(2 * start) / 2 if jump >= 1 else start

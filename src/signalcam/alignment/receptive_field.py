@@ -1,4 +1,4 @@
-"""Measuring where a layer's positions look in the input, by gradients."""
+"""Measure where a layer's positions look in the input, by gradients."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError, Lo
 
 
 def measure_grid(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]) -> dict[int, AxisGrid]:
-    """Find how a layer's axes lie along the input's by looking at what its positions depend on.
+    """Measure how a layer's axes lie along the input's axes.
 
     Args:
         probe: From lengths for some input axes (the others keep theirs) and the positions wanted, to
@@ -88,7 +88,7 @@ def measure_grid(probe: Probe, input_axes: Sequence[int], lengths: Sequence[int]
 
 
 def _small_enough(probe: Probe, full: dict[int, int]) -> dict[int, int]:
-    """The smallest lengths the network takes, for the axes that are not being measured."""
+    """The smallest lengths the network accepts along the axes that are not measured."""
     for size in _SMALL:
         large = [axis for axis, length in full.items() if length > size]
         if len(large) > 1 and _accepts_sizes(probe, dict.fromkeys(large, size)):
@@ -105,7 +105,7 @@ def _accepts_sizes(probe: Probe, sizes: dict[int, int]) -> bool:
 
 
 def _correspondence(probe: Probe, sizes: dict[int, int], full: dict[int, int]) -> dict[int, int]:
-    """Which input axis each layer axis runs along; nothing where such sizes leave it open."""
+    """The input axis each layer axis runs along; without those that such sizes leave open."""
     shape, _, support = probe(sizes, _ends)
     long = [i for i, cells in enumerate(shape) if cells > 1]
     input_axes = {i: _moves_along(support[2 * i : 2 * i + 2], full) for i in long}
@@ -162,7 +162,7 @@ def _spans(support: np.ndarray, axis: int, threshold: float) -> np.ndarray:
 
 
 def _moves_along(pair: np.ndarray, axes: Iterable[int]) -> int | None:
-    """The input axis along which what is seen moves from one position to another."""
+    """The input axis along which the affected region moves from one position to another."""
     drifts = {axis: _drift(pair, axis) for axis in axes}
     best, *others = sorted(drifts, key=lambda axis: -drifts[axis])
     clear = all(drifts[best] > MIN_DRIFT_RATIO * drifts[axis] for axis in others)
@@ -170,7 +170,7 @@ def _moves_along(pair: np.ndarray, axes: Iterable[int]) -> int | None:
 
 
 def _drift(pair: np.ndarray, axis: int) -> float:
-    """How far the centre of gravity moves, as a share of the axis' length."""
+    """How far the centre of mass moves, as a share of the axis."""
     others = tuple(each for each in range(1, pair.ndim) if each != axis)
     profile = pair.sum(axis=others) ** 2
     weight = profile.sum(axis=1)
@@ -187,7 +187,7 @@ def _line(
     length: int,
     least: int = 3,
 ) -> tuple[float, float, float] | None:
-    """Fit start, jump and field to the edges that the input's ends do not cut off.
+    """Fit start, jump and field to the edges that the input's ends do not truncate.
 
     Left and right edges must each show the same jump: an edge alone may be an accident of units
     that happen to be silent. At least ``least`` of each are wanted. Where every position sees a
@@ -211,7 +211,9 @@ def _line(
 
 
 def _straight(index: np.ndarray, edge: np.ndarray, least: int, length: int) -> tuple[float, float] | None:
-    """Slope and offset of the line through edges, the last ones dropped until they lie on one.
+    """Slope and offset of the line through edges.
+
+    Points near the border are dropped first: internal padding can truncate their receptive field.
 
     The last are nearest to the border, where padding and remainders inside the network may cut
     edges off that the input's own end does not. Where a layer was enlarged inside the network the
@@ -230,7 +232,7 @@ def _straight(index: np.ndarray, edge: np.ndarray, least: int, length: int) -> t
 
 
 def _fit(index: np.ndarray, edge: np.ndarray) -> tuple[float, float, float]:
-    """Slope and offset of the best line, and by how much it misses a point at most."""
+    """Slope and offset of the best line, and its largest error."""
     slope, offset = np.polyfit(index, edge, 1)
     return float(slope), float(offset), float(np.abs(edge - slope * index - offset).max())
 
@@ -238,7 +240,7 @@ def _fit(index: np.ndarray, edge: np.ndarray) -> tuple[float, float, float]:
 def _line_on_longer(
     probe: Probe, layer_axis: int, axis: int, length: int, others: dict[int, int]
 ) -> tuple[float, float, float] | None:
-    """Measure on longer inputs, if the network takes them, until the ends cut nothing off."""
+    """Measure on longer inputs, if the network accepts them, until the ends truncate nothing."""
     for times in _LONGER:
         if times > _CHEAP and length * times > _LONG:
             return None
@@ -256,7 +258,7 @@ def _line_on_longer(
 def _line_above_threshold(
     layer_axis: int, picked: Sequence[tuple[int, ...]], support: np.ndarray, axis: int, length: int
 ) -> tuple[float, float, float] | None:
-    """Measure where a position sees the whole input, but one stretch of it much better."""
+    """Measure the strongest part of a field that covers the whole input."""
     lines = (_line(layer_axis, picked, _spans(support, axis, each), length) for each in _THRESHOLDS)
     return next((line for line in lines if line is not None), None)
 
@@ -268,7 +270,7 @@ def place_layer(
     candidates: Sequence[int],
     layer: str,
 ) -> dict[int, AxisGrid]:
-    """Give every axis of a layer its place: measured, or spread evenly over the axes left.
+    """Place every axis of a layer: as measured, or spread evenly over the axes left.
 
     Args:
         shape: The layer's positions.

@@ -1,4 +1,4 @@
-"""From a layer's positions to places in the input, and from there to a map of the input's size.
+"""``AxisGrid``: the centres of a layer's positions; interpolation from there to the input.
 
 Position ``u`` of a layer sees the input around ``start + jump * u``, the centre of its receptive
 field. Stretching a map to the input's length, as is usual, assumes another start and misplaces maps
@@ -56,7 +56,7 @@ class AxisGrid:
         return self.start + self.jump * np.arange(self.cells)
 
     def between(self, start: int, stop: int) -> tuple[AxisGrid, slice]:
-        """The same along a stretch of the input, and which cells are needed to draw it."""
+        """The part of the axis within an interval of the input, and the cells needed to draw it."""
         low = math.floor((start - self.start) / self.jump)
         high = math.ceil((stop - 1 - self.start) / self.jump)
         first, last = (min(max(each, 0), self.cells - 1) for each in (low, high))
@@ -116,7 +116,7 @@ def sample_at(maps: np.ndarray, axis: AxisGrid, samples: np.ndarray) -> np.ndarr
 
 
 def _cut(maps: np.ndarray, axis: AxisGrid, where: int, samples: np.ndarray | None = None) -> np.ndarray:
-    """Put 0 where the network saw nothing."""
+    """Put 0 where no position looks."""
     if axis.first is None and axis.last is None:
         return maps
     samples = np.arange(axis.length) if samples is None else samples
@@ -132,7 +132,7 @@ def _between(
     array: Callable[[Any], Array],
     samples: np.ndarray | None = None,
 ) -> Array:
-    """Interpolate along one axis, counted from the end, by looking up the two nearest positions."""
+    """Interpolate along one axis, counted from the end, between the two nearest positions."""
     xp, device = namespace(maps), array_api_compat.device(maps)
     samples = np.arange(axis.length) if samples is None else samples
     place = np.clip((samples - axis.start) / axis.jump, 0, axis.cells - 1)
@@ -154,7 +154,7 @@ def resample_batch(
     back: bool = False,
     keep_sums: bool = False,
 ) -> Array:
-    """Interpolate maps as ``resample`` does, where they are, beside the axes of one sample of the input.
+    """Interpolate maps on their device as ``resample`` does, shaped like one sample of the input.
 
     Args:
         maps: ``(n, m, p)``; with ``back`` what this returns.
@@ -195,7 +195,7 @@ def resample_batch(
 
 
 def _multiplied(array: Array, matrices: Sequence[Array]) -> Array:
-    """Multiply a matrix onto each trailing axis."""
+    """Multiply each trailing axis by a matrix."""
     xp = namespace(array)
     for number, matrix in enumerate(matrices):
         axis = len(array.shape) - len(matrices) + number

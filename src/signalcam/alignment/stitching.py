@@ -1,4 +1,4 @@
-"""From maps of overlapping windows to one map without seams.
+"""Stitch the maps of overlapping windows to one map without seams.
 
 Every window's cells fall on cells of the whole record's grid. A cell counts where all that it sees lies
 inside its window, with a weight that falls to nothing towards the last such cell at either side; nearer to
@@ -21,7 +21,7 @@ _EXACT = 0.01  # samples by which a measured place may be off
 
 
 def common_step(axis: AxisGrid | None) -> int:
-    """After how many samples a layer's cells lie the same way again; 0 where that is not known."""
+    """The number of samples after which a layer's cells coincide again; 0 where it is not known."""
     if axis is None or not axis.probed:
         return 0
     jump = _exact(axis)
@@ -30,13 +30,13 @@ def common_step(axis: AxisGrid | None) -> int:
 
 
 def _exact(axis: AxisGrid) -> Fraction:
-    """The jump without the error of its measurement, which would add up over a day."""
+    """The jump without its measurement error, which would add up over a day."""
     return Fraction(axis.jump).limit_denominator(_PARTS)
 
 
 @dataclass(frozen=True)
 class WindowSteps:
-    """How windows follow one another, in samples.
+    """The windows of a record: length, stride and overlap, in samples.
 
     Attributes:
         window: Length of a window.
@@ -67,7 +67,7 @@ class WindowSteps:
 
     @property
     def overlap(self) -> int:
-        """Samples that neighbours share."""
+        """The number of samples that neighbours share."""
         return self.window - self.stride
 
     def fits(self, axis: AxisGrid) -> bool:
@@ -77,7 +77,7 @@ class WindowSteps:
 
 
 def whole_cells(axis: AxisGrid, length: int) -> np.ndarray:
-    """Which cells see nothing beyond a window's edges; all where it is not known what they see, or none would."""
+    """Which cells look at nothing beyond a window's edges; all where that is not known, or none would."""
     half = (axis.field - 1) / 2
     centres = axis.centres
     inside = (centres - half >= -_EXACT) & (centres + half <= length - 1 + _EXACT)
@@ -86,7 +86,7 @@ def whole_cells(axis: AxisGrid, length: int) -> np.ndarray:
 
 
 def _weights(own: AxisGrid, field: AxisGrid | None, length: int) -> np.ndarray:
-    """``(2, cells)``, how much each cell counts: among those that see all they look at, and among all."""
+    """``(2, cells)``, the weight of each cell among those with a whole field, and among all."""
     centres = own.centres
     ends = centres[[0, -1]]
     whole = ends if field is None else field.centres[whole_cells(field, length)][[0, -1]]
@@ -96,7 +96,7 @@ def _weights(own: AxisGrid, field: AxisGrid | None, length: int) -> np.ndarray:
 
 
 class OverlapAdd:
-    """Folds the maps of one layer, window by window, into the map of the whole record.
+    """Adds the maps of one layer, window by window, to the map of the whole record.
 
     Args:
         own: Where the maps' cells lie in a window, along time.
@@ -114,7 +114,7 @@ class OverlapAdd:
         self._sums = self._shares = np.zeros(0)
 
     def add(self, start: int, maps: np.ndarray) -> None:
-        """Fold the maps ``(..., cells)`` of the window that starts at a sample; starts must rise."""
+        """Add the maps ``(..., cells)`` of the window that starts at a sample; starts must rise."""
         first = round(start / self.own.jump)
         if self._made is None:
             self._made = np.empty((*maps.shape[:-1], self._room), np.float32)
@@ -127,7 +127,7 @@ class OverlapAdd:
         self._shares += weights * finite
 
     def _finish(self, upto: int, then: np.ndarray) -> None:
-        """Write down the cells before one; the gap to a window that begins later is bridged straight."""
+        """Write the cells before one; interpolate linearly over a gap before a later window."""
         count, cells = upto - self._done, self.own.cells
         ready = min(count, cells)
         if ready <= 0:
@@ -162,7 +162,7 @@ class OverlapAdd:
         return cells if whole else cells[..., : self._done]
 
     def result(self, samples: int) -> tuple[np.ndarray, AxisGrid]:
-        """The map of the record ``(..., cells)`` and where its cells lie.
+        """The map of the record ``(..., cells)`` and its grid axis.
 
         Args:
             samples: Of the record.

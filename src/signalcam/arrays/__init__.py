@@ -1,4 +1,4 @@
-"""One vocabulary for the arrays of every framework: the array standard's."""
+"""The array standard's functions for the arrays of every framework."""
 
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -31,7 +31,7 @@ def namespace(array: Array) -> ModuleType:
 
 
 def take_entries(array: Array, places: np.ndarray, axis: int) -> Array:
-    """Take entries along an axis by their numbers."""
+    """Take entries along an axis by index."""
     xp, here = namespace(array), array_api_compat.device(array)
     return xp.take(array, xp.asarray(places.astype(np.int32), device=here), axis=axis)
 

@@ -1,4 +1,4 @@
-"""The array standard's names, as far as the house uses them, spelt in TensorFlow."""
+"""The functions of the array standard that the package uses, in TensorFlow."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The one method that reads attention weights in place of activations."""
+"""``le-grad``, which reads attention weights instead of activations."""
 
 from signalcam.arrays import Array, namespace
 from signalcam.attribution.context import AttributionContext

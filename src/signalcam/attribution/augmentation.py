@@ -1,4 +1,4 @@
-"""Average a method's maps over transformed copies of the input, each map brought back."""
+"""``Augment``: average a method's maps over transformed copies of the input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ _NO_PLACES = ("batch", "channel", "_", "1")
 
 @runtime_checkable
 class Transform(Protocol):
-    """Changes the input in a way that should not matter, and knows where that puts a map."""
+    """A change of the input that should not matter, and how it moves the map."""
 
     @property
     def n(self) -> int:
-        """How many copies it makes."""
+        """The number of copies."""
         ...
 
     @property
     def moves(self) -> bool:
-        """Whether the map moves, so that it has to be brought back at the input."""
+        """Whether the map moves, and has to be moved back at the input."""
         ...
 
     def copies(self, case: AttributionContext) -> list[AttributionContext]:
-        """Ask the same questions about each changed copy."""
+        """The context of each changed copy."""
         ...
 
     def back(self, case: AttributionContext, maps: Array) -> Array:
-        """Bring a map of a copy ``(b, *axes)`` back to the unchanged input."""
+        """Move a copy's map ``(b, *axes)`` back to the unchanged input."""
         ...
 
 
@@ -68,11 +68,11 @@ class Shift:
             raise MethodError(message)
 
     def copies(self, case: AttributionContext) -> list[AttributionContext]:
-        """Ask about the moved input."""
+        """The context of the shifted input."""
         return [case.with_inputs(self._moved(case, case.x, self.samples))]
 
     def back(self, case: AttributionContext, maps: Array) -> Array:
-        """Move the map the other way."""
+        """Shift the map the other way."""
         return self._moved(case, maps, -self.samples)
 
     def _moved(self, case: AttributionContext, array: Array, samples: int) -> Array:
@@ -102,11 +102,11 @@ class Scale:
             raise MethodError(message)
 
     def copies(self, case: AttributionContext) -> list[AttributionContext]:
-        """Ask about the scaled input."""
+        """The context of the scaled input."""
         return [case.with_inputs(self.factor * case.x)]
 
     def back(self, _case: AttributionContext, maps: Array) -> Array:
-        """There is nothing to undo."""
+        """Return the map as it is."""
         return maps
 
 
@@ -130,17 +130,17 @@ class Flip:
             raise MethodError(message)
 
     def copies(self, case: AttributionContext) -> list[AttributionContext]:
-        """Ask about the mirrored image."""
+        """The context of the mirrored image."""
         return [case.with_inputs(self.back(case, case.x))]
 
     def back(self, case: AttributionContext, maps: Array) -> Array:
-        """Mirror again."""
+        """Mirror the map back."""
         axis = _axis(case, self.axis, "Flip")
         return take_entries(maps, np.arange(int(maps.shape[axis]))[::-1], axis)
 
 
 def _axis(case: AttributionContext, name: str, what: str) -> int:
-    """The number of an axis, batch being 0."""
+    """The index of an axis, batch being 0."""
     if name not in case.dims:
         message = f"{what} needs an axis {name!r}, and the input has {', '.join(case.dims)}. Name the axes with layout=..., or leave {what} out."
         raise MethodError(message)
@@ -148,7 +148,7 @@ def _axis(case: AttributionContext, name: str, what: str) -> int:
 
 
 def _usual(case: AttributionContext) -> int:
-    """The axis of time, or the last one along which the layer has positions."""
+    """The time axis, or the last one along which the layer has positions."""
     if "time" in case.dims:
         return case.dims.index("time")
     wide = case.at_input(case.a[:1, :1, :]).shape[2:]
@@ -176,7 +176,7 @@ class AugmentedMaps:
 
     @property
     def at(self) -> Level:
-        """Where the map lies: one that has been moved can be brought back at the input only."""
+        """The level of the map: a map that moves can be moved back at the input only."""
         moved = any(each.moves for each in self.transforms)
         return "input" if moved and self.method.at == "layer" else self.method.at
 

@@ -1,4 +1,4 @@
-"""What a method may look at and try: one batch of samples at one layer, behind a few verbs."""
+"""``AttributionContext``: what a method sees of the model, one batch at one layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Edit = Callable[[slice, slice], Array]
 
 @runtime_checkable  # for the shape checks of the tests
 class AttributionContext(Protocol):
-    """One batch at one layer. Methods that need more than ``(a, g)`` talk to the model through it.
+    """One batch at one layer. Methods that need more than ``(a, g)`` run the model through it.
 
     Every target's class is fixed to the one the unchanged samples were asked about. Scores are those that
     are explained: logits, unless ``score=`` says otherwise.
@@ -37,12 +37,12 @@ class AttributionContext(Protocol):
 
     @property
     def x(self) -> Array:
-        """The input the map is drawn on, where the model is."""
+        """The explained input, on the model's device."""
         ...
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """What the input's axes are called, batch first: as the layout says, or as the network implies."""
+        """The names of the input's axes, batch first: from the layout, or as the network implies."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class AttributionContext(Protocol):
         ...
 
     def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
-        """Return ``(b, c, p)``: a target's gradient at the layer, or what stands in for it.
+        """Return ``(b, c, p)``: a target's gradient at the layer, or another backward signal.
 
         Args:
             target: Its number.
@@ -64,7 +64,7 @@ class AttributionContext(Protocol):
         ...
 
     def run_with_activations(self, trials: int, edit: Edit) -> list[Array]:
-        """Run what lies behind the layer on other activations.
+        """Score the model on other activations of the layer.
 
         Args:
             trials: How many a sample.
@@ -76,7 +76,7 @@ class AttributionContext(Protocol):
         ...
 
     def run_with_inputs(self, trials: int, edit: Edit) -> list[Array]:
-        """Run the model on other inputs.
+        """Score the model on other inputs.
 
         Args:
             trials: How many a sample.
@@ -101,23 +101,23 @@ class AttributionContext(Protocol):
         ...
 
     def from_input(self, maps: Array) -> Array:
-        """The transpose of ``at_input``: add up what each position of the layer was spread to."""
+        """The transpose of ``at_input``: sum over the input values that each position was spread to."""
         ...
 
     def with_inputs(self, x: Array) -> AttributionContext:
-        """The same questions about other inputs, as many as the batch holds."""
+        """The context of the same targets for other inputs, as many as the batch holds."""
         ...
 
     def offsets(self, target: int) -> list[Array]:
-        """What each layer's own offsets add to the score: for each ``(b, *axes)``, laid out as ``at_input`` does."""
+        """The contribution of each layer's biases to the score: for each ``(b, *axes)``, laid out as by ``at_input``."""
         ...
 
     def with_progress(self, items: Sequence[Item]) -> Iterator[Item]:
-        """Pass items on, with a progress bar where one was asked for."""
+        """Yield the items, with a progress bar if ``progress=True``."""
         ...
 
     def array(self, values: object) -> Array:
-        """Put numbers made in NumPy where the activations are, in their type."""
+        """Move a NumPy array to the device and type of the activations."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Every class activation map that is arithmetic on activations and gradients.
+"""Methods that are arithmetic on activations and gradients: Grad-CAM, HiResCAM, Grad-CAM++ and others.
 
 ``a`` and ``g`` are ``(b, c, p)``: batch, channel, position. ``g`` is the gradient of the explained
 score with respect to ``a``. A formula returns the signed map ``(b, p)``.
@@ -31,13 +31,13 @@ def ratio(x: Array, y: Array) -> Array:
 
 
 def positive(x: Array) -> Array:
-    """Keep what is positive and put 0 for the rest; what is not a number stays so."""
+    """Keep positive values, and NaN; put 0 for the rest."""
     xp = namespace(x)
     return xp.where(x < 0, xp.zeros_like(x), x)
 
 
 def principal(x: Layered) -> Map:
-    """Project the channels onto the one direction that holds most of them, signed like their sum.
+    """Project the channels onto their first principal direction, with the sign of their sum.
 
     With ``x`` as a matrix ``(p, c)``, not centred, this is its first left singular vector times the
     first singular value, from the smaller of its two Gram matrices. A sample with values that are not
@@ -158,7 +158,7 @@ def relevance_cam(a: Layered, g: Layered) -> Map:
 
 @method("lift-cam", paper="Jung and Oh 2021, arXiv:2102.05228", kind="rescale")
 def lift_cam(a: Layered, g: Layered) -> Map:
-    """Weigh each channel by its DeepLIFT contribution, compared with a silent layer.
+    """Weigh each channel by its DeepLIFT contribution, compared with zero activations.
 
     ``g`` holds the multipliers of the rescale rule, which elementwise steps are differentiated by; maximum
     pooling and products keep their gradient. Where the score is a straight line behind the layer, these are
@@ -268,7 +268,7 @@ class KernelPrincipal:
         return values[:, -1:, None], vectors, xp.max(xp.abs(matrix), axis=(1, 2), keepdims=True)
 
     def _compared(self, x: Array, z: Layered) -> Array:
-        """The kernel of positions ``(b, n, c)`` and ``(b, c, m)``: ``(b, n, m)``, less a constant."""
+        """The kernel between positions ``(b, n, c)`` and ``(b, c, m)``: ``(b, n, m)``, less a constant."""
         return _KERNELS[self.kernel](x, z, self.gamma or 1 / z.shape[1])
 
 
@@ -310,7 +310,7 @@ method("kpca-cam", paper="Karmani et al. 2024, arXiv:2410.00267", family="activa
     needs_gradients=False,
 )
 def fem(a: Layered, _g: Layered) -> Map:
-    """Mark where a channel lies two standard deviations above its mean, and add up the means.
+    """Sum the means of channels where they lie two standard deviations above their mean.
 
     The Feature Explanation Method. The map knows no target, is made of steps, and is blank for a layer
     of five positions or fewer, where nothing can lie that far from the mean.

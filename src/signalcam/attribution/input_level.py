@@ -1,4 +1,4 @@
-"""Methods that draw at the input's own resolution, for one channel of it or all together."""
+"""Methods with a map at the input's own resolution, for each channel or all together."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ from signalcam.errors import MethodError
 
 
 def over_positions(case: AttributionContext, values: Array) -> Array:
-    """Add up what lies on axes of the input without positions: ``(b, *axes)`` as ``Case.at_input`` has them."""
+    """Sum over the input's axes without positions: ``(b, *axes)`` as ``at_input`` has them."""
     xp, shape = namespace(values), case.at_input(case.a[:1, :1, :]).shape[2:]
     none = tuple(axis for axis, length in enumerate(shape, start=1) if length == 1)
     return xp.sum(values, axis=none, keepdims=True) if none else values
 
 
 def _risen(case: AttributionContext, maps: Map) -> Array:
-    """What is positive of a map, at the input."""
+    """The positive part of a map, at the input."""
     return case.at_input(positive(maps)[:, None, :])[:, 0, ...]
 
 
 def guided_grad_cam(case: AttributionContext) -> list[Array]:
-    """Multiply Grad-CAM with the gradient at the input that rectifiers let pass only where positive.
+    """Multiply Grad-CAM by the guided gradient at the input.
 
     Guided backpropagation is nearly the same for every class and for random weights (Adebayo et al. 2018,
     arXiv:1810.03292): what tells classes apart in this map is Grad-CAM alone. No module is replaced.
@@ -37,7 +37,7 @@ def guided_grad_cam(case: AttributionContext) -> list[Array]:
 
 
 def full_grad(case: AttributionContext) -> list[Array]:
-    """Add up input times gradient and what every layer's own offsets add, signed, so that all is the score.
+    """Sum input times gradient and the biases' contributions of every layer, signed, so that the total is the score.
 
     The paper takes absolute values scaled by themselves, which adds up to nothing; here the map's sum is the
     score, to the last digits. What belongs to no position, such as a last layer's bias, is spread evenly; so
@@ -53,7 +53,7 @@ def full_grad(case: AttributionContext) -> list[Array]:
 
 
 def _completed(fine: Array, score: Array) -> Array:
-    """Spread what is missing of a score evenly."""
+    """Spread the missing part of a score evenly."""
     xp, axes = namespace(fine), tuple(range(1, len(fine.shape)))
     missing = xp.reshape(score, (-1, *[1] * len(axes))) - xp.sum(fine, axis=axes, keepdims=True)
     cells = 1
@@ -73,7 +73,7 @@ def input_energy(case: AttributionContext) -> list[Array]:
 
 @dataclass(frozen=True)
 class PerChannelMaps:
-    """Multiply a map with what each value of the input adds by its own gradient.
+    """Multiply a map by input times gradient at each value of the input.
 
     Attributes:
         method: Whose map, at the layer.

@@ -1,4 +1,4 @@
-"""Methods that look for masks of the input: Poly-CAM's weights and Opti-CAM's search."""
+"""Methods that search masks of the input: Poly-CAM and Opti-CAM."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ _CLIP = 0.001  # of the positions at either end, as in the paper
 
 
 def poly_cam(case: AttributionContext) -> list[Map]:
-    """Weigh each channel by what the model says to what it lets through, and misses where it is taken away.
+    """Weigh each channel by the score it lets through, and by the score lost where it is masked out.
 
     A channel's mask is clipped at a thousandth of its positions at either end. The paper scores probabilities:
     ask with ``score="probability"`` for its numbers. One layer's map; the paper multiplies several, as ``Explanation.fused("poly-cam")`` does.
@@ -40,7 +40,7 @@ def poly_cam(case: AttributionContext) -> list[Map]:
 
 
 def _clipped(a: Layered) -> Layered:
-    """Hold the extreme positions of each channel at the next ones."""
+    """Clip the extreme positions of each channel to the next ones."""
     xp, last = namespace(a), a.shape[-1] - 1
     ordered, off = xp.sort(a, axis=-1), round(_CLIP * (a.shape[-1] - 1))
     low, high = ordered[..., off : off + 1], ordered[..., last - off : last - off + 1]
@@ -50,7 +50,7 @@ def _clipped(a: Layered) -> Layered:
 
 @dataclass(frozen=True)
 class OptiCam:
-    """Search the mixture of channels whose mask lets the score rise highest.
+    """Search the mixture of channels whose mask gives the highest score.
 
     The mixture's weights are the softmax of numbers that Adam improves step by step; the best mixture met is
     the map. It is made to raise the score under masking, so metrics that mask say little about it.
@@ -89,7 +89,7 @@ class OptiCam:
 
 
 def climb(case: AttributionContext, target: int, a: Layered, w: Weights) -> tuple[Array, Map, Weights]:
-    """Return the score under a mixture's mask ``(b,)``, the mixture ``(b, p)``, and the slope ``(b, c)``."""
+    """Return the score under a mixture's mask ``(b,)``, the mixture ``(b, p)``, and the gradient ``(b, c)``."""
     xp, share = namespace(a), softmax(w)
     mixed = weigh(a, share)
     wide = case.at_input(mixed[:, None, :])
@@ -107,7 +107,7 @@ def climb(case: AttributionContext, target: int, a: Layered, w: Weights) -> tupl
 
 
 def _share_of(hit: Array, axes: tuple[int, ...], a: Layered) -> Array:
-    """Share 1 between the positions that tie."""
+    """Divide 1 between positions that tie."""
     xp = namespace(a)
     ones = xp.astype(hit, a.dtype)
     return ratio(ones, xp.sum(ones, axis=axes, keepdims=True))

@@ -1,4 +1,4 @@
-"""Every method that asks the model about changed samples or activations: what to try, how to add up.
+"""Methods that run the model on changed samples or activations: Score-CAM, Ablation-CAM and others.
 
 A plan gets a ``signalcam.attribution.context.AttributionContext`` and returns one signed map ``(b, p)`` a target. What is scored is what
 is explained: the logit, unless ``score=`` says otherwise.
@@ -25,14 +25,14 @@ _COLUMNS = 64  # of a matrix of a signal's length squared that are made at a tim
 
 
 def min_max_scale(maps: Array, axes: int = 2) -> Array:
-    """Spread each map over 0..1; a map that is the same everywhere becomes 0."""
+    """Scale each map to 0..1; a constant map becomes 0."""
     xp, rest = namespace(maps), tuple(range(axes, len(maps.shape)))
     low, high = xp.min(maps, axis=rest, keepdims=True), xp.max(maps, axis=rest, keepdims=True)
     return ratio(maps - low, high - low)
 
 
 def softmax(values: Weights) -> Weights:
-    """Turn each row into weights that add up to 1; minus infinity becomes 0."""
+    """Turn each row into weights with sum 1; minus infinity becomes 0."""
     xp = namespace(values)
     top = xp.max(values, axis=1, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
@@ -41,7 +41,7 @@ def softmax(values: Weights) -> Weights:
 
 
 def cast_like(array: Array, other: Array) -> Array:
-    """Give numbers the type of others."""
+    """Cast an array to another's type."""
     return array if array.dtype == other.dtype else namespace(array).astype(array, other.dtype)
 
 
@@ -51,7 +51,7 @@ def mask_inputs(case: AttributionContext, masks: Array, samples: slice) -> Array
 
 
 def one_hot(case: AttributionContext, numbers: slice, trials: int, width: int) -> Array:
-    """Mark each trial's own number: ``(trials asked for, width)``, 1 there and 0 elsewhere."""
+    """Put 1 at each trial's own index, else 0: ``(trials, width)``."""
     return case.array(np.arange(trials)[numbers][:, None] == np.arange(width))
 
 
@@ -59,7 +59,7 @@ def one_hot(case: AttributionContext, numbers: slice, trials: int, width: int) -
 
 
 def ablation_cam(case: AttributionContext) -> list[Map]:
-    """Weigh each channel by how far the score falls when it is put out.
+    """Weigh each channel by how much the score falls when it is set to 0.
 
     The fall is not divided by the score: that changes nothing but the size of the map, and turns it over
     where the score is negative.
@@ -75,7 +75,7 @@ def ablation_cam(case: AttributionContext) -> list[Map]:
 
 
 def recipro_cam(case: AttributionContext) -> list[Map]:
-    """Score each position by what the model says when nothing else is active.
+    """Score each position by the model's score when nothing else is active.
 
     Less what it says when nothing is active at all: the paper's normalising takes any constant away, and
     so a linear layer behind pooling gives ``hires-cam`` itself.
@@ -91,7 +91,7 @@ def recipro_cam(case: AttributionContext) -> list[Map]:
 
 
 def class_scores(case: AttributionContext) -> list[Map]:
-    """Weigh each channel by the linear layer's own weight for the target.
+    """Weigh each channel by the linear layer's weight for the target.
 
     Found without looking into the model: behind pooling and one linear layer the gradient is that weight
     over the number of positions, and the score a straight line in the activations, which two trials check.
@@ -112,7 +112,7 @@ def class_scores(case: AttributionContext) -> list[Map]:
 
 
 def _require_line(method: str, g: Layered, own: Array, tried: Array, rise: Array) -> None:
-    """Raise unless a score is the sum of each channel's mean times a weight, and a constant."""
+    """Raise unless a score is linear in each channel's mean."""
     xp = namespace(g)
     middle = xp.mean(g, axis=-1, keepdims=True)
     pooled = xp.max(xp.abs(g - middle)) <= _LINEAR * xp.max(xp.abs(g))
@@ -130,7 +130,7 @@ def _require_line(method: str, g: Layered, own: Array, tried: Array, rise: Array
 
 @dataclass(frozen=True)
 class ScoreCam:
-    """Weigh each channel by what the model says to the input that it lets through.
+    """Weigh each channel by the score of the input masked by it.
 
     Each channel, stretched to the input and to 0..1, masks the input. The weights are the softmax of the
     scores over the channels, so the map knows only how channels compare; a channel that is the same everywhere
@@ -208,14 +208,14 @@ class ScoreCam:
 
 
 def _noise(seed: int, trials: np.ndarray, shape: Sequence[int], size: float) -> np.ndarray:
-    """The same noise for a trial whichever chunk it comes in."""
+    """Noise that depends on the trial's number only."""
     noise = [np.random.default_rng((seed, int(n))).standard_normal(shape) for n in trials]
     return size * np.stack(noise)
 
 
 @dataclass(frozen=True)
 class GroupCam:
-    """Weigh groups of channels by how much of a blurred input's score they bring back.
+    """Weigh groups of channels by how much they restore the score of a blurred input.
 
     The channels, each times its mean gradient, are added up in groups; what is positive of a group masks the
     input, and the rest of it is blurred.
@@ -260,7 +260,7 @@ class GroupCam:
 
 
 def _blurred(case: AttributionContext, share: float) -> Array:
-    """The input, each axis with positions blurred by a Gaussian that ends at the borders."""
+    """The input blurred by a Gaussian along each axis with positions."""
     probe = case.at_input(case.a[:1, :1, :])
     x, xp = case.x, namespace(case.x)
     for axis, length in enumerate(x.shape[1:], start=1):
@@ -276,7 +276,7 @@ def _blurred(case: AttributionContext, share: float) -> Array:
 
 
 def _gaussian(length: int, share: float) -> Iterator[np.ndarray]:
-    """Some columns at a time of the matrix that blurs, as that of a long signal is large."""
+    """Some columns of the blurring matrix, which is large for a long signal."""
     place = np.arange(length)
     for start in range(0, length, _COLUMNS):
         off = place[:, None] - place[None, start : start + _COLUMNS]
@@ -342,7 +342,7 @@ def _register_variant(name: str, registered_name: str, plan: Callable[[Attributi
 
 @dataclass(frozen=True)
 class SmoothedScoreCam(ScoreCam):
-    """Weigh each channel by what the model says to what it lets through, averaged over noisy masks.
+    """Weigh each channel by the score of the input masked by it, averaged over noisy masks.
 
     As ``score-cam`` else; without noise it is the same.
     """
@@ -353,7 +353,7 @@ class SmoothedScoreCam(ScoreCam):
 
 @dataclass(frozen=True)
 class IntegratedScoreCam(ScoreCam):
-    """Weigh each channel by what the model says to what it lets through, as that rises from nothing.
+    """Weigh each channel by the score of the input masked by it, averaged as the mask rises from 0.
 
     The average over ``1/n, 2/n, ... 1`` times the masked input; with one step it is ``score-cam``.
     """

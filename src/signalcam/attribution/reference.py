@@ -1,4 +1,4 @@
-"""Explain what sets an input apart from a reference input, at the layer."""
+"""``FromReference``: explain the difference from a reference input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from signalcam.errors import MethodError
 
 @dataclass(frozen=True, eq=False)  # an array has no one truth value
 class ReferenceMaps:
-    """Put the difference from a reference's activations where a formula takes activations.
+    """Replace activations by their difference from a reference's activations.
 
     Attributes:
         formula: The method's.
@@ -37,7 +37,7 @@ class ReferenceMaps:
 
 
 def FromReference(method: str | Method = "hires-cam", *, reference: Any) -> Method:  # noqa: N802 - read as a kind of method
-    """Explain what sets an input apart from a reference input, as for a regression: why more than *that* one.
+    """Explain the difference from a reference input, as for a regression: why more than *that* one.
 
     The method's formula is given the difference of both inputs' activations. With ``hires-cam`` and one linear
     layer behind the tap, the signed map adds up to the difference of both scores.

@@ -1,4 +1,4 @@
-"""Every method under its paper's name: what is registered, listed and found."""
+"""The registry of methods by their papers' names: registration, listing, search."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def register_planned(
     needs_gradients: bool = False,
     at: Level = "layer",
 ) -> Method:
-    """Register a method that asks the model more than once.
+    """Register a method that runs the model more than once.
 
     Args:
         name: Lower case with dashes; what users pass as ``method=``.

@@ -1,4 +1,4 @@
-"""Wrappers around methods: averages over noisy inputs, principal components of a method's channels."""
+"""``Smooth`` and ``Principal``: averages over noisy inputs, and the first principal component of a map."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -17,7 +17,7 @@ _ADDS_UP = 1e-4  # of the map: channels added up in another order, in single pre
 
 @dataclass(frozen=True)
 class GaussianNoise:
-    """Noisy copies of a batch, the same ones every time; also one of the transforms of ``Augment``.
+    """Noisy copies of a batch, equal in every call; also one of the transforms of ``Augment``.
 
     Attributes:
         n: How many.
@@ -36,7 +36,7 @@ class GaussianNoise:
             raise MethodError(message)
 
     def copies(self, case: AttributionContext) -> list[AttributionContext]:
-        """Ask the same questions about every copy."""
+        """The context of every copy."""
         x, xp = case.x, namespace(case.x)
         axes = tuple(range(1, len(x.shape)))
         size = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
@@ -46,7 +46,7 @@ class GaussianNoise:
         ]
 
     def back(self, _case: AttributionContext, maps: Array) -> Array:
-        """Return a copy's map, which lies where it did."""
+        """Return a copy's map, which has not moved."""
         return maps
 
     def _draw_noise(self, case: AttributionContext, number: int) -> Array:
@@ -146,7 +146,7 @@ def _mean(arrays: list[Array]) -> Array:
 
 @dataclass(frozen=True)
 class PrincipalMaps:
-    """Project a method's channels onto the one pattern that holds most of them.
+    """Project a method's channels onto their first principal direction.
 
     Attributes:
         formula: The method's.
@@ -167,7 +167,7 @@ class PrincipalMaps:
 
 
 def Principal(method: str | Method = "grad-cam") -> Method:  # noqa: N802 - read as a kind of method
-    """Keep of a method's map the one pattern that most of its channels share.
+    """Keep the first principal component of a method's channels.
 
     The principal-component smoothing of the package grad-cam, but neither centred nor with its sign left open.
 
@@ -228,7 +228,7 @@ class SegXResCam:
 
 
 def _along(g: Layered, cells: tuple[int, ...], matrices: list[Array]) -> Layered:
-    """Multiply a matrix onto each position axis."""
+    """Multiply each position axis by a matrix."""
     xp, before = namespace(g), 1
     for length, matrix in zip(cells, matrices, strict=True):
         turned = xp.matmul(matrix, xp.reshape(g, (g.shape[0] * g.shape[1] * before, length, -1)))

@@ -1,4 +1,4 @@
-"""Which framework a model belongs to, judged by what the user has already imported."""
+"""``backend_of``: the backend of a model, chosen by what the user has already imported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def backend_of(model: object) -> Backend:
 
 
 def network_of(model: object) -> object:
-    """Return the network in an estimator, learner or exported program; anything else as it is.
+    """Return the network in an estimator, learner or exported program; anything else unchanged.
 
     Raises:
         ModelError: An estimator holds no network yet, or several; a program cannot be unflattened.
@@ -53,7 +53,7 @@ def _is_exported(model: object) -> bool:
 
 
 def _owner(model: object) -> tuple[Backend | None, list[ImportError]]:
-    """The backend that owns a model, and why frameworks that were tried could not be used."""
+    """The backend that owns a model, and the errors of frameworks that could not be used."""
     unusable: list[ImportError] = []
     for framework in (each for each in _BACKENDS if each in sys.modules):
         try:

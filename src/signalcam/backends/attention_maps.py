@@ -1,4 +1,4 @@
-"""Attention weights as activations: heads and queries are their channels, keys their positions."""
+"""Attention weights as activations: heads and queries are channels, keys are positions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Cells = tuple[int, ...]
 
 @dataclass
 class AttentionMaps:
-    """The attention of one run, and what part of it ran before and inside each call of some layers.
+    """The attention weights of one run, in order, with the layers that ran around them.
 
     Attributes:
         model: The class of the model, for messages.
@@ -33,20 +33,20 @@ class AttentionMaps:
     calls: dict[int, list[tuple[int, int, Cells]]] = field(default_factory=dict)
 
     def takes(self, shape: Sequence[int]) -> bool:
-        """Note what a softmax over the last axis returned, if it may be attention."""
+        """Record the result of a softmax over the last axis, if it may be attention."""
         if len(shape) < 3 or shape[0] % self.rows:
             return False
         self.cells.append(_keys(shape, self.rows)[2:])
         return True
 
     def ran(self, layer: object, before: int, cells: Sequence[int]) -> None:
-        """Note that a layer has run."""
+        """Record that a layer ran."""
         self.calls.setdefault(id(layer), []).append((before, len(self.cells), tuple(cells)))
 
     def layer_output(
         self, name: str, layer: object, recorded: Sequence[Array], arrived: Sequence[Array | None]
     ) -> LayerOutput:
-        """What arrived at the attention that is meant by a layer: heads and queries second, keys behind.
+        """The weights and gradients of a layer's attention: heads and queries second, keys last.
 
         Args:
             name: The layer's, with the number of its call.
@@ -67,7 +67,7 @@ class AttentionMaps:
         return LayerOutput(name, self._join_heads(weights), self._join_heads(g))
 
     def _meant(self, before: int, after: int, cells: Cells) -> Sequence[int]:
-        """Attention to a layer's own tokens: inside it, or else the next behind it, or the last before."""
+        """Attention op of a layer: inside it, else the next one after, else the last one before."""
         fits = [i for i, each in enumerate(self.cells) if each in (cells, (prod(cells),))]
         within = [i for i in fits if before <= i < after]
         behind = [i for i in fits if i >= after]

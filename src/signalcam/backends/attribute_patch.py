@@ -1,4 +1,4 @@
-"""Shadow an entry of an object's own dictionary, and take it back."""
+"""Set an entry of an object's own dictionary for the length of a block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def patch_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an entry of an object's own dictionary, past every tracker, and take it back."""
+    """Set an entry of an object's own dictionary, unseen by trackers, and restore it."""
     had, old = name in owner.__dict__, owner.__dict__.get(name)
     owner.__dict__[name] = value
     try:

@@ -1,4 +1,4 @@
-"""The network inside an estimator or a learner, found without importing the package that made it."""
+"""Find the network inside an estimator or learner, without importing its package."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def unwrap_network(model: object, is_network: Callable[[object], bool]) -> objec
 
 
 def _why_none(model: Any) -> str:
-    """Why an estimator holds no network; nothing where it is none."""
+    """The reason why an estimator holds no network; empty where it is no estimator."""
     if hasattr(model, "named_steps"):
         return "prepares its input before the network sees it: expected the estimator alone. Pass its last step, model[-1], and explain what the steps before it make of the input, model[:-1].transform(x)."
     for name in ("classifiers_", "regressors_"):

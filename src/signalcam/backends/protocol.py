@@ -1,4 +1,4 @@
-"""What every backend promises, and the few objects that pass between it and the rest."""
+"""``Backend``: the protocol of every framework, and the objects that pass between it and the rest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Role: TypeAlias = Literal["grid", "tokens", "inner", "recurrent"]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer whose output has positions, as seen in one run of the model.
+    """A layer whose output has positions, recorded in one run of the model.
 
     Attributes:
         name: What ``layer=`` takes; ``"conv[1]"`` is the second call of ``conv``.
@@ -39,7 +39,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """What one score and one layer have to do with each other.
+    """The activation of one layer, and the gradient of one score there.
 
     Attributes:
         ran: The layer's name, with the number of the call that reached the score.
@@ -60,7 +60,7 @@ class LayerOutput:
 
 @dataclass(frozen=True)
 class ForwardResult:
-    """What one forward pass brought up, and the backward passes still to be made.
+    """The result of one forward pass, with the backward passes still to run.
 
     Attributes:
         reading: The model's output.
@@ -99,7 +99,7 @@ Pick = Callable[[tuple[int, ...]], Sequence[tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class Support:
-    """Which inputs some positions of a layer depend on.
+    """The inputs that some positions of a layer depend on.
 
     Attributes:
         shape: The layer's position axes.
@@ -113,7 +113,7 @@ class Support:
 
 
 class Backend(Protocol):
-    """A framework, behind a few verbs. Every one borrows the model and hands it back unchanged."""
+    """A framework's operations. Each one borrows the model and hands it back unchanged."""
 
     name: str
     version: str
@@ -123,11 +123,11 @@ class Backend(Protocol):
         ...
 
     def channel_axis(self, model: object) -> int:
-        """Which axis of an input holds the channels where nobody says: 1 or -1."""
+        """The default axis of channels of an input: 1 or -1."""
         ...
 
     def layers(self, model: object, inputs: Inputs | None) -> list[Layer]:
-        """List the layers whose output has positions: in the order they finished, if there are inputs."""
+        """List the layers whose output has positions; in the order they ran, if there are inputs."""
         ...
 
     def resolve(self, model: object, layer: object) -> str:
@@ -149,7 +149,7 @@ class Backend(Protocol):
         ...
 
     def to_model(self, model: object, inputs: Inputs) -> Inputs:
-        """Put every array where the model is, in its precision."""
+        """Move every array to the model's device and precision."""
         ...
 
     def forward(self, model: object, inputs: Inputs, question: Question, edit: Edit | None = None) -> list[Array]:
@@ -164,7 +164,7 @@ class Backend(Protocol):
         ...
 
     def cache_prefix(self, model: object, inputs: Inputs, ran: str) -> Any | None:
-        """Keep what was computed before a layer returned; ``None`` where that cannot be told."""
+        """Cache the outputs before a layer; ``None`` where that is not possible."""
         ...
 
     def input_gradients(
@@ -174,19 +174,19 @@ class Backend(Protocol):
         ...
 
     def offsets(self, model: object, inputs: Inputs) -> dict[str, Array]:
-        """What each layer with positions adds to every position: ``(c,)`` by its name and call."""
+        """The bias that each layer adds to every position: ``(c,)`` by its name and call."""
         ...
 
     def input_support(self, model: object, inputs: Inputs, layer: str, pick: Pick) -> Support:
-        """Run the model up to a layer and see which inputs the picked positions depend on."""
+        """Run the model up to a layer and find which inputs the picked positions depend on."""
         ...
 
     def weights(self, model: object) -> dict[str, list[np.ndarray]]:
-        """The weights of each layer that has its own, by name, in the order the layers were made."""
+        """The weights of each layer, by name, in the order the layers were made."""
         ...
 
     def use_weights(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
-        """Lend the model other weights for some layers while the block is open."""
+        """Give the model other weights for some layers while the block is open."""
         ...
 
     def full_precision(self) -> AbstractContextManager[None]:
@@ -198,9 +198,9 @@ class Backend(Protocol):
         ...
 
     def free_memory(self, model: object) -> int:
-        """Bytes free where the model runs."""
+        """The number of free bytes where the model runs."""
         ...
 
     def ran_out_of_memory(self, error: Exception) -> bool:
-        """Whether the error says that a smaller batch might have worked."""
+        """Whether an error means that a smaller batch might have fitted."""
         ...

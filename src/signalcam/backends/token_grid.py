@@ -1,4 +1,4 @@
-"""A backend whose tokens lie on grids: prefix tokens are dropped, the others folded, in one place."""
+"""Backend wrapper: drop prefix (class) tokens and reshape patch tokens to their spatial grid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _layers_by_model: WeakKeyDictionary[Any, dict[Any, list[Layer]]] = WeakKeyDictio
 
 @dataclass(frozen=True)
 class TokenSource:
-    """An earlier layer that has the same grid, and can be measured where attention sees everything.
+    """An earlier layer with the same grid, which can be measured where attention sees everything.
 
     Attributes:
         layer: Its name.
@@ -35,7 +35,7 @@ class TokenSource:
 
 @dataclass(frozen=True)
 class TokenGridBackend:
-    """A backend, with tokens folded to the grid that was declared, or that an earlier layer has.
+    """A backend with tokens reshaped to the declared grid, or that of an earlier layer.
 
     Attributes:
         inner: The backend itself, whose verbs are these where nothing else is said.
@@ -46,11 +46,11 @@ class TokenGridBackend:
     declared: Tokens | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """The backend's own."""
+        """Everything else is the inner backend's."""
         return getattr(self.inner, name)
 
     def layers(self, model: Any, inputs: Inputs | None) -> list[Layer]:
-        """List the layers that are offered, with tokens on their grids."""
+        """List the layers, with tokens on their grids."""
         listed_layers = self.inner.layers(model, inputs)
         if inputs is None:
             return listed_layers
@@ -62,7 +62,7 @@ class TokenGridBackend:
         ]
 
     def forward_backward(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
-        """Run the model once, and fold what came up."""
+        """Run the model once, and reshape the tokens of its layers."""
         pull = self.inner.forward_backward(model, inputs, layers, question)
         return replace(pull, rows=self._folded(model, inputs, pull))
 
@@ -81,7 +81,7 @@ class TokenGridBackend:
         return LayerOutput(layer_output.ran, tokens.take(a), gradient, tokens, a, dropped)
 
     def input_support(self, model: Any, inputs: Inputs, layer: str, pick: Pick) -> Support:
-        """See which inputs some positions depend on, positions counted on a declared grid."""
+        """Find which inputs some positions depend on, positions counted on a declared grid."""
         if self.declared is None or not self.declared.grid:
             return self.inner.input_support(model, inputs, layer, pick)
         cells: tuple[int, ...] = ()
@@ -103,17 +103,17 @@ class TokenGridBackend:
     # --- how tokens lie ----------------------------------------------------------------------------
 
     def cells(self, model: Any, inputs: Inputs, ran: str, cells: Sequence[int]) -> tuple[int, ...]:
-        """The positions of a layer once its tokens are folded."""
+        """The position axes of a layer after reshaping."""
         tokens = self.tokens(model, inputs, ran, tuple(cells))
         return tuple(cells) if tokens is None else (*cells[:-1], *tokens.grid)
 
     def cells_of(self, model: Any, inputs: Inputs, ran: str) -> tuple[int, ...]:
-        """The positions of a layer as it was seen to run, folded; nothing where it was not."""
+        """The position axes of a layer as it ran; empty where it did not."""
         layer = self._until(model, inputs, ran)[1]
         return () if layer is None else self.cells(model, inputs, ran, layer.shape[1:])
 
     def tokens(self, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...]) -> Tokens | None:
-        """How the tokens of a layer lie on a grid; ``None`` where they are positions as they come."""
+        """The tokens of a layer; ``None`` where its positions need no reshaping."""
         earlier, layer = self._until(model, inputs, ran)
         if layer is None or layer.role not in ("tokens", "inner"):
             return None
@@ -143,7 +143,7 @@ class TokenGridBackend:
         return self.declared.fitted(cells[-1], ran)
 
     def source(self, model: Any, inputs: Inputs, ran: str, cells: tuple[int, ...]) -> TokenSource | None:
-        """The layer from which the places of another one's positions follow; ``None`` for itself."""
+        """The layer whose grid places the positions of another; ``None`` for itself."""
         earlier, layer = self._until(model, inputs, ran)
         if layer is None or layer.role == "grid":
             return None
@@ -160,23 +160,23 @@ class TokenGridBackend:
         return None
 
     def role(self, model: Any, inputs: Inputs, ran: str) -> str:
-        """What a layer's positions are; see ``Layer``."""
+        """The role of a layer's positions; see ``Layer``."""
         layer = self._until(model, inputs, ran)[1]
         return "grid" if layer is None else layer.role
 
     def layers_before(self, model: Any, inputs: Inputs, ran: str) -> list[Layer]:
-        """The layers that are offered and finish before another."""
+        """The layers that finish before another."""
         earlier, _ = self._until(model, inputs, ran)
         return [each for each in earlier if each.role in ("grid", "tokens")]
 
     def _until(self, model: Any, inputs: Inputs, ran: str) -> tuple[Sequence[Layer], Layer | None]:
-        """The layers that finished before a call of one, and that one, if it was seen."""
+        """The layers that finished before a call of one, and that one, if it ran."""
         every = self._every(model, inputs)
         place = next((i for i, each in enumerate(every) if _is(each, ran)), None)
         return ([], None) if place is None else (every[:place], every[place])
 
     def _every(self, model: Any, inputs: Inputs) -> list[Layer]:
-        """The layers as they were seen to run."""
+        """All layers that ran."""
         layers_by_key = _layers_by_model.setdefault(model, {})
         key = _shapes(inputs)
         if key not in layers_by_key:
@@ -185,7 +185,7 @@ class TokenGridBackend:
 
 
 def _check_rows(ran: str, a: Array, inputs: Inputs) -> None:
-    """Raise a ``ModelError`` where a layer does not have a row a sample."""
+    """Raise a ``ModelError`` where a layer has not one row a sample."""
     rows, samples = int(a.shape[0]), int(inputs.explained.shape[0])
     if rows != samples:
         message = f"layer {ran!r} returned {rows} rows for {samples} samples: it runs on windows, channels or steps one by one. Choose the block around it: signalcam.layers(model, example)."
@@ -198,18 +198,18 @@ def _shapes(inputs: Inputs) -> Any:
 
 
 def _is(layer: Layer, ran: str) -> bool:
-    """Whether a listed layer is the one of that name, which may be shortened or have a wrapper's prefix."""
+    """Whether a layer has that name, which may be shortened or have a wrapper's prefix."""
     own, name = [each if each.endswith("]") else f"{each}[0]" for each in (layer.name, ran)]
     return own == name or name.endswith(f".{own}") or own.endswith(f"/{name}")
 
 
 def _sources(earlier: Sequence[Layer]) -> list[Layer]:
-    """Layers whose positions have places of their own: convolutions', or else the first tokens."""
+    """Layers whose positions have places of their own: convolutions, or else the first tokens."""
     return [each for each in earlier if each.role == "grid"] or list(earlier[:1])
 
 
 def find_grid(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence[int]) -> Tokens | None:
-    """The grid of an earlier layer that the tokens fill, behind so many others, the first that fits."""
+    """The first grid of an earlier layer that the tokens fill after some prefix."""
     *others, count = cells
     grids = [
         source.shape[1 + len(others) :]
@@ -226,7 +226,7 @@ def find_grid(sources: Sequence[Layer], cells: tuple[int, ...], before: Sequence
 
 
 def grid_after_prefix(declared: Tokens, sources: Sequence[Layer], cells: tuple[int, ...], ran: str) -> Tokens | None:
-    """Tokens behind a declared number of others, on the grid of an earlier layer or in a row."""
+    """Token grid after ``prefix`` special tokens: an earlier layer's grid, else one-dimensional."""
     grid = find_grid(sources, cells, (declared.prefix, 0))
     if grid is not None or not declared.prefix:
         return grid
@@ -239,7 +239,7 @@ def grid_after_prefix(declared: Tokens, sources: Sequence[Layer], cells: tuple[i
 
 
 def prefix_fits(declared: Tokens, every: Sequence[Layer]) -> bool:
-    """Whether some layer has the prefix that was declared, or may have it."""
+    """Whether some layer has the declared prefix, or may have it."""
     layers = [(i, each) for i, each in enumerate(every) if each.role in ("tokens", "inner")]
     if declared.grid:
         return any(declared.fits(each.shape[-1]) for _, each in layers)

@@ -1,4 +1,4 @@
-"""Say why an object cannot be explained as it is, and what to do about it."""
+"""Why an object cannot be explained as it is, and what to do about it."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _ONNX = (
 
 
 def explain_onnx(model: object) -> str:
-    """Why an ONNX model or session will not do; nothing where it is none."""
+    """The reason why an ONNX model or session is not supported; empty where it is none."""
     packages = {each.__module__.partition(".")[0] for each in type(model).__mro__}
     onnx_packages = packages.intersection(("onnx", "onnxruntime"))
     return f"{type(model).__name__} is {_ONNX}." if onnx_packages else ""
 
 
 def explain_tensorflow(model: object) -> str:
-    """Why an object of TensorFlow will not do; nothing where it is none."""
+    """The reason why an object of TensorFlow is not supported; empty where it is none."""
     packages = {each.__module__.partition(".")[0] for each in type(model).__mro__}
     return f"{type(model).__name__} is {_TENSORFLOW}." if "tensorflow" in packages else ""
 
 
 def explain_exported(model: object) -> str:
-    """Why a Keras layer that wraps an export will not do as a model; nothing where it is none."""
+    """The reason why a Keras layer that wraps an export is not supported; empty where it is none."""
     kinds = {each.__name__ for each in type(model).__mro__}
     return f"{type(model).__name__} is {_EXPORTED}." if "TFSMLayer" in kinds else ""
 
 
 def explain_engine(package: str, engine: str) -> str:
-    """Why models of a package will not do on the engine Keras 3 runs on; nothing where they will."""
+    """The reason why models of a package do not run on Keras 3's engine; empty where they do."""
     if package == "tf_keras" and engine != "tensorflow":
         return f"a model of tf_keras runs on TensorFlow but Keras 3, which reads it, runs on {engine}. Set KERAS_BACKEND=tensorflow before Python starts."
     if engine not in ("tensorflow", "jax", "torch"):
@@ -50,21 +50,21 @@ def explain_engine(package: str, engine: str) -> str:
 
 
 def explain_no_rectifier(model: object) -> str:
-    """Why guided gradients of a model without rectifiers are none."""
+    """The reason why a model without rectifiers has no guided gradients."""
     return f"guided-grad-cam needs rectifiers (ReLU), and {type(model).__name__} ran none. Use grad-cam or hires-cam."
 
 
 def explain_one_derivative(engine: str, error: Exception) -> str:
-    """Why a run that can be differentiated once only will not do for a method that bends with it."""
+    """The reason why a run that can be differentiated once does not suit a method that uses curvature."""
     return f"shapley-cam needs second derivatives, and {engine} has none for a step behind the layer ({error}). Use grad-cam or hires-cam."
 
 
 def explain_no_attention(layer: str, model: str, *, any_seen: bool) -> str:
-    """Why the weights of attention cannot be had for a layer."""
+    """The reason why a layer has no attention weights."""
     reason = "attends to as many keys as it has tokens (windows of them do not count)" if any_seen else "was seen"
     return f"le-grad reads attention weights, and at layer {layer!r} of {model} no softmax attention {reason}. Choose a block of tokens with attention in or behind it, or use grad-cam or hires-cam."
 
 
 def explain_no_positions(model: object) -> str:
-    """Why a model none of whose layers has positions has no map."""
+    """The reason why a model without positions in any layer has no map."""
     return f"no layer of {type(model).__name__} has positions that were recognised, so there is no place to draw heat at: expected a convolution, a recurrent layer or tokens. Explain a network that has one before it flattens its input, or name one with layer=... (signalcam.layers(model) lists convolutions)."

@@ -34,7 +34,7 @@ def build_explanation(
     labels: Sequence[Any] | None,
     sample_names: Sequence[Any] | None,
 ) -> Explanation:
-    """Put everything together.
+    """Build one explanation from the results of all groups.
 
     Args:
         running: What was run.
@@ -101,7 +101,7 @@ def _version() -> str:
 
 
 def _concatenate_outputs(pieces: Sequence[GroupResult]) -> ModelOutputs:
-    """What the model answered, sample after sample."""
+    """The model's outputs for all samples, in their order."""
     order = np.argsort(np.concatenate([each.rows for each in pieces]))
     every = [each.outputs for each in pieces]
     columns = {each.name: [getattr(answer, each.name) for answer in every] for each in fields(ModelOutputs)}
@@ -117,7 +117,7 @@ def _axes(grids: Sequence[dict[int, AxisGrid]]) -> set[int]:
 def _modality(
     running: Runner, plan: BatchPlan, explained: ExplainedInput, placed_layers: Sequence[tuple[LayerMaps, set[int]]]
 ) -> InputMaps:
-    """One input that maps are drawn on."""
+    """The maps of one explained input."""
     layers = [each for each, _ in placed_layers]
     array = plan.samples.inputs.at(explained.path).explained
     shapes = array.shapes if isinstance(array, RaggedArray) else None
@@ -138,7 +138,7 @@ def _values(array: Any, running: Runner) -> np.ndarray:
 
 
 def _within(maps: LayerMaps, shapes: np.ndarray) -> LayerMaps:
-    """Take away what was drawn on padding, and warn where nothing is left."""
+    """Remove what lies on padding; warn where nothing is left."""
     short = maps.mask_padding(shapes)
     axes = tuple(range(3, maps.values.ndim))
     left = np.nan_to_num(short.values).any(axis=axes)

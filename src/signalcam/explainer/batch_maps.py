@@ -1,4 +1,4 @@
-"""What one batch gives, and how batches become one result."""
+"""Compute the maps of one batch, and concatenate batches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compute_batch(
     *,
     signed: bool,
 ) -> BatchResult:
-    """Turn activations and gradients into maps, and keep what the model said, in NumPy.
+    """Turn activations and gradients into maps, and read the model's outputs into NumPy.
 
     Args:
         pull: What one forward pass brought up.
@@ -71,7 +71,7 @@ def compute_padded_batch(
     *,
     signed: bool,
 ) -> list[BatchResult]:
-    """Turn what a padded batch brought up into maps, one part a length, as if each had run alone.
+    """Compute maps of a padded batch, one result for each length, as if each length had run alone.
 
     No formula sees a position of the padding.
 
@@ -115,12 +115,12 @@ def _short(layer_output: LayerOutput, rows: slice, cells: tuple[int, ...]) -> La
 
 
 def needs_one_pass(method: Method) -> bool:
-    """Whether a method needs no more than one pass."""
+    """Whether one forward and one backward pass are enough for a method."""
     return method.plan is None and (method.kind == "plain" or not method.needs_gradients)
 
 
 def _plain_maps(layer_output: LayerOutput, methods: Sequence[Method], backend: Backend) -> dict[str, np.ndarray]:
-    """One target's maps ``(b, p)`` by every formula."""
+    """One target's maps ``(b, p)`` by every formula of activations and gradients."""
     a = flatten_positions(layer_output.activation)
     g = a if layer_output.gradient is None else flatten_positions(layer_output.gradient)
     formulas = [(each.name, each.formula) for each in methods if needs_one_pass(each)]
@@ -128,7 +128,7 @@ def _plain_maps(layer_output: LayerOutput, methods: Sequence[Method], backend: B
 
 
 def _planned_maps(case: PerturbationContext, method: Method) -> list[np.ndarray]:
-    """One map a target by a method that asks the model again."""
+    """One map a target, by a method that runs the model again."""
     case.method = method.name
     return [case.setting.backend.numpy(each) for each in method.maps(case)]
 
@@ -142,12 +142,12 @@ def collect_layer_maps(
     signed: bool,
     setting: ContextSettings,
 ) -> NativeMaps:
-    """Put one layer's maps together, at the finest place that any of its methods draws at."""
+    """Collect one layer's maps at the finest resolution that any of its methods has."""
     ran, cells = layer_outputs[0].ran, tuple(layer_outputs[0].activation.shape[2:])
     finest = max((each.at for each in methods), key=_LEVELS.index)
 
     def at_finest(prepare: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Drop what is negative where the method drew, as interpolating first would give another map."""
+        """Rectify at the method's own resolution, before interpolation: the two do not commute."""
         columns = [
             [to_common_resolution(prepare(each), method.at, finest, setting, layer_outputs[0]) for each in own]
             for method, own in zip(methods, method_maps, strict=True)
@@ -163,7 +163,7 @@ def collect_layer_maps(
 def to_common_resolution(
     maps: np.ndarray, at: Level, finest: Level, setting: ContextSettings, layer_output: LayerOutput
 ) -> np.ndarray:
-    """Bring maps ``(b, ...)`` to the level that all of a layer's maps are kept at: ``(b, p)``."""
+    """Resample a method's maps ``(b, ...)`` to the layer's common resolution ``(b, p)``."""
     if finest != "layer" and at == "layer":
         cells = tuple(layer_output.activation.shape[2:])
         grid = setting.grid(layer_output.ran, cells)
@@ -174,7 +174,7 @@ def to_common_resolution(
 
 
 def grid_at_level(grid: dict[int, AxisGrid], shape: Sequence[int], at: Level) -> dict[int, AxisGrid]:
-    """The grid of maps kept at a level: the layer's own, or one value for each of the input's."""
+    """The grid at a level: the layer's own, or one value for each of the input's."""
     if at == "layer":
         return grid
     axes = sorted(each.input_axis for each in grid.values())
@@ -192,7 +192,7 @@ def find_flaws(full: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def selected_classes(pull: ForwardResult, request: BatchRequest, backend: Backend) -> list[np.ndarray]:
-    """What every target picked by looking at each sample."""
+    """The class that each target picks for each sample."""
     picks = [to_int64(backend, each.picks) for each in pull.scored_targets]
     for target, pick in zip(request.question.targets, picks, strict=True):
         target.check_picks(pick, request.rows)
@@ -200,7 +200,7 @@ def selected_classes(pull: ForwardResult, request: BatchRequest, backend: Backen
 
 
 def join_batches(name: str, parts: Sequence[NativeMaps], grid: dict[int, AxisGrid]) -> LayerMaps:
-    """Join a layer's batches, unfold its positions, in the order of the input's axes."""
+    """Concatenate a layer's batches, with position axes in the order of the input's."""
     values = np.concatenate([part.values for part in parts])
     cells = parts[0].cells
     if parts[0].at != "layer":

@@ -1,4 +1,4 @@
-"""What one batch gives: the model's answer, and maps at the layers' own resolution."""
+"""The result of one batch: the model's outputs, and maps at the layers' own resolution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signalcam.targets import Question
 
 @dataclass(frozen=True)
 class NativeMaps:
-    """One layer's maps for one batch, and which of them say nothing.
+    """One layer's maps for one batch, with a number for what is wrong with each.
 
     Attributes:
         ran: The layer's name, with the number of the call that was used.
@@ -38,7 +38,7 @@ class NativeMaps:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What the model answered; see the attributes of ``Explanation``."""
+    """The model's outputs for some samples; see the attributes of ``Explanation``."""
 
     scores: np.ndarray
     index: np.ndarray
@@ -47,14 +47,14 @@ class ModelOutputs:
     predicted: np.ndarray | None = None
 
     def select(self, rows: slice | np.ndarray) -> ModelOutputs:
-        """What it answered to some of the samples."""
+        """Select the outputs of some samples."""
         values = vars(self).values()
         return ModelOutputs(*[None if each is None else each[rows] for each in values])  # type: ignore[arg-type] # in order
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What one batch gave."""
+    """The result of one batch."""
 
     outputs: ModelOutputs
     layers: tuple[NativeMaps, ...]
@@ -64,7 +64,7 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class LengthGroup:
-    """Samples of a padded batch that are of one length.
+    """The samples of a padded batch that have one length.
 
     Attributes:
         rows: Which of the batch.
@@ -75,14 +75,14 @@ class LengthGroup:
     cells: Sequence[tuple[int, ...]]
 
     def within(self, rows: slice) -> LengthGroup:
-        """The same of some of the samples, counted from the first of these."""
+        """Select some of the batch's rows, counted from the first of these."""
         start = max(self.rows.start, rows.start) - rows.start
         return LengthGroup(slice(start, min(self.rows.stop, rows.stop) - rows.start), self.cells)
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What one batch was asked with.
+    """One batch and its question.
 
     Attributes:
         inputs: The batch, where the model is.
@@ -128,6 +128,6 @@ def _log_odds(p: np.ndarray, *, apart: bool) -> np.ndarray:
 
 
 def concatenate_outputs(parts: Sequence[BatchResult]) -> ModelOutputs:
-    """Put together what the model answered to every batch."""
+    """Concatenate the model's outputs of all batches."""
     columns = zip(*[vars(part.outputs).values() for part in parts], strict=True)
     return ModelOutputs(*[None if each[0] is None else np.concatenate(each) for each in columns])  # type: ignore[arg-type] # in order

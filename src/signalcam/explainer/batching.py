@@ -27,12 +27,12 @@ _FOOTPRINT = 256  # bytes a network may need for each byte of input; an image ne
 
 
 def count_samples(inputs: Inputs) -> int:
-    """How many samples the explained array holds."""
+    """The number of samples of the explained array."""
     return int(inputs.explained.shape[0])
 
 
 def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
-    """Refuse, or warn of, samples that hold NaN or infinity, by their numbers."""
+    """Raise, or warn, where samples hold NaN or infinity."""
     for _, array in leaves(inputs.tree):
         bad = find_not_finite(array, backend)
         if bad and policy != "warn":
@@ -47,7 +47,7 @@ def check_finite(inputs: Inputs, backend: Backend, policy: NotFinite) -> None:
 
 
 def find_not_finite(array: Any, backend: Backend) -> list[int]:
-    """The samples of an array, or the items, that hold NaN or infinity."""
+    """The numbers of samples that hold NaN or infinity."""
     if isinstance(array, RaggedArray):
         return [i for i, each in enumerate(array.arrays) if find_not_finite(each[None], backend)]
     values = backend.numpy(array) if is_array(array) else np.zeros(0, int)
@@ -60,7 +60,7 @@ def find_not_finite(array: Any, backend: Backend) -> list[int]:
 
 
 def format_list(numbers: Sequence[int]) -> str:
-    """The first few of some numbers, for a message."""
+    """Format the first few of some numbers for a message."""
     return ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
 
@@ -71,7 +71,7 @@ def slice_batch(inputs: Inputs, rows: slice) -> Inputs:
 
 
 def first_size(inputs: Inputs, backend: Backend, model: object) -> int:
-    """Guess how many samples fit into half of the free memory."""
+    """Estimate how many samples fit into half of the free memory."""
     array = inputs.explained
     sample = int(np.prod(array.shape[1:])) * 4
     return int(np.clip(backend.free_memory(model) // 2 // (sample * _FOOTPRINT), 1, _LARGEST_BATCH))
@@ -79,7 +79,7 @@ def first_size(inputs: Inputs, backend: Backend, model: object) -> int:
 
 @contextmanager
 def progress_bar(count: int | None, *, visible: bool, unit: str = "sample") -> Iterator[Callable[[int], object]]:
-    """Show a bar on the terminal; what it yields takes how many samples have got on."""
+    """Show a progress bar; the function it yields takes the number of samples done."""
     from tqdm.auto import tqdm  # noqa: PLC0415 - not needed to import signalcam
 
     with tqdm(total=count, unit=unit, disable=not visible) as bar:
@@ -93,7 +93,7 @@ def run_in_batches(
     backend: Backend,
     done: Callable[[int], object],
 ) -> list[Result]:
-    """Run every batch in order, with half the size from wherever memory runs out.
+    """Run every batch in order, and halve the size wherever memory runs out.
 
     Args:
         run: From the rows of one batch to its result.

@@ -1,4 +1,4 @@
-"""Which layers of a model can be explained, what each of them sees, and why to choose it."""
+"""``layers``: the layers of a model that can be explained, what each sees, and why to choose it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LayerInfo:
 
     @property
     def sees(self) -> str:
-        """How much of the input one position sees, in words."""
+        """The receptive field of one position, in words."""
         if self.seconds:
             return f"{self.seconds[1]:.3g} s"
         return f"{_times(self.receptive_field)} samples"
@@ -171,7 +171,7 @@ def _info(layer: Layer, strength: float, grid: Mapping[int, AxisGrid], layout: L
 
 
 def _ranked(last_first: Sequence[tuple[LayerInfo, Mapping[int, AxisGrid]]]) -> Layers:
-    """Say why each layer is a good or a poor choice; the poor ones go behind the default and the good ones."""
+    """Say why each layer is a good or a poor choice, and move poor ones behind good ones."""
     rows: list[tuple[int, LayerInfo]] = []
     for place, (row, grid) in enumerate(last_first):
         flaw = _flaw(row, grid)
@@ -184,7 +184,7 @@ def _ranked(last_first: Sequence[tuple[LayerInfo, Mapping[int, AxisGrid]]]) -> L
 
 
 def _flaw(row: LayerInfo, grid: Mapping[int, AxisGrid]) -> str:
-    """What makes a layer a poor choice; nothing if nothing does."""
+    """The drawback of a layer; empty if there is none."""
     count, field = prod(row.shape[1:]), row.receptive_field
     shares = [axis.field / axis.length for axis in grid.values()]
     flaws = {
@@ -198,7 +198,7 @@ def _flaw(row: LayerInfo, grid: Mapping[int, AxisGrid]) -> str:
 
 
 def _praise(row: LayerInfo, later: Sequence[LayerInfo]) -> str:
-    """What speaks for a layer, beside those that come later."""
+    """The advantage of a layer over later ones."""
     if not later:
         return f"last with positions; sees {row.sees}"
     same = [each.name for each in later if (each.stride, each.receptive_field) == (row.stride, row.receptive_field)]

@@ -1,4 +1,4 @@
-"""Which layer is explained when nobody says."""
+"""Which layers depend on the input and on the score, measured by activations and gradients."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gradient_norms(
     question: Question,
     among: Callable[[Any], Any] = np.max,
 ) -> list[float]:
-    """How strongly the targets depend on each layer: the root mean square of the gradient.
+    """The root mean square of the gradient at each layer.
 
     Args:
         backend: The model's.
@@ -43,7 +43,7 @@ def gradient_norms(
 def last_layer_with_gradient(
     backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], question: Question
 ) -> str | None:
-    """The last layer that every target depends on, in each of some samples; nothing if none is.
+    """The last layer that every target depends on in each of some samples; ``None`` if there is none.
 
     Of tokens at more than one place: behind the last attention only the one that is read out counts.
     """
@@ -57,7 +57,7 @@ def last_layer_with_gradient(
 
 
 def _places(backend: Backend, arrived: LayerOutput) -> int:
-    """At how many positions the gradient arrives, in the sample where it does at the fewest."""
+    """Minimum over samples of the number of positions with a non-zero gradient."""
     if arrived.gradient is None:
         return 0
     g = backend.numpy(arrived.gradient)
@@ -66,7 +66,7 @@ def _places(backend: Backend, arrived: LayerOutput) -> int:
 
 
 def _strength(backend: Backend, arrived: LayerOutput) -> np.ndarray:
-    """The root mean square of each sample's gradient."""
+    """The root mean square of each sample's gradient, ``(b,)``."""
     if arrived.gradient is None:
         return np.zeros(1)
     g = backend.numpy(arrived.gradient)
@@ -77,7 +77,7 @@ def _strength(backend: Backend, arrived: LayerOutput) -> np.ndarray:
 def layers_depending_on_input(
     backend: Backend, model: Any, few: Inputs, layers: Sequence[Layer], target_question: Question
 ) -> list[Layer]:
-    """The layers that depend on the explained input, without those whose positions may be another's.
+    """Layers that depend on the explained input and on no other input with spatial axes.
 
     Seen by changing one input at a time, which works for whole numbers too, where a gradient would not.
 
@@ -112,7 +112,7 @@ def layers_depending_on_input(
 
 
 def _may_hold_positions(backend: Backend, few: Inputs, path: tuple[Any, ...]) -> bool:
-    """Whether an input has positions of its own; one that marks those of the explained one has not."""
+    """Whether an input has spatial axes of its own, unlike a mask of the explained input."""
     shape, own = tuple(few.at(path).explained.shape), tuple(few.explained.shape)
     if len(shape) < min(3, len(own)):
         return False
@@ -128,7 +128,7 @@ def _activations(
 
 
 def _other(x: np.ndarray) -> np.ndarray:
-    """Other values of the same kind: noise on top, or turned round where only some values may occur."""
+    """A changed input of the same kind: with noise added, or reversed where values are whole numbers."""
     if x.dtype.kind != "f":
         return np.ascontiguousarray(x[..., ::-1] if x.ndim > 1 else x[::-1])
     size = float(np.nan_to_num(x).std()) or 1.0
@@ -140,12 +140,12 @@ def _differ(before: np.ndarray, after: np.ndarray) -> bool:
 
 
 def is_pattern(layer: object) -> bool:
-    """Whether a name stands for a group of layers: ``"stage4.*"``."""
+    """Whether a name is a pattern for several layers: ``"stage4.*"``."""
     return isinstance(layer, str) and ("*" in layer or "?" in layer)
 
 
 def match_layers(pattern: str, names: Sequence[str]) -> list[str]:
-    """The layers a pattern fits, in the order they ran; the end of a Keras path will do.
+    """The layers that a pattern matches, in the order they ran. A pattern may match the end of a Keras path.
 
     Args:
         pattern: ``*`` stands for any characters, ``?`` for one; a bracket is a call's number.

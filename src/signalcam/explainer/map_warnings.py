@@ -27,7 +27,7 @@ _SILENT = "all zero because nothing stands out in what the layer gives. Choose a
 
 
 def warn_of_score(parts: Sequence[BatchResult]) -> None:
-    """Warn, once, where log-odds stand in for logits that could not be found; and where they overflow."""
+    """Warn once where log-odds replace logits that are unknown, and where these overflow."""
     outputs = concatenate_outputs(parts)
     values = outputs.scores[:, (outputs.index != NO_CLASS).any(axis=0)]
     if not values.size or all(part.score != FALL_BACK for part in parts):
@@ -53,7 +53,7 @@ def warn_of_flaws(
     methods: Sequence[Method],
     what: str = "samples",
 ) -> None:
-    """Warn, once for each layer, target and method, of maps that are blank or show no place."""
+    """Warn once for each layer, target and method of maps that are blank or constant."""
     for place, layer in enumerate(layers):
         flaws = np.concatenate([part.layers[place].flaws for part in parts])
         for t, m in np.ndindex(flaws.shape[1:]):

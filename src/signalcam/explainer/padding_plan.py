@@ -1,4 +1,4 @@
-"""Decide which samples of unequal length run together: alike, or padded where that changes nothing."""
+"""Plan batches of unequal-length samples: group by length, or pad if outputs and maps are unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("signalcam")
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Which samples run together.
+    """The groups of samples that run together.
 
     Attributes:
         samples: All of them.
@@ -38,7 +38,7 @@ class BatchPlan:
     whole: Inputs | None = None
 
     def groups(self) -> Iterator[Group]:
-        """Make the groups, one when the last has run."""
+        """Yield the groups one by one, each built when it is needed."""
         if self.whole is not None:
             yield self.samples.as_given(self.whole)
         elif self.rows is None:
@@ -50,7 +50,7 @@ class BatchPlan:
 def plan_batches(
     running: Runner, samples: RaggedBatch, whole: Inputs | None, tried: MutableMapping[Any, Any]
 ) -> BatchPlan:
-    """Decide, trying the model out where it may be run on padded samples.
+    """Plan the groups; run a few samples padded and alone where padding may be allowed.
 
     Args:
         running: Runs the model.
@@ -89,7 +89,7 @@ def _shapes(samples: RaggedBatch) -> np.ndarray:
 
 
 def _not_cut(running: Runner, samples: RaggedBatch, whole: Inputs) -> str:
-    """Why padded arrays are not cut to the samples' lengths; nothing where they can be."""
+    """The reason why padded arrays are not cut to the samples' lengths; empty where they can be."""
     other_input = _padded_alike(samples, whole)
     if other_input:
         return f"{other_input} is padded beside it"
@@ -106,7 +106,7 @@ def _not_cut(running: Runner, samples: RaggedBatch, whole: Inputs) -> str:
 
 
 def _padded_alike(samples: RaggedBatch, whole: Inputs) -> str:
-    """Another array with a row a sample and an axis as long as the padded one, such as a mask."""
+    """Name another array that is padded with the explained one, such as a mask."""
     lengths = {
         int(whole.at(path).explained.shape[axis])
         for path, items in samples.uneven.items()
@@ -124,7 +124,7 @@ def _padded_alike(samples: RaggedBatch, whole: Inputs) -> str:
 
 
 def _not_padded(running: Runner, samples: RaggedBatch) -> str:
-    """Why samples may not be padded, as far as that is known beforehand; nothing where they may."""
+    """The reason why samples may not be padded, as far as options tell; empty where they may."""
     if not samples.marks:
         return (
             "the model is told nothing of lengths (extra={'mask': sc.Mask()}, say), so padding could change its answers"
@@ -143,7 +143,7 @@ def _not_padded(running: Runner, samples: RaggedBatch) -> str:
 
 
 def padding_changes_output(running: Runner, samples: RaggedBatch, tried: MutableMapping[Any, Any]) -> str:
-    """Why padding changes something, by running a few samples both ways; nothing where it does not."""
+    """The reason why padding changes outputs or maps, measured on a few samples; empty where it does not."""
     shapes = _shapes(samples)
     key = (running.layers, tuple(each.name for each in running.methods), tuple(samples.uneven))
     low, high, earlier_reason = tried.get(key, (None, None, ""))
@@ -160,7 +160,7 @@ def padding_changes_output(running: Runner, samples: RaggedBatch, tried: Mutable
 
 
 def probe_samples(shapes: np.ndarray) -> np.ndarray:
-    """The shortest and the longest sample, and others whose lengths leave another remainder.
+    """Select the shortest and the longest sample, and others whose lengths leave another remainder.
 
     A layer with a stride may pad even and odd lengths in different ways.
     """
@@ -173,7 +173,10 @@ def probe_samples(shapes: np.ndarray) -> np.ndarray:
 
 
 def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
-    """Run samples, each turned in several ways, alone and padded together; why the two differ.
+    """Compare padded-batch with single-sample results over several circular shifts.
+
+    Returns the reason if they differ. Whether padding leaks depends on the values just before it (a ReLU can hide a
+    leak), so each sample is also tested circularly shifted.
 
     Turned, a sample ends in another of its own parts: a rectifier that lets nothing through behind
     the end of one recording lets something through behind that of the next.
@@ -202,7 +205,7 @@ def _compared(running: Runner, samples: RaggedBatch, rows: np.ndarray) -> str:
 
 
 def _each(running: Runner, pieces: Sequence[GroupResult]) -> Iterator[tuple[ModelOutputs, list[LayerMaps]]]:
-    """What was found for each sample: the answers, and a map for each layer."""
+    """For each sample the model's outputs, and a map for each layer."""
     for piece in pieces:
         outputs, maps = piece.outputs, piece.maps(running.layers)
         for place in range(len(piece.rows)):
@@ -210,11 +213,13 @@ def _each(running: Runner, pieces: Sequence[GroupResult]) -> Iterator[tuple[Mode
 
 
 def _nothing(_count: int) -> None:
-    """Show no progress: samples that were only tried have not got on."""
+    """Ignore progress: probe samples do not count as done."""
 
 
 def _apart(pairs: Sequence[tuple[Array | None, Array | None]]) -> float:
-    """The largest difference, in units of the largest value of all turns; without end where one is no number.
+    """The largest difference relative to the largest value of all shifts; infinite where a value is not finite.
+
+    The largest value of one shift alone may be nearly zero, and that of another sample far larger.
 
     The largest of one turn alone may be nearly nothing, and that of another sample far louder.
     """
@@ -226,7 +231,7 @@ def _apart(pairs: Sequence[tuple[Array | None, Array | None]]) -> float:
 
 
 def _maps_apart(pairs: Sequence[tuple[LayerMaps, LayerMaps]]) -> float:
-    """The same of one layer's maps, the worst of any question and method."""
+    """The largest relative difference of one layer's maps over all targets and methods."""
     if any(
         a.values.shape != b.values.shape or not np.allclose(a.places, b.places, rtol=1e-6, atol=1e-6) for a, b in pairs
     ):

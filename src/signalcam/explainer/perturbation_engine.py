@@ -1,4 +1,4 @@
-"""Ask the model again, with changed samples or activations: the engine behind every method with a plan."""
+"""The engine behind methods that run the model again, on changed inputs or activations."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Grid = Callable[[str, tuple[int, ...]], dict[int, AxisGrid]]
 
 
 class _CannotBeCut(Exception):  # noqa: N818 - no error: the whole model is run instead
-    """What lies before a layer, handed back, is not taken by what lies behind it."""
+    """Cached activations could not be replayed; the whole model is run instead."""
 
 
 @dataclass
 class ContextSettings:
-    """What stays the same for every trial.
+    """The settings that stay the same for every trial.
 
     Attributes:
         backend: The model's.
@@ -66,7 +66,7 @@ class ContextSettings:
 
 @dataclass
 class PerturbationContext:
-    """One batch at one layer, as ``signalcam.attribution.context.AttributionContext`` promises.
+    """One batch at one layer: the ``AttributionContext`` that methods are given.
 
     Attributes:
         setting: What stays the same.
@@ -92,7 +92,7 @@ class PerturbationContext:
 
     @cached_property
     def scores(self) -> list[Array]:
-        """For each target ``(b,)``, nothing of its making attached."""
+        """For each target the scores ``(b,)``, detached from any graph."""
         return [self.array(each) for each in self.target_scores]
 
     @property
@@ -107,13 +107,13 @@ class PerturbationContext:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """What the input's axes are called."""
+        """The names of the input's axes."""
         grid = self.setting.grid(self.layer_outputs[0].ran, self.cells)
         axes = sorted(each.input_axis for each in grid.values())
         return tuple(name_axes(self.setting.layout, self.x.ndim, axes).dims)
 
     def gradient(self, target: int, kind: GradientKind = "plain") -> Layered:
-        """Return a target's gradient, from the first pass if it was made there."""
+        """The gradient of a target ``(b, c, p)``, from the first pass where it was computed there."""
         if kind == "plain" and self.layer_outputs[target].gradient is not None:
             return flatten_positions(self.layer_outputs[target].gradient)
         if kind not in self._kinds:
@@ -145,7 +145,7 @@ class PerturbationContext:
         return self._in_chunks(trials, run)
 
     def run_with_activations(self, trials: int, edit: Changed) -> list[Array]:
-        """Run what lies behind the layer on other activations, or the whole model where that fails."""
+        """Score the model on other activations of the layer; run the whole model where that fails."""
         prefix = self._prefix(edit)
         if prefix is not None:
             with suppress(_CannotBeCut):
@@ -191,7 +191,7 @@ class PerturbationContext:
         return self.layer_outputs[0].ran, tuple(self.x.shape[1:])
 
     def _prefix(self, edit: Changed) -> Any | None:
-        """What lies before the layer, if handing it back gives what running it gives: tried once a model."""
+        """Cached activations before the layer, if replaying them reproduces the scores; checked once a model."""
         setting, ran, key = self.setting, self.layer_outputs[0].ran, self._key
         prefixes = _tails.setdefault(setting.model, {})
         if prefixes.get(key) is False:
@@ -203,7 +203,7 @@ class PerturbationContext:
         return prefix if prefixes.get(key) else None
 
     def _same(self, edit: Changed, prefix: Any) -> bool:
-        """Whether the first trials of two samples score alike with and without what was remembered."""
+        """Whether the first trials of two samples score alike with and without the cache."""
         samples = slice(0, min(2, count_samples(self.inputs)))
         values = edit(samples, slice(0, 2))
         times, numpy = int(values.shape[1]), self.setting.backend.numpy
@@ -218,7 +218,7 @@ class PerturbationContext:
         return all(map(_alike, whole, [numpy(each) for each in replayed]))
 
     def _in_chunks(self, trials: int, run: Callable[[slice, slice, int], list[Array]]) -> list[Array]:
-        """Run all trials of all samples, no more rows at a time than allowed."""
+        """Run all trials of all samples, at most ``batch_size`` rows at a time."""
         setting, count = self.setting, count_samples(self.inputs)
         chunks: list[list[Array]] = []
         with self._bar(count * trials, "trial") as bar:
@@ -271,7 +271,7 @@ class PerturbationContext:
         return resample_batch(maps, self.cells, grid, self.x.ndim, self.array, back=True)
 
     def with_inputs(self, x: Array) -> PerturbationContext:
-        """The same questions about other inputs."""
+        """The context of the same targets for other inputs."""
         self._require_measurements()
         setting, inputs = self.setting, self.inputs.with_explained(x)
         pull = setting.backend.forward_backward(
@@ -301,17 +301,17 @@ class PerturbationContext:
             yield self._spread_evenly(shares, layer_output)
 
     def _spread_evenly(self, shares: Array, layer_output: LayerOutput) -> Array:
-        """Spread shares over the input so that each sample's still add up to the same."""
+        """Spread shares over the input so that the sum of each sample is kept."""
         cells = tuple(layer_output.activation.shape[2:])
         grid = self.setting.grid(layer_output.ran, cells)
         return resample_batch(shares, cells, grid, self.x.ndim, self.array, keep_sums=True)[:, 0]
 
     def offsets(self, target: int) -> list[Array]:
-        """What each layer's own offsets add to the score."""
+        """The contribution of each layer's biases to the score."""
         return self._offsets[target]
 
     def with_progress(self, items: Sequence[Item]) -> Iterator[Item]:
-        """Pass items on, with a progress bar where one was asked for."""
+        """Yield the items, with a progress bar if ``progress=True``."""
         with self._bar(len(items), "step") as bar:
             for item in items:
                 yield item
@@ -324,7 +324,7 @@ class PerturbationContext:
         return tqdm(total=total, unit=unit, desc=self.method, leave=False, disable=silent)
 
     def array(self, values: object) -> Array:
-        """Put numbers made in NumPy where the activations are, in their type."""
+        """Move a NumPy array to the device and type of the activations."""
         xp = namespace(self.a)
         plain = np.asarray(self.setting.backend.numpy(values), np.float32)
         return _as(xp.asarray(plain, device=array_api_compat.device(self.a)), self.a)
@@ -339,7 +339,7 @@ def _as(array: Array, like: Array) -> Array:
 
 
 def _chunks(count: int, trials: int, size: int) -> Iterator[tuple[slice, slice]]:
-    """Cut samples by trials into blocks: many samples with all their trials, or one with some."""
+    """Split samples and trials into blocks: many samples with all their trials, or one sample with some."""
     if trials >= size:
         for sample in range(count):
             for start in range(0, trials, size):

@@ -1,4 +1,4 @@
-"""From the raw signal to what the network is given, and the map's way back."""
+"""``preprocess=``: from the raw signal to the network's input, and the maps' way back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WINDOW = 2.0  # steps to either side that an entry is taken to be made of, wher
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What turns the raw signal into the network's input, and where each entry of that lies in the raw signal.
+    """A function from the raw signal to the network's input, and how the two axes correspond.
 
     Args:
         function: From a raw batch, as passed to ``explain``, to what the network takes.
@@ -71,7 +71,7 @@ class Preprocessing:
 
 
 def as_preprocessing(option: Any) -> Preprocessing | None:
-    """Accept a function, a declared one, or nothing."""
+    """Turn what ``preprocess=`` takes into a ``Preprocessing``, or ``None``."""
     return option if option is None or isinstance(option, Preprocessing) else Preprocessing(option)
 
 
@@ -102,7 +102,7 @@ class RawSignal:
         backend: Backend,
         nan: NotFinite,
     ) -> RawSignal:
-        """Check a raw batch."""
+        """Read and check a raw batch."""
         tree = as_inputs(inputs)
         if tree.path:
             message = "preprocess= takes one raw array, batch first; this input holds several. Prepare them yourself and pass what the network takes."
@@ -115,7 +115,7 @@ class RawSignal:
         return cls(tree.explained, layout, how, backend, nan)
 
     def prepared(self) -> Inputs:
-        """Make the network's input, one for each raw sample."""
+        """Compute the network's input, one for each raw sample."""
         network_inputs = self._prepare_batch(self.signal)
         samples, count = int(self.signal.shape[0]), count_samples(network_inputs)
         if count != samples:
@@ -143,7 +143,7 @@ class RawSignal:
     # --- where is it? ----------------------------------------------------------------------------
 
     def links(self, network_inputs: Inputs) -> tuple[AxisMap, ...]:
-        """Find which entries of the network's input lie where: declared, or seen by nudging.
+        """Find where the entries of the network's input lie in the raw signal: declared, or measured.
 
         Raises:
             LayoutError: The axis in question does not turn up along any axis of the network's input.
@@ -162,7 +162,7 @@ class RawSignal:
         return [i for i in range(1, len(dims)) if dims[i] not in DUMMY and self.signal.shape[i] > 1]
 
     def _main_axis(self) -> int:
-        """The axis that must be found: the one named, or the longest."""
+        """The axis that must be mapped: the one named, or the longest."""
         shape = self.signal.shape
         if self.layout and self.how.along in self.layout.dims:
             return self.layout.dims.index(self.how.along)
@@ -172,7 +172,7 @@ class RawSignal:
         return repr(self.layout.dims[axis]) if self.layout else f"axis {axis} of the raw signal"
 
     def _among(self, network_inputs: Inputs, axis: int) -> list[int]:
-        """Axes of the network's input that an axis may turn up along: that of its name, if they are named."""
+        """The axes of the network's input that a raw axis may be mapped to: that of its name, if named."""
         layout = as_layout(self.how.layout)
         name = self.layout.dims[axis] if self.layout else self.how.along
         check_layout(layout, network_inputs.explained.shape)
@@ -199,7 +199,7 @@ class RawSignal:
         return AxisMap(axis, among[0], start, jump, _WINDOW * jump)
 
     def _probe_axis(self, network_inputs: Inputs, axis: int) -> AxisMap | None:
-        """Nudge noise of the signal's size, and the first sample where noise cannot be prepared."""
+        """Measure one axis by nudging noise, or the first sample where noise cannot be prepared."""
         first = self.backend.numpy(self.signal[:1]).astype(np.float32)
         size = float(first.std()) or 1.0
         noise = np.random.default_rng(1).standard_normal(first.shape).astype(np.float32)
@@ -222,7 +222,7 @@ def _what(value: Any) -> str:
 
 
 def _like(values: np.ndarray, signal: Array) -> Array:
-    """Give numbers the type and the place of the raw signal."""
+    """Move numbers to the device and type of the raw signal."""
     if isinstance(signal, np.ndarray):
         return (np.rint(values) if signal.dtype.kind in "iu" else values).astype(signal.dtype)
     xp = namespace(signal)
@@ -233,7 +233,7 @@ def _like(values: np.ndarray, signal: Array) -> Array:
 
 
 def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Explanation:
-    """Draw the maps of what the network was given on the raw signal.
+    """Move the maps of the network's input to the raw signal.
 
     Args:
         exp: The maps on the network's input.
@@ -269,7 +269,7 @@ def map_to_raw(exp: Explanation, raw: RawSignal, links: Sequence[AxisMap]) -> Ex
 
 
 def _map_layer(layer: LayerMaps, links: Sequence[AxisMap], shape: tuple[int, ...]) -> LayerMaps:
-    """Move a layer's maps to the raw signal; axes that only the network's input has are averaged over."""
+    """Move a layer's maps to the raw signal; average over axes that only the network's input has."""
     by_axis = {link.input_axis: link for link in links}
     values, grids = layer.values, list[AxisGrid]()
     for axis in layer.grid:
@@ -302,7 +302,7 @@ def _layout_of_input(exp: Explanation, raw: Layout, links: Sequence[AxisMap], ne
 
 
 def _renamed(exp: Explanation, raw: Layout, links: Sequence[AxisMap]) -> Layout:
-    """Axes that follow the raw signal are called as there; another one that has positions, ``feature``."""
+    """Name axes that follow the raw signal as there, and another axis with positions ``feature``."""
     dims = list(exp.layout.dims)
     linked = {link.input_axis: raw.dims[link.raw_axis] for link in links}
     others = [axis for axis in exp.map_axes if axis not in linked]

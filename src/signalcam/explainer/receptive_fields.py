@@ -35,7 +35,7 @@ See = Callable[[str, Inputs], np.ndarray]
 
 
 def candidate_axes(layout: Layout | None, ndim: int, channel_axis: int) -> list[int]:
-    """Axes of the input that may carry positions, the channel axis last.
+    """Axes of the input that may hold positions, the channel axis last.
 
     Args:
         layout: Names of the axes, if the user gave them.
@@ -57,7 +57,7 @@ def layer_grid(
     align: Alignment,
     layer: str,
 ) -> dict[int, AxisGrid]:
-    """Give each axis of a layer its place along an axis of the input.
+    """Place each axis of a layer along an axis of the input.
 
     Args:
         grid: What ``measured_axes`` found.
@@ -76,7 +76,7 @@ def layer_grid(
 def warn_of_spread(
     grids_by_group: Sequence[Sequence[dict[int, AxisGrid]]], layers: Sequence[str], align: Alignment
 ) -> None:
-    """Warn, once for each layer, where its place in the input had to be guessed.
+    """Warn once for each layer whose place in the input is not known.
 
     Args:
         grids_by_group: For samples of each shape, and each layer, where its positions lie.
@@ -103,7 +103,7 @@ def measure_layer(
     axes: Sequence[int],
     see: See,
 ) -> dict[int, AxisGrid]:
-    """Find where a layer looks: measured there, or where an earlier layer of the same grid looks.
+    """Measure where a layer looks, or where an earlier layer of its grid looks.
 
     Behind attention or a recurrence every position sees the whole input, and lies where it came from. Numbers
     of words have no gradient: what a convolution sees of them is found by exchanging one after the other; any
@@ -141,7 +141,7 @@ def measure_layer(
 
 
 def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int]) -> None:
-    """Raise a ``LayoutError`` where tokens in one row were taken from places along several axes."""
+    """Raise a ``LayoutError`` where one row of tokens covers several axes of the input."""
 
     def several(cells: tuple[int, ...]) -> list[tuple[int, ...]]:
         places = np.unique(np.linspace(0, cells[0] - 1, _LOOKED_AT).astype(int))
@@ -156,13 +156,13 @@ def _check_row(backend: Backend, model: Any, inputs: Inputs, layer: str, axes: S
 
 
 def _middle(affected: np.ndarray, axis: int) -> float:
-    """The middle of what is felt along one axis."""
+    """The middle of the affected entries along one axis."""
     along = np.flatnonzero(affected.any(tuple(i for i in range(affected.ndim) if i != axis)))
     return float(along[0] + along[-1])
 
 
 def _merged(axis: AxisGrid, cells: int, halved: int) -> AxisGrid:
-    """The same axis once neighbours were merged two by two, so many times."""
+    """A grid axis after ``halvings`` times merging neighbours two by two."""
     step = 2**halved
     start = axis.start + axis.jump * (step - 1) / 2
     return replace(axis, cells=cells, start=start, jump=axis.jump * step, field=0.0)
@@ -171,7 +171,7 @@ def _merged(axis: AxisGrid, cells: int, halved: int) -> AxisGrid:
 def measured_axes(
     backend: Backend, model: Any, inputs: Inputs, layer: str, axes: Sequence[int], see: See
 ) -> dict[int, AxisGrid]:
-    """Measure where a layer looks; remembered for as long as the model lives."""
+    """Measure where a layer looks, and remember it for as long as the model lives."""
     array = inputs.explained
     grids = _remembered.setdefault(model, {})
     declared = getattr(backend, "declared", None)
@@ -189,7 +189,7 @@ def _is_real(inputs: Inputs) -> bool:
 
 
 def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str, _see: See | None) -> Probe:
-    """See which inputs a layer's positions depend on, at any input length."""
+    """A function that measures which inputs a layer's positions depend on, at any input length."""
     count = count_samples(inputs)
     rows = np.arange(PROBED_SAMPLES) % count
     few = inputs.map(lambda array: take_entries(array, rows, 0) if array.shape[0] == count else array)
@@ -209,7 +209,9 @@ def _probe(backend: Backend, model: Any, inputs: Inputs, layer: str, _see: See |
 
 
 def _word_probe(backend: Backend, _model: Any, inputs: Inputs, layer: str, see: See) -> Probe | None:
-    """See on which words a layer's positions depend, by exchanging one word after the other.
+    """A function that measures which words a layer's positions depend on, by exchanging words.
+
+    Returns ``None`` where there are too many words, or fewer than two different ones.
 
     Nothing where there are too many words, or fewer than two different ones to exchange.
     """
@@ -244,7 +246,7 @@ def _word_changes(
     picked: Sequence[tuple[int, ...]],
     put: Callable[[np.ndarray, int], np.ndarray],
 ) -> np.ndarray:
-    """How far each picked position changes with each word: ``(picked, *words)``."""
+    """How much each picked position changes with each word: ``(picked, *words)``."""
     changes = np.zeros((len(picked), turn.size))
     at = (slice(None), slice(None), *np.transpose(picked))
     rounded = 0.0

@@ -1,4 +1,4 @@
-"""Run groups of samples through the model: one question, all layers, all inputs that maps are drawn on."""
+"""``Runner``: run groups of samples through the model, with all layers and targets at once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from signalcam.targets import Question, Selector, Target, make_question
 
 @dataclass(frozen=True)
 class ExplainedInput:
-    """One input that maps are drawn on.
+    """One explained input and its layers.
 
     Attributes:
         name: What ``of=`` takes; empty where there is only one.
@@ -55,7 +55,7 @@ class ExplainedInput:
 
 @dataclass(frozen=True)
 class GroupResult:
-    """What samples of one shape gave.
+    """The results of samples of one shape.
 
     Attributes:
         rows: Their numbers.
@@ -71,11 +71,11 @@ class GroupResult:
 
     @property
     def outputs(self) -> ModelOutputs:
-        """What the model answered."""
+        """The model's outputs."""
         return concatenate_outputs(self.parts)
 
     def maps(self, names: Sequence[str]) -> list[OfOneShape]:
-        """For each layer the maps."""
+        """The maps of each layer."""
         columns = zip(*[part.layers for part in self.parts], strict=True)
         return [
             OfOneShape(self.rows, _maps(name, column, grid, shape), shape)
@@ -89,7 +89,7 @@ def _maps(name: str, column: Sequence[Any], grid: dict[int, AxisGrid], shape: Se
 
 @dataclass(frozen=True)
 class Runner:
-    """What stays the same for all groups; see ``Explainer``.
+    """The options that stay the same for all groups; see ``Explainer``.
 
     Attributes:
         folding: The model's backend, tokens folded.
@@ -121,7 +121,7 @@ class Runner:
 
     @property
     def backend(self) -> Backend:
-        """The model's."""
+        """The model's backend."""
         return cast("Backend", self.folding)
 
     @cached_property
@@ -131,7 +131,7 @@ class Runner:
 
     @cached_property
     def only_plain(self) -> bool:
-        """Whether every method needs no more than one pass."""
+        """Whether one forward and one backward pass are enough for every method."""
         return all(map(needs_one_pass, self.methods))
 
     @cached_property
@@ -139,7 +139,7 @@ class Runner:
         return any(each.needs_gradients and each.kind == "plain" for each in self.methods)
 
     def ask(self, rows: Sequence[int] | np.ndarray) -> Question:
-        """What is asked of some samples, by their numbers."""
+        """The question for some samples, by their numbers."""
         targets = tuple(self.targets.values())
         return make_question(targets, rows, self.score, self.class_names, self.output)
 
@@ -148,13 +148,13 @@ class Runner:
     def measure(
         self, inputs: Inputs, layer: str, layout: Layout | None, cells: Sequence[int] | None = None
     ) -> dict[int, AxisGrid]:
-        """Where a layer looks, by layer axis; only the axes that could be measured."""
+        """Measure where a layer looks: a grid axis for each layer axis that could be measured."""
         axes = self._candidates(inputs, layout)
         positions = self.folding.cells_of(self.model, inputs, layer) if cells is None else tuple(cells)
         return measure_layer(self.folding, self.model, inputs, layer, positions, axes, self._layer_activation)
 
     def _layer_activation(self, layer: str, inputs: Inputs) -> np.ndarray:
-        """What a layer puts out."""
+        """The activation of a layer."""
         question = replace(self.ask([0] * int(inputs.explained.shape[0])), kind=None)
         pull = self.backend.forward_backward(self.model, inputs, [layer], question)
         return self.backend.numpy(next(iter(pull.rows))[0].activation)
@@ -165,7 +165,7 @@ class Runner:
     def _grid(
         self, inputs: Inputs, explained: ExplainedInput, layer: str, cells: tuple[int, ...], shape: Sequence[int]
     ) -> dict[int, AxisGrid]:
-        """Where a layer's positions lie in an input of some shape, as measured on the one given."""
+        """A layer's grid for an input of some shape, measured on another of the same kind."""
         grid = {
             i: replace(axis, cells=cells[i], length=int(shape[axis.input_axis]))
             for i, axis in self.measure(inputs, layer, explained.layout, cells).items()
@@ -192,14 +192,14 @@ class Runner:
         )
 
     def _settings(self, inputs: Inputs, size: int) -> list[ContextSettings]:
-        """One a layer; layers of one input share theirs."""
+        """Settings for each layer; layers of one input share theirs."""
         settings = [(each, self._setting(inputs, each, size)) for each in self.explained]
         return [setting for each, setting in settings for _ in each.layers]
 
     # --- groups ----------------------------------------------------------------------------------
 
     def run_group(self, group: Group, done: Callable[[int], object]) -> list[GroupResult]:
-        """Run a group, in batches that fit; samples that were padded come back as if run alone."""
+        """Run a group in batches that fit; padded samples give the results of running alone."""
         size = self.batch_size or first_size(group.inputs, self.backend, self.model)
         settings = self._settings(group.inputs, size)
         if group.own:
@@ -219,7 +219,7 @@ class Runner:
         return compute_batch(pull, self.methods, settings, request, score, signed=self.signed)
 
     def _pulled(self, batch: Inputs, rows: np.ndarray) -> tuple[Question, ForwardResult, str]:
-        """Run a batch once; what was asked, what came up, and what was differentiated."""
+        """Run a batch once: the question, the layers' outputs, and the score's name."""
         question = self.ask(rows)
         if not self._reads_gradients:
             question = replace(question, kind=None)
@@ -228,7 +228,7 @@ class Runner:
         return question, layer_result, question.provenance(pull.reading)
 
     def _reached(self, pull: ForwardResult, batch: Inputs, question: Question) -> Iterator[Sequence[LayerOutput]]:
-        """Pass on each target's gradients, or say which layer has none."""
+        """Yield each target's gradients; raise where a layer has none."""
         for label, row in zip(self.targets, pull.rows, strict=True):
             for name, layer_output in zip(self.layers, row, strict=True):
                 if self._only_before(layer_output):
@@ -244,14 +244,14 @@ class Runner:
             yield row
 
     def _only_before(self, layer_output: LayerOutput) -> bool:
-        """Whether a gradient arrives at prefix tokens and at no other."""
+        """Whether the gradient reaches prefix tokens only."""
         if layer_output.dropped is None:
             return False
         here, before = self.backend.numpy(layer_output.gradient), self.backend.numpy(layer_output.dropped)
         return bool(before.any() and not here.any())
 
     def _of_tokens(self, name: str, label: str, batch: Inputs, question: Question) -> str:
-        """Say that the gradient reaches no token with a place, and which layer it does reach."""
+        """Say that the gradient reaches no token with a place, and name a layer where it does."""
         here = batch.at(next(each.path for each in self.explained if name in each.layers))
         earlier = self.folding.layers_before(self.model, here, name)
         usable = last_layer_with_gradient(self.backend, self.model, here, earlier, question)
@@ -281,7 +281,7 @@ class Runner:
         ]
 
     def _kind(self, group: Group, rows: slice) -> LengthGroup:
-        """How many positions each layer has for samples of one length alone."""
+        """The number of positions each layer has for one length alone."""
         one, question = group.alone(rows.start), self.ask(group.rows[rows.start : rows.start + 1])
         pull = self.backend.forward_backward(self.model, one, self.layers, replace(question, kind=None))
         first = next(iter(pull.rows))

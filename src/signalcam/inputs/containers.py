@@ -1,4 +1,4 @@
-"""What other packages hold signals in goes in as it is: seen by its class's name, never by importing anything."""
+"""Read pandas, xarray, MNE, wfdb and other objects, recognised by class name without an import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIMS = ("channel", "time", "frequency", "depth", "height", "width")
 
 @dataclass(frozen=True)
 class ContainerData:
-    """Signals taken out of an object, and what it says about them.
+    """The signals of an object, with the names and units it holds.
 
     Attributes:
         array: The numbers.
@@ -37,7 +37,7 @@ class ContainerData:
 
 
 def read_container(container: Any, layout: Layout | None, channel_axis: int | None) -> ContainerData | None:
-    """Take the signals out of an object of another package.
+    """Read the signals of an object of another package.
 
     Args:
         container: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
@@ -64,7 +64,7 @@ def read_container(container: Any, layout: Layout | None, channel_axis: int | No
 
 
 def _reader(container: Any) -> Callable[[Any, Layout | None], ContainerData] | None:
-    """The function that reads an object, by the names of its classes."""
+    """The function that reads an object, chosen by the names of its classes."""
     for kind in type(container).__mro__:
         package, name = kind.__module__.partition(".")[0], kind.__name__
         if (package, name) in _READERS:
@@ -79,7 +79,7 @@ def _reader(container: Any) -> Callable[[Any, Layout | None], ContainerData] | N
 
 
 def _frame(frame: Any, _layout: Layout | None) -> ContainerData:
-    """Rows are time, columns are channels; the outer of two levels of rows is the sample."""
+    """Read rows as time and columns as channels; the outer of two row levels is the sample."""
     levels = frame.index.nlevels
     if levels > 2:
         message = f"the rows of the DataFrame have {levels} levels; expected time, or sample and time. Drop the others with reset_index."
@@ -106,7 +106,7 @@ def _series(series: Any, layout: Layout | None) -> ContainerData:
 
 
 def _labelled(array: Any, layout: Layout | None) -> ContainerData:
-    """An array with named axes, coordinates and attributes."""
+    """Read an array with named axes, coordinates and attributes."""
     dims = [str(dim) for dim in array.dims]
     batch = _batch_dim(dims, layout)
     names = None
@@ -125,7 +125,7 @@ def _labelled(array: Any, layout: Layout | None) -> ContainerData:
 
 
 def _batch_dim(dims: Sequence[str], layout: Layout | None) -> str | None:
-    """Which axis of a DataArray holds the samples; ``None`` for a single one."""
+    """The axis of samples of a DataArray; ``None`` for a single sample."""
     batch_dims = [dim for dim in dims if dim in _BATCH]
     others = [dim for dim in dims if dim not in (layout.dims if layout else _DIMS)]
     if batch_dims or not others:
@@ -137,7 +137,7 @@ def _batch_dim(dims: Sequence[str], layout: Layout | None) -> str | None:
 
 
 def _about_axes(coords: Mapping[str, Any]) -> dict[str, Any]:
-    """Names, rate and places of axes, as a layout has them."""
+    """Names, rate and coordinates of axes, in a layout's terms."""
     about: dict[str, Any] = {}
     for dim, coord in coords.items():
         values = coord.values
@@ -195,7 +195,7 @@ def _wfdb_record(record: Any, _layout: Layout | None) -> ContainerData:
 
 
 def _read_batch(batch: Any, _layout: Layout | None) -> ContainerData:
-    """What a reader of ``signalcam.data`` returns; what could not be read is told."""
+    """Read a ``Batch`` of ``signalcam.data``; refuse one with samples that could not be read."""
     failed = dict(batch.failed)
     reason = next((f"The first, {number}: {why}" for number, why in failed.items()), "")
     if not len(batch):
@@ -210,7 +210,7 @@ def _read_batch(batch: Any, _layout: Layout | None) -> ContainerData:
 
 
 def _pair(pair: tuple[Array, float], _layout: Layout | None) -> ContainerData:
-    """A waveform, ``(time,)``, ``(channel, time)`` or ``(batch, channel, time)``, and its rate."""
+    """Read a waveform, ``(time,)``, ``(channel, time)`` or ``(batch, channel, time)``, and its rate."""
     waveform, rate = pair
     axes = ("batch", "channel", "time")[-len(waveform.shape) :]
     if len(waveform.shape) > 3:
@@ -221,12 +221,12 @@ def _pair(pair: tuple[Array, float], _layout: Layout | None) -> ContainerData:
 
 
 def _mapping(features: Mapping[Any, Any], _layout: Layout | None) -> ContainerData:
-    """What a feature extractor or tokenizer returns: a dict that is none."""
+    """Read what a feature extractor or tokenizer returns."""
     return ContainerData({key: _array(each) for key, each in features.items()})
 
 
 def _array(value: Any) -> Any:
-    """Lists as an array, or as one array a sample where they are of unequal length."""
+    """Turn lists into an array, or into one array a sample where they are of unequal length."""
     if not isinstance(value, list):
         return value
     uneven = len({np.shape(each) and len(each) for each in value}) > 1
@@ -234,7 +234,7 @@ def _array(value: Any) -> Any:
 
 
 def _encoding(encoding: Any, requested: Layout | None) -> ContainerData:
-    """What a tokenizer of transformers returns: numbers, what marks their padding, the tokens as text."""
+    """Read a tokenizer's numbers, padding mask and tokens."""
     data = _mapping(encoding, requested)
     ids, marks = (data.array.get(name) for name in ("input_ids", "attention_mask"))
     if ids is None or np.ndim(ids[0]) != 1:
@@ -250,7 +250,7 @@ def _encoding(encoding: Any, requested: Layout | None) -> ContainerData:
 
 
 def _lengths(marks: Any) -> list[int] | None:
-    """How long samples are that are marked from their start on; nothing where padding stands before one."""
+    """The lengths of samples from their masks; ``None`` where padding comes first."""
     real = np.asarray(marks.tolist() if hasattr(marks, "tolist") else marks).astype(bool)
     lengths = real.sum(axis=1)
     straight = (real == (np.arange(real.shape[1]) < lengths[:, None])).all()
@@ -258,7 +258,7 @@ def _lengths(marks: Any) -> list[int] | None:
 
 
 def _texts(encoding: Any) -> list[str]:
-    """The tokens of one text; nothing for those that stand around it."""
+    """The tokens of one text; empty for special tokens."""
     return [
         "" if special else text for text, special in zip(encoding.tokens, encoding.special_tokens_mask, strict=True)
     ]
@@ -286,7 +286,7 @@ def _numeric(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _clock(index: np.ndarray) -> dict[str, Any]:
-    """What an index of dates, durations or fractions says about time; whole numbers count samples."""
+    """Rate and start from an index of dates, durations or fractions; whole numbers count samples."""
     if index.dtype.kind in "mM":
         index = (index - index[0]) / np.timedelta64(1, "s")
     if index.dtype.kind != "f":
@@ -298,7 +298,7 @@ def _clock(index: np.ndarray) -> dict[str, Any]:
 
 
 def _plain(rate: float) -> float:
-    """Without the digits that dividing left behind."""
+    """Round away digits left by a division."""
     return float(round(rate)) if abs(rate - round(rate)) < 1e-6 * rate else rate
 
 
@@ -306,7 +306,7 @@ def _plain(rate: float) -> float:
 
 
 def _arranged(data: ContainerData, requested: Layout | None, channel_axis: int | None) -> ContainerData:
-    """Bring the axes into the order asked for, and put together what the object and the user say."""
+    """Transpose to the layout asked for, and merge it with the object's own."""
     own = data.layout or Layout("batch")
     dims = requested.dims if requested else _usual(own.dims, channel_axis)
     uneven = isinstance(data.array, list)
@@ -319,7 +319,7 @@ def _arranged(data: ContainerData, requested: Layout | None, channel_axis: int |
 
 
 def _usual(dims: Sequence[str], channel_axis: int | None) -> tuple[str, ...]:
-    """The object's own order, the channels where the framework has them."""
+    """The object's own order of axes, with channels where the framework has them."""
     rest = [dim for dim in dims if dim != "channel"]
     if channel_axis is None:
         return tuple(dims)
@@ -329,7 +329,7 @@ def _usual(dims: Sequence[str], channel_axis: int | None) -> tuple[str, ...]:
 
 
 def _ordered(array: Any, own: Sequence[str], dims: Sequence[str]) -> Any:
-    """Transpose to the axes asked for; axes of one entry come and go."""
+    """Transpose to some axes; axes with one entry are added or dropped."""
     sizes = dict(zip(own, array.shape, strict=True))
     real = [dim for dim in dims if dim in sizes]
     lost = [dim for dim in own if dim not in dims and sizes[dim] != 1]
@@ -348,7 +348,7 @@ def _format_sizes(sizes: Mapping[str, int]) -> str:
 
 
 def _merged(own: Layout, requested: Layout, dims: Sequence[str]) -> Layout:
-    """What the user says, and of what the object says the rest."""
+    """Merge two layouts; the user's entries win."""
     mine, yours = _rate(own), _rate(requested)
     if mine and yours and not same_rate(mine, yours):
         message = f"the layout says {yours:g} samples a second, but the object itself says {mine:g}. Leave sampling_rate out of the layout, or resample the signal."
@@ -369,7 +369,7 @@ def _merged(own: Layout, requested: Layout, dims: Sequence[str]) -> Layout:
 
 
 def _rate(layout: Layout) -> float | None:
-    """Samples a second, where the layout says so in one way or another."""
+    """The sampling rate, however the layout gives it."""
     if layout.sampling_rate:
         return layout.sampling_rate
     places = (layout.coordinates or {}).get("time")
@@ -380,7 +380,7 @@ def _rate(layout: Layout) -> float | None:
 
 
 def _join_samples(parts: Sequence[ContainerData | None]) -> ContainerData:
-    """One batch of several objects that say the same about their axes."""
+    """Join several objects with equal axes to one batch."""
     present = [each for each in parts if each]
     rates = [each.layout and _rate(each.layout) for each in present]
     for rate in rates[1:]:

@@ -1,4 +1,4 @@
-"""From what the user passes to batches that fit: check, slice, halve when memory runs out."""
+"""Turn what the user passes into arrays with a batch axis, and check their numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signalcam.inputs.pytree import Inputs, Path, WithExtra, find_path, is_array
 
 
 def as_inputs(container: object, of: Any = None, extra: Mapping[str, Any] | None = None) -> Inputs:
-    """Accept what the model takes: an array, or nested tuples and dicts of arrays, batch first.
+    """Turn an array, or nested tuples and dicts of arrays, into ``Inputs``.
 
     A list of arrays is a batch of single samples, also inside a tuple or dict; where their shapes differ
     ``RaggedArray`` stand for it.
@@ -45,7 +45,7 @@ def as_inputs(container: object, of: Any = None, extra: Mapping[str, Any] | None
 
 
 def resolve_path(of: Any, tree: Any) -> Path:
-    """The keys that lead to an input, or to an array among the keywords beside."""
+    """Find the keys that lead to an input, or to an array among the keywords."""
     if not isinstance(tree, WithExtra):
         return find_path(of, tree)
     if not isinstance(of, tuple) and is_array(tree.extra.get(of)):
@@ -58,7 +58,7 @@ def _largest(arrays: Mapping[Path, Any]) -> Path:
 
 
 def _keyword(value: Any) -> Any:
-    """A list of numbers as an array, so that it can be cut to batches."""
+    """Turn a list of numbers into an array, which can be cut into batches."""
     numbers = isinstance(value, list) and value and all(isinstance(each, int | float) for each in value)
     return np.asarray(value) if numbers else value
 
@@ -78,7 +78,7 @@ def _stacked(samples: list[Any]) -> Any:
 
 
 def _with_samples(tree: Any) -> Any:
-    """Turn the lists of samples in nested inputs into arrays; other lists are the model's own."""
+    """Turn lists of samples in nested inputs into arrays; other lists are the model's own."""
     rows = {each.shape[0] for path, each in leaves(tree) if is_array(each) and not _in_list(tree, path)}
 
     def entry(value: Any) -> Any:
@@ -93,7 +93,7 @@ def _with_samples(tree: Any) -> Any:
 
 
 def _in_list(tree: Any, path: Path) -> bool:
-    """Whether a list lies on the way to a leaf."""
+    """Whether a list lies on the path to a leaf."""
     for key in path:
         if isinstance(tree, list):
             return True
@@ -102,7 +102,7 @@ def _in_list(tree: Any, path: Path) -> bool:
 
 
 def _are_samples(entries: list[Any], rows: set[int]) -> bool:
-    """Whether a list among several inputs holds samples: as many as the others, or of unequal shapes."""
+    """Whether a list among several inputs holds samples: as many as other rows, or of unequal shapes."""
     if not entries or not all(map(is_array, entries)):
         return False
     shapes = {tuple(each.shape) for each in entries}

@@ -1,4 +1,4 @@
-"""Which inputs maps are drawn on, and what was said about each of them."""
+"""Select the inputs to explain; attach their layouts and layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signalcam.inputs.validation import as_list
 
 @dataclass(frozen=True)
 class ExplainedInputs:
-    """The inputs of one call, and what was said about them.
+    """The inputs of one call, with layouts and the layers asked for.
 
     Attributes:
         samples: All of them, cut where a layout says how long they are.
@@ -40,7 +40,7 @@ class ExplainedInputs:
 def select_inputs(
     inputs: Inputs, of: Any, layout: Any, layer: Any, channel_axis: int, to_numpy: Callable[[Any], np.ndarray]
 ) -> ExplainedInputs:
-    """Sort out the inputs of one call.
+    """Select the inputs to explain, and check their layouts.
 
     Args:
         inputs: The inputs.
@@ -83,7 +83,7 @@ def select_inputs(
 
 
 def describe_extra(inputs: Inputs) -> dict[str, str]:
-    """Names, for the result, of what the model took beside the input that is explained."""
+    """Names of the other inputs and keyword arguments, for provenance."""
     tree, extra = unpack_extra(inputs.tree)
     start = (0,) if extra else ()
     others = [path_to_str(path) for path, each in leaves(tree) if each is not None and (*start, *path) != inputs.path]
@@ -161,7 +161,7 @@ def _check(
 
 
 def _check_names(names: Sequence[Sequence[str]], array: Any, axis: int, numpy: Callable[[Any], np.ndarray]) -> None:
-    """Raise a ``LayoutError`` unless every token has a name; a row may end in padding without."""
+    """Raise a ``LayoutError`` unless every token has a name; padding at the end may have none."""
     if len(names) != array.shape[0]:
         message = f"token_names holds {len(names)} lists for {array.shape[0]} samples. Give one a sample, in order."
         raise LayoutError(message)
@@ -176,7 +176,7 @@ def _check_names(names: Sequence[Sequence[str]], array: Any, axis: int, numpy: C
 
 
 def _check_padding(names: Sequence[Sequence[str]], tokens: np.ndarray) -> None:
-    """Raise where numbers behind the last names differ: padding would not, and names may be one off."""
+    """Raise where tokens after the last name differ: padding is one number, so names may be one off."""
     name_counts = np.asarray([len(own) for own in names])
     padding_values = np.unique(tokens[np.arange(tokens.shape[1]) >= name_counts[:, None]])
     if len(padding_values) > 1:

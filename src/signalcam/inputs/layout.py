@@ -1,4 +1,4 @@
-"""Which axis of the input is what, and in which units."""
+"""``Layout``: the names, rates and units of the input's axes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POSITION_NAMES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names the axes of the input and gives them units.
+    """The names of the input's axes, with units and coordinates.
 
     Args:
         dims: Axis names in order, batch first: ``"batch channel time"``. An axis without meaning is
@@ -84,7 +84,7 @@ class Layout:
         self._check_places()
 
     def _check_places(self) -> None:
-        """Check and keep coordinates, spacing and their units, as plain numbers."""
+        """Check coordinates, spacing and their units, and keep plain numbers."""
         for what, read in (("coordinates", _places), ("spacing", _step), ("axis_units", _unit)):
             values = getattr(self, what) or {}
             checked = {_check_dim(dim, self.dims, what): read(dim, each) for dim, each in values.items()}
@@ -99,7 +99,7 @@ class Layout:
         self._check_rate()
 
     def _check_rate(self) -> None:
-        """Refuse two rates for time."""
+        """Refuse two sampling rates."""
         if not self.sampling_rate or not self._is_placed("time", rate=False):
             return
         step = (self.spacing or {}).get("time") or _mean_step((self.coordinates or {})["time"])
@@ -126,12 +126,12 @@ class Layout:
         return positions
 
     def unit(self, dim: str) -> str:
-        """The unit of ``coordinate(dim)``; nothing where entries are counted."""
+        """The unit of ``coordinate(dim)``; empty where entries are counted."""
         default = _UNITS.get(dim, "") if self._is_placed(dim) else ""
         return (self.axis_units or {}).get(dim, default)
 
     def interval_to_indices(self, dim: str, length: int, begin: float, end: float) -> tuple[int, int]:
-        """From which to before which entry of an axis its places lie between two values."""
+        """The first index and the end index of the entries between two coordinates."""
         if dim in (self.coordinates or {}):
             places = np.asarray((self.coordinates or {})[dim])
             inside = np.flatnonzero((places >= begin) & (places <= end))
@@ -141,7 +141,7 @@ class Layout:
         return int(np.clip(start, 0, length)), int(np.clip(last + 1, 0, length))
 
     def between(self, dim: str, start: int, stop: int) -> Layout:
-        """The layout of a stretch, whose entries keep their places."""
+        """The layout of an interval, whose entries keep their coordinates."""
         rest = {name: each for name, each in (self.spacing or {}).items() if name != dim}
         places = self.coordinate(dim, np.arange(start, stop))
         return replace(
@@ -156,13 +156,13 @@ class Layout:
         return self.token_names and [each[start:stop] for each in self.token_names]
 
     def select_samples(self, samples: Sequence[int]) -> Layout:
-        """The layout of some of the samples."""
+        """The layout of some samples."""
         if self.token_names is None:
             return self
         return replace(self, token_names=[self.token_names[i] for i in samples])
 
     def line(self, dim: str, length: int) -> tuple[float, float] | None:
-        """Where an axis begins and its step; ``None`` where its entries are not evenly spaced."""
+        """The start and step of an axis; ``None`` where its entries are not evenly spaced."""
         if dim not in (self.coordinates or {}):  # a day's places are not listed
             return 0.0, float(self.coordinate(dim, np.asarray([1.0]))[0])
         places = self.coordinate(dim, np.arange(length))
@@ -221,7 +221,7 @@ def _mean_step(places: Sequence[float] | np.ndarray) -> float:
 
 
 def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Interpolate between the entries of an axis, and go on as straight beyond its ends."""
+    """Interpolate between the coordinates of an axis, and extrapolate linearly beyond."""
     last = len(values) - 1
     if not last:
         return np.full(np.shape(positions), values[0])
@@ -234,7 +234,7 @@ def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def same_rate(one: float, other: float) -> bool:
-    """Whether two rates are one, written with other digits."""
+    """Whether two sampling rates are equal up to rounding."""
     return abs(one - other) <= _SAME_RATE * max(abs(one), abs(other))
 
 
@@ -251,7 +251,7 @@ def _whole_lengths(lengths: Sequence[int]) -> tuple[int, ...]:
 
 
 def _names_of_tokens(names: Any, dims: Sequence[str]) -> tuple[tuple[str, ...], ...] | None:
-    """One row of names a sample."""
+    """Check token names: one row a sample."""
     if names is None:
         return None
     if "token" not in dims:
@@ -278,7 +278,7 @@ def check_lengths(lengths: Sequence[int], shape: Sequence[int], axis: int) -> No
 
 
 def as_layout(layout: Layout | str | Sequence[str] | None) -> Layout | None:
-    """Accept a layout, its axis names, or nothing."""
+    """Turn a layout, axis names or ``None`` into a ``Layout`` or ``None``."""
     return layout if layout is None or isinstance(layout, Layout) else Layout(layout)
 
 
@@ -316,7 +316,7 @@ def _check_lengths(layout: Layout, shape: Sequence[int]) -> None:
 
 
 def infer_layout(ndim: int, position_axes: Sequence[int]) -> Layout:
-    """Name the axes of an input whose position axes were found by looking at the network.
+    """Name the axes of an input from its position axes.
 
     Args:
         ndim: Axes of the input, batch included.
@@ -332,7 +332,7 @@ def infer_layout(ndim: int, position_axes: Sequence[int]) -> Layout:
 
 
 def name_axes(layout: Layout | None, ndim: int, position_axes: Sequence[int]) -> Layout:
-    """Return the layout given, or the one the network implies; every position axis has a name."""
+    """Return the given layout, or infer one in which every position axis has a name."""
     if layout is None:
         return infer_layout(ndim, position_axes)
     if "time" in layout.dims and [layout.dims[axis] for axis in position_axes] == ["channel"]:

@@ -1,4 +1,4 @@
-"""Samples of unequal length: which of them run together, and how they are padded where that is asked for."""
+"""Samples of unequal length: ``Lengths``, ``Mask``, and padding them to one array."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WASTE = 0.2  # of a padded batch: more padding than that costs more than another
 
 @dataclass(frozen=True, eq=False)
 class RaggedArray:
-    """The samples of one input, which differ in length; stands where the array would.
+    """The samples of one input that differ in length; stands in for an array.
 
     Attributes:
         arrays: Each without a batch axis.
@@ -35,7 +35,7 @@ class RaggedArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of an array that would hold them all."""
+        """The shape of an array that would hold all samples."""
         return (len(self.arrays), *map(int, self.shapes.max(axis=0)))
 
     def together(
@@ -44,7 +44,7 @@ class RaggedArray:
         numpy: Callable[[Array], np.ndarray],
         turns: Sequence[float] | np.ndarray | None = None,
     ) -> Array:
-        """Some of the samples in one array, zeros behind those that are shorter; see ``Samples.group``."""
+        """Some samples in one array, padded with zeros; see ``RaggedBatch.group``."""
         some = [self.arrays[row] for row in rows]
         if turns is not None:
             axes = np.flatnonzero((self.shapes != self.shapes[0]).any(axis=0))
@@ -55,7 +55,7 @@ class RaggedArray:
 
 
 def pad_arrays(arrays: Sequence[np.ndarray], value: float) -> np.ndarray:
-    """Stack arrays of unequal length, with a value behind those that are shorter."""
+    """Stack arrays of unequal length, with a fill value after shorter ones."""
     shape = np.max([each.shape for each in arrays], axis=0)
     wide = np.full((len(arrays), *shape), value, arrays[0].dtype)
     for row, array in zip(wide, arrays, strict=True):
@@ -68,7 +68,7 @@ def pad_arrays(arrays: Sequence[np.ndarray], value: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Stands, among the keywords of ``extra``, for how long each sample is: integers ``(b,)``.
+    """Placeholder in ``extra`` for the length of each sample: integers ``(b,)``.
 
     Where more than one axis may differ in length there is one column for each: ``(b, axis)``.
 
@@ -83,13 +83,13 @@ class Lengths:
     of: Any = None
 
     def filled(self, sizes: np.ndarray, _whole: Sequence[int]) -> np.ndarray:
-        """Make it from the samples' sizes ``(b, axis)``."""
+        """The lengths of samples with sizes ``(b, axis)``."""
         return sizes[:, 0] if sizes.shape[1] == 1 else sizes
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Stands, among the keywords of ``extra``, for what is signal and what padding: ``(b, time)``.
+    """Placeholder in ``extra`` for a mask of signal and padding: ``(b, time)``.
 
     True where it is real. Where more than one axis may differ in length it has all of them.
 
@@ -105,19 +105,19 @@ class Mask:
     of: Any = None
 
     def filled(self, sizes: np.ndarray, whole: Sequence[int]) -> np.ndarray:
-        """Make it from the samples' sizes ``(b, axis)`` and the padded ones."""
+        """The mask of samples with sizes ``(b, axis)`` in arrays of padded sizes."""
         return positions_inside(sizes, whole)
 
 
 def may_differ(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int, ...]:
-    """The axes of an input, batch included, along which its samples may be of unequal length."""
+    """The axes of an input, batch included, along which samples may differ in length."""
     if layout is not None:
         return tuple(i for i, dim in enumerate(layout.dims) if i and dim not in (*DUMMY, "channel"))
     return tuple(i for i in range(1, ndim) if ndim == 2 or i != channel_axis % ndim)
 
 
 def length_axes(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[int, ...]:
-    """The axes that ``Lengths`` and ``Mask`` are about: time if there is one, else all that may differ."""
+    """The axes that ``Lengths`` and ``Mask`` count: time if there is one, else all that may differ."""
     if layout is not None and "time" in layout.dims:
         return (tuple(layout.dims).index("time"),)
     return may_differ(layout, ndim, channel_axis)
@@ -128,7 +128,7 @@ def length_axes(layout: Layout | None, ndim: int, channel_axis: int) -> tuple[in
 
 @dataclass(frozen=True)
 class Group:
-    """Samples that run together.
+    """The samples that run together.
 
     Attributes:
         rows: Their numbers.
@@ -141,14 +141,14 @@ class Group:
     own: Mapping[Path, np.ndarray]
 
     def kinds(self) -> list[slice]:
-        """Neighbours of equal shape."""
+        """The runs of neighbours with equal shape."""
         shapes = np.concatenate(list(self.own.values()), axis=1)
         new = np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1
         ends = [0, *map(int, new), len(shapes)]
         return [slice(*pair) for pair in pairwise(ends)]
 
     def alone(self, row: int) -> Inputs:
-        """One of the samples without its padding."""
+        """One sample without its padding."""
         count = len(self.rows)
         one = self.inputs.map(lambda array: array[row : row + 1] if array.shape[0] == count else array)
         for path, shapes in self.own.items():
@@ -160,7 +160,7 @@ class Group:
 
 @dataclass(frozen=True)
 class RaggedBatch:
-    """All samples that were passed in, of equal length or not.
+    """All samples of one call, of equal length or not.
 
     Attributes:
         inputs: A tree in which ``RaggedArray``, ``Lengths`` and ``Mask`` may stand for arrays.
@@ -179,7 +179,7 @@ class RaggedBatch:
 
     @cached_property
     def marks(self) -> dict[str, tuple[Lengths | Mask, Path]]:
-        """The keywords that tell the model about lengths, and of which input."""
+        """The keywords that hold lengths or masks, and the input each is about."""
         if not isinstance(self.inputs.tree, WithExtra):
             return {}
         extra, inputs = self.inputs.tree.extra, self.inputs.tree.inputs
@@ -191,11 +191,11 @@ class RaggedBatch:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of samples."""
         return int(self.inputs.explained.shape[0])
 
     def group(self, rows: np.ndarray | None = None, turns: np.ndarray | None = None) -> Group:
-        """Take some samples, padded to the longest of them.
+        """Select some samples, padded to the longest of them.
 
         Args:
             rows: Their numbers; all by default.
@@ -219,7 +219,7 @@ class RaggedBatch:
         return namespace(array).concat([array[row : row + 1] for row in rows], axis=0)
 
     def _with_markers(self, inputs: Inputs, padding: Mapping[Path, np.ndarray]) -> Inputs:
-        """Put lengths and masks where they stand."""
+        """Fill in lengths and masks."""
         keywords = {}
         for name, (mark, path) in self.marks.items():
             shape = inputs.at(path).explained.shape
@@ -234,7 +234,7 @@ class RaggedBatch:
         return replace(inputs, tree=WithExtra(tree, extra | keywords), derived=anew)
 
     def as_given(self, whole: Inputs) -> Group:
-        """All samples in the padded arrays they came in, with what the model is told about lengths."""
+        """All samples in the padded arrays they came in, with lengths and masks filled in."""
         own = {path: each.shapes for path, each in self.uneven.items()}
         inputs = replace(
             self.inputs,
@@ -243,7 +243,7 @@ class RaggedBatch:
         return Group(np.arange(self.count), self._with_markers(inputs, own) if self.marks else inputs, {})
 
     def alike(self) -> list[np.ndarray]:
-        """Numbers of samples that are of equal shape, the longest first."""
+        """The numbers of samples with equal shape, the longest first."""
         if not self.uneven:
             return [np.arange(self.count)]
         shapes = np.concatenate([each.shapes for each in self.uneven.values()], axis=1)
@@ -262,7 +262,7 @@ def roll(array: Array, axes: Sequence[int] | np.ndarray, share: float) -> Array:
 def zero_padding(
     path: Path, leaf: Any, *, own: Mapping[Path, np.ndarray], whole: Inputs, numpy: Callable[[Array], np.ndarray]
 ) -> Any:
-    """A padded array as it came; what is not finite in its padding is no signal, and becomes zero."""
+    """Set values in the padding to 0 where they are not finite."""
     if path not in own:
         return leaf
     array = whole.at(path).explained
@@ -279,7 +279,7 @@ def _whole(mark: Lengths | Mask, axes: Sequence[int], shape: Sequence[int]) -> n
 
 
 def group_by_length(shapes: np.ndarray) -> list[np.ndarray]:
-    """Put samples into batches to be padded, the longest first, so that little of each is padding.
+    """Group samples into batches to be padded, the longest first, with little padding.
 
     Args:
         shapes: ``(sample, axis)``.

@@ -18,14 +18,14 @@ def is_array(value: object) -> bool:
 
 
 class WithExtra(NamedTuple):
-    """Inputs, and what the model takes beside them by keyword."""
+    """Inputs together with keyword arguments of the model."""
 
     inputs: Any
     extra: dict[str, Any]
 
 
 def unpack_extra(tree: Any) -> tuple[Any, dict[str, Any]]:
-    """Split what a model is called with into its inputs and what it takes by keyword."""
+    """Split a model's arguments into its inputs and its keyword arguments."""
     return (tree.inputs, tree.extra) if isinstance(tree, WithExtra) else (tree, {})
 
 
@@ -48,7 +48,7 @@ def map_arrays(function: Callable[[Array], Any], tree: Any) -> Any:
 
 
 def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Everything in nested tuples, lists and dicts that is none of these, with the keys that lead there."""
+    """Yield the path and value of every leaf of nested tuples, lists and dicts."""
     if isinstance(tree, dict):
         for key, entry in tree.items():
             yield from leaves(entry, (*path, key))
@@ -70,7 +70,7 @@ def map_leaves(function: Callable[[tuple[Any, ...], Any], Any], tree: Any, path:
 
 
 def repeat_samples(tree: Any, count: int, samples: slice, times: int) -> Any:
-    """Take some samples of every array that has ``count`` rows, each several times in a row."""
+    """Select samples of every array with ``count`` rows, and repeat each several times."""
 
     def rows(array: Any) -> Any:
         if array.shape[0] != count:
@@ -84,7 +84,7 @@ def repeat_samples(tree: Any, count: int, samples: slice, times: int) -> Any:
 
 @dataclass(frozen=True)
 class DerivedInput:
-    """A keyword that was made from the lengths of an input, to be made anew where those change.
+    """A keyword computed from the lengths of an input, recomputed when these change.
 
     Attributes:
         name: The keyword.
@@ -99,7 +99,7 @@ class DerivedInput:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the model is called with: an array, or nested tuples, lists and dicts holding arrays.
+    """The model's inputs: an array, or nested tuples, lists and dicts of arrays.
 
     Attributes:
         tree: A tuple is spread over the model's parameters, a dict over those it has by name;
@@ -121,7 +121,7 @@ class Inputs:
         return node
 
     def at(self, path: tuple[Any, ...]) -> Inputs:
-        """The same inputs, another of them to draw on."""
+        """Select another array to explain."""
         return replace(self, path=path)
 
     def map(self, function: Callable[[Array], Array]) -> Inputs:
@@ -129,7 +129,7 @@ class Inputs:
         return replace(self, tree=map_arrays(function, self.tree))
 
     def with_explained(self, array: Array) -> Inputs:
-        """The same inputs with another array to draw on."""
+        """Replace the explained array."""
         old = self.explained
         changed = self.map(lambda leaf: array if leaf is old else leaf)
         if not self.derived or tuple(array.shape[1:]) == tuple(old.shape[1:]):

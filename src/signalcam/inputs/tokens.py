@@ -1,4 +1,4 @@
-"""Tokens as positions: which of them stand before the grid, and how the others fill it."""
+"""``Tokens``: how many prefix tokens there are, and the grid that the patch tokens fill."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Tokens:
 
     @property
     def description(self) -> str:
-        """The same in words: ``"4 x 6 behind 1 without a place"``."""
+        """The tokens in words: ``"4 x 6 behind 1 without a place"``."""
         grid = " x ".join(map(str, self.grid))
         return f"{grid} behind {self.prefix} without a place" if self.prefix else grid
 
@@ -58,24 +58,24 @@ class Tokens:
         return xp.concat([whole[..., : self.prefix], flat], axis=-1) if self.prefix else flat
 
     def number(self, at: Sequence[int]) -> int:
-        """Which token lies at a place of the grid."""
+        """The number of the token at a place of the grid."""
         number = 0
         for place, cells in zip(at, self.grid, strict=True):
             number = number * cells + place
         return self.prefix + number
 
     def check(self, count: int, layer: str) -> None:
-        """Raise a ``LayoutError`` where a layer has no more tokens than stand before the first place."""
+        """Raise a ``LayoutError`` where a layer has no more tokens than prefix tokens."""
         if self.prefix >= count:
             message = f"layer {layer!r} has {count} tokens, and tokens={self.prefix} says that {self.prefix} stand before the first one with a place. Pass fewer."
             raise LayoutError(message)
 
     def fits(self, count: int) -> bool:
-        """Whether so many tokens are the prefix and the grid, or the grid once merged."""
+        """Whether so many tokens are the prefix and the grid, or the grid after merging."""
         return halved_lengths(self.grid, count - self.prefix) is not None
 
     def fitted(self, count: int, layer: str) -> Tokens:
-        """The same for a layer of so many tokens: before the prefix came, or once merged."""
+        """The tokens of a layer with so many: without the prefix, or after merging."""
         for prefix in (self.prefix, 0):
             halved = halved_lengths(self.grid, count - prefix)
             if halved is not None:
@@ -95,7 +95,7 @@ def as_tokens(option: Tokens | int | None) -> Tokens | None:
 
 
 def half_length(grid: Sequence[int], times: int) -> tuple[int, ...]:
-    """A grid whose neighbours were merged two by two along each axis, so many times."""
+    """A grid after merging neighbours two by two along each axis, so many times."""
     return tuple(-(-cells // 2**times) for cells in grid)
 
 

@@ -1,4 +1,4 @@
-"""What is looked at before the model runs: the options, and what comes with the samples."""
+"""Checks of options, labels and sample names before the model runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signalcam.targets import Target, class_index
 
 
 def check_options(align: object, nan: object, batch_size: object, class_names: Sequence[str] | None) -> None:
-    """Raise where an option of an ``Explainer`` cannot be meant."""
+    """Raise where an option of an ``Explainer`` has no meaning."""
     if align not in ("receptive-field", "resize"):
         message = f"there is no alignment {align!r}.{nearest(str(align), ['receptive-field', 'resize'])} Choose 'receptive-field' or 'resize'."
         raise MethodError(message)
@@ -31,7 +31,7 @@ def check_options(align: object, nan: object, batch_size: object, class_names: S
 
 
 def check_samples(count: int, targets: Sequence[Target], **per_sample: Sequence[Any] | None) -> None:
-    """Raise unless there is one of everything for each of ``count`` samples."""
+    """Raise unless labels, names and targets have one entry for each of ``count`` samples."""
     for what, values in per_sample.items():
         if values is not None and len(values) != count:
             message = f"{len(values)} {what} for {count} samples. Give one a sample, in order."
@@ -45,7 +45,7 @@ def check_samples(count: int, targets: Sequence[Target], **per_sample: Sequence[
 
 
 def as_list(value: Any) -> Sequence[Any]:
-    """One value, or a list or tuple of them, as a sequence."""
+    """Return a sequence: the value itself if it is a list or tuple, else a list of it."""
     if isinstance(value, list | tuple):
         if not value:
             message = "an empty list was given for method, layer or target. Give at least one, or leave it out."

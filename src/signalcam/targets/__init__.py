@@ -1,4 +1,4 @@
-"""From the model's output to one score a sample: which question is asked."""
+"""Targets: from the model's output to one score a sample."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def as_target(question: object, names: Sequence[str] | None) -> Target:
-    """Turn what a user writes into a target.
+    """Turn what ``target=`` takes into a target.
 
     Args:
         question: A target, ``"predicted"``, a class index, a class name, or a function of the output.

@@ -1,4 +1,4 @@
-"""Questions about one class: the predicted one, a given one, each sample's own, the true one."""
+"""Targets of one class: the predicted one, a fixed one, each sample's own, the true one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signalcam.targets.score_functions import Score
 
 @runtime_checkable
 class ClassTarget(Target, Protocol):
-    """A question about one class a sample; others are made of such."""
+    """A target of one class a sample; other targets are made of these."""
 
     def pick(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> Array:
         """``(b,)``, the class of each sample."""
@@ -30,12 +30,12 @@ class ClassTarget(Target, Protocol):
         return ScoredTarget(score(reading, index), index[:, None])
 
     def freeze(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
-        """Ask each sample about the class that was picked."""
+        """Keep the class that was picked."""
         return PerSample(()), picks[:, 0]
 
     @property
     def repeats(self) -> bool:
-        """Whether an equal target asks the same of every batch."""
+        """Whether an equal target asks every batch alike."""
         return True
 
 
@@ -134,7 +134,7 @@ class PerSample(ClassTarget):
             raise TargetError(message)
 
     def select_samples(self, samples: Sequence[int]) -> PerSample:
-        """The classes of some of the samples."""
+        """Select the classes of some samples."""
         return replace(self, classes=[self.classes[i] for i in samples])
 
     def sample_values(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
@@ -168,7 +168,7 @@ class TrueLabel(ClassTarget):
         return "true label"
 
     def with_labels(self, labels: Sequence[int | str] | None) -> PerSample:
-        """Ask about the labels."""
+        """Use the labels as classes."""
         if labels is None:
             message = "TrueLabel asks about each sample's true class, and there are no labels. Pass labels=[...], one a sample."
             raise TargetError(message)
@@ -176,7 +176,7 @@ class TrueLabel(ClassTarget):
         return PerSample(classes, self.label(None))
 
     def pick(self, reading: ModelOutput, own: Array, names: Sequence[str] | None) -> Array:
-        """Refused: the labels must be known by then."""
+        """Raise, as labels must be known before."""
         return self.with_labels(None).pick(reading, own, names)
 
 

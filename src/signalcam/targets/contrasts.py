@@ -1,4 +1,4 @@
-"""Questions that compare classes: why this one rather than that one."""
+"""Targets that compare classes: why this class rather than that one."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def as_class(question: object) -> ClassTarget:
 
 
 class ComparedClasses(Target, Protocol):
-    """What questions made of several classes have in common; ``parts`` are the questions about one."""
+    """The part that all targets of several classes share; ``parts`` are targets of one class."""
 
     @property
     def parts(self) -> tuple[ClassTarget, ...]:
-        """The questions about one class that this is made of."""
+        """The targets of one class that this one is made of."""
         ...
 
     def with_parts(self, parts: Sequence[ClassTarget]) -> ComparedClasses:
-        """The same question about other classes."""
+        """Replace the targets of one class."""
         ...
 
     def sample_values(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
-        """One column for each part, -1 for those that bring nothing; empty where none does."""
+        """Class index per sub-target, ``(b, part)``; -1 where a sub-target has no given class. Empty where none has."""
         columns = [each.sample_values(rows, names) for each in self.parts]
         count = max(map(len, columns))
         if not count:
@@ -51,20 +51,20 @@ class ComparedClasses(Target, Protocol):
         return np.stack(full, axis=1)
 
     def select_samples(self, samples: Sequence[int]) -> Target:
-        """The same question for some of the samples."""
+        """Select some samples."""
         return self.with_parts([each.select_samples(samples) for each in self.parts])  # type: ignore[misc] # of its own kind
 
     def with_labels(self, labels: Sequence[int | str] | None) -> Target:
-        """The question once the true classes are known."""
+        """Replace true labels by classes."""
         return self.with_parts([each.with_labels(labels) for each in self.parts])  # type: ignore[misc] # as above
 
     def check(self, own: np.ndarray, classes: int) -> None:
-        """Raise a ``TargetError`` where a class brought along does not exist."""
+        """Raise a ``TargetError`` where a given class does not exist."""
         for number, part in enumerate(self.parts if own.size else ()):
             part.check(own[:, number], classes)
 
     def check_count(self, samples: int) -> None:
-        """Raise a ``TargetError`` unless it fits that many samples."""
+        """Raise a ``TargetError`` unless the target fits that many samples."""
         for part in self.parts:
             part.check_count(samples)
 
@@ -78,16 +78,16 @@ class ComparedClasses(Target, Protocol):
         return [namespace(each).astype(each, columns[0].dtype) for each in columns]
 
     def freeze(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
-        """Compare the classes that were picked."""
+        """Keep the classes that were picked."""
         return FixedComparison(self), picks
 
     def value(self, reading: ModelOutput, picks: Array, score: Score) -> Array:
-        """Score what was picked, ``(b, m)``."""
+        """The score of the classes that were picked, ``(b, m)``."""
         ...
 
     @property
     def repeats(self) -> bool:
-        """Whether an equal target asks the same of every batch."""
+        """Whether an equal target asks every batch alike."""
         return all(each.repeats for each in self.parts)
 
 
@@ -106,7 +106,7 @@ class FixedComparison(Target):
         return self.target.label(names)
 
     def ask(self, reading: ModelOutput, own: Array, score: Score, _names: Sequence[str] | None) -> ScoredTarget:
-        """Score what was picked."""
+        """Score the picked classes."""
         return ScoredTarget(self.target.value(reading, own, score), own)
 
 
@@ -153,7 +153,7 @@ class Contrast(ComparedClasses):
         return (self.target, *self.foil)
 
     def with_parts(self, parts: Sequence[ClassTarget]) -> Contrast:
-        """The same question about other classes."""
+        """Replace the class and its foils."""
         new = object.__new__(Contrast)
         values = {"target": parts[0], "foil": tuple(parts[1:]), "form": self.form}
         new.__dict__.update(values)  # checked already, and classes of no sample may be equal
@@ -197,7 +197,7 @@ class Contrast(ComparedClasses):
 
     @property
     def relative(self) -> bool:
-        """What all logits have in common cancels out."""
+        """Whether a constant added to all logits cancels out."""
         return True
 
 
@@ -238,7 +238,7 @@ class Finer(ComparedClasses):
         return (self.target,)
 
     def with_parts(self, parts: Sequence[ClassTarget]) -> Finer:
-        """The same question about another class."""
+        """Replace the class."""
         return replace(self, target=parts[0])
 
     def label(self, names: Sequence[str] | None) -> str:
@@ -264,13 +264,15 @@ class Finer(ComparedClasses):
 
     @property
     def relative(self) -> bool:
-        """Whether what all logits have in common cancels out."""
+        """Whether a constant added to all logits cancels out."""
         return self.gamma == 1
 
 
 @dataclass(frozen=True)
 class Counterfactual(Target):
-    """Asks what speaks against a target: its score is turned over (Selvaraju et al., arXiv:1610.02391, sec. 3.3).
+    """Asks what speaks against a target: the score's sign is reversed.
+
+    Source: Selvaraju et al., arXiv:1610.02391, sec. 3.3.
 
     Args:
         target: Any other target, or a class.
@@ -291,54 +293,54 @@ class Counterfactual(Target):
         return f"not {self.target.label(names)}"
 
     def ask(self, reading: ModelOutput, own: Array, score: Score, names: Sequence[str] | None) -> ScoredTarget:
-        """Turn the score over."""
+        """Reverse the sign of the score."""
         scored = self.target.ask(reading, own, score, names)
         return ScoredTarget(-scored.value, scored.picks)
 
     def sample_values(self, rows: Rows, names: Sequence[str] | None) -> np.ndarray:
-        """What the target's samples bring along."""
+        """The sample values of the inner target."""
         return self.target.sample_values(rows, names)  # type: ignore[no-any-return] # any target
 
     def select_samples(self, samples: Sequence[int]) -> Target:
-        """The same question for some of the samples."""
+        """Select some samples."""
         return Counterfactual(self.target.select_samples(samples))
 
     def with_labels(self, labels: Sequence[int | str] | None) -> Target:
-        """The question once the true classes are known."""
+        """Replace true labels by classes."""
         return Counterfactual(self.target.with_labels(labels))
 
     def freeze(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
-        """Turn over what was picked."""
+        """Reverse the sign of the frozen target."""
         inner, frozen = self.target.freeze(picks, own)
         return Counterfactual(inner), frozen
 
     def for_axis(self, class_axis: int) -> Target:
-        """The question once the framework's class axis is known."""
+        """Set the axis of classes of the inner target."""
         return Counterfactual(self.target.for_axis(class_axis))
 
     def check(self, own: np.ndarray, classes: int) -> None:
-        """Raise as the target does."""
+        """Check the inner target."""
         self.target.check(own, classes)
 
     def check_count(self, samples: int) -> None:
-        """Raise as the target does."""
+        """Check the inner target."""
         self.target.check_count(samples)
 
     def check_picks(self, picks: np.ndarray, rows: np.ndarray) -> None:
-        """Raise as the target does."""
+        """Check the inner target."""
         self.target.check_picks(picks, rows)
 
     @property
     def repeats(self) -> bool:
-        """Whether an equal target asks the same of every batch."""
+        """Whether an equal target asks every batch alike."""
         return bool(self.target.repeats)
 
     @property
     def about_classes(self) -> bool:
-        """Whether the model is taken to tell classes apart."""
+        """Whether the output is read as classes."""
         return bool(self.target.about_classes)
 
     @property
     def relative(self) -> bool:
-        """Whether what all logits have in common cancels out."""
+        """Whether a constant added to all logits cancels out."""
         return bool(self.target.relative)

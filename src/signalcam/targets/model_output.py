@@ -17,7 +17,7 @@ _OUTPUT_NAMES = ("logits", "logit", "scores", "score", "output", "out", "predict
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What the model said, read as one row of class scores a sample.
+    """The model's output, read as one row of class scores a sample.
 
     Attributes:
         raw: What the model returned, untouched.
@@ -40,7 +40,7 @@ class ModelOutput:
 
     @property
     def values(self) -> Array:
-        """``(b, k)``, the scores as returned; ``k = 1`` where one number decides."""
+        """``(b, k)``, the scores as returned; ``k = 1`` for a binary output."""
         if self.main is None:
             kind = type(self.raw).__name__
             message = f"the model returned {kind} with no array of scores in it. Ask with target=Output(function)."
@@ -59,17 +59,17 @@ class ModelOutput:
 
     @property
     def is_multilabel(self) -> bool:
-        """Whether each class is decided by itself, so that several may be true at once."""
+        """Whether several classes may be true at once."""
         return self.is_binary or "sigmoid" in self.last_step
 
     @property
     def classes(self) -> int:
-        """How many classes can be asked about; a single output tells two apart."""
+        """The number of classes; a single output has two."""
         return max(2, int(self.values.shape[1]))
 
     @property
     def class_count(self) -> int | None:
-        """The same; ``None`` where the output holds no row of class scores."""
+        """The number of classes; ``None`` where the output is no row of class scores."""
         return self.classes if self.has_rows else None
 
     def probabilities(self) -> Array:
@@ -88,12 +88,12 @@ class ModelOutput:
         return namespace(rows).argmax(rows, axis=1)
 
     def ranked(self) -> Array:
-        """``(b, classes)``, the classes of each sample, the most likely first."""
+        """``(b, classes)``, the classes of each sample from the most likely down."""
         rows = self._by_likelihood()
         return namespace(rows).argsort(rows, axis=1, descending=True)
 
     def nearest(self, index: Array, count: int) -> Array:
-        """``(b, 1 + count)``, each sample's class and those whose score lies nearest to its own."""
+        """``(b, 1 + count)``, each sample's class and those whose scores are nearest to its own."""
         rows = self._by_likelihood()
         xp = namespace(rows)
         rows = rows if self.logits is not None else xp.log(rows)
@@ -106,7 +106,7 @@ class ModelOutput:
 
 
 def main_output(raw: object) -> Array | None:
-    """Pick the array of scores from what a model returned: logits by name, else the first of floats."""
+    """Pick the scores among a model's outputs: logits by name, else the first array of floats."""
     if hasattr(raw, "shape") and hasattr(raw, "dtype"):
         return raw if "float" in str(raw.dtype) else None
     arrays = named_arrays(raw)
@@ -116,7 +116,7 @@ def main_output(raw: object) -> Array | None:
 
 
 def named_arrays(raw: object) -> dict[Any, Any]:
-    """What a model returned, by key or by number; nothing for one array."""
+    """A model's outputs by key or number; empty for a single array."""
     if isinstance(raw, Mapping):
         return dict(raw)
     if is_dataclass(raw):
@@ -141,7 +141,7 @@ def _probability(values: Array, last_step: str) -> Array:
 
 
 def _computed(score: Callable[[Array], Array], reading: ModelOutput) -> Array:
-    """Apply a user's function to the scores; a single one speaks for class 1, against class 0."""
+    """Apply a user's function to the scores; a single column counts as class 1 against class 0."""
     values = reading.values
     rows = score(values)
     if tuple(getattr(rows, "shape", ())) != tuple(values.shape):
@@ -163,7 +163,7 @@ def _is_class(rows: Array, index: Array) -> Array:
 
 
 def select_column(rows: Array, index: Array) -> Array:
-    """Put class numbers where the scores are; those found by the framework are there already."""
+    """Move class indices to the device of the scores."""
     if not isinstance(index, np.ndarray):
         return index
     return namespace(rows).asarray(index, device=array_api_compat.device(rows))

@@ -1,4 +1,4 @@
-"""Questions about outputs that are no row of class scores: numbers, regions, embeddings, anything."""
+"""Targets of outputs that are no row of class scores: numbers, regions, embeddings, any function."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ class Regression(Target):
         return ScoredTarget(side * apart, picks)
 
     def freeze(self, picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
-        """Keep to the side of the reference that each sample lies on."""
+        """Freeze the sign of (output - reference) per sample."""
         return self, own if self.reference is None else picks[:, 1]
 
     @property
     def repeats(self) -> bool:
-        """Whether an equal target asks the same of every batch."""
+        """Whether an equal target asks every batch alike."""
         return True
 
     @property
@@ -169,16 +169,16 @@ class Region(Target):
 
     @property
     def _each(self) -> list[np.ndarray]:
-        """One mask a sample, if so given."""
+        """Whether there is one mask for each sample."""
         return self.where if isinstance(self.where, list) else []
 
     def sample_values(self, rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
-        """The masks of some samples, their positions flat."""
+        """The masks of some samples, positions flattened."""
         masks = [each.reshape(-1) for each in select_rows(self._each, rows)] if self._each else []
         return np.stack(masks) if masks else np.zeros(0, bool)
 
     def select_samples(self, samples: Sequence[int]) -> Region:
-        """The same question for some of the samples."""
+        """Select the masks of some samples."""
         return replace(self, where=[self.where[i] for i in samples]) if self._each else self
 
     def check_count(self, samples: int) -> None:
@@ -191,7 +191,7 @@ class Region(Target):
             raise TargetError(message)
 
     def for_axis(self, class_axis: int) -> Region:
-        """The same question where the framework's class axis is known."""
+        """Set the axis of classes."""
         return self if self.class_axis else replace(self, class_axis=class_axis)
 
     def label(self, names: Sequence[str] | None) -> str:
@@ -248,7 +248,7 @@ class Region(Target):
         return index
 
     def _inside(self, rows: Array, shape: tuple[int, ...], index: int) -> Array:
-        """``(b, positions)``, the region of each sample, given or looked up."""
+        """``(b, positions)``, the region of each sample."""
         xp, batch = namespace(rows), int(rows.shape[0])
         if isinstance(self.where, str):
             return xp.argmax(rows, axis=1) == index
@@ -283,7 +283,7 @@ class Region(Target):
             warnings.warn(message, CamWarning, stacklevel=7)
 
     def freeze(self, picks: np.ndarray, _own: np.ndarray) -> tuple[Target, np.ndarray]:
-        """Keep to the region that each sample had."""
+        """Keep each sample's region."""
         return replace(self, where=None), picks[:, 1:].astype(bool)
 
 
@@ -335,7 +335,7 @@ class Similarity(Target):
         return reference[rows] if reference.ndim == 2 else np.zeros(0, np.float32)
 
     def select_samples(self, samples: Sequence[int]) -> Similarity:
-        """The same question for some of the samples."""
+        """Select the references of some samples."""
         reference = self.reference
         return Similarity(reference[list(samples)], self.kind) if reference.ndim == 2 else self
 

@@ -1,4 +1,4 @@
-"""What every question has in common, and all that is asked of one batch."""
+"""``Target``, the protocol of all targets, and ``Question``: all targets of one batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rows = slice | Sequence[int] | np.ndarray
 
 @dataclass(frozen=True)
 class ScoredTarget:
-    """The answer to one question.
+    """The score of one target, and the class it is about.
 
     Attributes:
         value: ``(b,)``, a score for each sample.
@@ -33,13 +33,13 @@ class ScoredTarget:
 
     @property
     def index(self) -> Array:
-        """``(b,)``, the class the question is about; ``NO_CLASS`` for none."""
+        """``(b,)``, the class the target is about; ``NO_CLASS`` for none."""
         return self.picks[:, 0]
 
 
 @runtime_checkable
 class Target(Protocol):
-    """A question that every sample is asked."""
+    """A target: one question that every sample is asked."""
 
     def label(self, names: Sequence[str] | None) -> str:
         """Name the target in the result."""
@@ -57,56 +57,56 @@ class Target(Protocol):
         ...
 
     def sample_values(self, _rows: Rows, _names: Sequence[str] | None) -> np.ndarray:
-        """What some samples bring along, one row each; empty where they bring nothing."""
+        """The target's data for some samples, one row each; empty where it has none."""
         return np.zeros(0, np.int64)
 
     def select_samples(self, _samples: Sequence[int]) -> Target:
-        """The same question for some of the samples."""
+        """Select some samples."""
         return self
 
     def freeze(self, _picks: np.ndarray, own: np.ndarray) -> tuple[Target, np.ndarray]:
-        """The question, and what is brought along, once it is settled what each sample picks."""
+        """The target with each sample's pick fixed, and its data."""
         return self, own
 
     def check(self, _own: np.ndarray, _classes: int) -> None:
-        """Raise a ``TargetError`` unless what is brought along fits the number of classes."""
+        """Raise a ``TargetError`` unless the target's data fit the number of classes."""
         return
 
     def check_picks(self, _picks: np.ndarray, _rows: np.ndarray) -> None:
-        """Raise a ``TargetError`` where what was picked makes no question; ``rows`` numbers the samples."""
+        """Raise a ``TargetError`` where picks are invalid; ``rows`` are the samples' numbers."""
         return
 
     def check_count(self, _samples: int) -> None:
-        """Raise a ``TargetError`` unless it fits that many samples."""
+        """Raise a ``TargetError`` unless the target fits that many samples."""
         return
 
     def for_axis(self, _class_axis: int) -> Target:
-        """The question once it is known which axis of a dense output holds the classes: 1 or -1."""
+        """Set which axis of a dense output holds the classes: 1 or -1."""
         return self
 
     def with_labels(self, _labels: Sequence[int | str] | None) -> Target:
-        """The question once the samples' true classes are known."""
+        """Replace true labels by classes."""
         return self
 
     @property
     def repeats(self) -> bool:
-        """Whether an equal target asks the same of every batch, so that a run can be compiled."""
+        """Whether an equal target asks every batch alike, so that a run can be compiled."""
         return False
 
     @property
     def about_classes(self) -> bool:
-        """Whether the model is taken to tell classes apart."""
+        """Whether the output is read as classes."""
         return True
 
     @property
     def relative(self) -> bool:
-        """Whether what all logits have in common cancels out."""
+        """Whether a constant added to all logits cancels out."""
         return False
 
 
 @dataclass(frozen=True)
 class Question:
-    """Everything that is asked of one batch.
+    """All targets of one batch.
 
     Attributes:
         targets: What is asked.
@@ -126,7 +126,7 @@ class Question:
 
     @property
     def repeated(self) -> tuple[Any, ...] | None:
-        """What is the same for every batch; ``None`` where a user's function, which may change, is asked."""
+        """What is equal for every batch; ``None`` where a user's function is asked, which may change."""
         if callable(self.score) or callable(self.output):
             return None
         if not all(each.repeats for each in self.targets):
@@ -139,17 +139,17 @@ class Question:
         return main_output(raw) if self.output is None else _selected(raw, self.output)
 
     def freeze(self, picks: Sequence[np.ndarray]) -> Question:
-        """Ask about what was picked, whatever a changed input would be taken for."""
+        """Fix what each target picked, whatever a changed input would be classified as."""
         pairs = [target.freeze(each, own) for target, each, own in zip(self.targets, picks, self.own, strict=True)]
         return replace(self, targets=tuple(t for t, _ in pairs), own=tuple(own for _, own in pairs))
 
     def repeated_for(self, samples: slice, times: int) -> Question:
-        """Ask some of the samples, each several times in a row."""
+        """The question for some samples, each repeated several times."""
         own = tuple(np.repeat(each[samples], times, axis=0) for each in self.own)
         return replace(self, own=own)
 
     def check(self, classes: int | None) -> None:
-        """Raise unless the model tells as many classes apart as the question takes for granted."""
+        """Raise unless the model has as many classes as the question assumes."""
         if classes is None:
             return
         about_classes = any(each.about_classes for each in self.targets)
@@ -163,7 +163,7 @@ class Question:
             target.check(own, classes)
 
     def ask(self, reading: ModelOutput, own: Sequence[Array] | None = None) -> list[ScoredTarget]:
-        """Score every target; ``own`` may stand in for what samples bring along while tracing."""
+        """Score every target; ``own`` may replace the targets' data while tracing."""
         score = relevance if self.kind == "relevance" else find(self.score)[1]
         return [
             target.ask(reading, values, score, self.names)
@@ -171,7 +171,7 @@ class Question:
         ]
 
     def provenance(self, reading: ModelOutput) -> str:
-        """Say what was differentiated, and where it came from."""
+        """The name of the score and where it came from."""
         name = find(self.score)[0]
         relative = all(each.relative for each in self.targets)
         if not any(each.about_classes for each in self.targets):
@@ -186,14 +186,14 @@ def make_question(
     names: Sequence[str] | None,
     output: Selector = None,
 ) -> Question:
-    """Ask some samples of a batch, given by their rows."""
+    """Make the question for some samples, given by their row numbers."""
     class_names = None if names is None else tuple(names)
     own = tuple(each.sample_values(rows, names) for each in targets)
     return Question(tuple(targets), score, class_names, own, output=output)
 
 
 def _selected(raw: object, output: Selector) -> Array:
-    """Take the output that the user chose from what the model returned."""
+    """Select the model's output that ``output=`` names."""
     if callable(output):
         value = output(raw)
     else:
@@ -214,12 +214,12 @@ def _selected(raw: object, output: Selector) -> Array:
 
 
 def select_rows(values: Sequence[Any], rows: Rows) -> Sequence[Any]:
-    """The entries of some samples, by their numbers."""
+    """Select the entries of some samples."""
     return values[rows] if isinstance(rows, slice) else [values[int(row)] for row in rows]
 
 
 def no_class(batch: int) -> np.ndarray:
-    """The picks of a question that is not about a class."""
+    """The picks of a target that is not about a class."""
     return np.full((batch, 1), NO_CLASS)
 
 

@@ -1,4 +1,4 @@
-"""What is differentiated: the exact logit where it can be had, and what stands in for it where not.
+"""The scores that can be differentiated: the exact logit, log-odds, probability and others.
 
 With probabilities ``p = softmax(s)``, ``ln p_c`` is not ``s_c`` plus a constant: its gradient is that
 of ``s_c - LSE(s)``, and it vanishes as ``p_c`` nears 1. So the logits themselves are used whenever
@@ -21,7 +21,7 @@ Score = Callable[[ModelOutput, Array], Array]
 
 
 def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
-    """Return the name and the function of a score.
+    """Find a score's name and function.
 
     Args:
         score: ``"logit"``, ``"log_odds"``, ``"probability"``, ``"log_prob_clamped"`` (the formula of
@@ -46,7 +46,7 @@ def find(score: str | Callable[[Array], Array]) -> tuple[str, Score]:
 
 
 def provenance(name: str, reading: ModelOutput, *, relative: bool = False) -> str:
-    """Say what was differentiated under the score's name, and where it came from.
+    """The score's name and where it came from.
 
     Args:
         name: The score's.
@@ -69,7 +69,7 @@ def logit(reading: ModelOutput, index: Array) -> Array:
 
 
 def relative_logit(reading: ModelOutput, index: Array) -> Array:
-    """The logit of each sample's class, less something that is the same for all classes.
+    """The logit of each sample's class, less a constant of all classes.
 
     Differences between classes are those of the logits: behind a softmax ``ln p`` has them exactly.
     """

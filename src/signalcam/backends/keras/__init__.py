@@ -1,1 +1,1 @@
-"""How each engine of Keras differentiates a run; everything else about Keras is shared."""
+"""Keras 3 and Keras 2: hooks, logits and reruns shared by all engines, and one file an engine."""

@@ -1,4 +1,4 @@
-"""Record what goes into softmax and sigmoid while a Keras model runs."""
+"""Record the inputs of softmax and sigmoid while a Keras model runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _recorded: ContextVar[Callable[[str, Array, Array], None] | None] = ContextVar("
 
 @contextmanager
 def record_last_steps(twice: int | None = None) -> Iterator[list[Step]]:
-    """Record what goes into softmax and sigmoid, in this thread only, however they are spelt.
+    """Record the inputs of softmax and sigmoid, in this thread only, wherever they are looked up.
 
     Args:
         twice: How many rows the batch has where each sample is run beside a reference; of such arrays the
@@ -39,12 +39,12 @@ def record_last_steps(twice: int | None = None) -> Iterator[list[Step]]:
 
 
 def record_held_steps(nodes: Iterable[Any]) -> AbstractContextManager[None]:
-    """Record those functions as well that layers hold themselves, until the block ends."""
+    """Record also those functions that layers hold themselves, until the block ends."""
     return patch_held_functions(_STEPS, _recording, nodes)
 
 
 def first_half(tree: Any, rows: int | None) -> Any:
-    """Take the first half of every array with that many rows, leave the rest."""
+    """Take the first half of every array with that many rows."""
     return map_arrays(lambda y: y[: rows // 2] if rows and y.shape[0] == rows else y, tree)
 
 

@@ -1,4 +1,4 @@
-"""Catch attention weights while a Keras model runs, however attention is spelt."""
+"""Record attention weights while a Keras model runs, however attention is computed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SCORES = "return_attention_scores"
 
 @dataclass(frozen=True)
 class _Run:
-    """What is noted of a run, and the watcher its attention weights are handed to."""
+    """The records of one run, and the function that receives its attention weights."""
 
     attended: AttentionMaps
     watch: Watch
 
     def record(self, weights: Array) -> Array:
-        """See a softmax over the last axis."""
+        """Record a softmax over the last axis."""
         return self.watch(weights) if self.attended.takes(tuple(weights.shape)) else weights
 
 
@@ -39,7 +39,7 @@ _running: ContextVar[_Run | None] = ContextVar("signalcam_attention", default=No
 
 @contextmanager
 def record_attention(keras_walk: KerasWalk, layers: Sequence[Any], rows: int, watch: Watch) -> Iterator[AttentionMaps]:
-    """Hand attention weights to a watcher, in this thread only, until the block ends.
+    """Pass attention weights to a function, in this thread only, until the block ends.
 
     Args:
         keras_walk: The model's layers.
@@ -63,7 +63,7 @@ def record_attention(keras_walk: KerasWalk, layers: Sequence[Any], rows: int, wa
 
 
 def _seeing(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
-    """Watch a softmax over the last axis; what it is composed of is left alone."""
+    """Watch a softmax over the last axis; its own inner calls are not watched."""
 
     @wraps(own)
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -85,7 +85,7 @@ def _axis(axis: Any = -1, *_rest: Any, dim: Any = None, **_more: Any) -> Any:
 
 
 def _with_weights(own: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a layer compute its weights, which a fused kernel would not show, and keep them to itself."""
+    """Make a layer compute its weights, which a fused kernel hides, without returning them."""
 
     @wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -99,7 +99,7 @@ def _with_weights(own: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _noting(node: Any, own: Callable[..., Any], keras_walk: KerasWalk) -> Callable[..., Any]:
-    """Note when a layer ran, and which positions it has."""
+    """Record when a layer ran, and which positions it has."""
 
     @wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:

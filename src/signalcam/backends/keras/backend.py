@@ -1,4 +1,4 @@
-"""Keras 3 on TensorFlow, JAX or torch: taps by shadowing ``call`` on the layers themselves."""
+"""The Keras backend: layers are tapped by replacing ``call`` on them for the length of a run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _FULL = (
 
 @dataclass(frozen=True)
 class KerasBackend:
-    """Keras, behind the verbs of ``signalcam.backends.protocol.Backend``.
+    """The backend for Keras models; see ``signalcam.backends.protocol.Backend``.
 
     Attributes:
         name: The package the models are of.
@@ -76,7 +76,7 @@ class KerasBackend:
         return engine
 
     def owns(self, model: object) -> bool:
-        """Whether the model is a layer of the package; refused if it can never be explained."""
+        """Whether the model is a layer of the package; raise if it can never be explained."""
         if not isinstance(model, import_module(self.name).layers.Layer):
             return False
         message = explain_exported(model) or explain_engine(self.name, keras.backend.backend())
@@ -89,7 +89,7 @@ class KerasBackend:
         return nullcontext()
 
     def channel_axis(self, model: Any) -> int:
-        """Where the model's inputs have their channels."""
+        """The axis of channels of the model's inputs."""
         return 1 if walk_model(model).channels_first else -1
 
     def numpy(self, array: Any) -> np.ndarray:
@@ -110,7 +110,7 @@ class KerasBackend:
         return walk_model(model).path(layer)
 
     def forward_backward(self, model: Any, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
-        """Run the model once, recorded from the layers on, and differentiate call_index score."""
+        """Run the model once, recorded from the layers on, and differentiate each score."""
         keras_walk, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
         nodes = {keras_walk.find(name) for name in layers}
@@ -142,7 +142,7 @@ class KerasBackend:
     def _attended(
         self, model: Any, keras_walk: KerasWalk, prepared: Inputs, layers: Sequence[str], question: Question
     ) -> ForwardResult:
-        """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
+        """Run the model once, recorded from its first attention on, and differentiate by its weights."""
         meant = [(_called(name), keras_walk.find(name)) for name in layers]
         nodes = list(dict.fromkeys(node for _, node in meant))
         rows, attention_maps = int(prepared.explained.shape[0]), list[AttentionMaps]()
@@ -180,7 +180,7 @@ class KerasBackend:
             return [ops.reshape(each.value, (-1,)) for each in scored_targets]
 
     def cache_prefix(self, model: Any, inputs: Inputs, ran: str) -> KerasPrefixCache | None:
-        """Keep what the outermost layers returned before a layer did."""
+        """Cache the outputs of the outermost layers before a layer."""
         keras_walk, prepared = walk_model(model), to_engine(inputs)
         node, rows = keras_walk.find(ran), int(prepared.explained.shape[0])
         watched = cache_prefix(keras_walk, node, _number(ran) or 0, rows)
@@ -212,7 +212,7 @@ class KerasBackend:
         return gradients
 
     def offsets(self, model: Any, inputs: Inputs) -> dict[str, Array]:
-        """What each layer with positions adds to every position, by its name and call."""
+        """The bias that each layer adds to every position, by its name and call."""
         keras_walk, prepared = walk_model(model), to_engine(inputs)
         build(model, prepared)
         recorded = record_offsets(keras_walk)
@@ -264,7 +264,7 @@ class KerasBackend:
         return layer_weights(model)
 
     def use_weights(self, model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
-        """Lend the model other weights while the block is open."""
+        """Give the model other weights while the block is open."""
         return use_weights(model, weights)
 
     def free_memory(self, _model: object) -> int:
@@ -279,14 +279,14 @@ class KerasBackend:
 def _bare_run(
     model: Any, keras_walk: KerasWalk, shadows: Sequence[MethodPatch], tree: Any
 ) -> tuple[Any, Sequence[Step]]:
-    """Run the model with nothing tapped: what it returned, and its last steps."""
+    """Run the model with nothing tapped: its output and its last steps."""
     with patch_methods(shadows, keras_walk), record_last_steps() as steps:
         raw = call(model, tree)
     return raw, steps[-8:]
 
 
 def _exchanged(keras_walk: KerasWalk, edit: Edit) -> MethodPatch:
-    """Let a layer's call return other activations."""
+    """Make a layer's call return other activations."""
     node, call_number, count = keras_walk.find(edit.ran), _number(edit.ran) or 0, 0
 
     def exchange(y: Any) -> Any:
@@ -298,7 +298,7 @@ def _exchanged(keras_walk: KerasWalk, edit: Edit) -> MethodPatch:
 
 
 def _handing_back(keras_walk: KerasWalk, edit: Edit) -> AbstractContextManager[None]:
-    """Let everything before a layer's call return what it returned, and the call other activations."""
+    """Replay cached outputs of earlier layers, and return edited activations from one call."""
     prefix: KerasPrefixCache = edit.prefix  # type: ignore[assignment] # there, or the whole model would run
 
     def last(y: Any) -> Any:
@@ -308,14 +308,14 @@ def _handing_back(keras_walk: KerasWalk, edit: Edit) -> AbstractContextManager[N
 
 
 def _as_given(keras_walk: KerasWalk, edit: Edit, y: Any) -> Any:
-    """Put other activations in the place of those a layer returned."""
+    """Replace the activations in a layer's output."""
     old = tensor_with_positions(y)
     fresh = ops.cast(move_channels_back(keras_walk.find(edit.ran), edit.values, old, keras_walk), old.dtype)
     return fresh if y is old else type(y)([fresh if each is old else each for each in y])
 
 
 def _tap(node: Any, watch: Watch, calls: list[tuple[Any, int]], entry: str) -> MethodPatch:
-    """Hand a layer's output to a watcher, or what goes into the activation it holds, if it does."""
+    """Pass a layer's output to a function, or the input of the activation that the layer holds."""
     own = callable(getattr(node, entry, None)) and not hasattr(type(node), entry)
     return MethodPatch(node, partial(_watched, node, watch, calls), entry if own else "call")
 
@@ -345,7 +345,7 @@ def _called(name: str) -> str:
 def _select_call(
     keras_walk: KerasWalk, name: str, calls: Sequence[tuple[Any, int]], activations: Sequence[Array]
 ) -> list[int]:
-    """Which of the tapped outputs the user may have meant."""
+    """The index of the tapped output that a layer name means."""
     node, call_number = keras_walk.find(name), _number(name)
     places = [i for i, (each, number) in enumerate(calls) if each is node and call_number in (None, number)]
     if not places:

@@ -1,4 +1,4 @@
-"""Give elementwise steps of a run another backward pass: guided rectifiers, DeepLIFT's rescale rule."""
+"""Replace the backward pass of elementwise steps: guided rectifiers, DeepLIFT's rescale rule."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ _bending: ContextVar[BackwardReplacement | None] = ContextVar("signalcam_bending
 
 
 def guided() -> BackwardReplacement:
-    """Let rectifiers pass back only what is positive; leaky ones are none."""
+    """Pass back only positive gradients at rectifiers; leaky ones are left alone."""
     return BackwardReplacement(_RECTIFIERS, lambda _z, y: ops.custom_gradient(_gate)(y))
 
 
 def rescale(rows: int) -> BackwardReplacement:
-    """Send back the difference quotient between samples and the references that lie behind them.
+    """Pass back the difference quotient between samples and their references in the second half.
 
     Args:
         rows: How many samples there are, and as many references.
@@ -108,7 +108,7 @@ def rescale(rows: int) -> BackwardReplacement:
 
 @contextmanager
 def replace_backward(bending: BackwardReplacement, keras_walk: KerasWalk) -> Iterator[None]:
-    """Bend those functions, in this thread only, until the block ends; no layer is replaced."""
+    """Replace the functions, in this thread only, until the block ends; no layer is changed."""
     nodes = [keras_walk.model, *keras_walk.paths.values()]
     leaky = [each for each in nodes if bending.names == _RECTIFIERS and _is_leaky(each)]
     with ExitStack() as stack:
@@ -122,7 +122,7 @@ def replace_backward(bending: BackwardReplacement, keras_walk: KerasWalk) -> Ite
 
 
 def _bendable(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
-    """Stand in for a function; what it is composed of is left alone, and so are leaky rectifiers."""
+    """Wrap a function; its own inner calls and leaky rectifiers are left alone."""
     plain = _straight(own)
 
     @wraps(own)
@@ -144,7 +144,7 @@ def _bendable(_name: str, own: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _straight(own: Callable[..., Any]) -> Callable[..., Any]:
-    """Call a function with nothing inside it bent."""
+    """Call a function without replacements inside it."""
 
     @wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -162,7 +162,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _of_two(z: Array, others: Sequence[Any]) -> bool:
-    """Whether a function has a second input with the batch, whose gradient would be lost: a product."""
+    """Whether a function has a second batched input, whose gradient would be lost: a product."""
     return any(is_array(each) and each.shape[0] == z.shape[0] for each in others)
 
 
@@ -171,14 +171,14 @@ def _is_leaky(node: Any) -> bool:
 
 
 def _leaks(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether a rectifier is called with a slope below zero, by name (Keras 3 and 2) or by place."""
+    """Whether a rectifier is called with a slope below zero, by name (Keras 3 and 2) or position."""
     slopes = [kwargs.get("negative_slope"), kwargs.get("alpha"), *args[1:2]]
     numbers = (int, float, np.generic, np.ndarray)
     return any(isinstance(each, numbers) and not isinstance(each, bool) and bool(each) for each in slopes)
 
 
 def _gate(y: Array) -> tuple[Array, Callable[..., Array]]:
-    """Hand on ``y``, and pass back only what is positive."""
+    """Return ``y``, and pass back only positive gradients."""
 
     def back(*arrived: Array, upstream: Array | None = None) -> Array:
         g = arrived[0] if upstream is None else upstream  # each engine of Keras has its own way
@@ -188,7 +188,7 @@ def _gate(y: Array) -> tuple[Array, Callable[..., Array]]:
 
 
 def _rescaled(z: Array, y: Array) -> Array:
-    """Hand on ``y``, and send the difference quotient between the halves back to the first.
+    """Return ``y``, and pass the difference quotient between the halves back to the first.
 
     Nothing is sent to the second, the reference. ``z`` less itself adds nothing but a way back.
     """
@@ -203,7 +203,7 @@ def _rescaled(z: Array, y: Array) -> Array:
 
 
 def rescale_against_zero(forward: Forward, rows: int, keras_walk: KerasWalk) -> Forward:
-    """Run a model on every sample twice, once with silence at what is watched, by the rescale rule.
+    """Run every sample twice, once with zeros at the tapped layer, by the rescale rule.
 
     Args:
         forward: Runs the model once.

@@ -1,4 +1,4 @@
-"""What each layer of a Keras model adds to every position: a bias, a normalisation's shift."""
+"""The biases of each layer of a Keras model, and the shifts of its normalisations."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LINEAR = (*CONVOLUTIONS, "Dense", "EinsumDense")
 
 
 def record_offsets(keras_walk: KerasWalk) -> dict[str, tuple[Any, np.ndarray]]:
-    """By path each layer that adds something, and what; step by step there is no one place for it."""
+    """Each layer with a bias, by path; recurrent steps have no place and are left out."""
     offsets = {path: (node, _offset(node)) for path, node in keras_walk.nodes() if id(node) not in keras_walk.looped}
     return {path: (node, each) for path, (node, each) in offsets.items() if each is not None}
 
 
 def is_bias_output(node: Any, offset: np.ndarray, y: Any, keras_walk: KerasWalk) -> bool:
-    """Whether an output has positions, and one entry of the offset for each channel."""
+    """Whether an output has positions, and as many channels as the bias has entries."""
     turned = move_channels_second(node, y, keras_walk)
     channel, last = 1 if turned is y else -1, len(y.shape)
     axis = int(np.ravel(getattr(node, "axis", channel))[0])  # Keras 2 has a list of one
@@ -37,7 +37,7 @@ def _offset(node: Any) -> np.ndarray | None:
 
 
 def _shift(node: Any) -> np.ndarray:
-    """What a normalisation with fixed statistics adds, behind what it scales."""
+    """The shift of a normalisation with fixed statistics, after scaling."""
     scale = 1 / np.sqrt(_numbers(node.moving_variance) + node.epsilon)
     if node.scale:
         scale = scale * _numbers(node.gamma)

@@ -31,7 +31,7 @@ def to_engine(inputs: Inputs) -> Inputs:
 
 
 def build(model: Any, inputs: Inputs) -> None:
-    """Run a model once that was never run: its first call builds it, and would confuse the taps."""
+    """Run an unbuilt model once, so that taps do not see the call that builds it."""
     if all(getattr(each, "built", True) for _, each in walk_model(model).nodes()):
         return
     count = inputs.explained.shape[0]
@@ -47,14 +47,14 @@ def build(model: Any, inputs: Inputs) -> None:
 
 
 def _words(error: Exception) -> str:
-    """What an error says, without Keras' frame and colours around it."""
+    """The text of an error, without Keras' frame and colours."""
     lines = re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
     words = (each.strip() for each in lines if not each.startswith("Exception encountered"))
     return next(filter(None, words), type(error).__name__).rstrip(".:") + "."
 
 
 def call(model: Any, tree: Any) -> Any:
-    """Call a model as its user would: several inputs as a list, unless its ``call`` names them apart."""
+    """Call a model as its user would: several inputs as a list, unless its ``call`` names them."""
     inputs, extra = unpack_extra(tree)
     _check_number(model, inputs)
     _check_extra(model, extra)
@@ -80,7 +80,7 @@ def _is_graph(model: Any) -> bool:
 
 
 def _check_number(model: Any, tree: Any) -> None:
-    """Refuse another number of inputs than a model was built with: Keras would take the first ones."""
+    """Refuse another number of inputs than a model was built with: Keras would use the first ones."""
     input_names = [each.name for each in getattr(model, "inputs", None) or []]
     count = 1 if is_array(tree) else len(tree)
     missing = count < len(input_names) or (count > len(input_names) and not isinstance(tree, dict))
@@ -90,14 +90,14 @@ def _check_number(model: Any, tree: Any) -> None:
 
 
 def _parameters(model: Any) -> list[Parameter]:
-    """The inputs a model's own ``call`` names."""
+    """The inputs that a model's own ``call`` names."""
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     parameters = signature(getattr(model.call, "python_function", model.call)).parameters.values()
     return [each for each in parameters if each.kind in kinds and each.name not in _SWITCHES]
 
 
 def _positional(model: Any, extra: Mapping[str, Any]) -> int:
-    """How many inputs a model's own ``call`` takes in a row."""
+    """The number of inputs a model's own ``call`` takes by position."""
     free = [each for each in _parameters(model) if each.name not in extra]
     return sum(each.kind is not Parameter.KEYWORD_ONLY for each in free)
 

@@ -1,4 +1,4 @@
-"""Which runs are worth compiling, and for how long what was compiled stays right."""
+"""Decide which runs to compile, and when a compiled run is out of date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("signalcam")
 
 @dataclass
 class _RunHistory:
-    """What is known of runs alike: same layers, shapes and question, and a model in the same state."""
+    """Earlier runs of one kind: equal layers, shapes and question, and an unchanged model."""
 
     state: Sequence[Any]
     runs: int = 0
@@ -37,7 +37,7 @@ _remembered: WeakKeyDictionary[Any, OrderedDict[Any, _RunHistory]] = WeakKeyDict
 
 
 def run_request(engine: Engine, task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> Run:
-    """Run a task: as it is at first, compiled once its like has come ``AFTER`` times."""
+    """Run a request: eagerly at first, compiled once ``AFTER`` runs of its kind have come."""
     history = _history_of(task, layers, walked)
     if history is None:
         return engine.forward_backward(task)
@@ -65,7 +65,7 @@ def _compiled(engine: Engine, task: RunRequest, info: OutputInfo) -> Compiled | 
 
 
 def _history_of(task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> _RunHistory | None:
-    """Look runs alike up; ``None`` where nothing tells that they will be alike again."""
+    """Find the history of a kind of run; ``None`` where the kind cannot be known."""
     repeated, spec = task.question.repeated, tuple(_spec(task.tree))
     if repeated is None or None in spec or task.question.kind == "curved":  # has no compiled form
         return None
@@ -80,7 +80,7 @@ def _history_of(task: RunRequest, layers: Sequence[str], walked: KerasWalk) -> _
 
 
 def _spec(tree: Any) -> Iterator[Any]:
-    """Describe nested inputs by structure, shapes and kinds; ``None`` for what has no such description."""
+    """Describe nested inputs by structure, shapes and types; ``None`` where that is not possible."""
     if is_array(tree):
         yield tuple(tree.shape), str(tree.dtype)
     elif isinstance(tree, dict):
@@ -92,7 +92,7 @@ def _spec(tree: Any) -> Iterator[Any]:
 
 
 def _state(walked: KerasWalk) -> list[Any]:
-    """Everything a layer holds, so that whatever is replaced in it later is noticed."""
+    """Everything a layer holds, so that a later replacement is noticed."""
     nodes = [walked.model, *walked.paths.values()]
     return [*nodes, *chain.from_iterable(each.__dict__.values() for each in nodes)]
 

@@ -1,4 +1,4 @@
-"""What the shared part of the Keras backend and an engine tell each other."""
+"""The protocol between the Keras backend and its engines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Watch = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Step:
-    """One softmax or sigmoid of the run: its name, what came out and what had gone in."""
+    """One softmax or sigmoid of the run: its name, output and input."""
 
     name: str
     after: Array
@@ -26,7 +26,7 @@ class Step:
 
 @dataclass(frozen=True)
 class OutputInfo:
-    """What one look at concrete values told about a run's output.
+    """How the model's output was made, as one eager run showed.
 
     Attributes:
         place: Which step of the run made the output, -1 for the last; ``None`` if none did.
@@ -39,7 +39,7 @@ class OutputInfo:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run of the model: what it returned, its last steps, the tapped calls in their order, and what was asked."""
+    """One run of the model: its output, last steps and tapped calls."""
 
     raw: Any
     steps: Sequence[Step]
@@ -48,7 +48,7 @@ class RunResult:
 
     @property
     def main(self) -> Array | None:
-        """The array of scores in what the model returned."""
+        """The array of scores in the model's output."""
         return self.question.main(self.raw)
 
 
@@ -58,7 +58,7 @@ Rows = Iterable[Sequence[Array | None]]
 
 @dataclass(frozen=True)
 class Run:
-    """One forward pass: the tapped outputs in the order they came, and a backward pass a question.
+    """One forward pass: the tapped outputs in order, and a backward pass a target.
 
     Attributes:
         reading: The model's output.
@@ -79,7 +79,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """All that a run needs to know.
+    """All arguments of one run.
 
     Attributes:
         model: The model, for its weights.
@@ -105,11 +105,11 @@ class Engine(Protocol):
     """Runs the model, recording from the taps on."""
 
     def forward_backward(self, task: RunRequest) -> Run:
-        """Run forward once; differentiate each score with respect to what was tapped."""
+        """Run forward once; differentiate each score with respect to the tapped outputs."""
         ...
 
     def compile_request(self, task: RunRequest, info: OutputInfo) -> Compiled | None:
-        """Compile such a task, to be run with other numbers; ``None`` where that does not pay.
+        """Compile such a request for other numbers; ``None`` where that does not pay.
 
         What is returned gives ``None`` for numbers whose output was made otherwise than ``seen``.
         """

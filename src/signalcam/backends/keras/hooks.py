@@ -1,4 +1,4 @@
-"""Find the layers of a Keras model, at any depth, and see what they return."""
+"""Find the layers of a Keras model, at any depth, and watch their outputs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar("signal
 
 @dataclass(frozen=True)
 class MethodPatch:
-    """A layer, and what to do with each of its outputs.
+    """A layer, and a function for each of its outputs.
 
     Attributes:
         node: The layer.
@@ -122,7 +122,7 @@ class KerasWalk:
 
     @property
     def channels_first(self) -> bool:
-        """Whether the model's convolutions have their channels second."""
+        """Whether the model's convolutions have channels second."""
         nodes = [node for node in self.paths.values() if type(node).__name__ in CONVOLUTIONS]
         formats = [getattr(node, "data_format", None) for node in nodes]
         return next(iter(formats), keras.config.image_data_format()) == "channels_first"
@@ -163,12 +163,12 @@ class KerasWalk:
         return ends[0]
 
     def _exports(self) -> str:
-        """Say that there are layers nobody can look into; a sentence, or nothing."""
+        """Name layers that cannot be inspected; empty if there are none."""
         names = [repr(path) for path, node in self.paths.items() if explain_exported(node)]
         return f" There are none inside the TFSMLayer {', '.join(names)}." if names else ""
 
     def _check(self, name: str, node: Any) -> None:
-        """Refuse layers whose output is not laid out as the sample is."""
+        """Refuse layers whose output has another layout than the sample."""
         if id(node) in self.looped:
             around = repr(self.looped[id(node)] or type(self.model).__name__)
             message = f"layer {name!r} runs step by step inside {around}, so its output is one step's and not the sample's. Choose {around} itself, or a layer outside it."
@@ -211,7 +211,7 @@ def walk_model(model: Any) -> KerasWalk:
 
 
 def _inside(owner: Any) -> list[Any]:
-    """The layers and operations right inside a layer, each once; Keras 2 has no list of them."""
+    """The layers and operations directly inside a layer, each once; Keras 2 has no list of them."""
     if not hasattr(owner, "_layers") and hasattr(owner, "_flatten_layers"):
         layers = list(owner._flatten_layers(recursive=False, include_self=False))  # noqa: SLF001
     else:
@@ -231,7 +231,7 @@ def _is_loop(node: Any) -> bool:
 
 
 def move_channels_second(node: Any, array: Any, keras_walk: KerasWalk) -> Any:
-    """Put an output's channels second, wherever the layer has them."""
+    """Move an output's channels to the second axis."""
     if type(node).__name__ == "TimeDistributed" and keras_walk.channels_first and len(array.shape) > 3:
         return ops.moveaxis(array, 2, 1)  # behind the steps, as the layer inside has them
     if type(node).__name__ == "TorchModuleWrapper":
@@ -242,7 +242,7 @@ def move_channels_second(node: Any, array: Any, keras_walk: KerasWalk) -> Any:
 
 
 def move_channels_back(node: Any, values: Any, like: Any, keras_walk: KerasWalk) -> Any:
-    """Put channels that come second where the layer has them, whose own output is ``like``."""
+    """Move channels from the second axis to where the layer has them; ``like`` is its output."""
     if move_channels_second(node, like, keras_walk) is like:
         return values
     by_steps = type(node).__name__ == "TimeDistributed" and keras_walk.channels_first
@@ -250,7 +250,7 @@ def move_channels_back(node: Any, values: Any, like: Any, keras_walk: KerasWalk)
 
 
 def tensor_with_positions(y: Any) -> Any:
-    """The tensor with positions in what a layer returned."""
+    """The tensor with positions in a layer's output."""
     entries = list(y) if isinstance(y, tuple | list) else [y]
     return next((each for each in entries if is_array(each) and len(each.shape) >= 3), None)
 
@@ -263,7 +263,7 @@ def _convolves(node: Any) -> bool:
 
 @dataclass
 class _Notes:
-    """Which outputs have positions, while the model runs."""
+    """The outputs with positions, recorded while the model runs."""
 
     keras_walk: KerasWalk
     entries: list[tuple[str, Layer, Any]] = field(default_factory=list)
@@ -272,7 +272,7 @@ class _Notes:
     convolved: int = 0  # runs of convolutions
 
     def note(self, path: str, node: Any, y: Any) -> Any:
-        """See one layer finish."""
+        """Record the output of a layer."""
         kind = type(node).__name__
         self.counts[path] = self.counts.get(path, -1) + 1
         if not is_array(y) or len(y.shape) < 3:
@@ -291,14 +291,14 @@ class _Notes:
         return y
 
     def _prepends(self, kind: str, turned: Any) -> bool:
-        """Whether a layer along one axis put a few tokens to the positions, as one of a class token does."""
+        """Whether a layer along one axis added a few tokens, as a class token does."""
         before = [each for _, each, _ in self.entries if each.role == "grid"]
         if self.live != 3 or kind.startswith(_LENGTHENING) or not before:
             return False
         return 0 < int(turned.shape[2]) - before[-1].shape[1] <= MOST_BEFORE
 
     def _role(self, node: Any, y: Any) -> Role:
-        """What an output is: as the convolutions' before it, or tokens."""
+        """The role of an output: a grid like that of convolutions before it, or tokens."""
         kind = type(node).__name__
         if len(y.shape) == self.live:
             return "grid"
@@ -331,7 +331,7 @@ class _Notes:
 
 @contextmanager
 def patch_methods(shadows: Sequence[MethodPatch], keras_walk: KerasWalk) -> Iterator[None]:
-    """See what layers return, in this thread only, until the block ends, however it ends."""
+    """Watch the outputs of layers, in this thread only, until the block ends."""
     with ExitStack() as stack:
         for _, node in (("", keras_walk.model), *keras_walk.nodes()):
             stack.enter_context(_opened(node))
@@ -345,7 +345,7 @@ def patch_methods(shadows: Sequence[MethodPatch], keras_walk: KerasWalk) -> Iter
 
 @contextmanager
 def _opened(node: Any) -> Iterator[None]:
-    """Undo, for the block, what would hide a layer's tensors: recomputation and tf.function."""
+    """Undo recomputation and ``tf.function`` for the block: they hide a layer's tensors."""
     with ExitStack() as stack:
         if node.__dict__.get("_remat_mode") is not None:
             stack.enter_context(patch_attribute(node, "_remat_mode", None))
@@ -393,7 +393,7 @@ def _record_output(node: Any, y: Any) -> Any:
 
 @contextmanager
 def _in_our_words() -> Iterator[None]:
-    """Keep Keras from wrapping an error of ours in a page of its own: mark it as done already."""
+    """Mark an error as handled, so that Keras does not wrap it in a page of its own."""
     try:
         yield
     except CamError as error:
@@ -402,19 +402,19 @@ def _in_our_words() -> Iterator[None]:
 
 
 def is_symbolic(y: Any) -> bool:
-    """Whether anything in an output only stands for shapes that are being tried out."""
+    """Whether anything in an output is a symbol for shapes only."""
     return any(map(_is_symbolic, keras.tree.flatten(y)))
 
 
 def _is_symbolic(y: Any) -> bool:
-    """Whether a layer only tries its shapes out; Keras 2 does so in a graph it throws away."""
+    """Whether a layer only infers shapes; Keras 2 does so in a graph it drops."""
     graph = getattr(getattr(y, "graph", None), "name", "")
     return isinstance(y, keras.KerasTensor) or str(graph).endswith("_scratch_graph")
 
 
 @contextmanager
 def accept_any_length(keras_walk: KerasWalk) -> Iterator[None]:
-    """Let models take inputs of other lengths than the one they were declared for."""
+    """Let models take inputs of other lengths than they were declared for."""
     with ExitStack() as stack:
         for node in (keras_walk.model, *keras_walk.paths.values()):
             if isinstance(node, keras.Model):
@@ -425,4 +425,4 @@ def accept_any_length(keras_walk: KerasWalk) -> Iterator[None]:
 
 
 def _anything(*_inputs: Any) -> None:
-    """Take inputs as they come."""
+    """Accept inputs as they come."""

@@ -1,4 +1,4 @@
-"""Keras 2, the package ``tf_keras``: tapped like Keras 3, which has to run on TensorFlow as well."""
+"""Keras 2, the package ``tf_keras``: tapped like Keras 3, which must run on TensorFlow as well."""
 
 from __future__ import annotations
 

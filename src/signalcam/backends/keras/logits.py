@@ -1,4 +1,4 @@
-"""Find the logits behind what a Keras model returned, among the steps of its run."""
+"""Find the logits behind a Keras model's output: where softmax and sigmoid are stepped behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def to_numpy(array: Array) -> np.ndarray:
 
 
 def find_last_step(ran: RunResult, batch: int) -> OutputInfo:
-    """See which step made the output, by its values: squeezing and reshaping leave those alone."""
+    """Find the step that made the output, by its values: squeezing and reshaping keep these."""
     main = ran.main
     if main is None:
         return OutputInfo(None, "")
@@ -41,7 +41,7 @@ def find_last_step(ran: RunResult, batch: int) -> OutputInfo:
 
 
 def read_output(ran: RunResult, batch: int, info: OutputInfo) -> ModelOutput:
-    """Read an output as ``find_last_step`` has seen it; the arrays may be stand-ins of the same shapes."""
+    """Read an output with the info of ``find_last_step``; arrays may be tracers."""
     main = ran.main
     before = None if main is None or info.last_step else main
     if main is not None and info.place is not None:
@@ -55,7 +55,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _looks_like(values: np.ndarray, batch: int) -> str:
-    """Name probabilities whose making was not seen; only rows that add up to 1 are unmistakable."""
+    """Name the last step of probabilities whose making was not seen: rows that add up to 1."""
     rows = values.reshape(batch if values.size % batch == 0 else 1, -1)
     unit = bool(((rows >= 0) & (rows <= 1)).all())
     return "softmax" if unit and rows.shape[1] > 1 and (np.abs(rows.sum(1) - 1) < _SURE).all() else ""
@@ -66,7 +66,7 @@ def _looks_like(values: np.ndarray, batch: int) -> str:
 
 @dataclass(frozen=True)
 class Traced:
-    """What tracing a run told once and for all.
+    """What tracing a run shows.
 
     Attributes:
         calls: The tapped calls in their order.
@@ -84,7 +84,7 @@ def trace_outputs(
     activations: Sequence[Array],
     info: OutputInfo,
 ) -> dict[str, Any]:
-    """Gather what a compiled run is to compute, but for the gradients."""
+    """Collect the values that a compiled run computes, except the gradients."""
     return {
         "raw": ran.raw,
         "before": reading.before,
@@ -96,7 +96,7 @@ def trace_outputs(
 
 
 def finish_run(computed: dict[str, Any], once: Traced, task: RunRequest, info: OutputInfo) -> Run | None:
-    """Read what a compiled run computed; ``None`` if its output was made otherwise than ``info``."""
+    """Read the values of a compiled run; ``None`` if its output was made otherwise than ``info`` says."""
     main = task.question.main(computed["raw"])
     if main is not None and not _as_seen(to_numpy(main), computed["after"], task.batch, info):
         return None

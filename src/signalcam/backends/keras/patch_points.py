@@ -1,4 +1,4 @@
-"""Where the functions of Keras and its engine are looked up when they are called."""
+"""Where functions of Keras and its engine are looked up when they are called."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENGINES = {
 
 @contextmanager
 def patch_functions(names: Sequence[str], wrapped: Wrapped, *, composed: bool = False) -> Iterator[None]:
-    """Put something around functions of those names, wherever they are looked up, for the block.
+    """Wrap functions by name, wherever they are looked up, for the block.
 
     Args:
         names: The functions'.
@@ -41,7 +41,7 @@ def patch_functions(names: Sequence[str], wrapped: Wrapped, *, composed: bool = 
 def patch_held_functions(
     names: Sequence[str], wrapped: Wrapped, nodes: Iterable[Any], *, composed: bool = False
 ) -> Iterator[None]:
-    """The same for functions that layers hold themselves, as in ``activation=tf.nn.softmax``."""
+    """Wrap functions that layers hold themselves, as in ``activation=tf.nn.softmax``."""
     spellings = _spellings(names, composed=composed)
     names_by_id = {id(_bare(getattr(module, name))): name for module, name in spellings}
     with ExitStack() as stack:

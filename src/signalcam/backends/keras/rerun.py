@@ -64,7 +64,7 @@ def cache_prefix(keras_walk: KerasWalk, layer: Any, call_number: int, rows: int)
 def replay_prefix(
     layer: Any, prefix: KerasPrefixCache, samples: slice, times: int, last: Callable[[Any], Any]
 ) -> Iterator[None]:
-    """Let every layer that ran before return what it returned, and the layer something else."""
+    """Replay cached outputs of all earlier layers and return edited activations from this one."""
     queues: dict[int, tuple[Any, deque[Any]]] = {}
 
     def wide(y: Any) -> Any:
@@ -86,7 +86,7 @@ def replay_prefix(
 
 @contextmanager
 def _wrapped(nodes: list[Any], around: Callable[[Any, Own, Any, Any], Any]) -> Iterator[None]:
-    """Put something around the calls of layers, for this thread only."""
+    """Wrap the calls of layers, for this thread only."""
     with ExitStack() as stack:
         for node in nodes:
             for name in ("call", "quantized_call"):

@@ -1,4 +1,4 @@
-"""Read a Keras model's weights, and lend it others."""
+"""Read a Keras model's weights, and replace them for a block."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _STATISTICS = ("moving_mean", "moving_variance")
 
 
 def layer_weights(model: Any) -> dict[str, list[np.ndarray]]:
-    """The floating-point weights of each layer that has its own, in the order they were made, statistics left out."""
+    """The floating-point weights of each layer in the order they were made, without statistics."""
     return {name: [to_numpy(each.value) for each in own] for name, own in _by_layer(model).items()}
 
 
 @contextmanager
 def use_weights(model: Any, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
-    """Run with other weights while the block is open, and write the model's own ones back."""
+    """Run with other weights while the block is open, and write the original ones back."""
     weights_by_layer = _by_layer(model)
     originals: list[tuple[Any, np.ndarray]] = []
     try:

@@ -1,1 +1,1 @@
-"""PyTorch, in three rooms: borrowing the model, tapping its layers, reading its output."""
+"""PyTorch: borrowing the model, hooks on its layers, logits, reruns, weights."""

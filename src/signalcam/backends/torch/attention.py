@@ -1,4 +1,4 @@
-"""Catch attention weights, however attention is spelt, so that gradients can arrive there."""
+"""Record attention weights, however attention is computed, so that gradients arrive there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from signalcam.targets import ScoredTarget
 
 
 class AttentionRecorder(TorchFunctionMode):
-    """Keeps the weights of every attention of a run, recorded from the first one on.
+    """Records the weights of every attention of a run, from the first one on.
 
     Args:
         module: What runs.
@@ -45,7 +45,7 @@ class AttentionRecorder(TorchFunctionMode):
         return self._record(y) if name == "softmax" and _over_last(y, *args, **kwargs) else y
 
     def _attend(self, func: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Attend to unit vectors, which gives the weights themselves, and weigh the values by them."""
+        """Attend to unit vectors, which gives the weights, and then weigh the values."""
         count = key.shape[-2]
         units = torch.eye(count, dtype=value.dtype, device=value.device)
         spread = units.expand(*key.shape[:-1], count)
@@ -61,7 +61,7 @@ class AttentionRecorder(TorchFunctionMode):
         return leaf.clone()
 
     def hooks(self) -> list[RemovableHandle]:
-        """Note when each layer runs."""
+        """Hooks that record when each layer runs."""
         return [hook for each in {layer for _, layer in self.layers} for hook in self._around(each)]
 
     def _around(self, layer: nn.Module) -> list[RemovableHandle]:
@@ -78,7 +78,7 @@ class AttentionRecorder(TorchFunctionMode):
         return [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
 
     def rows(self, scored_targets: Sequence[ScoredTarget]) -> Iterator[list[LayerOutput]]:
-        """Differentiate one score after the other, and sort what arrives by layer."""
+        """Differentiate one score after the other, and yield gradients by layer."""
         calls = [Call(i, each, lambda t: t) for i, each in enumerate(self.kept)]
         detached = [each.activation for each in calls]
         for scored_target in scored_targets:
@@ -91,7 +91,7 @@ def _called(name: str) -> str:
 
 
 def _open(func: Any) -> Any:
-    """A function of torch's whose steps can be seen: one that does not ask whether anybody looks."""
+    """A function of torch whose steps can be recorded, without the fused path."""
     names = {**func.__globals__, "has_torch_function": lambda _tensors: False}
     opened = FunctionType(func.__code__, names, func.__name__, func.__defaults__, func.__closure__)
     opened.__kwdefaults__ = func.__kwdefaults__

@@ -1,4 +1,4 @@
-"""PyTorch: taps by forward hooks, gradients only from the score down to the tap."""
+"""The PyTorch backend: forward hooks on layers, gradients from the score down to the layer only."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _switched_off: ContextVar[Sequence[tuple[str, torch.dtype]]] = ContextVar("autoc
 
 
 class TorchBackend:
-    """PyTorch, behind the verbs of ``signalcam.backends.protocol.Backend``."""
+    """The backend for PyTorch modules; see ``signalcam.backends.protocol.Backend``."""
 
     name = "torch"
     version = torch.__version__
@@ -68,7 +68,7 @@ class TorchBackend:
             yield
 
     def channel_axis(self, _model: object) -> int:
-        """PyTorch has the channels behind the batch."""
+        """Return 1: PyTorch has channels after the batch."""
         return 1
 
     def numpy(self, array: Any) -> np.ndarray:
@@ -156,7 +156,7 @@ class TorchBackend:
             return [each.value.detach().reshape(-1) for each in question.ask(reading)]
 
     def cache_prefix(self, model: object, inputs: Inputs, ran: str) -> PrefixCache | None:
-        """Keep what the outermost modules returned before a layer did."""
+        """Cache the outputs of the outermost modules before a layer."""
         module = unwrap_module(model)
         with borrow(module), _as_user():
             prepared = prepare(module, inputs)
@@ -180,7 +180,7 @@ class TorchBackend:
             return [(each.value.detach().reshape(-1), _at_input(each.value, x)) for each in scored_targets]
 
     def offsets(self, model: object, inputs: Inputs) -> dict[str, Tensor]:
-        """What each layer with positions adds to every position, by its name and call."""
+        """The bias that each layer adds to every position, by its name and call."""
         module = unwrap_module(model)
         recorded, names = record_offsets(module), {each: name for name, each in module.named_modules()}
         offsets_by_call: dict[str, Tensor] = {}
@@ -226,7 +226,7 @@ class TorchBackend:
         return layer_weights(unwrap_module(model))
 
     def use_weights(self, model: object, weights: Mapping[str, Sequence[np.ndarray]]) -> AbstractContextManager[None]:
-        """Lend the module other parameters while the block is open."""
+        """Give the module other parameters while the block is open."""
         return use_weights(unwrap_module(model), weights)
 
     def free_memory(self, model: object) -> int:
@@ -242,7 +242,7 @@ class TorchBackend:
 
 
 def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question: Question) -> ForwardResult:
-    """Run the model once, recorded from its first attention on; gradients are those of attention weights."""
+    """Run the model once, recorded from its first attention on, and differentiate by its weights."""
     with borrow(module), _as_user(), ExitStack() as stack:
         prepared = prepare(module, inputs)
         count = int(prepared.explained.shape[0])
@@ -256,7 +256,7 @@ def _attended(module: nn.Module, inputs: Inputs, layers: Sequence[str], question
 
 
 def _sensitivity(output: Tensor, x: Tensor, index: tuple[int, ...]) -> np.ndarray:
-    """How strongly each input value is felt at one position of the output, all samples together."""
+    """The gradient of one output position with respect to each input value, samples summed."""
     here = output.permute(*range(2, output.ndim), 0, 1)[index]
     signs = torch.randint(2, here.shape[1:2], generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     total = (here * signs.to(here)).sum()
@@ -275,13 +275,13 @@ def _at_input(value: Tensor, x: Tensor) -> Tensor:
 
 
 def _with_reference(inputs: Inputs, count: int) -> Inputs:
-    """Every sample once more behind the batch, for a reference run."""
+    """The batch with every sample once more behind it, for a reference run."""
     return inputs.map(lambda array: torch.cat([array, array]) if len(array) == count else array)
 
 
 @contextmanager
 def _as_user() -> Iterator[None]:
-    """Run the model as its user would, also amid what is computed exactly."""
+    """Run the model under the user's own settings, also inside ``full_precision``."""
     with ExitStack() as stack:
         for device, kind in _switched_off.get():
             stack.enter_context(torch.autocast(device, kind))
@@ -294,7 +294,7 @@ def _rows(
     calls: Sequence[Sequence[Call]],
     kind: GradientKind | None,
 ) -> Iterator[list[LayerOutput]]:
-    """Differentiate one score after the other, and sort what arrives by layer, channels second."""
+    """Differentiate one score after the other, and yield gradients by layer, channels second."""
     flat = [call for each in calls for call in each]
     used: dict[str, Call] = {}
     unread = kind is None and all(len(called) == 1 for called in calls)

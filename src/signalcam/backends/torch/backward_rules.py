@@ -1,4 +1,4 @@
-"""Give elementwise steps of a run another backward pass: guided rectifiers, DeepLIFT's rescale rule."""
+"""Replace the backward pass of elementwise steps: guided rectifiers, DeepLIFT's rescale rule."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _NEAR = 1e-6  # inputs nearer than this have a difference quotient of nothing bu
 
 
 def plain_name(func: Any) -> str:
-    """What a function is called; steps of exported programs have a variant behind a dot."""
+    """The name of a function, without the variant that exported programs put after a dot."""
     return str(getattr(func, "__name__", "")).partition(".")[0]
 
 
 class BackwardRule(TorchFunctionMode):
-    """Sends gradients through elementwise steps by another rule; no module is touched.
+    """Replaces the gradients of elementwise steps; no module is changed.
 
     Args:
         names: The functions meant.
@@ -79,7 +79,7 @@ class BackwardRule(TorchFunctionMode):
 
 
 class _ReplaceBackward(torch.autograd.Function):
-    """One step with a backward pass of its own."""
+    """One step with another backward pass."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, step: Callable[[Tensor], Tensor], rule: Backward) -> Tensor:
@@ -97,12 +97,12 @@ class _ReplaceBackward(torch.autograd.Function):
 
 
 def guided(_z: Tensor, _y: Tensor, plain: Tensor, upstream: Tensor) -> Tensor:
-    """Pass back only what is positive."""
+    """Pass back only positive gradients."""
     return torch.where(upstream > 0, plain, 0)
 
 
 def rescale(z: Tensor, y: Tensor, plain: Tensor, upstream: Tensor) -> Tensor:
-    """Send the difference quotient between two halves of the batch to the first: sample and reference."""
+    """Pass the difference quotient between the halves of the batch back to the first: sample and reference."""
     half = len(z) // 2
     step = z[:half] - z[half:]
     near = step.abs() < _NEAR

@@ -1,4 +1,4 @@
-"""Lend a module for the length of a block, and hand it back as it was."""
+"""Borrow a module for the length of a block, and hand it back unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECURRENT = (nn.RNN.forward, nn.LSTM.forward, nn.GRU.forward)
 
 
 class Stop(Exception):  # noqa: N818 - no error: the rest of the model is not needed
-    """Leaves the model once what was wanted has run."""
+    """Ends a run once the wanted layer has run."""
 
 
 def unwrap_module(model: object) -> nn.Module:
@@ -41,7 +41,7 @@ def unwrap_module(model: object) -> nn.Module:
 
 @contextmanager
 def borrow(module: nn.Module) -> Iterator[None]:
-    """Lend the module in evaluation mode, frozen and recording; give it back as it was.
+    """Set the module to evaluation mode, frozen and recording, for a block; then restore it.
 
     Recurrent layers run in training mode without dropout: the same numbers, and cuDNN then keeps
     what their backward pass needs.
@@ -72,7 +72,7 @@ def borrow(module: nn.Module) -> Iterator[None]:
 
 
 def _require_usable(module: nn.Module) -> None:
-    """Raise a ``ModelError`` where the weights hold no values, or none to differentiate through."""
+    """Raise a ``ModelError`` where the weights hold no values, or cannot be differentiated through."""
     tensors = (*module.parameters(), *module.buffers())
     if any(each.is_meta for each in tensors):
         message = f"{type(module).__name__} lies on the meta device, which holds no values. Load its weights first."
@@ -92,13 +92,13 @@ def _uncompiled() -> Any:
 
 
 def device_of(module: nn.Module) -> torch.device | None:
-    """The device of a module's first parameter or buffer; none if it has neither."""
+    """The device of a module's first parameter or buffer; ``None`` if it has neither."""
     first = next(chain(module.parameters(), module.buffers()), None)
     return None if first is None else first.device
 
 
 def prepare(module: nn.Module, inputs: Inputs) -> Inputs:
-    """Put every array where the module is, in its floating-point type."""
+    """Move every array to the module's device and floating-point type."""
     device = device_of(module)
     floats = (each.dtype for each in module.parameters() if each.is_floating_point())
     floating = next(floats, None)
@@ -134,7 +134,7 @@ def _called(module: nn.Module, tree: Any) -> Any:
 
 
 def _parameters(module: nn.Module, extra: Mapping[str, Any]) -> tuple[list[str], bool]:
-    """The names a module takes inputs by, and whether it takes any other."""
+    """The names of a module's inputs, and whether it takes any other."""
     parameters = signature(module.forward).parameters
     any_name = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
     if not any_name:
@@ -150,7 +150,7 @@ def _takes_many(module: nn.Module, count: int, extra: Mapping[str, Any]) -> bool
 
 
 def run(module: nn.Module, inputs: Inputs) -> Any:
-    """Call the module as its user would; what it raises gains a note, never another type."""
+    """Call the module as its user would; an error gains a note, never another type."""
     try:
         return _called(module, inputs.tree)
     except (Stop, CamError):

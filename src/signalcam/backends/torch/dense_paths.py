@@ -1,4 +1,4 @@
-"""Run a network so that every path through it shows, to see what a layer looks at."""
+"""Run a network with every path open, to find which inputs a layer depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported programs as modules again: the layers they had, each of the class it had."""
+"""Turn exported programs back into modules, with layers of their original classes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STEPS = {"lstm": "recurrent", "gru": "recurrent", "rnn_tanh": "recurrent", "rnn
 
 
 def unflatten(program: ExportedProgram) -> nn.Module:
-    """Return the module an exported program was made from, as far as the program tells.
+    """Return the module of an exported program, as far as the program describes it.
 
     Raises:
         ModelError: It cannot be unflattened, takes one size of batch only, or was exported while training.
@@ -53,7 +53,7 @@ def _check(program: ExportedProgram) -> None:
 
 
 def _check_batch(program: ExportedProgram, module: nn.Module) -> None:
-    """Raise a ``ModelError`` where a program exported for one size of batch gives other answers to another."""
+    """Raise a ``ModelError`` where a program exported for one batch size gives wrong answers to another."""
     nodes = program.graph.nodes
     input_nodes = [each for each in nodes if each.name in program.graph_signature.user_inputs]
     values = [each.meta.get("val") for each in input_nodes]
@@ -71,7 +71,7 @@ def _check_batch(program: ExportedProgram, module: nn.Module) -> None:
 
 
 def _writes_sizes(node: Any) -> bool:
-    """Whether a step is told sizes that may be the batch's: recurrent layers' states, reshaped tokens."""
+    """Whether a step has sizes that may be the batch's: recurrent states, reshaped tokens."""
     schema = getattr(node.target, "_schema", None)
     names = [] if schema is None else [each.name for each in schema.arguments]
     arguments = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
@@ -80,7 +80,7 @@ def _writes_sizes(node: Any) -> bool:
 
 
 def _takes_two_batches(program: ExportedProgram, module: nn.Module, rows: int) -> bool:
-    """Whether two batches at once get the answers that each gets alone."""
+    """Whether two batches together get the answers that each gets alone."""
     if program.example_inputs is None:
         return False
 
@@ -114,7 +114,7 @@ def _trains(node: Any) -> bool:
 
 
 def _step(node: Any) -> str:
-    """The name of what a node of a graph does, without its variant: ``"conv1d"``."""
+    """The name of a node's operation, without its variant: ``"conv1d"``."""
     return str(getattr(node.target, "overloadpacket", "")).rpartition(".")[2]
 
 
@@ -133,7 +133,7 @@ def _module(program: ExportedProgram) -> nn.Module:
 
 
 def _as_it_was(module: InterpreterModule) -> nn.Module:
-    """A layer of PyTorch's own under its own class; it runs the exported steps."""
+    """The layer with its original class; it runs the exported steps."""
     kind = _kind(module.type_name() or "")
     if kind is None:
         return module
@@ -150,7 +150,7 @@ def _as_it_was(module: InterpreterModule) -> nn.Module:
 
 @cache
 def _kind(path: str) -> type[nn.Module] | None:
-    """The class of PyTorch's own at a path, made to run what was exported; nothing for others."""
+    """The original class at a path, made to run the exported steps."""
     where, _, name = path.rpartition(".")
     own = where.startswith("torch.nn.modules.")
     kind = getattr(import_module(where), name, None) if own else None
@@ -177,7 +177,7 @@ def _read(module: InterpreterModule) -> dict[str, Any]:
 
 
 def _done(module: InterpreterModule) -> Iterator[tuple[str, Any]]:
-    """What a layer does, by kind of step, with the arguments."""
+    """The steps of a layer by kind, with their arguments."""
     for node in module.graph.nodes:
         step = _step(node)
         yield _STEPS.get(step, step.rstrip("123d")), node.args

@@ -1,4 +1,4 @@
-"""Catch what layers return, and the gradients that arrive there."""
+"""Record the outputs of layers, and the gradients that arrive there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CONVOLUTIONS = (
 
 @dataclass(frozen=True)
 class Call:
-    """One run of a tapped layer: what it returned, and how to put its channels second."""
+    """One run of a tapped layer: its output, and how to move its channels to the second axis."""
 
     number: int
     tensor: Tensor
@@ -50,12 +50,12 @@ class Call:
 
     @property
     def activation(self) -> Tensor:
-        """What the layer returned, ``(b, c, *positions)``."""
+        """The layer's output, ``(b, c, *positions)``."""
         return self.channels_second(self.tensor.detach())[: self.rows]
 
 
 def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[Tensor], Tensor]]:
-    """Find the tensor with positions in a layer's output, and how to put its channels second."""
+    """Find the tensor with positions in a layer's output, and how to move its channels second."""
     tensors = [each for each in (output if isinstance(output, tuple | list) else [output]) if isinstance(each, Tensor)]
     tensor = next((each for each in tensors if each.ndim >= 3 and each.is_floating_point()), None)
     if isinstance(module, nn.RNNBase):
@@ -66,7 +66,7 @@ def positions(module: nn.Module, output: Any) -> tuple[Tensor | None, Callable[[
 
 
 def channels_last(module: nn.Module, tensor: Tensor) -> bool:
-    """Whether a layer put the channels of ``(b, *positions, c)`` last: by its class, or by what is in it."""
+    """Whether a layer has channels last, ``(b, *positions, c)``: by its class, or by its parts."""
     if isinstance(module, nn.LayerNorm):
         return len(module.normalized_shape) == 1
     if isinstance(module, CHANNELS_LAST):
@@ -82,7 +82,7 @@ def channels_last(module: nn.Module, tensor: Tensor) -> bool:
 
 
 def put_activation(module: nn.Module, output: Any, values: Tensor) -> Any:
-    """Put other activations, channels second, in the place of those a layer returned."""
+    """Replace the activations in a layer's output, channels second."""
     tensor, channels_second = positions(module, output)
     if tensor is None:
         message = f"a {type(module).__name__} returned nothing with positions this time. Choose another layer: signalcam.layers(model, example)."
@@ -96,7 +96,7 @@ def put_activation(module: nn.Module, output: Any, values: Tensor) -> Any:
 
 
 def replace_tensor(output: Any, old: Tensor, new: Tensor) -> Any:
-    """Put another tensor in the place of one of a layer's."""
+    """Replace one tensor in a layer's output."""
     if output is old:
         return new
     entries = [new if each is old else each for each in output]
@@ -130,7 +130,7 @@ def tap(module: nn.Module, calls: list[Call | None], count: int | None = None) -
 
 
 def takes_hooks(module: nn.Module) -> bool:
-    """Whether a layer can be watched; scripted and traced parts cannot."""
+    """Whether a layer accepts hooks; scripted and traced parts do not."""
     return not isinstance(module, torch.jit.ScriptModule)
 
 
@@ -180,7 +180,7 @@ def find_module(module: nn.Module, name: str) -> nn.Module:
 
 
 def calls_for(name: str, calls: Sequence[Call | None]) -> Sequence[Call]:
-    """The calls of a layer that the user may have meant, or an error that says why there is none."""
+    """The calls of a layer that a name may mean; raise with the reason if there is none."""
     call_number = split_call_number(name)[1]
     if not calls or (call_number is not None and call_number >= len(calls)):
         ran = f"ran {len(calls)} times" if calls else "never ran"
@@ -212,7 +212,7 @@ def differentiate(
 
 
 def curvature_gradient(total: Tensor, activation: Tensor) -> Tensor | None:
-    """The gradient less half of what the Hessian makes of the activations themselves."""
+    """The gradient less half of the Hessian times the activations."""
     (g,) = torch.autograd.grad(total, activation, create_graph=True, allow_unused=True)
     if g is None or not g.requires_grad:
         return g  # the score is linear there
@@ -225,7 +225,7 @@ def curvature_gradient(total: Tensor, activation: Tensor) -> Tensor | None:
 def select_call(
     name: str, calls: Sequence[Call], arrived: Sequence[Tensor | None], used: Call | None
 ) -> tuple[Call, Tensor | None]:
-    """The call of a layer that a score depends on, with its gradient; an error where several do.
+    """The call of a layer that a score depends on, with its gradient; raise where several do.
 
     Args:
         name: The layer's.

@@ -25,7 +25,7 @@ _INNER = (nn.Linear, nn.Embedding, nn.MultiheadAttention)
 
 @dataclass
 class LayerWalk:
-    """Notes, while the model runs, which layers put out positions that a map can be drawn on."""
+    """Records, while the model runs, which layers have outputs with positions."""
 
     rows: int
     entries: list[tuple[Layer, Tensor]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class LayerWalk:
     convolved: int = 0  # runs of convolutions
 
     def note(self, name: str, module: nn.Module, output: Any) -> None:
-        """See one layer finish."""
+        """Record the output of a layer."""
         call = self.counts[name] = self.counts.get(name, -1) + 1
         tensor, channels_second = positions(module, output)
         if is_quantised(module):
@@ -59,7 +59,7 @@ class LayerWalk:
         self.entries.append((layer, tensor))
 
     def _role(self, module: nn.Module, tensor: Tensor) -> Role | None:
-        """What a layer's output is: tokens, or channel first as the convolutions before it were."""
+        """The role of a layer's output: tokens, or channels first like the convolutions before it."""
         if isinstance(module, _IDLE):
             return None
         if isinstance(module, nn.RNNBase):
@@ -106,10 +106,10 @@ class LayerWalk:
 
 
 def _same(entry: tuple[Layer, Tensor], name: str, tensor: Tensor) -> bool:
-    """Whether a layer inside another returned the very same."""
+    """Whether a layer inside another returned the same tensor."""
     return entry[1] is tensor and entry[0].name.startswith(f"{name}.")
 
 
 def _offered_once(entry: tuple[Layer, Tensor], name: str, tensor: Tensor) -> tuple[Layer, Tensor]:
-    """Tokens of a layer beside one around it that returns the very same."""
+    """The inner one of two layers with the same tensor is dropped where both are tokens."""
     return (replace(entry[0], role="inner"), entry[1]) if _same(entry, name, tensor) else entry

@@ -1,4 +1,4 @@
-"""Find the logits behind what a model returned, in the run itself."""
+"""Find the logits behind a model's output: where softmax and sigmoid are stepped behind."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _LEARNED = ("Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "NativeBatchNorm", "
 
 
 class LastSteps(TorchFunctionMode):
-    """Remembers what went into the latest softmax and sigmoid calls, whichever way they are spelt."""
+    """Records the inputs of the latest softmax and sigmoid calls, however they are called."""
 
     def __init__(self, *, alone: bool = False) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class LastSteps(TorchFunctionMode):
         return after
 
     def find(self, node: Node | None) -> tuple[Tensor, str] | None:
-        """What went into the call that output_node this node."""
+        """The recorded step whose output is made by a node."""
         return next(((before, name) for output_node, before, name in self.seen if output_node is node), None)
 
 
@@ -85,7 +85,7 @@ def _but_input(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_output(raw: Any, steps: LastSteps, batch: int, select: Callable[[Any], Any] = main_output) -> ModelOutput:
-    """Find the scores in what the model returned, and the logits behind them."""
+    """Find the scores in the model's output, and the logits behind them."""
     main = select(raw)
     before, last_step = _before_last_step(main, steps, batch) if isinstance(main, Tensor) else (None, "")
     return ModelOutput(raw, main, before, last_step, batch)
@@ -115,7 +115,7 @@ def _operation(node: Node) -> str:
 
 
 def _selected(main: Tensor, node: Node, before: Tensor) -> Tensor | None:
-    """Apply to ``before`` the views and selections that lie between ``node`` and ``main``.
+    """Apply the views and selections between ``node`` and ``main`` to ``before``.
 
     The backward pass of a selection sends each output's own value to the element it was taken from,
     so sending the outputs' numbers, digit by digit, tells which element that is.
@@ -143,7 +143,7 @@ def _selected(main: Tensor, node: Node, before: Tensor) -> Tensor | None:
 
 
 def _looks_like(main: Tensor, batch: int) -> str:
-    """Name the probabilities an output seems to hold where its last step was not recognised."""
+    """Name the last step of probabilities where it was not recognised."""
     if main.numel() % batch:
         return ""
     rows = main.detach().float().reshape(batch, -1)
@@ -160,7 +160,7 @@ def _adds_up(rows: Tensor) -> bool:
 
 
 def _has_ancestor(node: Node | None, operations: Sequence[str]) -> bool:
-    """Whether such an operation lies between the node and the nearest layers with weights."""
+    """Whether such an operation lies between a node and the nearest layers with weights."""
     waiting, visited = deque([node]), set[Node]()
     while waiting:
         current = waiting.popleft()

@@ -1,4 +1,4 @@
-"""Run a network again with other inputs or activations; what lies before a layer need not run."""
+"""Run a network again with other inputs or activations; the layers before need not run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from signalcam.inputs.pytree import repeat_samples
 
 @dataclass
 class PrefixCache:
-    """What a network's outermost modules returned before a layer did.
+    """The cached outputs of a network's outermost modules before a layer.
 
     Attributes:
         rows: Samples that went in.
@@ -35,7 +35,7 @@ class PrefixCache:
 def cache_prefix(
     module: nn.Module, layer: nn.Module, ran: str, rows: int, run: Callable[[], Any]
 ) -> PrefixCache | None:
-    """Run up to a layer's call, and keep what every outermost module returned on the way."""
+    """Run up to a layer's call, and cache the outputs of every outermost module on the way."""
     prefix, starts, call_number = PrefixCache(rows), list[int](), split_call_number(ran)[1] or 0
     calls = 0
 
@@ -64,7 +64,7 @@ def cache_prefix(
 
 @contextmanager
 def replace_activation(layer: nn.Module, edit: Edit) -> Iterator[None]:
-    """Let a layer's call return other activations, until the block ends."""
+    """Make a layer's call return other activations, until the block ends."""
     with ExitStack() as stack:
         if edit.prefix is None:
             stack.enter_context(removing([_exchanged(layer, edit)]))
@@ -87,7 +87,7 @@ def _exchanged(layer: nn.Module, edit: Edit) -> Any:
 
 
 def _handed_back(layer: nn.Module, edit: Edit, prefix: PrefixCache) -> Sequence[tuple[nn.Module, deque[Any]]]:
-    """Each module that need not run, and what its calls return, in order."""
+    """Each module that need not run, and the outputs of its calls in order."""
     queues: dict[nn.Module, deque[Any]] = {}
 
     def wide(output: Any) -> Any:
@@ -108,7 +108,7 @@ def _handing(outputs: deque[Any], own: Callable[..., Any]) -> Callable[..., Any]
 
 
 def record_offsets(module: nn.Module) -> dict[nn.Module, Tensor]:
-    """What each layer adds to every position: a convolution's bias, a normalisation's shift."""
+    """The bias of each layer: a convolution's, or a normalisation's shift."""
     offsets = {each: _offset(each) for each in module.modules()}
     return {each: offset for each, offset in offsets.items() if offset is not None}
 
@@ -122,7 +122,7 @@ def _offset(layer: nn.Module) -> Tensor | None:
 
 
 def _shift(layer: Any) -> Tensor | None:
-    """What a normalisation with fixed statistics adds, behind what it scales."""
+    """The shift of a normalisation with fixed statistics, after scaling."""
     if layer.running_mean is None or layer.running_var is None:
         return None
     scale = (layer.running_var + layer.eps).rsqrt()

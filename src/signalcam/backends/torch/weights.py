@@ -1,4 +1,4 @@
-"""Read a module's weights, and lend it others."""
+"""Read a module's weights, and replace them for a block."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from signalcam.backends.torch.borrow import to_numpy
 
 
 def layer_weights(module: nn.Module) -> dict[str, list[np.ndarray]]:
-    """The floating-point parameters of each submodule that has its own, in the order they were made."""
+    """The floating-point parameters of each submodule in the order they were made."""
     weights = {name: _own(each) for name, each in module.named_modules()}
     return {name: [to_numpy(each.detach()) for _, each in own] for name, own in weights.items() if own}
 
 
 @contextmanager
 def use_weights(module: nn.Module, weights: Mapping[str, Sequence[np.ndarray]]) -> Iterator[None]:
-    """Run with other parameters while the block is open; the module's own ones are never written to."""
+    """Run with other parameters while the block is open; the module's own are never written to."""
     originals: list[tuple[nn.Module, str, nn.Parameter]] = []
     try:
         for name, values in weights.items():

@@ -1,4 +1,4 @@
-"""A record that is longer than what a network takes: explained window by window, in bounded memory."""
+"""``explain_record``: a record longer than the network's input, window by window, in bounded memory."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def explain_record(
 
 @dataclass
 class _Gathered:
-    """What windows gave so far.
+    """The results of the windows explained so far.
 
     Attributes:
         fields: For each layer how its cells lie along the time, and what they depend on.
@@ -138,7 +138,7 @@ class _Recording:
 
     @classmethod
     def of(cls, explainer: Explainer, record: Any, extra: Mapping[str, Any] | None) -> _Recording:
-        """Look at what was given, before anything is read."""
+        """Check what was passed in, before anything is read."""
         check_options(explainer, extra)
         name: Any = 0
         if (data := explainer.read_container(record)) is not None:
@@ -160,14 +160,14 @@ class _Recording:
 
     @property
     def total(self) -> int | None:
-        """How many samples it has, if that is known before it is read."""
+        """The number of samples, if it is known before reading."""
         shape = getattr(self.record, "shape", None)
         return None if shape is None else int(shape[self.axis])
 
     # --- window by window ------------------------------------------------------------------------
 
     def explained(self, window: float, overlap: float, labels: Sequence[int | str] | None) -> Explanation:
-        """Explain every window, and stitch."""
+        """Explain every window, and stitch the maps."""
         length = check_record(self.layout, self.axis + 1, window)
         if not isinstance(overlap, int | float | np.number) or not 0 <= overlap < 1:
             message = (
@@ -195,7 +195,7 @@ class _Recording:
         return recording.result(gathered, running, steps, tape.read, first, labels)
 
     def _checked_options(self, first: np.ndarray) -> _Recording:
-        """The same, knowing whether whole numbers are measurements, or indices that the model takes alone."""
+        """This recording, with whole numbers as measurements, or as the indices the model takes."""
         if first.dtype.kind not in "iu" or self.takes(first):
             return self
         indices = replace(self, as_float=False)
@@ -209,7 +209,7 @@ class _Recording:
         tape: RollingBuffer,
         labels: Sequence[int | str] | None,
     ) -> None:
-        """Run window after window, in batches that fit."""
+        """Explain window after window, in batches that fit."""
         expected = self.total and count_windows(self.total, steps.window, steps.stride, steps.unit)
         if expected:
             check_counted(self.explainer, labels, expected)
@@ -225,7 +225,7 @@ class _Recording:
     def plan_windows(
         self, first: np.ndarray, overlap: float, labels: Sequence[int | str] | None
     ) -> tuple[Runner, WindowSteps, list[AxisGrid | None]]:
-        """Look at one window: which layers there are, where they look, and what follows for the stride."""
+        """Choose layers and stride by looking at the first window."""
         targets = [each.with_labels(labels) for each in self.explainer.targets.values()]
         explainer = replace(self.explainer, target=targets)
         try:
@@ -243,7 +243,7 @@ class _Recording:
         return running, steps, axes
 
     def _refused(self, first: np.ndarray, error: Exception) -> str:
-        """What to do about a window that the model does not take: a longer one helps, or it does not."""
+        """Say why the model does not take a window, and whether a longer one helps."""
         length = first.shape[self.axis]
         text = f"the model does not take a window of {length} samples: {shorten(str(error), _QUOTED)}."
         more = [length * times for times in _LONGER]
@@ -263,7 +263,7 @@ class _Recording:
     def _axes(
         self, explainer: Explainer, running: Runner, here: ExplainedInputs
     ) -> tuple[list[AxisGrid | None], AxisGrid | None]:
-        """How each layer lies along the time, with all that its maps depend on for a field; and the last layer."""
+        """The grid of each layer along time, widened by what its gradient depends on; and of the last layer."""
         if explainer.align == "resize":
             return [None] * len(running.layers), None
         few, layout = here.samples.group().inputs, running.explained[0].layout
@@ -281,13 +281,13 @@ class _Recording:
         return self.explainer.select_inputs(as_inputs(inputs, None, self.extra))
 
     def _along(self, grid: Mapping[int, AxisGrid]) -> AxisGrid | None:
-        """How a layer lies along the time."""
+        """The grid axis of a layer along time."""
         return next((each for each in grid.values() if each.input_axis == self.axis + 1), None)
 
     def _run(
         self, running: Runner, batch: Sequence[tuple[int, np.ndarray]], gathered: _Gathered, done: Any
     ) -> Iterator[GroupResult]:
-        """Run some windows."""
+        """Explain one batch of windows."""
         windows = np.stack([each for _, each in batch])
         before = len(gathered.starts)
         bad = [before + i for i in find_not_finite(windows, running.backend)]
@@ -301,7 +301,7 @@ class _Recording:
     def _fold(
         self, gathered: _Gathered, running: Runner, piece: GroupResult, batch: Sequence[Any], steps: WindowSteps
     ) -> None:
-        """Fold the maps of some windows into those of the record."""
+        """Add the maps of some windows to those of the record."""
         columns = [each.maps for each in piece.maps(running.layers)]
         if not gathered.layers:
             gathered.grids = piece.grids
@@ -320,7 +320,7 @@ class _Recording:
         ]
 
     def _begun(self, maps: LayerMaps, grid: AxisGrid | None, steps: WindowSteps) -> tuple[LayerMaps, int, OverlapAdd]:
-        """Decide at which resolution a layer's map is stitched, and begin."""
+        """Choose the resolution a layer is stitched at, and start its buffer."""
         dim = self.axis + 1
         along = {axis.input_axis: (place, axis) for place, axis in enumerate(maps.grid)}
         if dim not in along or not steps.fits(along[dim][1]):
@@ -391,7 +391,7 @@ def _whole(maps: LayerMaps, place: int, stitch: OverlapAdd, total: int) -> Layer
 def _table(
     outputs: ModelOutputs, starts: np.ndarray, window: int, layout: Layout, dim: str
 ) -> dict[str, np.ndarray | None]:
-    """What was said of each window, by the names of the table."""
+    """The table of outputs a window, by column name."""
     ends = {"start": starts, "stop": starts + window}
     timed = {f"{name}_time": layout.coordinate(dim, at) for name, at in ends.items()}
     column_names = {"scores": "score", "index": "target_class", "logits": "logit", "probabilities": "probability"}

@@ -1,4 +1,4 @@
-"""What is looked at before a record is explained: which axis is the time, how long a window is, what was asked."""
+"""Checks before a record is explained: the time axis, the window, labels and targets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_record(layout: Layout | None, axis: int, window: float) -> int:
 
 
 def check_uncounted(explainer: Explainer, labels: Sequence[int | str] | None) -> None:
-    """Refuse labels and classes by sample: nobody knows how many windows there will be."""
+    """Refuse labels and classes by window: the number of windows is not known yet."""
     if labels is not None:
         message = "labels= needs one a window, and how many windows an iterator gives is not known before its end. Pass an array."
         raise InputError(message)
@@ -52,7 +52,7 @@ def check_uncounted(explainer: Explainer, labels: Sequence[int | str] | None) ->
 
 
 def check_counted(explainer: Explainer, labels: Sequence[int | str] | None, windows: int) -> None:
-    """Refuse labels and classes by sample unless there is one a window."""
+    """Refuse labels and classes by window unless there is one for each window."""
     if labels is not None and len(labels) != windows:
         message = f"{len(labels)} labels for {windows} windows. Give one a window, in order."
         raise InputError(message)
@@ -71,7 +71,7 @@ def _check_targets(explainer: Explainer, labels: Sequence[int | str] | None, win
 
 
 def time_axis(layout: Layout | None, ndim: int, channel_axis: int) -> int:
-    """The axis along which a record is long, batch included."""
+    """The axis of time, batch included."""
     if layout is not None and "time" in layout.dims:
         return layout.dims.index("time")
     if layout is not None or ndim > 3:
@@ -82,7 +82,7 @@ def time_axis(layout: Layout | None, ndim: int, channel_axis: int) -> int:
 
 
 def without_places(layout: Layout | None) -> Layout | None:
-    """The layout of a window: the places of a record's entries are not those of a window's."""
+    """The layout of a window: coordinates of the record's entries do not apply to it."""
     if layout is None or "time" not in (layout.coordinates or {}):
         return layout
     rest = {dim: each for dim, each in (layout.coordinates or {}).items() if dim != "time"}
@@ -91,7 +91,7 @@ def without_places(layout: Layout | None) -> Layout | None:
 
 
 def check_options(explainer: Explainer, extra: Mapping[str, Any] | None) -> None:
-    """Refuse what has no meaning for windows of one record."""
+    """Refuse options that have no meaning for the windows of one record."""
     several = explainer.of is not None or isinstance(explainer.layout, Mapping)
     if several or explainer.preprocess is not None:
         message = "of=, a layout by input and preprocess= have no place in explain_record, which cuts one array into windows as the network takes them. Prepare the record first."
@@ -102,7 +102,7 @@ def check_options(explainer: Explainer, extra: Mapping[str, Any] | None) -> None
 
 
 def with_gradient(axis: AxisGrid, last: AxisGrid | None, *, at_input: bool) -> AxisGrid:
-    """How a layer lies, seeing what its gradient depends on, too: all that the last cells it reaches see.
+    """A layer's grid axis with a field that includes what its gradient depends on.
 
     Args:
         axis: The layer's.

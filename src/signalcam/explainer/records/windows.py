@@ -1,4 +1,4 @@
-"""Windows of a long record, in order: every sample of it is read once, and few are held."""
+"""Windows of a long record in order: every sample is read once, and few are held."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK = 2**16  # samples read at a time, unless a window is longer
 
 
 def iterate_chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np.ndarray]) -> Iterator[np.ndarray]:
-    """Read a record from its begin to its end.
+    """Read a record from beginning to end.
 
     Args:
         record: An array, or what has a ``shape`` and slices, or an iterable of such, one after another.
@@ -35,7 +35,7 @@ def iterate_chunks(record: Any, axis: int, least: int, numpy: Callable[[Any], np
 
 
 def _check_pieces(pieces: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarray]:
-    """Pass on the chunks, which must be alike but for their length."""
+    """Yield the chunks, which must be alike but for their length."""
     first: tuple[int, ...] | None = None
     for piece in pieces:
         if piece.ndim <= axis:
@@ -51,7 +51,7 @@ def _check_pieces(pieces: Iterator[np.ndarray], axis: int) -> Iterator[np.ndarra
 
 
 class RollingBuffer:
-    """A record that runs by: what was read and may still be asked for.
+    """The samples of a record that were read and may still be needed.
 
     Args:
         given: Its chunks.
@@ -64,7 +64,7 @@ class RollingBuffer:
         self._start = self.read = 0
 
     def reaches(self, stop: int) -> bool:
-        """Read on up to a sample; whether the record is that long."""
+        """Read up to a sample; return whether the record is that long."""
         new = []
         while self.read < stop and (chunk := next(self._given, None)) is not None:
             new.append(chunk)
@@ -75,7 +75,7 @@ class RollingBuffer:
         return self.read >= stop
 
     def at(self, start: int, length: int) -> np.ndarray:
-        """The samples from ``start`` on; those before are forgotten."""
+        """The samples from ``start`` on; earlier ones are dropped."""
         if self._held is None:
             message = "the record holds no values. Give at least one window."
             raise InputError(message)
@@ -84,7 +84,7 @@ class RollingBuffer:
         return self._held[(*[slice(None)] * self._axis, slice(0, length))]
 
     def windows(self, length: int, stride: int, unit: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Every window and where it starts; the last one is shifted back to where the record ends.
+        """Yield every window and its start; the last one is shifted back to the record's end.
 
         Args:
             length: Of a window.
@@ -101,10 +101,10 @@ class RollingBuffer:
 
 
 def last_window_start(total: int, length: int, unit: int) -> int:
-    """Where the last window starts."""
+    """The start of the last window."""
     return (total - length) // unit * unit
 
 
 def count_windows(total: int, length: int, stride: int, unit: int) -> int:
-    """How many windows a record has."""
+    """The number of windows of a record."""
     return -(-last_window_start(total, length, unit) // stride) + 1

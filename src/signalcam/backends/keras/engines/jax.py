@@ -1,4 +1,4 @@
-"""JAX: the taps are ports, through which a vjp lets gradients out."""
+"""JAX: each tapped output passes an identity with a dummy argument; its cotangent is the layer's gradient."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from signalcam.targets import ScoredTarget
 
 @jax.custom_vjp  # type: ignore[untyped-decorator] # jax need not be there for mypy
 def _port(y: Array, _gate: Array) -> Array:
-    """Hand on ``y``; ``_gate`` is there to receive the gradient that arrives."""
+    """Return ``y``; ``_gate`` receives the gradient that arrives."""
     return y
 
 
@@ -29,7 +29,7 @@ _port.defvjp(lambda y, _gate: (y, None), lambda _, arrived: (arrived, arrived))
 
 
 def forward_backward(task: RunRequest) -> Run:
-    """Run forward once; differentiate each score with respect to what was tapped."""
+    """Run forward once; differentiate each score with respect to the tapped outputs."""
     runs: list[RunResult] = []
 
     def run(gates: Sequence[Array]) -> tuple[Any, list[Array]]:
@@ -61,7 +61,7 @@ def forward_backward(task: RunRequest) -> Run:
 
 
 def _curved(task: RunRequest, info: OutputInfo, activations: Sequence[Array], number: int) -> list[Array]:
-    """The gradients less half of what the Hessian makes of the activations themselves."""
+    """The gradients less half of the Hessian times the activations."""
 
     def score(additions: Sequence[Array]) -> Array:
         ran, _ = _through(task, additions, additions, jnp.add)
@@ -74,7 +74,7 @@ def _curved(task: RunRequest, info: OutputInfo, activations: Sequence[Array], nu
 
 
 def compile_request(task: RunRequest, info: OutputInfo) -> Compiled:
-    """Compile the run and its backward passes; the weights are handed in anew each time."""
+    """Compile the run and its backward passes; weights are arguments."""
     traces: list[Traced] = []
     bare = replace(task, tree=None)
 
@@ -141,7 +141,7 @@ def _only(number: int, values: Sequence[Array]) -> list[Array]:
 
 
 def _gates(task: RunRequest) -> list[Array]:
-    """A zero shaped like each tapped output, found without computing anything."""
+    """Zeros shaped like each tapped output, from abstract evaluation."""
     return [jnp.zeros(*each) for each in task.shapes or _shapes(task)]
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow: a tape that watches nothing but the taps."""
+"""TensorFlow: a gradient tape that watches the tapped outputs only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MANY = 8  # taps beyond which a second pass, as a graph, is cheaper than an eag
 
 
 def forward_backward(task: RunRequest) -> Run:
-    """Run forward once; differentiate each score with respect to what was tapped."""
+    """Run forward once; differentiate each score with respect to the tapped outputs."""
     curved = task.question.kind == "curved"
     tape, second = (tf.GradientTape(persistent=True, watch_accessed_variables=False) for _ in range(2))
     with second if curved else nullcontext(), tape:
@@ -91,7 +91,7 @@ def _rows(
 def _curved(
     first: Any, second: Any, scored_targets: Sequence[ScoredTarget], activations: Sequence[Array]
 ) -> Iterator[Sequence[Array | None]]:
-    """Each gradient less half of what the Hessian makes of the activations themselves."""
+    """Each gradient less half of the Hessian times the activations."""
     try:
         for scored_target in scored_targets:
             with second:
@@ -112,13 +112,13 @@ def _curved(
 
 
 def _rows_of_graph(task: RunRequest, info: OutputInfo) -> Rows:
-    """Differentiate in a graph: an eager tape computes every kernel's gradient on its way."""
+    """Differentiate in a graph: an eager tape computes the gradient of every kernel on its way."""
     run = compile_request(task, info)(task)
     return run.rows if run else ()
 
 
 def no_grad() -> AbstractContextManager[None]:
-    """A tape watches only what it is told to."""
+    """Do nothing: a tape watches only what it is given."""
     return nullcontext()
 
 

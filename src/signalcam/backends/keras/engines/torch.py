@@ -1,4 +1,4 @@
-"""PyTorch under Keras: leaves at the taps, and weights that ask for no gradient."""
+"""PyTorch under Keras: tapped outputs are leaves, weights need no gradient."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from signalcam.targets import ScoredTarget
 
 @contextmanager
 def _recording(model: Any) -> Iterator[None]:
-    """Record whatever the caller switched off, but nothing of the weights, whose flags stay as they are."""
+    """Record whatever the caller switched off, but no gradient of weights, whose flags stay."""
     weights = [(each, each.value.detach()) for each in model.variables]
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
@@ -30,7 +30,7 @@ def _recording(model: Any) -> Iterator[None]:
 
 
 def forward_backward(task: RunRequest) -> Run:
-    """Run forward once; differentiate each score with respect to what was tapped."""
+    """Run forward once; differentiate each score with respect to the tapped outputs."""
     activations: list[Any] = []
 
     def watch(y: Any) -> Any:
@@ -50,7 +50,7 @@ def forward_backward(task: RunRequest) -> Run:
 
 
 def compile_request(_task: RunRequest, _info: OutputInfo) -> None:
-    """Torch's operations run at once; compiling them is the user's choice."""
+    """Return ``None``: torch runs eagerly, and compiling is the user's choice."""
 
 
 def _rows(
