@@ -1,4 +1,4 @@
-"""Readers of signals, images and volumes: samples by number, from files or memory."""
+"""Readers of signals, images and volumes: samples by number, from files or from memory."""
 
 from signalcam.data.formats import Format, formats, register
 from signalcam.data.iterate import batches

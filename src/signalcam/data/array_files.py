@@ -1,4 +1,4 @@
-"""Files of named arrays, one row a sample: NumPy, Zarr and HDF5 by the same reader."""
+"""The reader of files with named arrays, one row a sample: NumPy, Zarr and HDF5."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Names = str | None
 
 @dataclass(frozen=True)
 class Arrays:
-    """A reader of arrays that lie in one file, sample by sample along the first axis.
+    """A reader of arrays in one file, with samples along the first axis.
 
     Args:
         path: The file.
-        load: From the path to its arrays, by name; each has a shape, and slices are read when taken.
-        inputs: Which array holds the samples.
-        labels: Which one their true classes.
-        names: Which one their names.
-        about: From the array of samples to its layout, where the file knows it.
+        load: From the path to its arrays by name; slicing one reads that part.
+        inputs: Name of the array with the samples.
+        labels: Name of the array with their true classes.
+        names: Name of the array with their names.
+        about: From the array of samples to its layout, if the file knows it.
     """
 
     path: str
@@ -46,16 +46,16 @@ class Arrays:
 
     @property
     def layout(self) -> Layout | None:
-        """What the file says of the axes."""
+        """Layout of the samples, if the file knows it."""
         return self.about(self.load(self.path)[self.inputs])
 
     @property
     def fingerprint(self) -> str:
-        """Of the file and the names of its arrays."""
+        """Hash of the file's stamp and the names of its arrays."""
         return digest([stamp_if_exists(self.path), self.inputs, self.labels, self.names])
 
     def read(self, numbers: Sequence[int]) -> Batch:
-        """Read samples, those that follow one another at once; see ``Reader``."""
+        """Read samples, consecutive ones at once; see ``Reader``."""
         arrays = self.load(self.path)
         rows_asked = require_numbers(numbers, len(self))
         rows = [_read_rows(arrays[name], rows_asked) if name else {} for name in (self.inputs, self.labels, self.names)]
@@ -71,14 +71,14 @@ class Arrays:
 
 
 def _read_rows(array: Any, numbers: Sequence[int]) -> dict[int, Any]:
-    """Rows by their number; where one cannot be read, what was raised."""
+    """Read rows by number; a row that cannot be read is replaced by its exception."""
     values: dict[int, Any] = {}
     for start, stop in _consecutive_runs(numbers):
         try:
             values |= zip(range(start, stop), np.asarray(array[start:stop]), strict=True)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001 - a broken chunk breaks the rows in it and no others
+        except Exception:  # noqa: BLE001 - a broken chunk must fail only the rows in it
             values |= {number: _read_row(array, number) for number in range(start, stop)}
     return values
 
@@ -86,12 +86,12 @@ def _read_rows(array: Any, numbers: Sequence[int]) -> dict[int, Any]:
 def _read_row(array: Any, number: int) -> Any:
     try:
         return np.asarray(array[number])
-    except Exception as error:  # noqa: BLE001 - told as the reason of this row
+    except Exception as error:  # noqa: BLE001 - kept as the reason of this row
         return error
 
 
 def _consecutive_runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Stretches of numbers that follow one another."""
+    """Yield start and stop of each run of consecutive numbers."""
     ordered = np.unique(np.asarray(numbers, dtype=np.int64))
     for run in np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1):
         if len(run):
@@ -106,14 +106,14 @@ def choose_arrays(
     *,
     single: bool | Layout,
 ) -> Arrays | Record:
-    """Find out which array is which.
+    """Choose the arrays of inputs, labels and names, and return the reader.
 
     Args:
         path: The file.
         load: See ``Arrays``.
         about: See ``Arrays``.
-        array_names: The names of the arrays of inputs, labels and names; ``None`` looks for the usual ones.
-        single: Whether the file holds one record instead of many; its layout, if that is not usual.
+        array_names: Names of the arrays of inputs, labels and names; ``None`` looks for the usual ones.
+        single: Whether the file holds one record, or the layout of that record.
     """
     arrays = load(path)
     inputs = _choose_name(array_names[0], arrays, _INPUTS) or _only_name(arrays)
@@ -145,7 +145,7 @@ def _only_name(arrays: Mapping[str, Any]) -> str:
 
 
 def _as_record(array: Any, single: bool | Layout) -> Record:  # noqa: FBT001 - as `opened` got it
-    """An array as one long record, of time alone or of channels over time unless its axes are named."""
+    """Wrap an array as one long record: ``(time,)`` or ``(channel, time)`` unless a layout names its axes."""
     usual = {1: Layout("batch time"), 2: Layout("batch channel time")}
     layout = single if isinstance(single, Layout) else usual.get(len(array.shape))
     if layout is None or len(layout.dims) != len(array.shape) + 1 or "time" not in layout.dims:
@@ -156,7 +156,7 @@ def _as_record(array: Any, single: bool | Layout) -> Record:  # noqa: FBT001 - a
 
 
 def layout_from_attributes(array: Any, dims: Sequence[str | None]) -> Layout | None:
-    """The layout of an array whose axes are named, and whose attributes say the rest."""
+    """Build a layout from axis names and attributes; ``None`` if an axis has no name."""
     if not dims or not all(dims):
         return None
     about = dict(getattr(array, "attrs", {}))

@@ -1,4 +1,4 @@
-"""Sound: WAV, FLAC, OGG, AIFF, MP3."""
+"""The reader of sound files: WAV, FLAC, OGG, AIFF, MP3."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 
-_BYTE_ORDERS = {b"RIFF": "little", b"FORM": "big"}  # WAV and AIFF say how long they are, in bytes
-_UNKNOWN_SIZE = 2**31 - 1  # and more: written to a pipe, whose end was not known
+_BYTE_ORDERS = {b"RIFF": "little", b"FORM": "big"}  # WAV and AIFF headers state the file's size in bytes
+_UNKNOWN_SIZE = 2**31 - 1  # this size or more: written to a pipe, so the size was not known
 
 
 def open_audio(path: str, *, mono: bool = False) -> Record:
@@ -40,7 +40,7 @@ def open_audio(path: str, *, mono: bool = False) -> Record:
 
 
 def _check_whole(path: str) -> None:
-    """Refuse a file that was cut off, whose end libsndfile would take for the end of the sound."""
+    """Raise for a truncated file; libsndfile would read it as a shorter sound."""
     with Path(path).open("rb") as file:
         start = file.read(8)
     order: Any = _BYTE_ORDERS.get(start[:4])

@@ -1,4 +1,4 @@
-"""From samples read one by one to a batch: what cannot be read, or is not finite, is told and left out."""
+"""Collation of samples into a batch; unreadable or non-finite samples are listed as failed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ Entry: TypeAlias = tuple[Any, Any, Any]  # a sample, its label, its name
 
 
 def read_one_by_one(numbers: Sequence[int], read: Callable[[int], Entry], layout: Layout | None = None) -> Batch:
-    """Read samples one by one.
-
-    Args:
-        numbers: Which.
-        read: From a number to a sample, its label and its name; it may raise.
-        layout: Of the samples.
-    """
+    """Read samples one by one into a batch; a sample whose ``read`` raises becomes a failed one."""
     entries: dict[int, Entry] = {}
     failed: dict[int, str] = {}
     for number in numbers:
@@ -30,7 +24,7 @@ def read_one_by_one(numbers: Sequence[int], read: Callable[[int], Entry], layout
             entries[number] = read(number)
         except (MissingExtra, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - files break in any way; each is told by its number
+        except Exception as error:  # noqa: BLE001 - broken files raise anything; the reason is kept by number
             failed[number] = reason(error)
     return collate_samples(numbers, entries, failed, layout)
 
@@ -41,7 +35,7 @@ def collate_samples(
     failed: Mapping[int, str],
     layout: Layout | None,
 ) -> Batch:
-    """Put samples together in the order asked for."""
+    """Collate samples in the order of ``numbers``."""
     readable = tuple(number for number in numbers if number in entries)
     rows = [entries[number] for number in readable]
     arrays = [array for array, _, _ in rows]
@@ -52,7 +46,7 @@ def collate_samples(
 
 
 def class_of(label: Any) -> Any:
-    """A label; a class by its number also where the number has a decimal point, and none where it is NaN."""
+    """Convert a label: a whole float to an integer, NaN to ``None``."""
     if not isinstance(label, float):
         return label
     return int(label) if label.is_integer() else None if np.isnan(label) else label
@@ -63,15 +57,7 @@ def _none_if_empty(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
 
 
 def check_numbers(array: np.ndarray, nan: NotFinite) -> None:
-    """Refuse a sample that holds no numbers, or some that are not finite.
-
-    Args:
-        array: The sample.
-        nan: ``"report"`` refuses NaN and infinite values, ``"keep"`` does not.
-
-    Raises:
-        InputError: It does.
-    """
+    """Raise ``InputError`` for a sample without numbers, or, if ``nan`` is ``"report"``, with non-finite values."""
     if array.dtype.kind not in "fiub":
         message = f"it holds {array.dtype} values; expected numbers."
         raise InputError(message)
@@ -85,18 +71,14 @@ def check_numbers(array: np.ndarray, nan: NotFinite) -> None:
 
 
 def reason(error: Exception) -> str:
-    """One line of what an exception says."""
+    """Text of an exception on one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def require_numbers(numbers: Sequence[int], count: int) -> list[int]:
-    """The numbers as plain ones, all of them a reader's.
-
-    Raises:
-        InputError: One is not.
-    """
+    """Check sample numbers and return them as plain integers; raise ``InputError`` if one is out of range."""
     plain_ones = [each for each in numbers if type(each) is int and 0 <= each < count]
-    if len(plain_ones) == len(numbers):  # which others are is not asked for, as that takes longer
+    if len(plain_ones) == len(numbers):  # the fast path
         return plain_ones
     wrong = [each for each in numbers if not is_count(each, 0) or each >= count]
     if wrong:
@@ -106,7 +88,7 @@ def require_numbers(numbers: Sequence[int], count: int) -> list[int]:
 
 
 def to_python(value: Any) -> Any:
-    """A label or name as Python has it: text from bytes, numbers without a dtype, several as a tuple."""
+    """Convert a label or name to a Python value: bytes to text, arrays to numbers or tuples."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, bytes):
         return value.decode()

@@ -1,4 +1,4 @@
-"""Several readers as one: their samples one after another, those that do not fit the others told."""
+"""The concatenation of readers; samples whose axes, rate, channels or units differ are listed as failed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ from signalcam.inputs.layout import Layout, same_rate
 
 @dataclass(frozen=True)
 class UnreadableFile:
-    """A file that is to hold many samples and cannot be opened: one sample, which tells why.
-
-    Args:
-        path: Of the file.
-        reason: Why not.
-    """
+    """A reader of one failed sample, in place of a file that cannot be opened."""
 
     path: str
     reason: str
@@ -35,11 +30,11 @@ class UnreadableFile:
 
     @property
     def fingerprint(self) -> str:
-        """Of path and reason."""
+        """Hash of path and reason."""
         return digest([self.path, self.reason])
 
     def read(self, numbers: Sequence[int]) -> Batch:
-        """Tell why nothing can be read."""
+        """Return a batch with the reason for each number."""
         return collate_samples([], {}, dict.fromkeys(require_numbers(numbers, 1), self.reason), None)
 
 
@@ -48,11 +43,10 @@ class Concatenation:
     """Readers one after another.
 
     Args:
-        parts: The readers. What the first one that can be read says of rate, channels and axes the others must
-            say, too.
-        declared: What is said of all; it goes before what the first one says.
-        names: What the parts are called, for messages.
-        nan: ``"report"`` leaves out, and tells, samples with NaN or infinite values; ``"keep"`` keeps them.
+        parts: The readers. Their layouts must agree with ``declared``, and with the first layout that is known.
+        declared: Layout given by the user; it takes precedence over those of the parts.
+        names: Names of the parts, for messages.
+        nan: ``"report"`` lists samples with NaN or infinite values as failed; ``"keep"`` keeps them.
     """
 
     parts: Sequence[Reader]
@@ -64,7 +58,7 @@ class Concatenation:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __repr__(self) -> str:
-        """How many samples, and what is known of their axes."""
+        """Number of samples, axes and rate, on one line."""
         layout = self.layout
         axes = f", {' '.join(layout.dims[1:])}" if layout else ""
         rate = f", {layout.sampling_rate:g} a second" if layout and layout.sampling_rate else ""
@@ -76,12 +70,12 @@ class Concatenation:
 
     @cached_property
     def layout(self) -> Layout | None:
-        """What all samples have in common."""
+        """Layout of all samples."""
         return _common_layout(next(filter(None, (part.layout for part in self.parts)), None), self.declared)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of all parts, in order."""
+        """Hash of the fingerprints of all parts, in order."""
         return digest([self.declared, self.nan, *(part.fingerprint for part in self.parts)])
 
     def read(self, numbers: Sequence[int]) -> Batch:
@@ -104,7 +98,7 @@ class Concatenation:
         return collate_samples(places.tolist(), entries, failed, self.layout)
 
     def _fault(self, batch: Batch, sample: np.ndarray) -> str:
-        """Why a sample that was read is of no use; nothing where it is."""
+        """Why a sample cannot be used; empty if it can."""
         try:
             check_numbers(sample, self.nan)
         except InputError as error:
@@ -119,12 +113,12 @@ def _entries(batch: Batch) -> Iterator[tuple[int, Entry]]:
 
 
 def _common_layout(own: Layout | None, layout: Layout | None) -> Layout | None:
-    """What is said of all goes before what one of them says."""
+    """Complete the declared layout by that of the first part."""
     return merge_layouts(layout, own) if layout else own
 
 
 def describe_difference(own: Layout | None, expected: Layout | None) -> str:
-    """Why samples do not go together with the others; nothing where they do."""
+    """Why a layout does not agree with the expected one; empty if it does."""
     if own is None or expected is None:
         return ""
     checks = (_compare_axes, _compare_rates, _compare_channels, _compare_units, _compare_spacing)
@@ -172,11 +166,7 @@ def _shorten_names(names: Sequence[str]) -> str:
 
 
 def check_some(reader: Reader, what: str) -> Reader:
-    """Hand back a reader that has samples.
-
-    Raises:
-        InputError: It has none.
-    """
+    """Return the reader; raise ``InputError`` if it has no samples."""
     if not len(reader):
         message = f"{what} holds no samples. Check what is asked for: windows around events that no file has, or empty arrays."
         raise InputError(message)

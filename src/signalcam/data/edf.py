@@ -1,12 +1,12 @@
-"""What the header of an EDF or BDF file says and MNE does not hand on: units, and how long the file should be."""
+"""The header of EDF and BDF files: units and expected size, which MNE does not expose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEADER_BYTES = 256  # bytes of the header, and again for each channel
-_SCALED_UNITS = ("uV", "\u00b5V", "\x83\xcaV", "mV")  # what MNE brings to volts, written just so
+_HEADER_BYTES = 256  # bytes of the fixed part, and of the header of each channel
+_SCALED_UNITS = ("uV", "\u00b5V", "\x83\xcaV", "mV")  # units that MNE converts to volts, in exactly this spelling
 _BYTES_PER_VALUE = {".edf": 2, ".bdf": 3}  # bytes of a number
 
 
@@ -15,8 +15,8 @@ class Header:
     """The header of a file.
 
     Attributes:
-        units: In which MNE hands out each channel; annotations are none.
-        size: How many bytes the file has if it is whole; 0 where the header does not know.
+        units: Unit of each channel as MNE returns it, without annotation channels.
+        size: Bytes of the complete file; 0 if the header does not say.
     """
 
     units: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What changes when data do: size and time of files."""
+"""Fingerprints of files from size and modification time, and a hash of values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-Stamp = tuple[int, int]  # of a file: size, and time of the last change
+Stamp = tuple[int, int]  # size and modification time of a file
 
 
 def stamp_of(path: str) -> Stamp:
-    """Size and time of the last change of a file, or of all files of a folder."""
+    """Size and modification time of a file, or of all files in a folder."""
     place = Path(path)
     if not place.is_dir():
         status = place.stat()
@@ -21,7 +21,7 @@ def stamp_of(path: str) -> Stamp:
 
 
 def edition(path: str) -> tuple[Stamp, ...]:
-    """Changes when what is kept of an opened file is out of date; of a folder only what describes it is looked at."""
+    """Stamps that change when a cached open file is out of date; of a folder only its metadata files."""
     place = Path(path)
     about = [place / name for name in ("zarr.json", ".zarray", ".zgroup")] if place.is_dir() else []
     status = [one.stat() for one in (place, *about) if one == place or one.exists()]
@@ -29,12 +29,12 @@ def edition(path: str) -> tuple[Stamp, ...]:
 
 
 def stamp_if_exists(path: str) -> Stamp | None:
-    """The same; ``None`` where there is no such file."""
+    """Stamp of a file or folder; ``None`` if it does not exist."""
     return stamp_of(path) if Path(path).exists() else None
 
 
 def digest(parts: Iterable[Any]) -> str:
-    """A short text that differs where any of the parts does."""
+    """Hash values into a short text."""
     sha = hashlib.sha256()
     for part in parts:
         sha.update(part if isinstance(part, bytes) else repr(part).encode())

@@ -1,4 +1,4 @@
-"""Which files can be read, and by what."""
+"""The registry of file formats: suffixes and the function that opens each."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from signalcam.errors import InputError, nearest
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A file format.
 
     Attributes:
-        name: What it is asked for by.
-        suffixes: How the names of its files end, in small letters.
-        open: From a path, and options of its own, to a ``RecordArray``, or to a ``Reader`` where ``many`` is set.
+        name: Name for ``open(path, format=...)``.
+        suffixes: Endings of its file names, in lower case.
+        open: From a path and the format's options to a ``Record``, or to a ``Reader`` if ``many``.
         many: Whether a file holds many samples.
         files: From a path to the other files that it refers to.
     """
@@ -42,15 +42,11 @@ class Format:
 
     @property
     def options(self) -> list[str]:
-        """What else ``open`` may be told."""
+        """Names of the options of ``open``."""
         return list(inspect.signature(self.open).parameters)[1:]
 
     def check(self, options: Mapping[str, Any]) -> None:
-        """Refuse options that files of this kind do not have.
-
-        Raises:
-            InputError: One is none of theirs.
-        """
+        """Raise ``InputError`` for an unknown option."""
         for option in options:
             if option not in self.options:
                 options_text = ", ".join(self.options) or "none"
@@ -62,14 +58,14 @@ _formats: dict[str, Format] = {}
 
 
 def register(name: str, suffixes: str | Iterable[str], opener: Callable[..., Any], *, many: bool = False) -> None:
-    """Teach ``open`` another kind of file, or another way to read one.
+    """Register a file format for ``open``.
 
     Args:
-        name: What it is asked for by: ``open(path, format=name)``.
-        suffixes: One or several, ``".abc"``; a suffix known before is read by the new kind from then on.
-        opener: A function of a module (so that other processes find it), from a path and options of its own to
-            a ``RecordArray``: one signal, image or volume, whole or in windows.
-        many: Set where a file holds many samples; ``opener`` then returns a ``Reader``.
+        name: Name of the format: ``open(path, format=name)``.
+        suffixes: One or several, ``".abc"``. A suffix that is already registered belongs to the new format.
+        opener: From a path and options of its own to a ``Record``: one signal, image or volume. It must be a
+            function of a module, so that other processes find it.
+        many: Whether a file holds many samples; ``opener`` then returns a ``Reader``.
 
     Raises:
         InputError: A suffix does not begin with a dot or a hyphen.
@@ -94,16 +90,12 @@ def _add_format(new: Format) -> None:
 
 
 def formats() -> tuple[Format, ...]:
-    """Every kind of file that can be read."""
+    """List every file format that can be read."""
     return tuple(_formats.values())
 
 
 def find(name: str) -> Format:
-    """A kind of file by its name.
-
-    Raises:
-        InputError: There is none of that name.
-    """
+    """Find a format by its name; raise ``InputError`` if there is none."""
     if name not in _formats:
         message = f"no kind of file is called {name!r}.{nearest(name, _formats)} {describe_formats()}"
         raise InputError(message)
@@ -111,7 +103,7 @@ def find(name: str) -> Format:
 
 
 def format_of(path: Path) -> Format | None:
-    """The kind of a file by its name: the longest suffix that fits, of several the newest."""
+    """Find the format of a file by its longest matching suffix, on a tie the newest; ``None`` if none fits."""
     fitting = [
         (len(suffix), number, kind)
         for number, kind in enumerate(_formats.values())
@@ -122,7 +114,7 @@ def format_of(path: Path) -> Format | None:
 
 
 def describe_formats() -> str:
-    """All kinds and their suffixes, as a sentence."""
+    """Describe all formats and their suffixes in a sentence."""
     kinds = "; ".join(f"{each.name} ({' '.join(each.suffixes)})" for each in _formats.values())
     return f"Known are {kinds}. Others can be taught: signalcam.data.register."
 

@@ -1,4 +1,4 @@
-"""HDF5 files, their datasets read in part."""
+"""The reader of HDF5 files; only the requested part of a dataset is read."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def open_hdf5(
 
     Args:
         path: The file.
-        inputs: The dataset of the samples, with its groups: ``"train/signals"``.
-        labels: That of their true classes.
-        names: That of their names.
-        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
+        inputs: Dataset of the samples, with its groups: ``"train/signals"``.
+        labels: Dataset of their true classes.
+        names: Dataset of their names.
+        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; or the layout of that record.
     """
     return choose_arrays(path, _load, _layout_of, (inputs, labels, names), single=single)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset that is read by opening its file anew, so that nobody is kept from writing it.
+    """A dataset that opens its file for each read, so that others can write it meanwhile.
 
     Attributes:
-        path: Of the file.
-        name: Of the dataset, with its groups.
-        shape: Of the dataset.
-        dims: The labels of its axes, empty where there is none.
-        attrs: Its attributes.
-        turned: Whether its axes lie in the file in reverse, as MATLAB writes them.
+        path: Path of the file.
+        name: Name of the dataset, with its groups.
+        shape: Shape of the dataset.
+        dims: Labels of its axes; empty text for an axis without one.
+        attrs: Attributes of the dataset.
+        turned: Whether its axes are stored in reverse order, as MATLAB does.
     """
 
     path: str
@@ -60,7 +60,7 @@ class Dataset:
 
 
 def _layout_of(dataset: Dataset) -> Layout | None:
-    """Named axes as HDF5's dimension scales have them."""
+    """Layout from the labels of HDF5's dimension scales."""
     return layout_from_attributes(dataset, dataset.dims)
 
 
@@ -83,7 +83,7 @@ def _list_datasets(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
 
 
 def _describe_dataset(path: str, name: str, node: Any) -> Dataset:
-    """A dataset with its axes as they were written; a column of MATLAB's has one."""
+    """Describe a dataset in the axis order of its writer; a MATLAB column vector becomes one axis."""
     dims = tuple(axis.label for axis in node.dims)
     if "MATLAB_class" not in node.attrs:
         return Dataset(path, name, node.shape, dims, dict(node.attrs))

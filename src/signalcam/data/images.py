@@ -1,4 +1,4 @@
-"""Images by way of Pillow."""
+"""The reader of images, with Pillow."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 
-_WHITE, _DEEP_WHITE = 255.0, 65535.0  # of 8 bits, and of 16
-_DEEP = ("I", "F")  # how Pillow calls what has more than eight bits begins
+_WHITE, _DEEP_WHITE = 255.0, 65535.0  # largest value of 8 bits, and of 16
+_DEEP = ("I", "F")  # first letters of Pillow's modes with more than 8 bits
 
 
 def open_image(path: str, *, mode: str = "RGB", size: tuple[int, int] | None = None) -> Record:
-    """Open an image; values of 8 bits, and of 16 in one channel, are brought to 0 .. 1.
+    """Open an image; values of 8 bits, and of 16 in one channel, are scaled to 0 .. 1.
 
     Args:
         path: The file.
-        mode: Pillow's name of how it is read: ``"RGB"``, ``"L"`` for grey, ``"F"``, ``"I;16"``.
-        size: Height and width to bring it to; ``None`` leaves it as it is.
+        mode: Pillow's mode: ``"RGB"``, ``"L"`` for grey, ``"F"``, ``"I;16"``.
+        size: Height and width to resize to; ``None`` keeps the size.
     """
     pillow = import_optional("PIL.Image", "images")
 
@@ -43,7 +43,7 @@ def open_image(path: str, *, mode: str = "RGB", size: tuple[int, int] | None = N
 
 
 def _convert_mode(pillow: Any, file: Any, mode: str) -> Any:
-    """An image in another mode; more than eight bits are not cut off, as Pillow would."""
+    """Convert an image to a mode; Pillow alone would clip values of more than 8 bits."""
     if file.mode == mode:
         return file
     if not file.mode.startswith(_DEEP) or mode.startswith(_DEEP):

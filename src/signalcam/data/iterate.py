@@ -1,4 +1,4 @@
-"""A reader's samples batch after batch."""
+"""Iteration over a reader in batches."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from signalcam.errors import CamWarning, InputError, is_count
 
 
 def batches(reader: Reader, size: int) -> Iterator[Batch]:
-    """Read all samples in order, so many at a time: what ``Explainer.stream`` takes.
+    """Read all samples in order, in batches, as ``Explainer.stream`` takes them.
 
     Args:
         reader: The samples.
-        size: Of a batch. One of whose samples none can be read is left out, with a warning.
+        size: Samples per batch. A batch without a readable sample is left out, with a warning.
 
     Raises:
-        InputError: The size is no whole number above 0.
+        InputError: ``size`` is no whole number above 0.
 
     Example:
         >>> reader = sc.data.of(ecg)

@@ -1,4 +1,4 @@
-"""Samples that are in memory, or that any object hands out by number."""
+"""``of``: a reader of samples in memory, from a loader, or from any object with numbered items."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class InMemorySamples:
     """A reader of any sequence.
 
     Args:
-        source: Hands out a sample, or a pair of one and its label, by number.
-        labels: One a sample, which go before those of pairs.
-        names: One a sample.
-        layout: Of the samples.
-        keys: What is what in samples that are dicts.
+        source: Sequence of samples, or of pairs of a sample and its label.
+        labels: One per sample, in place of those in pairs.
+        names: One per sample.
+        layout: Layout of the samples.
+        keys: Keys of samples that are dicts.
     """
 
     source: Any
@@ -41,7 +41,7 @@ class InMemorySamples:
 
     @property
     def fingerprint(self) -> str:
-        """Of all values of an array; of the first, middle and last sample of other sequences."""
+        """Hash of all values of an array, else of the first, middle and last sample."""
         few = sorted({0, len(self) // 2, len(self) - 1}) if len(self) else []
         whole = isinstance(self.source, np.ndarray)
         arrays = [self.source] if whole else [self._sample(each)[0] for each in few]
@@ -60,7 +60,7 @@ class InMemorySamples:
         return read_one_by_one(require_numbers(numbers, len(self)), entry, self.layout)
 
     def _sample(self, number: int) -> Entry:
-        """A sample, and its class and name where it comes with them."""
+        """Read a sample, with its class and name if the item holds them."""
         item = self.source[number]
         alone = isinstance(item, tuple) and len(item) == 1 and np.ndim(item[0]) > 0
         pair = isinstance(item, tuple | list) and len(item) == 2 and is_pair(item)
@@ -83,24 +83,23 @@ def of(
     length: int | None = None,
     edition: str | None = None,
 ) -> Reader:
-    """Read samples from an array, a list, a loader, or any object that hands them out by number or in batches.
+    """Read samples from an array, a list, a loader, or any object with numbered items or batches.
 
     Args:
-        samples: What has a length and items: an array ``(n, ...)``, a memmap, a Zarr array, a list of arrays of any
-            lengths, a ``Dataset`` of PyTorch; each item is a sample, or a pair of one and its label. Or what yields
-            batches of these from the first one on each time it is gone through: a ``DataLoader`` that does not
-            shuffle, a ``tf.data.Dataset``, a ``PyDataset`` of Keras, a function that makes a generator.
-        labels: True classes, one a sample; or where they lie in items that are dicts.
-        names: What they are called, likewise.
+        samples: An object with a length and items: an array ``(n, ...)``, a memmap, a Zarr array, a list of arrays, a
+            PyTorch ``Dataset``. Each item is a sample, or a pair of a sample and its label. Or an iterable of batches
+            that restarts: a ``DataLoader`` without shuffling, a ``tf.data.Dataset``, a Keras ``PyDataset``, a function
+            that returns a generator.
+        labels: True classes, one per sample; or their key in items that are dicts.
+        names: Names, one per sample; or their key in items that are dicts.
         layout: Names, rate and units of the axes, batch first.
-        nan: ``"report"`` leaves out, and tells, samples with NaN or infinite values; ``"keep"`` keeps them.
-        inputs: Where the samples lie in items that are dicts.
-        length: How many samples a stream of batches has; ``None`` goes through it once to count them.
-        edition: A word of yours for a stream, to be changed when its samples do; only the first ones are looked at.
+        nan: ``"report"`` lists samples with NaN or infinite values as failed; ``"keep"`` keeps them.
+        inputs: Key of the samples in items that are dicts.
+        length: Number of samples in a stream of batches; ``None`` runs through it once to count them.
+        edition: Text that you change when a stream's samples change; only the first samples are hashed.
 
     Raises:
-        InputError: It hands out nothing by number, gives other samples each time, or labels or names are not one a
-            sample.
+        InputError: The samples cannot be read by number or again, or labels or names are not one per sample.
 
     Example:
         >>> reader = sc.data.of(ecg, labels=[0, 1, 1, 0])
@@ -133,7 +132,7 @@ def of(
 def _split_keys(
     inputs: str | None, labels: Any, names: Any
 ) -> tuple[Keys, tuple[Sequence[Any] | None, Sequence[Any] | None]]:
-    """What lies in the samples' own dicts, and what is given beside them."""
+    """Split labels and names into keys of dict samples and given sequences."""
     if inputs is None:
         return Keys(), (labels, names)
     keys = Keys(inputs, *(each if isinstance(each, str) else None for each in (labels, names)))

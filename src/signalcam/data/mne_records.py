@@ -1,4 +1,4 @@
-"""EDF, BDF and FIF recordings, and FIF epochs, by way of MNE."""
+"""The reader of EDF, BDF and FIF recordings, and of FIF epochs, with MNE."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from signalcam.data.windows import Record
 from signalcam.errors import InputError
 from signalcam.inputs.layout import Layout
 
-_LOG_LEVEL = "ERROR"  # what MNE is to say
-_FIFF_VOLTS = 107  # FIFF's number for them
+_LOG_LEVEL = "ERROR"  # MNE's log level
+_FIFF_VOLTS = 107  # FIFF's code of the unit
 
 
 def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
@@ -27,7 +27,7 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
 
     Args:
         path: The file.
-        channels: Which, by name and in this order; ``None`` takes all.
+        channels: Names of the channels to read, in this order; ``None`` reads all.
     """
     io = import_optional("mne", "EDF, BDF and FIF files").io
     readers = {".edf": io.read_raw_edf, ".bdf": io.read_raw_bdf}
@@ -56,11 +56,7 @@ def open_mne(path: str, *, channels: Sequence[str] | None = None) -> Record:
 
 
 def _channel_units(path: str, channels: int) -> tuple[str, ...]:
-    """The units of an EDF or BDF file's channels.
-
-    Raises:
-        InputError: The file is shorter than its header says.
-    """
+    """Units of an EDF or BDF file's channels; raise ``InputError`` for a truncated file."""
     about, size = read_header(path), Path(path).stat().st_size
     if size < about.size:
         message = f"it ends after {size} of {about.size} bytes."
@@ -69,7 +65,7 @@ def _channel_units(path: str, channels: int) -> tuple[str, ...]:
 
 
 def _annotation_offset(raw: Any) -> float:
-    """What annotations count from that are dated; a recording may begin later."""
+    """Seconds to subtract from the onsets of dated annotations: the start of the recording."""
     return float(raw.first_time) if raw.info["meas_date"] and raw.annotations.orig_time else 0.0
 
 
@@ -90,11 +86,11 @@ def _layout(recording: Any, picked: Sequence[int]) -> Layout:
 
 @dataclass(frozen=True)
 class Epochs:
-    """A reader of epochs that MNE wrote; events become labels.
+    """A reader of epochs written by MNE; events become labels.
 
     Args:
         path: The file, which ends with ``-epo.fif`` or ``_epo.fif``.
-        channels: Which, by name and in this order; ``None`` takes all.
+        channels: Names of the channels to read, in this order; ``None`` reads all.
     """
 
     path: str
@@ -109,12 +105,12 @@ class Epochs:
 
     @property
     def layout(self) -> Layout:
-        """Channels and rate."""
+        """Layout with channels and sampling rate."""
         return _layout(self._epochs, _channel_indices(self._epochs.ch_names, self.channels))
 
     @property
     def fingerprint(self) -> str:
-        """Of the file."""
+        """Hash of the file's stamp and the channels."""
         return digest([stamp_if_exists(self.path), self.channels])
 
     def read(self, numbers: Sequence[int]) -> Batch:

@@ -1,4 +1,4 @@
-"""NIfTI volumes by way of nibabel."""
+"""The reader of NIfTI volumes, with nibabel."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from signalcam.errors import LayoutError
 from signalcam.inputs.layout import Layout
 
 _SPACE = ("depth", "height", "width")
-_SECONDS = {"sec": 1.0, "msec": 1e3, "usec": 1e6}  # how many make one
+_SECONDS = {"sec": 1.0, "msec": 1e3, "usec": 1e6}  # of each unit per second
 
 
 def open_nifti(path: str) -> Record:
-    """Open a NIfTI volume as stored: its three axes are called depth, height, width, in order.
+    """Open a NIfTI volume in stored orientation, with axes depth, height and width.
 
     Args:
-        path: The file. One with a fourth axis, time, is ``(channel, time, depth, height, width)``.
+        path: The file. With a fourth axis it is ``(channel, time, depth, height, width)``.
     """
     nibabel = import_optional("nibabel", "NIfTI volumes")
     image = nibabel.load(path)

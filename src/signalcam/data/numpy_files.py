@@ -1,4 +1,4 @@
-"""NumPy's own files: ``.npy`` is mapped into memory, ``.npz`` read at once."""
+"""The reader of NumPy files: ``.npy`` is memory-mapped, ``.npz`` is read at once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def open_numpy(
 
     Args:
         path: The file.
-        inputs: The array of the samples in an ``.npz``.
-        labels: That of their true classes.
-        names: That of their names.
-        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
+        inputs: Array of the samples in an ``.npz``.
+        labels: Array of their true classes.
+        names: Array of their names.
+        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; or the layout of that record.
     """
     return choose_arrays(path, _load, _no_layout, (inputs, labels, names), single=single)
 
@@ -42,6 +42,6 @@ def _load(path: str) -> Mapping[str, Any]:
 def _open_arrays(path: str, _edition: tuple[Stamp, ...]) -> Mapping[str, Any]:
     if path.lower().endswith(".npy"):
         return {"inputs": np.load(path, mmap_mode="r", allow_pickle=False)}
-    # opened here, as NumPy leaves a broken one open
+    # open the file here, as NumPy does not close a broken one
     with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)

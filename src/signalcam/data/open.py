@@ -1,4 +1,4 @@
-"""From a path, a folder, a pattern or a manifest to a reader."""
+"""``open``: a reader from a file, a folder, a pattern, a list or a manifest."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
     nan: NotFinite = "report",
     **options: Any,
 ) -> Reader:
-    """Open files to be read sample by sample when needed.
+    """Open files as a reader; samples are read when needed.
 
     Args:
-        path: A file; a folder, all files of one kind in it, labelled by the folders they lie in, if these
-            differ; a pattern with ``*``; a list of files; or a manifest: a CSV file with the columns ``path`` and, as
-            you like, ``label``, ``name``, ``begin`` and ``end`` (in seconds where there is a sampling rate).
-        format: What kind of files these are; ``None`` goes by their suffix.
-        windows: Cut records into pieces of this length, or as ``BeatWindows`` says.
-        layout: The axes of the samples, batch first, with rate, channel names and units: it tells what the files
-            do not, and what they must agree with. ``None`` takes the first file's word.
-        nan: ``"report"`` leaves out, and tells, samples with NaN or infinite values; ``"keep"`` keeps them.
-        options: Of the kind of files; see ``docs/read-your-data.md``.
+        path: A file, a pattern with ``*``, or a list of files. Or a folder with files of one format, labelled by their
+            subfolders if these differ. Or a manifest: a CSV file with the column ``path`` and optionally ``label``,
+            ``name``, ``begin`` and ``end`` (in seconds, or in samples without a sampling rate).
+        format: Name of the file format; ``None`` decides by suffix.
+        windows: Cut records into windows of this length, or as ``Windows`` says.
+        layout: Axes of the samples, batch first, with rate, channel names and units. It completes what the files say,
+            and they must agree with it. ``None`` takes the layout of the first file.
+        nan: ``"report"`` lists samples with NaN or infinite values as failed; ``"keep"`` keeps them.
+        options: Options of the file format; see ``docs/read-your-data.md``.
 
     Returns:
-        A reader. A file that cannot be read is a sample that fails with its reason, and stops nothing.
+        A reader. A file that cannot be read is a failed sample with its reason.
 
     Raises:
-        InputError: There is no such file, or it is of no known kind; an option is unknown.
-        MissingExtra: What reads such files is not installed.
+        InputError: A file does not exist or has an unknown format, or an option is unknown.
+        MissingExtra: The package that reads such files is not installed.
 
     Example:
         >>> import numpy as np
@@ -78,7 +78,7 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
 
 
 def _single_option(kind: Format, layout: Layout | None) -> dict[str, Any]:
-    """What makes a file of rows a file of one record."""
+    """Option that reads a file of rows as one record."""
     if "single" not in kind.options:
         message = f"{kind.name} files hold many samples each, which cannot be cut into windows or listed one by one in a manifest. Open them by path alone."
         raise InputError(message)
@@ -86,14 +86,14 @@ def _single_option(kind: Format, layout: Layout | None) -> dict[str, Any]:
 
 
 def _require_readable(items: Sequence[Item], how: WindowOptions, parts: Sequence[Reader]) -> None:
-    """Raise at once where nothing can be read: the only file, or every file of many samples."""
+    """Raise at once if no file can be read."""
     broken = [each.reason for each in parts if isinstance(each, UnreadableFile)]
     if len(items) == 1 and not broken:
         try:
             how.open_file(items[0].path)
         except (MissingExtra, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - files break in any way
+        except Exception as error:  # noqa: BLE001 - broken files raise anything
             broken = [reason(error)]
     if len(broken) == len(parts):
         message = f"{items[0].path} could not be read: {broken[0]}"
@@ -102,7 +102,7 @@ def _require_readable(items: Sequence[Item], how: WindowOptions, parts: Sequence
 
 @dataclass(frozen=True)
 class _ManySamplesFile:
-    """A reader of a file with many samples, opened by each process for itself."""
+    """A reader of a file with many samples; each process opens the file itself."""
 
     item: Item
     how: WindowOptions
@@ -128,12 +128,12 @@ class _ManySamplesFile:
 
 
 def _open_many(item: Item, how: WindowOptions) -> Reader:
-    """A file of many samples, or the reason why it is none."""
+    """Open a file of many samples; if it cannot be read, return a failed sample."""
     try:
         len(how.open_file(item.path))
     except (MissingExtra, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - files break in any way; this one is told by its number
+    except Exception as error:  # noqa: BLE001 - broken files raise anything; the reason becomes a failed sample
         return UnreadableFile(item.path, reason(error))
     return _ManySamplesFile(item, how)
 
@@ -142,7 +142,7 @@ def _open_many(item: Item, how: WindowOptions) -> Reader:
 
 
 def _list_items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item], bool]:  # noqa: A002 - as `open` has it
-    """The files meant, and whether each of them is one sample."""
+    """List the files of a path, and whether each is one sample, as in a manifest."""
     if not isinstance(path, str | PathLike):
         return _items_of_list(path), False
     place = Path(fspath(path))
@@ -158,7 +158,7 @@ def _list_items(path: Where | Sequence[Where], format: str | None) -> tuple[list
 
 
 def _items_of_list(paths: Any) -> list[Item]:
-    """The files of a list."""
+    """List the files of a list of paths."""
     files = list(paths) if isinstance(paths, Sequence) else []
     if not files or not all(isinstance(each, str | PathLike) for each in files):
         message = f"path is {paths!r}; expected a path, or a list of at least one. What is in memory is read by sc.data.of(samples)."
@@ -167,7 +167,7 @@ def _items_of_list(paths: Any) -> list[Item]:
 
 
 def _is_folder(path: Path, format: str | None) -> bool:  # noqa: A002 - as `open` has it
-    """Whether a path is a folder of files; some folders, such as Zarr's, are files themselves."""
+    """Whether a path is a folder of files; a Zarr folder counts as a file."""
     return path.is_dir() and format != "zarr" and (format is not None or format_of(path) is None)
 
 
@@ -176,14 +176,14 @@ def _item(path: Path) -> Item:
 
 
 def _stem(path: Path) -> str:
-    """The name of a file without what says of which kind it is."""
+    """File name without the suffix of its format."""
     kind = format_of(path)
     suffix = next((each for each in kind.suffixes if path.name.lower().endswith(each)), "") if kind else ""
     return path.name[: -len(suffix or path.suffix) or None]
 
 
 def _items_of_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - as `open` has it
-    """All files of one kind, named by where they lie, labelled by the folder they are in."""
+    """List the files of a folder, named by relative path and labelled by subfolder."""
     kind = find(format) if format else None
     files = [
         file
@@ -204,7 +204,7 @@ def _items_of_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A
 
 
 def _files_inside(folder: Path) -> Iterator[Path]:
-    """Files of a known kind, in the order of their names; a Zarr folder is one."""
+    """Yield files of a known format, recursively and sorted; a Zarr folder is one file."""
     for entry in sorted(folder.iterdir()):
         if format_of(entry):
             yield entry
@@ -213,7 +213,7 @@ def _files_inside(folder: Path) -> Iterator[Path]:
 
 
 def _common_format(items: Sequence[Item], format: str | None) -> Format:  # noqa: A002 - as `open` has it
-    """The one kind of all files."""
+    """Find the one format of all files."""
     if format is not None:
         return find(format)
     kinds = Counter(format_of(Path(each.path)) for each in items)
@@ -239,7 +239,7 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _items_of_manifest(path: Path) -> list[Item]:
-    """The files that a manifest names, from where it lies."""
+    """List the files of a manifest, with paths relative to it."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
         columns = [each for each in (rows[0] if rows else {}) if each]
@@ -263,7 +263,7 @@ def _item_of_line(manifest: Path, number: int, row: Mapping[str, str]) -> Item:
 
 
 def _parse_label(text: str | None) -> int | str | None:
-    """A class by its number, with or without a decimal point, or by its name."""
+    """Parse a class: a whole number, with or without ``.0``, or a name."""
     number = (text or "").removesuffix(".0")
     return int(number) if number.isdecimal() else text or None
 

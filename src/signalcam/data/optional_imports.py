@@ -1,4 +1,4 @@
-"""Packages that read files, loaded when a file needs them."""
+"""Imports of optional packages that read files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ from signalcam.errors import MissingExtra
 
 
 def import_optional(package: str, what: str, extra: str = "data") -> Any:
-    """Import a package.
-
-    Args:
-        package: Its name, or that of a module in it.
-        what: What it is needed for: ``"HDF5 files"``.
-        extra: Of SignalCAM, that brings it.
-
-    Raises:
-        MissingExtra: It is not installed.
-    """
+    """Import a package that reads ``what``; raise ``MissingExtra``, naming ``extra``, if it is not installed."""
     try:
         return import_module(package)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Parquet and Arrow tables, one row a sample; the cells are lists of numbers, nested or not, of one length or many."""
+"""The reader of Parquet and Arrow tables: one row a sample, with lists of numbers as cells."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ParquetTable:
 
     Args:
         path: The file.
-        inputs: The column of the samples; several are the channels of one, stacked.
-        labels: The column of their true classes.
-        names: That of their names.
+        inputs: Columns of the samples; several columns are stacked as channels.
+        labels: Column of the true classes.
+        names: Column of the names.
     """
 
     path: str
@@ -39,16 +39,16 @@ class ParquetTable:
 
     @property
     def layout(self) -> Layout | None:
-        """Channels by the names of their columns, where there are several."""
+        """Layout with columns as channels, if there are several."""
         return Layout("batch channel time", channel_names=self.inputs) if len(self.inputs) > 1 else None
 
     @property
     def fingerprint(self) -> str:
-        """Of the file and the columns."""
+        """Hash of the file's stamp and the columns."""
         return digest([stamp_if_exists(self.path), self.inputs, self.labels, self.names])
 
     def read(self, numbers: Sequence[int]) -> Batch:
-        """Read rows; a group of rows is read once for all that lie in it. See ``Reader``."""
+        """Read rows; the last row groups are cached. See ``Reader``."""
         return read_one_by_one(require_numbers(numbers, len(self)), self._entry, self.layout)
 
     def _entry(self, number: int) -> Entry:
@@ -64,7 +64,7 @@ class ParquetTable:
 
 @dataclass(frozen=True)
 class _RowGroups:
-    """Where groups of rows end, and how one is read."""
+    """Ends of the row groups, and a function that reads one."""
 
     ends: np.ndarray
     columns: Sequence[str]
@@ -78,9 +78,9 @@ def open_parquet(
 
     Args:
         path: The file.
-        inputs: The column of the samples, or those of their channels; ``None`` takes the only column of lists.
-        labels: The column of their true classes.
-        names: That of their names.
+        inputs: Column of the samples, or columns of their channels; ``None`` takes the only column of lists.
+        labels: Column of the true classes.
+        names: Column of the names.
     """
     columns = _open_groups(path, edition(path)).columns
     columns_asked = (inputs,) if isinstance(inputs, str) else tuple(inputs or _list_columns(path))
@@ -95,7 +95,7 @@ def open_parquet(
 
 
 def _list_columns(path: str) -> tuple[str, ...]:
-    """The only column that holds lists."""
+    """Name of the only column of lists."""
     groups = _open_groups(path, edition(path))
     arrow = import_optional("pyarrow", "Parquet and Arrow files")
     kinds = groups.read(0, groups.columns).schema if len(groups.ends) else ()
@@ -133,7 +133,7 @@ def _read_group(path: str, of: tuple[Stamp, ...], group: int, columns: tuple[str
 
 
 def _cell_to_array(cell: Any, name: str) -> np.ndarray:
-    """A cell as an array."""
+    """Convert a cell to an array."""
     if not cell.is_valid:
         message = f"its cell in column {name!r} is empty."
         raise InputError(message)
@@ -143,14 +143,14 @@ def _cell_to_array(cell: Any, name: str) -> np.ndarray:
 
 
 def _values_to_array(values: Any) -> np.ndarray:
-    """Numbers, or lists of them, as an array; what is missing as NaN."""
+    """Convert numbers, or nested lists of them, to an array; missing values become NaN."""
     if hasattr(values, "flatten") and hasattr(values.type, "value_type"):
         return _stack_channels([_values_to_array(each.values) for each in values])
     return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
 def _stack_channels(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """The channels of one sample."""
+    """Stack the channels of one sample."""
     if len({each.shape for each in arrays}) != 1:
         message = f"its channels are of unequal length: {', '.join(str(each.size) for each in arrays[:6])}."
         raise InputError(message)

@@ -1,4 +1,4 @@
-"""What every reader promises: samples by number, read when they are needed, and what could not be read."""
+"""The reader protocol and its batch: samples by number, and why others could not be read."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from signalcam.inputs.layout import Layout
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples of a reader; ``explain`` takes it as it is.
+    """Some samples of a reader; ``explain`` accepts it directly.
 
     Attributes:
-        inputs: The samples that could be read, ``(n, ...)``, in the order asked for; a list of ``n`` arrays where
-            their shapes differ.
-        numbers: Which samples of the reader these are, one each.
-        labels: Their true classes, by index or name; ``None`` where the data have none.
-        names: What they are called; ``None`` where the data have no names.
-        failed: Why each of the others could not be read: one sentence, by its number.
-        layout: Names, rate and units of the axes of ``inputs``; ``None`` where nothing is known.
+        inputs: The readable samples, ``(n, ...)``, in the requested order; a list of ``n`` arrays if their shapes
+            differ.
+        numbers: The number of each sample in the reader.
+        labels: True classes, by index or name; ``None`` if the data have none.
+        names: Names of the samples; ``None`` if the data have none.
+        failed: Reason for each sample that could not be read, by its number.
+        layout: Names, rate and units of the axes of ``inputs``; ``None`` if unknown.
     """
 
     inputs: np.ndarray | list[np.ndarray]
@@ -33,38 +33,37 @@ class Batch:
     layout: Layout | None = None
 
     def __len__(self) -> int:
-        """How many could be read."""
+        """Number of readable samples."""
         return len(self.numbers)
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Samples that are read when they are needed, by number.
+    """Samples that are read by number when needed.
 
-    A reader can be pickled, and holds no open file afterwards: each process opens its own.
-
+    A reader can be pickled. The copy holds no open file: each process opens its own.
     """
 
     @property
     def layout(self) -> Layout | None:
-        """Names, rate, channels and units of the axes, batch first; ``None`` where nothing is known."""
+        """Names, rate, channels and units of the axes, batch first; ``None`` if unknown."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """A short text that changes when the data, or how they are read, do."""
+        """Short text that changes when the data, or the way they are read, change."""
         ...
 
     def __len__(self) -> int: ...
 
     def read(self, numbers: Sequence[int]) -> Batch:
-        """Read some samples; one that cannot be read is in ``failed`` of the batch, and stops nothing.
+        """Read some samples; one that cannot be read is listed in ``failed`` of the batch.
 
         Args:
-            numbers: Which, each from 0 on and below the length, in any order.
+            numbers: Numbers from 0 to below the length, in any order.
 
         Raises:
-            InputError: A number is none of the reader's.
-            MissingExtra: What reads such files is not installed.
+            InputError: A number is out of range.
+            MissingExtra: The package that reads such files is not installed.
         """
         ...

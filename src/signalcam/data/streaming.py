@@ -1,4 +1,4 @@
-"""Samples that come one batch after another: loaders, data sets of TensorFlow, functions that make a generator."""
+"""The reader of batch streams: data loaders, TensorFlow data sets and generator functions."""
 
 from __future__ import annotations
 
@@ -18,27 +18,23 @@ from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout
 
 _SHUFFLING_SAMPLERS = {"RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler"}  # of PyTorch
-_FINGERPRINT_SAMPLES = 8  # first samples that tell one stream from another
-_KEEP_FACTOR = 4  # times the largest number of samples asked for at once, kept for who asks again
+_FINGERPRINT_SAMPLES = 8  # first samples that enter the fingerprint
+_KEEP_FACTOR = 4  # a stream keeps its last samples: this many times the largest request
 
 
-# --- what is handed out ------------------------------------------------------------------------------
+# --- batches and their samples -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Where, in samples or batches that are dicts, the input, the true class and the name lie."""
+    """Keys of the input, the true class and the name in samples or batches that are dicts."""
 
     inputs: str | None = None
     labels: str | None = None
     names: str | None = None
 
     def split(self, item: Any) -> Entry:
-        """Input, class and name of ``x``, ``(x, y)`` or a dict; the second and third may be ``None``.
-
-        Raises:
-            InputError: It is something else, or nothing says which part of a dict is the input.
-        """
+        """Split ``x``, ``(x, y)`` or a dict into input, class and name; the last two may be ``None``."""
         if isinstance(item, Mapping):
             return tuple(self._part(item, each) for each in ("inputs", "labels", "names"))
         if isinstance(item, tuple) and len(item) == 2:
@@ -60,11 +56,7 @@ class Keys:
 
 
 def as_array(value: Any) -> np.ndarray:
-    """A tensor or array of any library as one of NumPy's, copied, as loaders may use theirs again.
-
-    Raises:
-        InputError: It holds no numbers.
-    """
+    """Copy a tensor or array of any library to NumPy; loaders may reuse their buffers."""
     array = np.array(_to_numpy(value))
     if array.dtype.kind in "OSU":
         message = f"it is {type(value).__name__} of {array.dtype} values; expected an array of numbers."
@@ -73,15 +65,15 @@ def as_array(value: Any) -> np.ndarray:
 
 
 def _to_numpy(value: Any) -> Any:
-    """What a tensor holds; anything else as it is."""
+    """Convert a tensor to NumPy; return anything else unchanged."""
     value = value.detach().cpu() if hasattr(value, "detach") else value
     return value.numpy() if hasattr(value, "numpy") else value
 
 
 def class_of(label: Any) -> Any:
-    """A true class, by number or name; ``None`` for what is none, such as the value of a regression.
+    """Convert a label to a class number or name; ``None`` for anything else, such as a regression value.
 
-    Of numbers with a decimal point 0.0 and 1.0 are classes, as losses of two classes take them; 72.0 may be a pulse.
+    Of floats only 0.0 and 1.0 are classes, as losses of two classes use them. A value of 72.0 may be a pulse.
     """
     array = np.asarray(_to_numpy(label))
     if array.size != 1 or array.dtype.kind == "c":
@@ -93,14 +85,10 @@ def class_of(label: Any) -> Any:
 
 
 def entries_of(item: Any, keys: Keys) -> list[Entry]:
-    """The samples of a batch.
-
-    Raises:
-        InputError: It is no batch.
-    """
+    """Split a batch into samples; raise ``InputError`` if it is none."""
     pair = isinstance(item, list) and len(item) == 2 and is_pair(item)
     inputs, labels, names = keys.split(tuple(item) if pair else item)
-    if labels is not None and np.ndim(labels) == 0:  # a sample that nobody put into a batch
+    if labels is not None and np.ndim(labels) == 0:  # a single sample, not a batch
         return [(as_array(inputs), class_of(labels), to_python(_to_numpy(names)))]
     rows = _rows(inputs)
     columns = [(None,) * len(rows) if each is None else each for each in (labels, names)]
@@ -114,12 +102,12 @@ def entries_of(item: Any, keys: Keys) -> list[Entry]:
 
 
 def is_pair(item: Sequence[Any]) -> bool:
-    """Whether two things are an input and its class, and not two samples."""
+    """Whether a sequence of two is an input and its class, and not two samples."""
     return isinstance(item[0], Mapping) or np.ndim(item[1]) < np.ndim(item[0])
 
 
 def _rows(inputs: Any) -> Sequence[np.ndarray]:
-    """The samples of the inputs of a batch: an array, or a list of samples of any lengths."""
+    """Split the inputs of a batch, an array or a list of any lengths, into samples."""
     if isinstance(inputs, tuple):
         message = (
             f"it has {len(inputs)} inputs, but a reader's samples have one. Stream it: Explainer(...).stream(batches)."
@@ -132,14 +120,14 @@ def _rows(inputs: Any) -> Sequence[np.ndarray]:
     return rows  # type: ignore[return-value] # an array is a sequence of its rows
 
 
-# --- one pass, and as many as are needed -------------------------------------------------------------
+# --- passes over a stream ----------------------------------------------------------------------------
 
 
 def start_pass(samples: Any) -> Iterator[Any]:
-    """Begin to go through what yields batches, or through what a function gives that makes it.
+    """Start iterating over a stream of batches, or over what a function returns.
 
     Raises:
-        InputError: Its order is drawn at random, or it cannot be gone through.
+        InputError: It is shuffled, or cannot be iterated over.
     """
     try:
         source = samples if hasattr(samples, "__iter__") or is_batched(samples) else samples()
@@ -155,29 +143,29 @@ def start_pass(samples: Any) -> Iterator[Any]:
 def _iterate(source: Any) -> Iterator[Any]:
     if is_batched(source):
         return (source[each] for each in range(len(source)))
-    if _is_collated(source):  # PyTorch makes lists of what were tuples
+    if _is_collated(source):  # PyTorch's collation turns tuples into lists
         return (tuple(each) if isinstance(each, list) else each for each in source)
     return iter(source)
 
 
 def _is_collated(loader: Any) -> bool:
-    """Whether the batches of a loader are what PyTorch makes of samples by itself."""
+    """Whether a loader uses PyTorch's default collation."""
     name = getattr(getattr(loader, "collate_fn", None), "__name__", "")
     return name in ("default_collate", "default_convert")
 
 
 def is_batched(source: Any) -> bool:
-    """Whether it hands out whole batches by number, as a ``PyDataset`` of Keras does."""
+    """Whether an object has whole batches by number, as a Keras ``PyDataset``."""
     return hasattr(source, "on_epoch_end") and hasattr(source, "__getitem__")
 
 
 def is_by_number(source: Any) -> bool:
-    """Whether it has a length and samples by number."""
+    """Whether an object has a length and samples by number."""
     return hasattr(source, "__getitem__") and hasattr(source, "__len__") and not is_batched(source)
 
 
 def dataset_of_loader(loader: Any) -> Any:
-    """The data set of a loader that takes its samples as they are and in order, else the loader itself."""
+    """Data set of a loader that keeps its samples unchanged and in order, else the loader itself."""
     in_order = type(getattr(loader, "sampler", None)).__name__ == "SequentialSampler"
     inner = getattr(loader, "dataset", None)
     whole = getattr(loader, "batch_size", None) is not None and not getattr(loader, "drop_last", False)
@@ -195,13 +183,14 @@ def _require_order(loader: Any) -> None:
 
 @dataclass(eq=False)
 class Pass:
-    """One way through a stream: how far it is, and the last of what came.
+    """One pass over a stream: its position and the last samples.
 
     Attributes:
-        batches: What is still to come.
-        end: How many samples came.
-        over: Why no more will, if so.
-        broken: Whether that is an error.
+        batches: The batches still to come.
+        keys: Keys of batches that are dicts.
+        end: Number of samples so far.
+        over: Why the pass ended; empty while it goes on.
+        broken: Whether it ended by an error.
     """
 
     batches: Iterator[Any]
@@ -213,7 +202,7 @@ class Pass:
 
     @property
     def begin(self) -> int:
-        """The first sample that is still kept."""
+        """Number of the first sample that is still kept."""
         return self._came[0][0] if self._came else self.end
 
     def step(self) -> None:
@@ -224,7 +213,7 @@ class Pass:
             self.over = f"the stream ends after {self.end} samples"
         except (MissingExtra, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - loaders break in any way; told by sample
+        except Exception as error:  # noqa: BLE001 - loaders raise anything; the reason is kept by sample
             self.broken = True
             self.over = f"the stream breaks off after {self.end} samples: {reason(error)}"
         else:
@@ -232,38 +221,38 @@ class Pass:
             self.end += len(entries)
 
     def forget(self, keep: int) -> None:
-        """Let go of all but the last samples."""
+        """Drop all but the last ``keep`` samples, by whole batches."""
         while len(self._came) > 1 and self.end - self._came[1][0] >= keep:
             self._came.popleft()
 
     @property
     def kept_entries(self) -> list[Entry]:
-        """What is kept."""
+        """The samples that are still kept."""
         return [entry for _, entries in self._came for entry in entries]
 
     def entry(self, number: int) -> Entry:
-        """A sample that is kept."""
+        """Return a sample that is still kept."""
         first, entries = next(each for each in self._came if number < each[0] + len(each[1]))
         return entries[number - first]
 
 
 @dataclass(eq=False)
 class Stream:
-    """A reader of what can only be gone through from its beginning, as often as needed and always the same.
+    """A reader of a stream of batches that restarts and always yields equal samples.
 
-    A number further on is reached by reading on, one further back by beginning anew; the last samples are kept.
+    A later sample is reached by reading on, an earlier one by restarting. The last samples are kept.
 
     Args:
-        source: Yields batches each time it is gone through, or is a function that returns what does.
-        keys: What is what in batches that are dicts.
-        length: How many samples; ``None`` goes through once to count them.
-        labels: One a sample, in place of those of the batches.
-        names: Likewise.
-        layout: Of the samples.
-        edition: A word that changes when the data do.
+        source: An iterable of batches, or a function that returns one.
+        keys: Keys of batches that are dicts.
+        length: Number of samples; ``None`` runs through once to count them.
+        labels: One per sample, in place of those in the batches.
+        names: One per sample, in place of those in the batches.
+        layout: Layout of the samples.
+        edition: Text that changes when the data change.
 
     Raises:
-        InputError: It can be gone through only once, or gives other samples each time.
+        InputError: The stream cannot restart, or yields other samples each time.
     """
 
     source: Any
@@ -287,7 +276,7 @@ class Stream:
         return self._count
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but where it is."""
+        """Pickle everything but the lock and the current pass."""
         return {name: each for name, each in vars(self).items() if name not in ("_lock", "_pass")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -296,7 +285,7 @@ class Stream:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of length, edition and the first samples; what changes further on does not change it."""
+        """Hash of length, edition and the first samples; later samples do not enter."""
         first = self.read(range(min(_FINGERPRINT_SAMPLES, len(self))))
         arrays = [(each.shape, str(each.dtype), each.tobytes()) for each in first.inputs]
         about = (self.keys, self.edition, self.layout, first.labels, first.names)
@@ -304,7 +293,7 @@ class Stream:
         return digest([len(self), *about, *own, *arrays])
 
     def read(self, numbers: Sequence[int]) -> Batch:
-        """Read samples, going forward, or from the beginning if need be; see ``Reader``."""
+        """Read samples by reading on, or from the start if needed; see ``Reader``."""
         order = require_numbers(numbers, len(self))
         entries: dict[int, Entry] = {}
         failed: dict[int, str] = {}
@@ -319,7 +308,7 @@ class Stream:
         return collate_samples(order, entries, failed, self.layout)
 
     def _advance_to(self, number: int) -> Pass:
-        """A pass that keeps a sample, or is over before it."""
+        """Advance to a sample; the pass then keeps it, or is over before it."""
         if self._pass is None or number < self._pass.begin:
             self._pass = Pass(start_pass(self.source), self.keys)
         while self._pass.end <= number and not self._pass.over:
@@ -333,7 +322,7 @@ class Stream:
         return array, label, name if self.names is None else to_python(self.names[number])
 
     def _require_same_start(self, one: Pass, two: Pass) -> Pass:
-        """The first of two passes whose first batches are the same, and can be used."""
+        """Return the first pass; raise if the first batches of both differ or fail."""
         for one_pass in (one, two):
             one_pass.step()
             if one_pass.broken:
@@ -345,9 +334,9 @@ class Stream:
         return one
 
     def _count_samples(self) -> int:
-        """How many samples come."""
+        """Run through the stream once and count its samples."""
         cardinality = getattr(self.source, "cardinality", None)
-        if callable(cardinality) and int(cardinality()) == -1:  # TensorFlow's word for it
+        if callable(cardinality) and int(cardinality()) == -1:  # TensorFlow's code for infinite
             message = f"{type(self.source).__name__} goes on for ever. Leave .repeat() out, or say how many samples are meant with length=...."
             raise InputError(message)
         whole = Pass(start_pass(self.source), self.keys)

@@ -1,4 +1,4 @@
-"""CSV and TSV files that hold one signal each: rows are time, columns are channels."""
+"""The reader of CSV and TSV files with one signal each: rows are time, columns are channels."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def open_csv(
     delimiter: str | None = None,
     header: bool | None = None,
 ) -> Record:
-    """Open a CSV or TSV file, whose first line names its columns.
+    """Open a CSV or TSV file.
 
     Args:
         path: The file.
-        channels: The columns of the signal; ``None`` takes all but the clock.
-        time: The column with the seconds, from which the rate is known; ``None`` looks for the usual names.
-        delimiter: Between cells; ``None`` takes a tab for ``.tsv`` and a comma else.
-        header: Whether the first line holds names; ``False`` calls columns by their numbers, from 0 on, and
-            ``None`` refuses a file whose first line holds numbers.
+        channels: Columns of the signal; ``None`` takes all but the time column.
+        time: Column with the seconds, which gives the rate; ``None`` looks for the usual names.
+        delimiter: Separator of cells; ``None`` takes a tab for ``.tsv`` and a comma otherwise.
+        header: Whether the first line holds column names. ``False`` numbers the columns from 0. ``None`` raises if the
+            first line holds numbers.
     """
     delimiter = delimiter or ("\t" if path.lower().endswith(".tsv") else ",")
     frame = _read_table(path, delimiter, header, channels)
@@ -51,9 +51,9 @@ def open_csv(
 
 
 def _read_table(path: str, delimiter: str, header: bool | None, channels: Sequence[str] | None) -> Any:  # noqa: FBT001 - as `open_csv` got it
-    """All cells of a file, the first line of which is no signal."""
+    """Read all cells; raise if the first line may be data or the columns have no names."""
     pandas = import_optional("pandas", "CSV files")
-    # read as it is: pandas would take the first column for an index where there are fewer names than cells
+    # without a header: with fewer names than cells pandas would take the first column as an index
     first = pandas.read_csv(path, sep=delimiter, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0]
     if header is None and all(map(_is_number, first)):
         message = f"its first line, {', '.join(first[:4])}, holds numbers where the names of the columns are expected. Write these above it, or open with header=False (header=True, if it holds names)."
@@ -73,7 +73,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _sampling_rate(seconds: np.ndarray) -> float:
-    """Samples a second."""
+    """Sampling rate from a column of seconds, rounded if it is nearly whole."""
     steps = np.diff(seconds.astype(float))
     if not len(steps) or not steps.mean() > 0 or np.ptp(steps) > 0.01 * steps.mean():
         message = "its clock does not go up in even steps. Resample it, or name the columns to take with channels=[...] and time='...'."

@@ -1,4 +1,4 @@
-"""Units of channels: voltages are brought to one unit, so that channels and files can be compared."""
+"""Units of channels: their spelling, and conversion of voltages to one unit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MICRO = ("\u00b5", "\u03bc", "\x83\xca")  # two signs, and one in the encoding 
 
 
 def normalize_unit(unit: str) -> str:
-    """A unit without spaces, and with ``u`` for micro."""
+    """Normalise the spelling of a unit: no spaces, ``u`` for micro."""
     text = unit.strip()
     for sign in _MICRO:
         text = text.replace(sign, "u")
@@ -19,17 +19,12 @@ def normalize_unit(unit: str) -> str:
 
 
 def common_unit(units: Sequence[str], volts: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What channels are multiplied by to have all voltages in one unit, and which units they have then.
-
-    Args:
-        units: Of each channel, as a file has it.
-        volts: What voltages are brought to; other units stay.
-    """
+    """Factors ``(channel, 1)`` that convert voltages to the unit ``volts``, and the units afterwards."""
     names = [normalize_unit(each) for each in units]
     factors = [_VOLTS[each] / _VOLTS[volts] if each in _VOLTS else 1.0 for each in names]
     return np.asarray(factors)[:, None], tuple(volts if each in _VOLTS else each for each in names)
 
 
 def unit_of_text(units: Sequence[str]) -> str | None:
-    """The unit of all channels, or those of several; ``None`` where one is not known."""
+    """Join the distinct units of the channels; ``None`` if one is unknown."""
     return ", ".join(dict.fromkeys(units)) if units and all(units) else None

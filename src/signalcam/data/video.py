@@ -1,4 +1,4 @@
-"""Video by way of ffmpeg, which imageio-ffmpeg brings."""
+"""The reader of videos, with the ffmpeg of imageio-ffmpeg."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
 
     Args:
         path: The file.
-        size: Height and width to bring it to; ``None`` leaves it as it is.
+        size: Height and width to resize to; ``None`` keeps the size.
     """
     ffmpeg, pillow = import_optional("imageio_ffmpeg", "videos"), import_optional("PIL.Image", "videos")
     with closing(ffmpeg.read_frames(path)) as film:
@@ -33,7 +33,7 @@ def open_video(path: str, *, size: tuple[int, int] | None = None) -> Record:
 
     def read(start: int, stop: int) -> np.ndarray:
         with closing(ffmpeg.read_frames(path)) as film:
-            # what comes first is about the film
+            # the first item describes the film
             frames = np.stack([frame(each) for each in islice(film, start + 1, stop + 1)])
         return frames.transpose(3, 0, 1, 2) / np.float32(_WHITE)
 

@@ -1,4 +1,4 @@
-"""WFDB records, as PhysioNet has them: signals beside a header, and annotations."""
+"""The reader of WFDB records, PhysioNet's format: header, signal files and annotations."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from signalcam.inputs.layout import Layout
 
 
 def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
-    """Open a WFDB record, in physical units; voltages are in mV.
+    """Open a WFDB record in physical units; voltages are in mV.
 
     Args:
-        path: Its header, ``.hea``.
-        channels: Which, by name and in this order; ``None`` takes all.
+        path: The header file, ``.hea``.
+        channels: Names of the channels to read, in this order; ``None`` reads all.
     """
     wfdb = import_optional("wfdb", "WFDB records")
     name = path[: -len(".hea")]
@@ -40,7 +40,7 @@ def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
 
 
 def wfdb_files(path: str) -> list[str]:
-    """The files that a header refers to."""
+    """List the files that a header refers to."""
     header: Any = import_optional("wfdb", "WFDB records").rdheader(path[: -len(".hea")])
     own = [each.name for each in Path(path).parent.glob(f"{Path(path).stem}.*")]
     return sorted({str(Path(path).with_name(each)) for each in [*(getattr(header, "file_name", None) or ()), *own]})

@@ -1,4 +1,4 @@
-"""One signal, image or volume in a file: read whole, in windows, or around its events."""
+"""Records: one signal, image or volume per file, read whole, in windows or around events."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from signalcam.inputs.layout import Layout
 
 Span = tuple[int, int]
 Result = TypeVar("Result")
-_OPEN_FILES = 16  # files that are kept open
+_OPEN_FILES = 16  # open files in the cache
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a file that holds one record, and how a part of it is read.
+    """One record in a file: its shape, its layout and how to read a part of it.
 
     Attributes:
-        shape: Of the record, without an axis of samples.
-        layout: Of the same, with ``batch`` before; ``None`` where nothing is known.
-        read: From two sample numbers to the record between them along ``time``; they are 0 and its length, or 0
-            and 1 where it has no such axis.
-        events: From what they are called to pairs of a sample number and a label; ``None`` where there are none.
+        shape: Shape of the record, without a batch axis.
+        layout: Layout of the record, with ``batch`` first; ``None`` if unknown.
+        read: From a start and a stop along ``time`` to that part. Without a time axis they are 0 and 1.
+        events: From the name of the events to pairs of a sample number and a label; ``None`` if there are none.
     """
 
     shape: tuple[int, ...]
@@ -41,18 +40,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Windows:
-    """Pieces of equal length of a long record, each a sample.
+    """Windows of equal length in a long record; each is a sample.
 
     Args:
-        length: Of each, in seconds where the record has a sampling rate, else in samples.
-        stride: From one start to the next, likewise; ``None`` lets them follow one another.
-        remainder: What becomes of an end shorter than a window: ``"drop"``, or ``"pad"`` with zeros.
-        around: Centre one window on each of the record's events instead: the name of a WFDB annotator, such as
-            ``"atr"``, or ``"annotations"`` in EDF, BDF and FIF. Their labels are those of the events.
-        unit: ``"seconds"`` or ``"samples"``, where it should not depend on the record.
+        length: Length of a window, in seconds; in samples if the record has no sampling rate.
+        stride: Distance between starts, in the same unit; ``None`` places windows end to end.
+        remainder: ``"drop"`` a last part shorter than a window, or ``"pad"`` it with zeros.
+        around: Centre one window on each event instead, labelled by the event. The name of a WFDB annotator, such as
+            ``"atr"``, or ``"annotations"`` in EDF, BDF and FIF.
+        unit: ``"seconds"`` or ``"samples"``, whatever the record has.
 
     Raises:
-        InputError: A length is not above 0, or a word is none of these.
+        InputError: A length is not above 0, or an option is unknown.
 
     Example:
         >>> sc.data.Windows(10.0, stride=5.0).length
@@ -79,7 +78,7 @@ class Windows:
             raise InputError(message)
 
     def samples(self, value: float, rate: float | None) -> int:
-        """A length as a whole number of samples."""
+        """Convert a length to a whole number of samples."""
         if self.unit == "seconds" and rate is None:
             message = "its sampling rate is not known, so windows cannot be cut in seconds. Give layout=sc.Layout(..., sampling_rate=...), or unit='samples'."
             raise InputError(message)
@@ -92,7 +91,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Item:
-    """A file, or a part of one, and what is known of it."""
+    """A file, or a part of one, with its name and label."""
 
     path: str
     name: str
@@ -102,11 +101,11 @@ class Item:
 
     @property
     def is_part(self) -> bool:
-        """Whether only a part of the file is meant."""
+        """Whether the item is only a part of its file."""
         return self.begin is not None or self.end is not None
 
     def bounds(self, length: int, rate: float | None, windows: Windows) -> Span:
-        """Where the part begins and ends, in samples."""
+        """Start and stop of the part, in samples."""
         begin = windows.samples(self.begin, rate) if self.begin else 0
         end = length if self.end is None else windows.samples(self.end, rate)
         if not 0 <= begin < end <= length:
@@ -117,7 +116,7 @@ class Item:
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How files are read, the same for all of them."""
+    """Settings by which all files of a reader are read."""
 
     open: Callable[..., Any]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -126,12 +125,12 @@ class WindowOptions:
     files: Callable[[str], Sequence[str]] | None = None  # which others a file refers to
 
     def open_file(self, path: str) -> Any:
-        """The file's record or reader; the last few are kept."""
+        """Open a file as a record or reader; the last few are cached."""
         options = tuple(sorted((name, _hashable(each)) for name, each in self.options.items()))
         return _open_cached(self.open, path, edition(path), options)
 
     def fingerprint(self, path: str) -> str:
-        """Changes when the file, those it refers to, or how it is read do."""
+        """Hash of the file's stamp, those it refers to, and the settings."""
         refer = self.files
         others = _none_if_unreadable(lambda: refer(path)) if refer else ()
         stamps = [stamp_if_exists(each) for each in (path, *(others or ()))]
@@ -155,13 +154,13 @@ def _open_cached(
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Which samples a record is cut into.
+    """The windows of a record.
 
     Attributes:
-        starts: Where each begins, in samples of the record.
-        length: Of each.
-        bounds: What lies outside is not read, but padded.
-        labels: One each; ``None`` where they are the file's.
+        starts: Start of each window, in samples of the record.
+        length: Length of a window.
+        bounds: Start and stop of the part to read; outside it windows are padded.
+        labels: Label of each window; ``None`` if the file's label applies.
     """
 
     starts: Sequence[int]
@@ -172,12 +171,7 @@ class WindowPlan:
 
 @dataclass(frozen=True)
 class RecordFile:
-    """A reader of one file with one record.
-
-    Args:
-        item: The file.
-        how: How it is read; with ``windows`` it is several samples.
-    """
+    """A reader of one file with one record; with ``windows`` the record is several samples."""
 
     item: Item
     how: WindowOptions
@@ -190,12 +184,12 @@ class RecordFile:
 
     @property
     def fingerprint(self) -> str:
-        """Of the file and how it is read."""
+        """Hash of the file and its settings."""
         return digest([self.how.fingerprint(self.item.path), replace(self.item, path="")])
 
     @property
     def layout(self) -> Layout | None:
-        """What the file says of its axes; ``None`` where it cannot be opened."""
+        """Layout of the record; ``None`` if the file cannot be opened."""
         return _none_if_unreadable(lambda: self._layout)
 
     def read(self, numbers: Sequence[int]) -> Batch:
@@ -242,17 +236,17 @@ class RecordFile:
 
 
 def _none_if_unreadable(find: Callable[[], Result]) -> Result | None:
-    """What is found in a file; ``None`` where it cannot be read, as reading its samples tells why."""
+    """Call ``find``; return ``None`` on an error, which reading the samples will report."""
     try:
         return find()
     except (MissingExtra, MemoryError):
         raise
-    except Exception:  # noqa: BLE001 - files break in any way
+    except Exception:  # noqa: BLE001 - broken files raise anything
         return None
 
 
 def _plan_consecutive(windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
-    """One window after another."""
+    """Plan windows at a fixed stride."""
     length = windows.samples(windows.length, rate)
     stride = length if windows.stride is None else windows.samples(windows.stride, rate)
     begin, end = bounds
@@ -266,7 +260,7 @@ def _plan_consecutive(windows: Windows, bounds: Span, rate: float | None) -> Win
 
 
 def _plan_around_events(record: Record, windows: Windows, bounds: Span, rate: float | None) -> WindowPlan:
-    """One window an event."""
+    """Plan one window around each event."""
     if record.events is None:
         message = "files of this kind have no events to cut windows around. Leave around out."
         raise InputError(message)
@@ -288,12 +282,12 @@ def _pad_axis(array: np.ndarray, axis: int, missing: Span) -> np.ndarray:
 
 
 def _time_axis(layout: Layout | None) -> int | None:
-    """Which axis of a record is its time."""
+    """Number of a record's time axis; ``None`` without one."""
     return layout.dims.index("time") - 1 if layout and "time" in layout.dims else None
 
 
 def merge_layouts(own: Layout | None, layout: Layout | None) -> Layout | None:
-    """What the data say of their axes, and of what the user says the rest."""
+    """Merge two layouts of equal axes; the first takes precedence."""
     if own is None or layout is None:
         return own or layout
     if own.dims != layout.dims:

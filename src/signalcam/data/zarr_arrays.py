@@ -1,4 +1,4 @@
-"""Zarr arrays and groups, read chunk by chunk."""
+"""The reader of Zarr arrays and groups; only the requested chunks are read."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def open_zarr(
 
     Args:
         path: Its folder or zip file.
-        inputs: The array of the samples in a group, with its groups: ``"train/signals"``.
-        labels: That of their true classes.
-        names: That of their names.
-        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; the layout of one with other axes.
+        inputs: Array of the samples in a group, with its groups: ``"train/signals"``.
+        labels: Array of their true classes.
+        names: Array of their names.
+        single: Whether it holds one record, ``(time,)`` or ``(channel, time)``; or the layout of that record.
     """
     return choose_arrays(path, _load, _layout_of, (inputs, labels, names), single=single)
 
 
 def _layout_of(array: Any) -> Layout | None:
-    """Named axes as Zarr and xarray write them."""
+    """Layout from the axis names that Zarr and xarray write."""
     dims = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     return layout_from_attributes(array, dims or ())
 
