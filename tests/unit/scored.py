@@ -14,7 +14,7 @@ class Function:
     def __init__(self, x, function, size=7):
         self.x, self.function, self.size, self.rows = x, function, size, 0
 
-    def about(self, _question, samples, make):
+    def score(self, _question, samples, make):
         pieces = [slice(i, i + self.size) for i in range(0, len(samples), self.size)]
         found = [self.function(make(piece)) for piece in pieces]
         self.rows += len(samples)

@@ -1,4 +1,4 @@
-"""How far a map can be trusted: metrics, each beside baselines that a map must beat."""
+"""Here you find the metrics, which score how far maps can be trusted, against baselines."""
 
 from signalcam.metrics.compare import Comparison, compare
 from signalcam.metrics.evaluate import evaluate

@@ -1,4 +1,4 @@
-"""From one value a sample to means that say how sure they are, as one labelled dataset."""
+"""Here you find means, intervals and counts of metric values, as one labelled dataset."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signalcam.metrics.registry import Metric
+from signalcam.results.attached_scores import SCORE_DIMS
 from signalcam.results.explanation import Explanation
 from signalcam.results.statistics import interval, mean
 
 if TYPE_CHECKING:
     import xarray as xr
 
-CELL = ("target", "cam", "layer")
+SHARES = (0.0, 0.1, 1.0)  # shares of units removed at random, to measure the model's confidence
 
 
 @dataclass(frozen=True)
 class MetricValues:
-    """What was worked out for some samples.
+    """The metric values of some samples.
 
     Attributes:
         values: ``(metric, sample, target, cam, layer)``.
         curves: By order and imputer, ``(sample, target, cam, layer, step)``.
         confidence: By imputer, ``(sample, step)``.
-        score: ``(sample, target)``, what was measured of the unchanged samples.
-        removed: ``(layer, step)``, the share of units taken away.
+        score: ``(sample, target)``, the measure of the unchanged samples.
+        removed: ``(layer, step)``, the share of units removed.
     """
 
     values: np.ndarray
@@ -38,7 +39,7 @@ class MetricValues:
 
 
 def concatenate_values(parts: Sequence[MetricValues], order: np.ndarray) -> MetricValues:
-    """Put together what was found for samples of several shapes, in their own order."""
+    """Concatenate the values of groups of samples, in the original order of samples."""
     back = np.argsort(order)
 
     def rows(arrays: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
@@ -57,16 +58,16 @@ def concatenate_values(parts: Sequence[MetricValues], order: np.ndarray) -> Metr
 def label_values(
     exp: Explanation,
     metrics: Sequence[Metric],
-    found: MetricValues,
+    scored: MetricValues,
     *,
     methods: Sequence[str],
     seed: int,
     about: Mapping[str, Any],
 ) -> xr.Dataset:
-    """Label everything; see ``evaluate``."""
+    """Build the dataset that ``evaluate`` returns."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-    values = found.values
+    values = scored.values
     average, count = mean(np.moveaxis(values, 1, 0))
     low, high = interval(np.moveaxis(values, 1, 0), seed)
     names = [each.name for each in metrics]
@@ -79,33 +80,26 @@ def label_values(
         "cam": list(methods),
         "layer": list(exp.layer_names),
     }
-    summary = ("metric", *CELL)
+    summary = ("metric", *SCORE_DIMS)
     variables: dict[str, Any] = {
-        "value": (("metric", "sample", *CELL), values),
+        "value": (("metric", "sample", *SCORE_DIMS), values),
         "mean": (summary, average),
         "low": (summary, low),
         "high": (summary, high),
         "count": (summary, count),
-        "score": (("sample", "target"), found.score),
+        "score": (("sample", "target"), scored.score),
     }
-    if found.curves:
-        coords |= {"curve": list(found.curves), "step": np.arange(found.removed.shape[1])}
+    if scored.curves:
+        coords |= {"curve": list(scored.curves), "step": np.arange(scored.removed.shape[1])}
         variables["curve_score"] = (
-            ("curve", "sample", *CELL, "step"),
-            np.stack(list(found.curves.values())),
+            ("curve", "sample", *SCORE_DIMS, "step"),
+            np.stack(list(scored.curves.values())),
         )
-        variables["removed"] = (("layer", "step"), found.removed)
-    if found.confidence:
-        coords |= {"imputer": list(found.confidence), "share": list(SHARES)}
+        variables["removed"] = (("layer", "step"), scored.removed)
+    if scored.confidence:
+        coords |= {"imputer": list(scored.confidence), "share": list(SHARES)}
         variables["confidence"] = (
             ("imputer", "sample", "share"),
-            np.stack(list(found.confidence.values())),
+            np.stack(list(scored.confidence.values())),
         )
     return xr.Dataset(variables, coords, dict(about))
-
-
-SHARES = (
-    0.0,
-    0.1,
-    1.0,
-)  # of the units, that are taken away at random to see how sure the model stays

@@ -1,4 +1,4 @@
-"""Which method, at which layer, is worth reading: all of them side by side, beside what is for nothing."""
+"""Here you find ``compare``, which scores methods and layers side by side."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METHODS = ("grad-cam", "hires-cam", "grad-cam++", "layer-cam", "eigen-cam")
-_PLACED = ("pointing-game", "mass-accuracy")
-_BRIEF = 0.5  # s: what takes less is run again, without what is looked up once for a model
-_OWN = ("model", "method", "layer", "progress")  # what ``explain`` is given by name
+_LOCALISATION_METRICS = ("pointing-game", "mass-accuracy")
+_BRIEF = 0.5  # s: shorter runs are timed again, without the one-time inspection of the model
+_OWN = ("model", "method", "layer", "progress")  # arguments of ``Explainer`` that ``compare`` sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,13 @@ class Comparison:
     """Methods and layers, scored side by side.
 
     Attributes:
-        table: What ``evaluate`` returns (and ``localisation``, in the same form) for all methods, the baselines
-            last, with ``rank (metric, target, cam, layer)``, 1 for the best (errors rank by their size); ``gain (baseline, ...)``, by how
-            much a method is better than a baseline on the same samples (positive is better, whichever
-            way the metric runs; the baseline at the layer where it does best), its 95 % interval ``gain_low`` and ``gain_high``; and for each method
-            ``seconds`` a sample and ``passes``.
-        verdict: What follows from it, in sentences.
-        exp: The maps, carrying their scores, for figures and reports.
+        table: The dataset of ``evaluate`` (and of ``localisation``, in this form) for all methods, the baselines
+            last. Also ``rank (metric, target, cam, layer)``, 1 for the best (errors rank by their size); ``gain
+            (baseline, ...)`` over each baseline on the same samples, with its 95 % interval ``gain_low`` and
+            ``gain_high``; and ``seconds`` a sample and ``passes`` of each method. A positive gain is better,
+            whatever the direction of the metric. The baseline is taken at its best layer.
+        verdict: The conclusion, in sentences.
+        exp: The maps with their scores, for figures and reports.
     """
 
     table: xr.Dataset
@@ -49,12 +49,12 @@ class Comparison:
     exp: Explanation
 
     def plot(self) -> Figure:
-        """Draw the scores: a panel a metric, a dot a method, a line as long as its 95 % interval.
+        """Draw the scores: one panel for each metric, a dot and its 95 % interval for each method.
 
         Raises:
             MissingExtra: matplotlib is not installed.
         """
-        _ = self.exp.plot  # says so where matplotlib is missing
+        _ = self.exp.plot  # raises if matplotlib is missing
         figure: Figure = verbs.call("plot.comparison", self.table, rows(self.table), rows(self.table, baselines=True))
         return figure
 
@@ -62,7 +62,7 @@ class Comparison:
         return f"{as_text(self.table)}\n\n{self.verdict}"
 
 
-def compare(  # noqa: PLR0913 - a front door: every parameter is a question users ask
+def compare(  # noqa: PLR0913 - a public entry point with many options
     model: Any,
     inputs: Any,
     methods: Any = METHODS,
@@ -83,37 +83,37 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
     sample_names: Sequence[Any] | None = None,
     **options: Any,
 ) -> Comparison:
-    """Score methods and layers side by side, and say which of them beat what is for nothing.
+    """Score methods and layers side by side, and say which of them beat the baselines.
 
-    Every method is compared with every baseline on the same samples: the interval is that of the mean
-    difference, which is narrower than two means with an interval each would suggest.
+    Every method is compared with every baseline on the same samples. The interval is that of the mean
+    difference, which is narrower than the intervals of two means suggest.
 
     Args:
         model: See ``signalcam.explain``.
-        inputs: See ``signalcam.explain``; some tens of samples at least, or no difference can be told from none.
+        inputs: See ``signalcam.explain``; at least some tens of samples, or no difference is significant.
         methods: One or several, as for ``explain``. Their maps must have the same axes.
         layers: One or several, as ``layer`` of ``explain``.
-        metrics: Names of metrics of ``evaluate``, and with ``truth`` also of ``localisation``. ``None`` takes
-            deletion, insertion and ROAD, with ``truth`` the pointing game and the mass accuracy, too.
-        truth: Where the causes are known to lie, see ``localisation``.
+        metrics: Names of metrics of ``evaluate``, and with ``truth`` also of ``localisation``. ``None`` for
+            deletion, insertion and ROAD; with ``truth`` also the pointing game and the mass accuracy.
+        truth: Where the causes are, see ``localisation``.
         tolerance: See ``localisation``.
         measure: See ``evaluate``, like the next four.
         imputer: See ``evaluate``.
         steps: See ``evaluate``.
-        window: See ``evaluate``; the same for all methods.
+        window: See ``evaluate``; one for all methods.
         seed: See ``evaluate``.
-        baselines: What must be beaten, at least one method.
+        baselines: The baselines, at least one method.
         progress: Show progress bars.
-        extra: See ``explain``, like everything that follows.
+        extra: See ``explain``, like the following.
         labels: See ``explain``.
         sample_names: See ``explain``.
-        options: ``target=``, ``layout=``, ``class_names=``, ``signed=``, ``batch_size=`` and the others of ``Explainer``.
+        options: ``target=``, ``layout=``, ``class_names=``, ``signed=``, ``batch_size=`` and others of ``Explainer``.
 
     Returns:
         A table that prints itself with a verdict.
 
     Raises:
-        CamError: Something does not fit; the message says what to do.
+        CamError: An argument does not fit; the message says what to do.
 
     Example:
         >>> import signalcam as sc
@@ -121,105 +121,113 @@ def compare(  # noqa: PLR0913 - a front door: every parameter is a question user
         >>> found.table["rank"].sel(metric="deletion").sel(cam="hires-cam").shape
         (1, 1)
     """
-    beside = tuple(dict.fromkeys(find(each) for each in as_list(baselines)))
-    own = tuple(each for each in dict.fromkeys(find(each) for each in as_list(methods)) if each not in beside)
-    _check(own, options)
-    faithful, placed = _chosen(metrics, truth)
-    explainer = Explainer(model, method=list(own), layer=layers, progress=progress, **options)
-    again = {"extra": extra, "labels": labels, "sample_names": sample_names}
+    baseline_methods = tuple(dict.fromkeys(find(each) for each in as_list(baselines)))
+    compared = tuple(
+        method
+        for method in dict.fromkeys(find(method) for method in as_list(methods))
+        if method not in baseline_methods
+    )
+    _check_options(compared, options)
+    faithfulness_metrics, localisation_metrics = _split_metrics(metrics, truth)
+    explainer = Explainer(model, method=list(compared), layer=layers, progress=progress, **options)
+    arguments = {"extra": extra, "labels": labels, "sample_names": sample_names}
     parts, seconds = [], {}
-    for each in (*own, *beside):
-        part, seconds[each.name] = _timed(replace(explainer, method=each), inputs, again)
+    for method in (*compared, *baseline_methods):
+        part, seconds[method.name] = _explain_timed(replace(explainer, method=method), inputs, arguments)
         parts.append(part)
-    exp, others = _side_by_side((*own, *beside), parts)
-    if placed:
-        exp = exp.with_scores(_placed(parts, truth, placed, tolerance))
-    if faithful:
-        whole = exp.of or "inputs" in exp.provenance
-        plain = replace(explainer, preprocess=None, layout=exp.layout)
+    exp, other_baselines = _merge_parts((*compared, *baseline_methods), parts)
+    if localisation_metrics:
+        exp = exp.with_scores(_localisation_scores(parts, truth, localisation_metrics, tolerance))
+    if faithfulness_metrics:
+        several_inputs = exp.of or "inputs" in exp.provenance
+        direct = replace(explainer, preprocess=None, layout=exp.layout)
         scores = evaluate(
             exp,
             explainer.model,
-            faithful,
+            faithfulness_metrics,
             measure=measure,
             seed=seed,
             imputer=imputer,
             steps=steps,
             window=window,
-            baselines=others,
-            explainer=plain,
+            baselines=other_baselines,
+            explainer=direct,
             target=options.get("target") if (exp.target_classes < 0).any() else None,
-            inputs=inputs if whole else None,
+            inputs=inputs if several_inputs else None,
             extra=extra,
             progress=progress,
             batch_size=options.get("batch_size"),
         )
         exp = exp.with_scores(scores)
-    table = compare_to_baselines(cast("xr.Dataset", exp.metrics), (*own, *beside), [each.name for each in beside])
+    table = compare_to_baselines(
+        cast("xr.Dataset", exp.metrics), (*compared, *baseline_methods), [each.name for each in baseline_methods]
+    )
     table = table.assign_coords(seconds=("cam", list(seconds.values())))
     return Comparison(table, verdict(table), exp)
 
 
-def _check(own: Sequence[Method], options: Mapping[str, Any]) -> None:
-    known = [name for name in inspect.signature(Explainer).parameters if name not in _OWN]
+def _check_options(methods: Sequence[Method], options: Mapping[str, Any]) -> None:
+    names = [name for name in inspect.signature(Explainer).parameters if name not in _OWN]
     for name in options:
-        if name not in known:
-            message = f"compare has no option {name!r}.{nearest(name, known)} Beside its own it takes those of signalcam.Explainer."
+        if name not in names:
+            message = f"compare has no option {name!r}.{nearest(name, names)} Beside its own it takes those of signalcam.Explainer."
             raise MethodError(message)
-    if not own:
+    if not methods:
         message = "methods holds baselines only. Give one method at least that is to be compared with them."
         raise MethodError(message)
-    resolved = [each.name for each in own if each.at == "channels"]
+    resolved = [each.name for each in methods if each.at == "channels"]
     if resolved:
         message = f"{resolved[0]!r} maps every channel, and the other maps have no channel axis. Compare methods whose maps have the same axes."
         raise MethodError(message)
 
 
-def _chosen(metrics: Any, truth: Any) -> tuple[list[Any], list[str]]:
-    """Those that ask the model, and those that need to know where the cause lies."""
+def _split_metrics(metrics: Any, truth: Any) -> tuple[list[Any], list[str]]:
+    """Split metrics into those of ``evaluate`` and those of ``localisation``."""
     if metrics is None:
-        return list(DEFAULT), list(_PLACED) if truth is not None else []
-    wanted = list(as_list(metrics))
-    placed = [each for each in wanted if isinstance(each, str) and each in MEASURES]
-    if placed and truth is None:
-        message = f"{placed[0]!r} compares maps with where the cause lies, which nobody said. Pass truth=..., see signalcam.metrics.localisation."
+        return list(DEFAULT), list(_LOCALISATION_METRICS) if truth is not None else []
+    names = list(as_list(metrics))
+    with_truth = [each for each in names if isinstance(each, str) and each in MEASURES]
+    if with_truth and truth is None:
+        message = f"{with_truth[0]!r} compares maps with where the cause lies, which nobody said. Pass truth=..., see signalcam.metrics.localisation."
         raise InputError(message)
-    return [each for each in wanted if each not in placed], placed
+    return [each for each in names if each not in with_truth], with_truth
 
 
-def _timed(explainer: Explainer, inputs: Any, again: Mapping[str, Any]) -> tuple[Explanation, float]:
-    """Explain, and say how many seconds a sample took once the model is known."""
+def _explain_timed(explainer: Explainer, inputs: Any, arguments: Mapping[str, Any]) -> tuple[Explanation, float]:
+    """Explain, and return also the seconds a sample took, without one-time work."""
     start = perf_counter()
-    exp = explainer(inputs, **again)
-    took = perf_counter() - start
-    if took < _BRIEF:
+    exp = explainer(inputs, **arguments)
+    seconds = perf_counter() - start
+    if seconds < _BRIEF:
         start = perf_counter()
-        exp = explainer(inputs, **again)
-        took = min(took, perf_counter() - start)
-    return exp, took / max(len(exp), 1)
+        exp = explainer(inputs, **arguments)
+        seconds = min(seconds, perf_counter() - start)
+    return exp, seconds / max(len(exp), 1)
 
 
-def _side_by_side(methods: Sequence[Method], parts: Sequence[Explanation]) -> tuple[Explanation, list[Method]]:
-    """One result of all maps that lie at the layer, and the methods whose maps do not.
+def _merge_parts(methods: Sequence[Method], parts: Sequence[Explanation]) -> tuple[Explanation, list[Method]]:
+    """Merge the maps of methods that act at the layer; return also the other methods.
 
-    The latter are scored on the same windows, which are as wide as the layer's stride.
+    The latter are scored later, on windows as wide as the layer's stride.
     """
-    drawn = [part.at_network_input or part for part in parts]
-    kept = [i for i, each in enumerate(methods) if each.at == "layer"] or list(range(len(methods)))
-    first, *more = (drawn[i] for i in kept)
+    network_parts = [part.at_network_input or part for part in parts]
+    at_layer = [i for i, each in enumerate(methods) if each.at == "layer"] or list(range(len(methods)))
+    first, *more = (network_parts[i] for i in at_layer)
     layers = tuple(
         replace(layer, values=np.concatenate([layer.values, *(each.layers[i].values for each in more)], axis=2))
         for i, layer in enumerate(first.layers)
     )
-    names = tuple(methods[i].name for i in kept)
+    names = tuple(methods[i].name for i in at_layer)
     of = "" if first.at_network_input else first.of  # the network's own input needs no name
     exp = replace(first, layers=layers, methods=names, of=of, others=(), modalities=())
-    return exp, [each for i, each in enumerate(methods) if i not in kept]
+    return exp, [each for i, each in enumerate(methods) if i not in at_layer]
 
 
-def _placed(parts: Sequence[Explanation], truth: Any, names: Sequence[str], tolerance: float) -> xr.Dataset:
-    """Localisation of every method, on the signal that was passed in."""
+def _localisation_scores(
+    parts: Sequence[Explanation], truth: Any, names: Sequence[str], tolerance: float
+) -> xr.Dataset:
+    """Localisation scores of every method, on the original signal."""
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
-    found = [localisation(each, truth, names, tolerance=tolerance) for each in parts]
-    return xr.concat(found, "cam", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    scores = [localisation(each, truth, names, tolerance=tolerance) for each in parts]
+    return xr.concat(scores, "cam", data_vars="minimal", coords="minimal", compat="override", join="exact")

@@ -1,4 +1,4 @@
-"""Metrics that read a curve: the score as more and more is taken away."""
+"""Here you find the metrics of perturbation curves: deletion, insertion, ROAD, ..."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _ROAD = "Rong et al. 2022, arXiv:2202.00449"
 
 
 def area(curve: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Integrate ``(sample, step)`` over the share taken away, by the trapezoid rule: ``(sample,)``."""
-    found: np.ndarray = np.trapezoid(curve, fractions, axis=1)
-    return found
+    """Integrate ``(sample, step)`` over the share removed, by the trapezoid rule: ``(sample,)``."""
+    areas: np.ndarray = np.trapezoid(curve, fractions, axis=1)
+    return areas
 
 
 def normalised(curve: np.ndarray) -> np.ndarray:
-    """Scale ``(sample, step)`` so that it starts at 1 and ends at 0; NaN where both ends are equal."""
+    """Scale ``(sample, step)`` to start at 1 and end at 0; NaN where both ends are equal."""
     span = curve[:, :1] - curve[:, -1:]
-    found: np.ndarray = (curve - curve[:, -1:]) / np.where(span, span, np.nan)
-    return found
+    scaled: np.ndarray = (curve - curve[:, -1:]) / np.where(span, span, np.nan)
+    return scaled
 
 
 @metric("deletion", better="lower", paper=_RISE)
 @metric("deletion-normalised", better="lower", paper=f"{_RISE}; scaled", scaled=True)
 def deletion(study: PerturbationExperiment, *, imputer: object = "zero", scaled: bool = False) -> np.ndarray:
-    """Integrate the score while the most relevant units are taken away.
+    """Integrate the score while the most relevant units are removed.
 
     Args:
         study: The maps and the model.
-        imputer: What stands in; zeros in the paper.
-        scaled: Let every curve run from 1 to 0, so that samples of unlike confidence compare.
+        imputer: The replacement of removed units; zeros in the paper.
+        scaled: Scale each curve to run from 1 to 0, so that samples of different confidence compare.
     """
     return _area(study, MOST, imputer, scaled=scaled)
 
@@ -42,14 +42,14 @@ def deletion(study: PerturbationExperiment, *, imputer: object = "zero", scaled:
 @metric("insertion", better="higher", paper=_RISE)
 @metric("insertion-normalised", better="higher", paper=f"{_RISE}; scaled", scaled=True)
 def insertion(study: PerturbationExperiment, *, imputer: object = "blur", scaled: bool = False) -> np.ndarray:
-    """Integrate the score while the most relevant units are put into an empty sample.
+    """Integrate the score while the most relevant units are inserted into an empty sample.
 
-    Putting ``k`` of ``n`` in is taking the ``n - k`` least relevant away, so the area is that of the curve
-    in which those go first.
+    To insert ``k`` of ``n`` units is to remove the ``n - k`` least relevant. The area is that of the
+    curve in which those go first.
 
     Args:
         study: The maps and the model.
-        imputer: What an empty sample is; blurred in the paper.
+        imputer: The empty sample; blurred in the paper.
         scaled: See ``deletion``.
     """
     return _area(study, LEAST, imputer, scaled=scaled)
@@ -66,11 +66,11 @@ def _area(study: PerturbationExperiment, order: Order, imputer: object, *, scale
     paper="Schulz et al. 2020, arXiv:2001.00396; Simic et al. 2022, doi:10.1145/3511808.3557418",
 )
 def area_between_curves(study: PerturbationExperiment, *, imputer: object = "mean") -> np.ndarray:
-    """Integrate how much more is lost with the most relevant units than with the least relevant.
+    """Integrate the difference between the curves of least and most relevant units first.
 
     Args:
         study: The maps and the model.
-        imputer: What stands in.
+        imputer: The replacement of removed units.
     """
     least, most = study.curve(LEAST, imputer), study.curve(MOST, imputer)
     return area(least - most, study.fractions)
@@ -79,28 +79,28 @@ def area_between_curves(study: PerturbationExperiment, *, imputer: object = "mea
 @metric("road-morf", better="lower", paper=_ROAD, order=MOST)
 @metric("road-lerf", better="higher", paper=_ROAD, order=LEAST)
 def road_one_way(study: PerturbationExperiment, *, order: Order, imputer: object = "linear") -> np.ndarray:
-    """Average the score over the steps of one order, what is taken away being interpolated.
+    """Compute the mean score over the steps of one order, with removed units interpolated.
 
     Args:
         study: The maps and the model.
-        order: What goes first.
-        imputer: What stands in; noisy linear interpolation in the paper.
+        order: The units that go first.
+        imputer: The replacement; noisy linear interpolation in the paper.
     """
-    found: np.ndarray = study.curve(order, imputer)[:, 1:-1].mean(axis=1)
-    return found
+    means: np.ndarray = study.curve(order, imputer)[:, 1:-1].mean(axis=1)
+    return means
 
 
 @metric("road", better="higher", paper=_ROAD)
 def road(study: PerturbationExperiment, *, imputer: object = "linear") -> np.ndarray:
-    """Halve the gap between least and most relevant first, averaged over the steps.
+    """Compute half the gap between least and most relevant first, averaged over the steps.
 
-    The steps leave out nothing and everything, by default 10 to 90 %. For probabilities it lies between
-    -1/2 and 1/2, and the samples' own scores cancel.
+    The steps leave out nothing and everything, by default 10 to 90 %. With probabilities the metric is between
+    -1/2 and 1/2, and the scores of unchanged samples cancel.
 
     Args:
         study: The maps and the model.
         imputer: See ``road_one_way``.
     """
     least, most = (road_one_way(study, order=each, imputer=imputer) for each in (LEAST, MOST))
-    found: np.ndarray = (least - most) / 2
-    return found
+    gap: np.ndarray = (least - most) / 2
+    return gap

@@ -1,4 +1,4 @@
-"""The front door of the metrics: a result and its model go in, scored maps come out."""
+"""Here you find ``evaluate``, which scores the maps of an explanation by metrics."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from signalcam.arrays import Array
 from signalcam.errors import CamWarning, InputError
 from signalcam.explainer.api import Explainer
 from signalcam.inputs.validation import as_list
-from signalcam.metrics import average_drop, curves, infidelity, robustness, sparsity, time_series  # noqa: F401 - register their metrics
+from signalcam.metrics import average_drop, curves, infidelity, robustness, sparsity, time_series  # noqa: F401 - imported to register their metrics
 from signalcam.metrics.aggregate import label_values
 from signalcam.metrics.imputers import as_imputer
 from signalcam.metrics.out_of_distribution import warn_of_confidence
 from signalcam.metrics.registry import Metric, find
-from signalcam.metrics.results import check_result, warn_of_constant
-from signalcam.metrics.scorer import ScoringOptions, Windows, check_given
+from signalcam.metrics.results import check_inputs, check_result, warn_of_constant
+from signalcam.metrics.scorer import ScoringOptions, Windows
 from signalcam.results.explanation import Explanation
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 DEFAULT = ("deletion", "insertion", "road")
 BASELINES = ("random-cam", "input-energy")
-_SAME = 0.02  # of a probability: what half precision and another batch may change
+_TOLERANCE = 0.02  # of a probability: half precision and other batches may change so much
 
 
-def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question users ask
+def evaluate(  # noqa: PLR0913 - a public entry point with many options
     exp: Explanation,
     model: Any,
     metrics: Any = DEFAULT,
@@ -49,42 +49,42 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
     batch_size: int | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
-    """Score how faithful maps are to the model, beside baselines that they must beat.
+    """Score how faithful maps are to the model, together with baselines that they must beat.
 
     Args:
         exp: The maps, of samples of any length.
-        model: The model that was explained. It is borrowed: it comes back exactly as it was.
-        metrics: One or several: names from ``signalcam.metrics.names()``, or ``Metric`` objects, as
-            ``signalcam.metrics.find("deletion", imputer="mean")`` gives them.
-        measure: What is measured, which need not be what was explained: ``"probability"`` of the class each map
-            is about, ``"logit"``, ``"log_odds"``, ``"accuracy"`` (whether the true class is still predicted,
-            for results with labels), or a function from the scores ``(batch, class)`` to as many.
-        seed: Of ties, noise, random sets and intervals.
-        imputer: What stands in for what is taken away: ``"zero"``, ``"mean"``, ``"blur"``, ``"noise"``, ``"sample"``,
+        model: The model that was explained. It is unchanged afterwards.
+        metrics: One or several: names from ``signalcam.metrics.names()``, or ``Metric`` objects such as
+            ``signalcam.metrics.find("deletion", imputer="mean")``.
+        measure: The measured score, which may differ from the explained one: ``"probability"`` of each map's
+            class, ``"logit"``, ``"log_odds"``, ``"accuracy"`` (whether the true class is still predicted; needs
+            labels), or a function of scores ``(batch, class)`` that returns an array of this shape.
+        seed: Seed of ties, noise, random sets and intervals.
+        imputer: The replacement of removed values: ``"zero"``, ``"mean"``, ``"blur"``, ``"noise"``, ``"sample"``,
             ``"linear"``, ``"inverse"``, ``"swap"``, ``"segment-mean"``, a number, an ``Imputer``, or a function of
-            ``x (row, channel, *positions)`` and ``known (row, *positions)``. ``None`` takes what each metric's
-            paper does.
-        steps: From nothing taken away to everything; ``None`` for 10, or as many as there are windows.
-        window: How many positions are taken away together, a number or one by axis: ``{"time": 25}``. ``None``
-            takes the layer's stride, below which its maps tell nothing apart.
-        baselines: Methods that are scored beside; an empty list for none.
-        explainer: How the maps were made, where the names in the result do not say it.
-        target: What was asked, for each target of the result, where it is not about a class.
-        inputs: What the model takes, where that is more than the explained input, in the order of the samples.
-        extra: What it takes by keyword beside the inputs, as in ``signalcam.explain``.
-        fine_tuned: The same model trained on, with random parts removed: for ``f-fidelity``.
-        batch_size: Rows at a time; ``None`` picks a size that fits. Halved when memory runs out.
+            ``x (row, channel, *positions)`` and ``keep (row, *positions)``. ``None`` for that of each metric's paper.
+        steps: Number of steps from nothing to everything removed; ``None`` for 10, or the number of windows if
+            there are fewer.
+        window: Positions that are removed together, a number or one by axis: ``{"time": 25}``. ``None`` for the
+            layer's stride, which is the resolution of its maps.
+        baselines: Methods to score as baselines; an empty list for none.
+        explainer: The explainer of these maps, if the names in the result do not define it.
+        target: The targets, as passed to ``explain``, for targets that are not a class.
+        inputs: The model's inputs if it takes more than the explained one, in the order of the samples.
+        extra: Keyword arguments of the model, as in ``signalcam.explain``.
+        fine_tuned: The model fine-tuned with random parts removed: for ``f-fidelity``.
+        batch_size: Rows per batch; ``None`` for a size that fits. Halved when memory runs out.
         progress: Show a progress bar.
 
     Returns:
-        ``value (metric, sample, target, cam, layer)``; over samples that have a value ``mean``, its 95 %
-        bootstrap interval ``low`` and ``high``, and their ``count``; ``score (sample, target)`` of the unchanged
-        samples; ``curve_score (curve, sample, target, cam, layer, step)`` with the share ``removed (layer, step)``;
-        ``confidence (imputer, sample, share)``, the largest probability where random units are taken away. ``better``
-        says of each metric which way is better.
+        ``value (metric, sample, target, cam, layer)``. Over samples with a value: ``mean``, its 95 % bootstrap
+        interval ``low`` and ``high``, and their ``count``. ``score (sample, target)`` of the unchanged samples.
+        ``curve_score (curve, sample, target, cam, layer, step)`` over the share ``removed (layer, step)``.
+        ``confidence (imputer, sample, share)``, the largest probability with random units removed. ``better`` is the
+        better direction of each metric.
 
     Raises:
-        CamError: Something does not fit; the message says what to do.
+        CamError: An argument does not fit; the message says what to do.
 
     Example:
         >>> import signalcam as sc
@@ -93,10 +93,10 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
         ('cam',)
     """
     check_result(exp)
-    wanted = tuple(find(each) for each in as_list(metrics))
-    how = ScoringOptions(
+    resolved = tuple(find(each) for each in as_list(metrics))
+    options = ScoringOptions(
         model,
-        wanted,
+        resolved,
         measure,
         seed,
         None if imputer is None else as_imputer(imputer),
@@ -110,31 +110,31 @@ def evaluate(  # noqa: PLR0913 - a front door: every parameter is a question use
         batch_size,
         progress,
     )
-    how.check()
-    drawn = exp.at_network_input
-    exp = exp if drawn is None else replace(drawn, of="")
-    _check(exp, inputs, extra)
-    found, methods = how.found(exp, exp.input if inputs is None else inputs)
+    options.check()
+    network_exp = exp.at_network_input
+    exp = exp if network_exp is None else replace(network_exp, of="")
+    _check_result(exp, inputs, extra)
+    scored, methods = options.score(exp, exp.input if inputs is None else inputs)
     if measure == "probability" and target is None:
-        _warn_of_another(exp, found.score)
-    warn_of_constant(*_constant(exp))
-    warn_of_confidence(found.confidence)
-    _warn_of_undefined(wanted, found.values)
+        _warn_of_other_model(exp, scored.score)
+    warn_of_constant(*_count_constant(exp))
+    warn_of_confidence(scored.confidence)
+    _warn_of_undefined(resolved, scored.values)
     about = {
         **exp.provenance,
-        "measure": how.measure_name,
+        "measure": options.measure_name,
         "seed": seed,
         "baselines": ", ".join(methods[len(exp.methods) :]),
     }
-    return label_values(exp, wanted, found, methods=methods, seed=seed, about=about)
+    return label_values(exp, resolved, scored, methods=methods, seed=seed, about=about)
 
 
-def _check(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:
-    """Refuse results that cannot be asked about again."""
+def _check_result(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:
+    """Raise an ``InputError`` for results that cannot be scored."""
     if exp.windows is not None:
         message = "the record was explained window by window, and metrics score samples. Explain its windows as samples: signalcam.explain(model, windows)."
         raise InputError(message)
-    check_given(exp, inputs, extra)
+    check_inputs(exp, inputs, extra)
     if not len(exp):
         message = "the result holds no samples, so there is nothing to score. Give one at least."
         raise InputError(message)
@@ -145,27 +145,27 @@ def _check(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> No
         raise InputError(message)
 
 
-def _warn_of_another(exp: Explanation, score: np.ndarray) -> None:
-    """Warn where the model does not say of the samples what it said when they were explained."""
+def _warn_of_other_model(exp: Explanation, score: np.ndarray) -> None:
+    """Warn if the model's probabilities differ from those of the explanation."""
     if exp.probabilities is None:
         return
-    then = np.take_along_axis(exp.probabilities, exp.target_classes, axis=1)
-    apart = np.abs(score - then).max(axis=1)
-    if (apart > _SAME).any():
-        message = f"the model gives {int((apart > _SAME).sum())} of {len(apart)} samples another probability (by up to {apart.max():.2f}) than when they were explained. Pass the same model and the same inputs, in the same order."
+    before = np.take_along_axis(exp.probabilities, exp.target_classes, axis=1)
+    difference = np.abs(score - before).max(axis=1)
+    if (difference > _TOLERANCE).any():
+        message = f"the model gives {int((difference > _TOLERANCE).sum())} of {len(difference)} samples another probability (by up to {difference.max():.2f}) than when they were explained. Pass the same model and the same inputs, in the same order."
         warnings.warn(message, CamWarning, stacklevel=3)
 
 
-def _constant(exp: Explanation) -> tuple[int, int]:
-    """How many maps are the same everywhere, and of how many; what lies behind a sample's end does not count."""
+def _count_constant(exp: Explanation) -> tuple[int, int]:
+    """Number of constant maps, and of all maps; padding does not count."""
     flat = [each.values.reshape(*each.values.shape[:3], -1) for each in exp.layers]
-    same = [np.nanmax(each, axis=-1) == np.nanmin(each, axis=-1) for each in flat]
-    return int(sum(each.sum() for each in same)), sum(each.size for each in same)
+    constant = [np.nanmax(each, axis=-1) == np.nanmin(each, axis=-1) for each in flat]
+    return int(sum(each.sum() for each in constant)), sum(each.size for each in constant)
 
 
-def _warn_of_undefined(wanted: Sequence[Metric], values: np.ndarray) -> None:
-    for each, own in zip(wanted, values, strict=True):
-        missing = int((~np.isfinite(own)).any(axis=(1, 2, 3)).sum())
+def _warn_of_undefined(metrics: Sequence[Metric], values: np.ndarray) -> None:
+    for metric, rows in zip(metrics, values, strict=True):
+        missing = int((~np.isfinite(rows)).any(axis=(1, 2, 3)).sum())
         if missing:
-            message = f"{each.name} is not defined for {missing} of {len(own)} samples (a constant map, or a score that has nothing to lose); they are left out of its mean, see 'count'."
+            message = f"{metric.name} is not defined for {missing} of {len(rows)} samples (a constant map, or a score that has nothing to lose); they are left out of its mean, see 'count'."
             warnings.warn(message, CamWarning, stacklevel=3)

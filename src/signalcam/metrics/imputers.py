@@ -1,4 +1,4 @@
-"""What stands in for the values that are taken away."""
+"""Here you find the imputers, which replace removed values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Spatial: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True)
 class NormalDraws:
-    """What chance may bring to some rows; each sample always gets the same, however rows are batched.
+    """Random numbers of some rows; those of a sample do not depend on the batch.
 
     Attributes:
-        seed: Of everything that is drawn.
-        samples: ``(r,)``, which sample each row is of.
-        others: From numbers of samples to the samples, laid out as the rows are.
-        count: How many samples there are.
+        seed: The seed of all draws.
+        samples: ``(r,)``, the sample of each row.
+        others: Return the samples with these indices, laid out as the rows are.
+        count: Number of samples.
     """
 
     seed: int
@@ -34,12 +34,12 @@ class NormalDraws:
     def normal(self, shape: Sequence[int]) -> np.ndarray:
         """Draw ``(r, *shape)`` from a standard normal distribution."""
         kinds, rows = np.unique(self.samples, return_inverse=True)
-        one = [np.random.default_rng((self.seed, int(each))).standard_normal(shape) for each in kinds]
-        return np.stack(one)[rows]
+        draws = [np.random.default_rng((self.seed, int(each))).standard_normal(shape) for each in kinds]
+        return np.stack(draws)[rows]
 
     @cached_property
     def another(self) -> np.ndarray:
-        """For each row a sample that it is not of, ``(r, c, *positions)``.
+        """For each row the values of another sample, ``(r, c, *positions)``.
 
         Raises:
             InputError: There is only one sample.
@@ -55,36 +55,35 @@ class NormalDraws:
 
 @runtime_checkable
 class Imputer(Protocol):
-    """Fills in what is taken away.
+    """Replaces removed values.
 
-    One that sets ``anywhere = True`` puts the same value at a place whatever else is missing, and is asked
-    once a sample.
+    With ``anywhere = True`` the replacement must not depend on what is removed; it is then computed once a sample.
     """
 
     @property
     def name(self) -> str:
-        """What the imputer is called in a result."""
+        """Name of the imputer in a result."""
         ...
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
-        """Return ``x`` with other values where it is not known.
+    def fill(self, x: np.ndarray, keep: np.ndarray, draws: NormalDraws) -> np.ndarray:
+        """Return ``x`` with values replaced where they are not kept.
 
         Args:
             x: ``(r, c, *positions)``.
-            known: ``(r, *positions)``.
-            drawn: What chance may bring.
+            keep: ``(r, *positions)``, true where a value stays.
+            draws: Random numbers.
         """
         ...
 
 
-def _put(x: np.ndarray, known: np.ndarray, values: np.ndarray | float) -> np.ndarray:
-    return np.where(known[:, None], x, values).astype(x.dtype, copy=False)
+def _replace(x: np.ndarray, keep: np.ndarray, values: np.ndarray | float) -> np.ndarray:
+    return np.where(keep[:, None], x, values).astype(x.dtype, copy=False)
 
 
-def _over(x: np.ndarray, kind: str) -> np.ndarray:
-    """A number a row and channel: the mean, and others, over all positions."""
-    found: np.ndarray = getattr(x, kind)(axis=tuple(range(2, x.ndim)), keepdims=True)
-    return found
+def _statistic(x: np.ndarray, kind: str) -> np.ndarray:
+    """A statistic of each row and channel, over all positions."""
+    statistic: np.ndarray = getattr(x, kind)(axis=tuple(range(2, x.ndim)), keepdims=True)
+    return statistic
 
 
 @dataclass(frozen=True)
@@ -99,48 +98,48 @@ class Constant:
 
     @property
     def name(self) -> str:
-        """Its value; ``zero`` for nothing."""
+        """Its value; ``zero`` for 0."""
         return f"{self.value:g}" if self.value else "zero"
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
-        """Put the number."""
-        return _put(x, known, self.value)
+    def fill(self, x: np.ndarray, keep: np.ndarray, _draws: NormalDraws) -> np.ndarray:
+        """Replace by the number."""
+        return _replace(x, keep, self.value)
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Puts each channel's own mean over the whole sample."""
+    """Puts the mean of each channel over the whole sample."""
 
     name: str = field(default="mean", init=False)
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
-        """Put the mean."""
-        return _put(x, known, _over(x, "mean"))
+    def fill(self, x: np.ndarray, keep: np.ndarray, _draws: NormalDraws) -> np.ndarray:
+        """Replace by the mean."""
+        return _replace(x, keep, _statistic(x, "mean"))
 
 
 @dataclass(frozen=True)
 class Inverse:
-    """Turns each channel upside down within its own range: ``max + min - x``.
+    """Mirrors each channel within its own range: ``max + min - x``.
 
-    Schlegel et al. 2019 (arXiv:1909.07082) write ``max - x``, which is the same where the minimum is 0.
+    Schlegel et al. 2019 (arXiv:1909.07082) write ``max - x``, which is equal if the minimum is 0.
     """
 
     name: str = field(default="inverse", init=False)
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
-        """Put the mirrored values."""
-        return _put(x, known, _over(x, "max") + _over(x, "min") - x)
+    def fill(self, x: np.ndarray, keep: np.ndarray, _draws: NormalDraws) -> np.ndarray:
+        """Replace by the mirrored values."""
+        return _replace(x, keep, _statistic(x, "max") + _statistic(x, "min") - x)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Draws from a normal distribution with each channel's own mean and deviation.
+    """Draws normal noise with the mean and deviation of each channel.
 
     Args:
         own: ``False`` for mean 0 and deviation 1, as for standardised signals.
@@ -150,33 +149,33 @@ class Noise:
 
     @property
     def name(self) -> str:
-        """How it is called."""
+        """``noise`` or ``standard noise``."""
         return "noise" if self.own else "standard noise"
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
-        """Put noise."""
-        noise = drawn.normal(x.shape[1:])
-        return _put(x, known, _over(x, "mean") + _over(x, "std") * noise if self.own else noise)
+    def fill(self, x: np.ndarray, keep: np.ndarray, draws: NormalDraws) -> np.ndarray:
+        """Replace by noise."""
+        noise = draws.normal(x.shape[1:])
+        return _replace(x, keep, _statistic(x, "mean") + _statistic(x, "std") * noise if self.own else noise)
 
 
 @dataclass(frozen=True)
 class OtherSample:
-    """Swaps in the values of another sample, the same one throughout."""
+    """Puts the values of another sample, one for the whole sample."""
 
     name: str = field(default="sample", init=False)
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
-        """Put the other sample's values."""
-        return _put(x, known, drawn.another)
+    def fill(self, x: np.ndarray, keep: np.ndarray, draws: NormalDraws) -> np.ndarray:
+        """Replace by the other sample's values."""
+        return _replace(x, keep, draws.another)
 
 
 @dataclass(frozen=True)
 class Blur:
-    """Puts the sample as a Gaussian blur leaves it, mirrored at its ends.
+    """Puts the sample after a Gaussian blur, mirrored at its ends.
 
     Args:
         sigma: Width in positions; ``None`` for a twentieth of each axis.
@@ -186,21 +185,21 @@ class Blur:
 
     @property
     def name(self) -> str:
-        """How it is called."""
+        """``blur``, with its width if it is set."""
         return "blur" if self.sigma is None else f"blur {self.sigma:g}"
 
     anywhere: ClassVar[bool] = True
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
-        """Put the blurred values."""
+    def fill(self, x: np.ndarray, keep: np.ndarray, _draws: NormalDraws) -> np.ndarray:
+        """Replace by the blurred values."""
         smooth = x.astype(np.float64)
         for axis in range(2, x.ndim):
-            smooth = _blurred(smooth, axis, self.sigma or x.shape[axis] / 20)
-        return _put(x, known, smooth)
+            smooth = _blur(smooth, axis, self.sigma or x.shape[axis] / 20)
+        return _replace(x, keep, smooth)
 
 
-def _blurred(x: np.ndarray, axis: int, sigma: float) -> np.ndarray:
-    """Convolve along an axis by way of frequencies; the mirrored signal is periodic, so this is exact."""
+def _blur(x: np.ndarray, axis: int, sigma: float) -> np.ndarray:
+    """Convolve along an axis by the FFT, which is exact because the mirrored signal is periodic."""
     length = x.shape[axis]
     mirrored = np.concatenate([x, np.flip(x, axis)], axis)
     steps = np.minimum(np.arange(2 * length), 2 * length - np.arange(2 * length))
@@ -213,104 +212,104 @@ def _blurred(x: np.ndarray, axis: int, sigma: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Linear:
-    """Interpolates from what is left, and adds a little noise, as ROAD does.
+    """Interpolates from the remaining values and adds a little noise, as ROAD does.
 
     Rong et al. 2022, arXiv:2202.00449. See ``signalcam.metrics.interpolation``.
 
     Args:
-        noise: Deviation of what is added, in units of each channel's own deviation. The paper adds 0.01 in
-            the units of standardised images.
+        noise: Standard deviation of the noise, as a share of each channel's. The paper adds 0.01 in the units of
+            standardised images.
     """
 
     noise: float = 0.01
 
     @property
     def name(self) -> str:
-        """How it is called."""
+        """``linear``."""
         return "linear"
 
-    def fill(self, x: np.ndarray, known: np.ndarray, drawn: NormalDraws) -> np.ndarray:
-        """Put the interpolated values."""
-        filled = np.stack([interpolate_removed(*each) for each in zip(x, known, strict=True)])
+    def fill(self, x: np.ndarray, keep: np.ndarray, draws: NormalDraws) -> np.ndarray:
+        """Replace by the interpolated values."""
+        filled = np.stack([interpolate_removed(*each) for each in zip(x, keep, strict=True)])
         if not self.noise:
             return filled
-        return _put(x, known, filled + self.noise * _over(x, "std") * drawn.normal(x.shape[1:]))
+        return _replace(x, keep, filled + self.noise * _statistic(x, "std") * draws.normal(x.shape[1:]))
 
 
-def _segments(known: np.ndarray) -> list[tuple[int, int]]:
-    """From where to before where each run of missing values goes."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], known, [True]]).astype(int)))
+def _segments(keep: np.ndarray) -> list[tuple[int, int]]:
+    """Start and stop of each run of removed values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], keep, [True]]).astype(int)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _by_segment(x: np.ndarray, known: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Change every run of missing values along the last axis."""
+def _change_segments(x: np.ndarray, keep: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Change every run of removed values along the last axis."""
     filled = x.copy()
-    for row in np.ndindex(known.shape[:-1]):
-        here = filled[(row[0], slice(None), *row[1:])]  # a view: (c, last axis)
-        for start, stop in _segments(known[row]):
-            here[:, start:stop] = change(here[:, start:stop])
+    for row in np.ndindex(keep.shape[:-1]):
+        view = filled[(row[0], slice(None), *row[1:])]  # a view: (c, last axis)
+        for start, stop in _segments(keep[row]):
+            view[:, start:stop] = change(view[:, start:stop])
     return filled
 
 
 @dataclass(frozen=True)
 class Swap:
-    """Reverses each removed stretch along the last axis of positions, time in a signal."""
+    """Reverses each removed interval along the last axis of positions, time in a signal."""
 
     name: str = field(default="swap", init=False)
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
-        """Put each stretch back to front."""
-        return _by_segment(x, known, lambda part: part[:, ::-1].copy())
+    def fill(self, x: np.ndarray, keep: np.ndarray, _draws: NormalDraws) -> np.ndarray:
+        """Replace each interval by its reverse."""
+        return _change_segments(x, keep, lambda part: part[:, ::-1].copy())
 
 
 @dataclass(frozen=True)
 class SegmentMean:
-    """Puts the mean of each removed stretch along the last axis of positions."""
+    """Puts the mean of each removed interval along the last axis of positions."""
 
     name: str = field(default="segment-mean", init=False)
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
-        """Put the mean of each stretch."""
-        return _by_segment(x, known, lambda part: part.mean(axis=1, keepdims=True))
+    def fill(self, x: np.ndarray, keep: np.ndarray, _draws: NormalDraws) -> np.ndarray:
+        """Replace each interval by its mean."""
+        return _change_segments(x, keep, lambda part: part.mean(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
 class Custom:
-    """Asks a user's function.
+    """Calls a user's function.
 
     Args:
-        function: From ``x (r, c, *positions)`` and ``known (r, *positions)`` to an array like ``x``.
+        function: From ``x (r, c, *positions)`` and ``keep (r, *positions)`` to an array like ``x``.
     """
 
     function: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
     @property
     def name(self) -> str:
-        """The function's."""
+        """The name of the function."""
         return str(getattr(self.function, "__name__", "custom"))
 
-    def fill(self, x: np.ndarray, known: np.ndarray, _drawn: NormalDraws) -> np.ndarray:
-        """Put what the function says, and only where something is missing.
+    def fill(self, x: np.ndarray, keep: np.ndarray, _draws: NormalDraws) -> np.ndarray:
+        """Replace removed values by the function's.
 
         Raises:
             InputError: It returned another shape.
         """
-        values = np.asarray(self.function(x, known))
+        values = np.asarray(self.function(x, keep))
         if values.shape != x.shape:
             message = f"imputer {self.name!r} returned shape {values.shape} for shape {x.shape}. Return an array like the one it is given."
             raise InputError(message)
-        return _put(x, known, values)
+        return _replace(x, keep, values)
 
 
 IMPUTERS: dict[str, Imputer] = {
-    each.name: each
-    for each in (Constant(), Mean(), Blur(), Noise(), OtherSample(), Linear(), Inverse(), Swap(), SegmentMean())
+    imputer.name: imputer
+    for imputer in (Constant(), Mean(), Blur(), Noise(), OtherSample(), Linear(), Inverse(), Swap(), SegmentMean())
 }
 
 
-def as_imputer(wanted: Any) -> Imputer:
-    """Return the imputer of that name, that number's, or a function's.
+def as_imputer(imputer: Any) -> Imputer:
+    """Return the imputer of a name, a number or a function.
 
     Raises:
         MethodError: There is none.
@@ -319,13 +318,13 @@ def as_imputer(wanted: Any) -> Imputer:
         >>> as_imputer("mean").name, as_imputer(0.5).name
         ('mean', '0.5')
     """
-    if isinstance(wanted, Imputer) and not isinstance(wanted, type):
-        return wanted
-    if isinstance(wanted, int | float) and not isinstance(wanted, bool) and np.isfinite(wanted):
-        return Constant(float(wanted))
-    if isinstance(wanted, str) and wanted in IMPUTERS:
-        return IMPUTERS[wanted]
-    if callable(wanted) and not isinstance(wanted, type):
-        return Custom(wanted)
-    message = f"there is no imputer {wanted!r}.{nearest(str(wanted), IMPUTERS)} Known: {', '.join(IMPUTERS)}, a number, or a function of (x, known)."
+    if isinstance(imputer, Imputer) and not isinstance(imputer, type):
+        return imputer
+    if isinstance(imputer, int | float) and not isinstance(imputer, bool) and np.isfinite(imputer):
+        return Constant(float(imputer))
+    if isinstance(imputer, str) and imputer in IMPUTERS:
+        return IMPUTERS[imputer]
+    if callable(imputer) and not isinstance(imputer, type):
+        return Custom(imputer)
+    message = f"there is no imputer {imputer!r}.{nearest(str(imputer), IMPUTERS)} Known: {', '.join(IMPUTERS)}, a number, or a function of (x, keep)."
     raise MethodError(message)

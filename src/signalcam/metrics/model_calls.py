@@ -1,4 +1,4 @@
-"""Ask the model about changed samples: a measured score for each, as many at a time as fit."""
+"""Here you find how the model scores changed samples, in batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ from signalcam.targets.score_functions import Score
 
 
 @dataclass(frozen=True)
-class StillNamed(PerSample):
-    """Whether each sample is still given a class: 1 or 0, whatever the score."""
+class StillPredicted(PerSample):
+    """Whether each sample is still predicted as its class: 1 or 0, whatever the score."""
 
-    def ask(self, reading: ModelOutput, own: Array, _score: Score, _names: Sequence[str] | None) -> ScoredTarget:
-        """Compare the predicted class with the sample's own."""
+    def ask(self, reading: ModelOutput, classes: Array, _score: Score, _names: Sequence[str] | None) -> ScoredTarget:
+        """Compare the predicted class with the sample's class."""
         predicted = reading.predicted()
         xp = namespace(predicted)
-        one, other = (xp.astype(each, xp.float32) for each in (predicted, select_column(predicted, own)))
-        same = xp.astype(one == other, xp.float32)  # class numbers are exact in float32
+        predicted_index, class_index = (
+            xp.astype(index, xp.float32) for index in (predicted, select_column(predicted, classes))
+        )
+        same = xp.astype(predicted_index == class_index, xp.float32)  # class numbers are exact in float32
         return ScoredTarget(same, predicted[:, None])
 
 
 @dataclass(frozen=True)
 class Confidence(Target):
-    """How sure the model is of whatever it says: the largest probability."""
+    """The model's confidence: its largest probability."""
 
     def label(self, _names: Sequence[str] | None) -> str:
         """Name the target."""
@@ -47,11 +49,11 @@ class Confidence(Target):
 
 @dataclass
 class ModelScorer:
-    """Asks one model about rows made of known samples.
+    """Scores changed samples by one model.
 
     Attributes:
         backend: The model's.
-        model: The model. It is borrowed for each run, and handed back as it was.
+        model: The model. It is unchanged after each run.
         inputs: All samples, unchanged, in NumPy.
         size: Rows at a time; halved when memory runs out.
     """
@@ -63,37 +65,34 @@ class ModelScorer:
 
     @property
     def x(self) -> np.ndarray:
-        """``(sample, ...)``, the explained input."""
-        found: np.ndarray = self.inputs.explained
-        return found
+        """The explained input, ``(sample, ...)``."""
+        explained: np.ndarray = self.inputs.explained
+        return explained
 
-    def about(self, question: Question, samples: np.ndarray, make: Callable[[slice], np.ndarray]) -> np.ndarray:
-        """Score changed samples.
+    def score(self, question: Question, samples: np.ndarray, make: Callable[[slice], np.ndarray]) -> np.ndarray:
+        """Score changed samples: ``(r,)``, in double precision.
 
         Args:
             question: One target, with a row for every sample.
-            samples: ``(r,)``, which sample each row is of.
-            make: From a slice of rows to what stands in for the explained input there.
-
-        Returns:
-            ``(r,)``, in double precision.
+            samples: ``(r,)``, the sample of each row.
+            make: Return the explained input of a slice of rows.
         """
 
         def run(rows: slice) -> np.ndarray:
             try:
-                return self._push(question, samples[rows], make(rows))
+                return self._score_batch(question, samples[rows], make(rows))
             except Exception as error:
                 if self.backend.ran_out_of_memory(error):
                     self.size = max(1, min(self.size, (rows.stop - rows.start + 1) // 2))
                 raise
 
-        found = run_in_batches(run, len(samples), self.size, self.backend, lambda _: None)
-        return np.concatenate(found).astype(np.float64)
+        scores = run_in_batches(run, len(samples), self.size, self.backend, lambda _: None)
+        return np.concatenate(scores).astype(np.float64)
 
-    def _push(self, question: Question, samples: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def _score_batch(self, question: Question, samples: np.ndarray, x: np.ndarray) -> np.ndarray:
         count = count_samples(self.inputs)
-        rows = self.inputs.map(lambda each: each[samples] if len(each) == count else each)
-        own = tuple(each[samples] if len(each) else each for each in question.own)
-        given = self.backend.to_model(self.model, rows.with_explained(x))
-        (found,) = self.backend.forward(self.model, given, replace(question, own=own))
-        return self.backend.numpy(found)
+        rows = self.inputs.map(lambda array: array[samples] if len(array) == count else array)
+        classes = tuple(array[samples] if len(array) else array for array in question.own)
+        model_inputs = self.backend.to_model(self.model, rows.with_explained(x))
+        (scores,) = self.backend.forward(self.model, model_inputs, replace(question, own=classes))
+        return self.backend.numpy(scores)

@@ -1,4 +1,4 @@
-"""Every metric under its name: registered, listed and found."""
+"""Here you find the registry of metrics: register, list and find them by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Direction = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric: how it is worked out, which way is better, and where it comes from.
+    """A registered metric: its function, direction and source.
 
     Attributes:
         name: In lower case with dashes.
-        function: From a study (one target, method and layer) and options to ``(sample,)``.
+        function: From an experiment (one target, method and layer) and options to ``(sample,)``.
         better: ``"higher"`` or ``"lower"``.
-        paper: Where it is published.
-        options: What the function is given beside the study.
+        paper: The publication.
+        options: Options of the function.
     """
 
     name: str
@@ -39,25 +39,23 @@ class Metric:
         return (self.function.__doc__ or self.name).splitlines()[0]
 
     def values(self, study: PerturbationExperiment) -> np.ndarray:
-        """Return ``(sample,)``; NaN where the metric is not defined."""
+        """Return the values ``(sample,)``; NaN where the metric is not defined."""
         return np.asarray(self.function(study, **self.options), np.float64)
 
     def with_options(self, called: str | None = None, **options: Any) -> Metric:
-        """The same with other options.
+        """Return the metric with other options.
 
         Args:
-            called: Its name in the result, where both are asked for.
-            options: What the metric's docstring lists after the study.
+            called: Its name in the result; needed if two variants are computed.
+            options: Options in the metric's docstring, after the study.
 
         Raises:
             MethodError: It has no such option.
         """
-        known = list(inspect.signature(self.function).parameters)[1:]
-        for each in options:
-            if each not in known:
-                message = (
-                    f"{self.name} has no option {each!r}.{nearest(each, known)} It has: {', '.join(known) or 'none'}."
-                )
+        parameters = list(inspect.signature(self.function).parameters)[1:]
+        for name in options:
+            if name not in parameters:
+                message = f"{self.name} has no option {name!r}.{nearest(name, parameters)} It has: {', '.join(parameters) or 'none'}."
                 raise MethodError(message)
         return replace(self, name=called or self.name, options={**self.options, **options})
 
@@ -67,13 +65,13 @@ _Function = Callable[..., np.ndarray]
 
 
 def metric(name: str, *, better: Direction, paper: str, **options: Any) -> Callable[[_Function], _Function]:
-    """Register a metric under a name; one function may have several, with other options.
+    """Register a metric under a name; one function may have several names, with different options.
 
     Args:
         name: Lower case with dashes.
-        better: Whether higher or lower values speak for a map.
-        paper: Where it is published.
-        options: What the function is given beside the study.
+        better: The direction of better maps: ``"higher"`` or ``"lower"``.
+        paper: The publication.
+        options: Options of the function.
     """
 
     def register(function: _Function) -> _Function:
@@ -84,7 +82,7 @@ def metric(name: str, *, better: Direction, paper: str, **options: Any) -> Calla
 
 
 def metrics() -> tuple[Metric, ...]:
-    """List every registered metric, by name.
+    """Return every registered metric, sorted by name.
 
     Example:
         >>> import signalcam as sc
@@ -95,7 +93,7 @@ def metrics() -> tuple[Metric, ...]:
 
 
 def names() -> tuple[str, ...]:
-    """The name of every registered metric.
+    """Return the names of all registered metrics.
 
     Example:
         >>> import signalcam as sc
@@ -105,11 +103,11 @@ def names() -> tuple[str, ...]:
     return tuple(each.name for each in metrics())
 
 
-def find(wanted: object, **options: Any) -> Metric:
-    """Return a metric by name, with other options if any are given.
+def find(name: object, **options: Any) -> Metric:
+    """Return a metric by name, with other options if there are any.
 
     Args:
-        wanted: A name, or a ``Metric``.
+        name: A name, or a ``Metric``.
         options: See ``Metric.with_options``.
 
     Raises:
@@ -119,8 +117,8 @@ def find(wanted: object, **options: Any) -> Metric:
         >>> find("deletion", imputer="mean", called="deletion by the mean").name
         'deletion by the mean'
     """
-    found = wanted if isinstance(wanted, Metric) else _registry.get(str(wanted).lower().replace("_", "-"))
-    if found is None:
-        message = f"there is no metric {wanted!r}.{nearest(str(wanted), _registry)} Known: {', '.join(sorted(_registry))} (see signalcam.metrics.metrics())."
+    metric_of_name = name if isinstance(name, Metric) else _registry.get(str(name).lower().replace("_", "-"))
+    if metric_of_name is None:
+        message = f"there is no metric {name!r}.{nearest(str(name), _registry)} Known: {', '.join(sorted(_registry))} (see signalcam.metrics.metrics())."
         raise MethodError(message)
-    return found.with_options(**options) if options else found
+    return metric_of_name.with_options(**options) if options else metric_of_name
