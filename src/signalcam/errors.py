@@ -67,11 +67,11 @@ class CamWarning(UserWarning):
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Whether something is a whole number, and not too small."""
+    """Whether a value is a whole number of at least ``least``."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known names look like ``name``; a sentence, or nothing."""
-    close = get_close_matches(name, list(known), n=3, cutoff=0.5)
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Suggest names that look like ``name``, as a sentence; empty if there are none."""
+    close = get_close_matches(name, list(names), n=3, cutoff=0.5)
     return f" Nearest: {', '.join(map(repr, close))}." if close else ""

@@ -115,7 +115,7 @@ def faults_of(node, text):
     where = f"{getattr(node, 'name', 'module')}: "
     if any(phrase in text.lower() for phrase in OPAQUE) or text.startswith("The same"):
         yield where + text.splitlines()[0]
-    prose = re.sub(r">>>.*|\.\.\. .*", "", text)
+    prose = re.sub(r">>>.*|\.\.\. .*|[├└].*", "", text)
     for sentence in re.split(r"(?<=[.:;])\s+|\n\n|\n(?=\s*\w+:)", prose):
         if len(sentence.split()) > MOST_WORDS:
             yield f"{where}{len(sentence.split())} words: {' '.join(sentence.split())[:80]}"

@@ -30,8 +30,8 @@ class AxisMap:
         raw_axis: Of the raw signal, batch included.
         input_axis: Of the network's input, batch included.
         start: In samples of the raw signal.
-        jump: The same, from each entry to the next.
-        reach: The same, to either side of an entry: what it is made of.
+        jump: From each entry to the next, in samples of the raw signal.
+        reach: How far an entry depends on the raw signal to either side, in its samples.
     """
 
     raw_axis: int

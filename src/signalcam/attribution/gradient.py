@@ -348,9 +348,9 @@ def uniform(a: Layered, _g: Layered) -> Map:
 class RandomWeights:
     """Weigh each channel by a random number between -1 and 1.
 
-    The numbers depend on the seed and the channel's place only: every sample, batch, framework and
-    target gets the same, and no random state outside is read or set. It may look plausible, because the
-    activations lie in the right places.
+    The numbers depend on the seed and the channel's index only, not on sample, batch, framework or target.
+    No random state outside is read or set. The map may look plausible, because the activations lie in the
+    right places.
 
     Attributes:
         seed: Another seed, other weights.

@@ -27,7 +27,7 @@ class Layer:
         name: What ``layer=`` takes; ``"conv[1]"`` is the second call of ``conv``.
         kind: The name of its class.
         shape: ``(channel, *positions)`` of its output for one sample; empty before a run.
-        role: ``"grid"`` for what a convolution put out; ``"tokens"`` for tokens of a transformer that a map
+        role: ``"grid"`` for the output of a convolution; ``"tokens"`` for tokens of a transformer that a map
             can be drawn at, ``"inner"`` for other tokens, and ``"recurrent"``: these two are not offered.
     """
 
@@ -81,7 +81,7 @@ class Edit:
     Attributes:
         ran: The layer's name, with the number of its call.
         values: ``(rows, c, *positions)``.
-        prefix: What ``remember`` gave, so that only what lies behind the layer runs; ``None`` to run the
+        prefix: The result of ``cache_prefix``, so that only the layers after this one run; ``None`` to run the
             whole model.
         samples: Which of the remembered samples the rows are made of.
         times: How many rows in a row are of one sample.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from numbers import Real
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from signalcam.arrays import Array, namespace
 from signalcam.errors import CamWarning, InputError, LayoutError
+from signalcam.inputs.container_data import ContainerData
 from signalcam.inputs.layout import DUMMY, Layout, same_rate
 from signalcam.inputs.pytree import is_array
 
@@ -19,35 +20,18 @@ _BATCH = ("batch", "sample")  # what the axis of samples may be called in an obj
 _DIMS = ("channel", "time", "frequency", "depth", "height", "width")
 
 
-@dataclass(frozen=True)
-class ContainerData:
-    """The signals of an object, with the names and units it holds.
-
-    Attributes:
-        array: The numbers.
-        layout: Names, rate and units of its axes, batch first; ``None`` where nothing is known.
-        sample_names: Names of the samples, where the object has them.
-        labels: The true classes by name or number, where the object has them.
-    """
-
-    array: Any
-    layout: Layout | None = None
-    sample_names: tuple[Any, ...] | None = None
-    labels: tuple[Any, ...] | None = None
-
-
 def read_container(container: Any, layout: Layout | None, channel_axis: int | None) -> ContainerData | None:
     """Read the signals of an object of another package.
 
     Args:
-        container: A pandas ``DataFrame`` or ``Series``, an xarray ``DataArray``, an MNE ``Raw``, ``Epochs`` or
-            ``Evoked``, a wfdb ``RecordArray``, a ``Batch`` of ``signalcam.data``, a pair ``(waveform, rate)``, a tokenizer's ``BatchEncoding``, another
-            mapping that is no ``dict``, or a list of these.
-        layout: The layout asked for; what it says goes before what the object says.
+        container: An object of pandas (``DataFrame``, ``Series``), xarray (``DataArray``) or MNE (``Raw``, ``Epochs``,
+            ``Evoked``). A wfdb ``Record``, a ``Batch`` of ``signalcam.data``, a pair ``(waveform, rate)``. A
+            tokenizer's ``BatchEncoding``, another mapping that is no ``dict``, or a list of these.
+        layout: The layout asked for; it wins over the object's own.
         channel_axis: Where the framework has the channels; ``None`` leaves them where they are, and adds none.
 
     Returns:
-        What it holds, in the order asked for; ``None`` for anything else.
+        The signals, in the order of ``layout``; ``None`` for any other object.
 
     Raises:
         CamError: The object cannot be read so, or its rate disagrees with the layout.

@@ -41,9 +41,9 @@ class Layout:
             may end before its row, whose rest is padding; an empty name is not drawn.
 
     Raises:
-        LayoutError: The names repeat, do not begin with ``batch``, or are axes of the result already
-            (``sample``, ``layer``, ...), the rate is not positive, coordinates do not fit, or tokens have
-            names but no axis.
+        LayoutError: Names repeat, do not begin with ``batch``, or are axes of the result
+            (``sample``, ``layer``, ...). The rate is not positive, or coordinates do not fit. Tokens
+            have names but no axis.
 
     Example:
         >>> layout = Layout("batch channel time", sampling_rate=500, channel_names=["I", "II"])

@@ -161,7 +161,7 @@ def find_path(of: Any, tree: Any) -> Path:
     keys = of if isinstance(of, tuple) else (of,)
     size = len(keys)
     matches = [path for path in paths if size and path[:size] == keys] or [
-        each for each in paths if size and each[-size:] == keys
+        path for path in paths if size and path[-size:] == keys
     ]
     matches = matches or [each for each in paths if path_to_str(each) == path_to_str(keys)]  # as results spell it
     if len(matches) == 1:

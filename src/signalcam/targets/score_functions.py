@@ -128,8 +128,8 @@ def log_prob_clamped(reading: ModelOutput, index: Array) -> Array:
 def relevance(reading: ModelOutput, index: Array) -> Array:
     """``ln|s_c|`` less the mean of ``ln|s_j|`` over the other classes ``j``, of the logits ``s``.
 
-    Activation times its gradient is what LRP-0 hands down to a layer of a rectifier network when the
-    class starts with relevance 1 and every other class with an equal share of -1.
+    In a rectifier network, activation times this gradient is LRP-0's relevance of a layer. The class
+    starts with relevance 1, every other class with an equal share of -1.
     """
     z = reading.logits
     if z is None or reading.is_binary:

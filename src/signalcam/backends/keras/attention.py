@@ -14,7 +14,8 @@ from signalcam.arrays import Array
 from signalcam.backends.attention_maps import AttentionMaps
 from signalcam.backends.attribute_patch import patch_attribute
 from signalcam.backends.keras.engine import Watch
-from signalcam.backends.keras.hooks import KerasWalk, is_symbolic, move_channels_second, tensor_with_positions
+from signalcam.backends.keras.hooks import KerasWalk, move_channels_second, tensor_with_positions
+from signalcam.backends.keras.method_patches import is_symbolic
 from signalcam.backends.keras.patch_points import patch_functions, patch_held_functions
 from signalcam.inputs.pytree import is_array
 

@@ -26,15 +26,13 @@ from signalcam.backends.keras.engine import Engine, OutputInfo, RunRequest, RunR
 from signalcam.backends.keras.hooks import (
     SEES_EVERYTHING,
     KerasWalk,
-    MethodPatch,
-    accept_any_length,
     move_channels_back,
     move_channels_second,
-    patch_methods,
     tensor_with_positions,
     walk_model,
 )
 from signalcam.backends.keras.logits import find_last_step, read_output, to_numpy
+from signalcam.backends.keras.method_patches import MethodPatch, accept_any_length, patch_methods
 from signalcam.backends.keras.rerun import KerasPrefixCache, cache_prefix, replay_prefix
 from signalcam.backends.keras.weights import layer_weights, use_weights
 from signalcam.backends.protocol import Edit, ForwardResult, Layer, LayerOutput, Pick, Support
@@ -122,7 +120,7 @@ class KerasBackend:
         def forward(tree: Any, watch: Watch) -> RunResult:
             calls: list[tuple[Any, int]] = []
             taps = [_tap(node, watch, calls, entry) for node in nodes]
-            with patch_methods(taps, keras_walk), record_last_steps(2 * rows if twice else None) as steps:
+            with patch_methods(taps, keras_walk.all_nodes), record_last_steps(2 * rows if twice else None) as steps:
                 raw = call(model, tree)
             return RunResult(raw, steps[-8:], calls, question)  # the score's own step is among the last
 
@@ -150,7 +148,7 @@ class KerasBackend:
         def forward(tree: Any, watch: Watch) -> RunResult:
             with (
                 record_attention(keras_walk, nodes, rows, watch) as attended,
-                patch_methods([], keras_walk),
+                patch_methods([], keras_walk.all_nodes),
                 record_last_steps() as steps,
             ):
                 raw = call(model, tree)
@@ -247,7 +245,10 @@ class KerasBackend:
                 count += 1
                 return y
 
-            with patch_methods([MethodPatch(node, record)], keras_walk), accept_any_length(keras_walk):
+            with (
+                patch_methods([MethodPatch(node, record)], keras_walk.all_nodes),
+                accept_any_length(keras_walk.all_nodes),
+            ):
                 try:
                     call(model, prepared.with_explained(x).tree)
                 except Exception:
@@ -280,7 +281,7 @@ def _bare_run(
     model: Any, keras_walk: KerasWalk, shadows: Sequence[MethodPatch], tree: Any
 ) -> tuple[Any, Sequence[Step]]:
     """Run the model with nothing tapped: its output and its last steps."""
-    with patch_methods(shadows, keras_walk), record_last_steps() as steps:
+    with patch_methods(shadows, keras_walk.all_nodes), record_last_steps() as steps:
         raw = call(model, tree)
     return raw, steps[-8:]
 

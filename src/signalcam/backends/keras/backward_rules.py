@@ -16,7 +16,8 @@ from signalcam.arrays import Array
 from signalcam.backends.attribute_patch import patch_attribute
 from signalcam.backends.keras.activation_log import first_half
 from signalcam.backends.keras.engine import Forward, RunResult, Watch
-from signalcam.backends.keras.hooks import KerasWalk, is_symbolic
+from signalcam.backends.keras.hooks import KerasWalk
+from signalcam.backends.keras.method_patches import is_symbolic
 from signalcam.backends.keras.patch_points import patch_functions, patch_held_functions
 from signalcam.inputs.pytree import is_array, map_arrays
 

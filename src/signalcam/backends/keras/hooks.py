@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,11 +12,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from signalcam.backends.attribute_patch import patch_attribute
-from signalcam.backends.keras.activation_log import record_held_steps
+from signalcam.backends.keras.method_patches import MethodPatch, patch_methods
 from signalcam.backends.protocol import Layer, Role
 from signalcam.backends.unsupported import explain_exported
-from signalcam.errors import CamError, ModelError, nearest
+from signalcam.errors import ModelError, nearest
 from signalcam.inputs.pytree import is_array, map_arrays
 from signalcam.inputs.tokens import MOST_BEFORE
 
@@ -85,22 +82,6 @@ _IDLE = (
     "Identity",
 )
 _LENGTHENING = ("ZeroPadding", "UpSampling")
-_active: ContextVar[dict[int, Callable[[Any], Any]] | None] = ContextVar("signalcam_taps", default=None)
-
-
-@dataclass(frozen=True)
-class MethodPatch:
-    """A layer, and a function for each of its outputs.
-
-    Attributes:
-        node: The layer.
-        record: From an output to what the model goes on with.
-        entry: ``"activation"`` to see what goes into the activation it holds, in place of its output.
-    """
-
-    node: Any
-    record: Callable[[Any], Any]
-    entry: str = "call"
 
 
 # --- finding -------------------------------------------------------------------------------------
@@ -130,6 +111,11 @@ class KerasWalk:
     def nodes(self) -> list[tuple[str, Any]]:
         """Paths and layers, outermost first."""
         return list(self.paths.items())
+
+    @property
+    def all_nodes(self) -> tuple[Any, ...]:
+        """The model and everything in it, outermost first."""
+        return (self.model, *self.paths.values())
 
     def convolutions(self) -> list[tuple[str, Any]]:
         """Paths and layers of the convolutions that see the sample as it is."""
@@ -185,7 +171,7 @@ class KerasWalk:
             for path, node in self.nodes()
             if id(node) not in self.looped
         ]
-        with patch_methods(shadows, self):
+        with patch_methods(shadows, self.all_nodes):
             raw = run()
         return notes.layers(raw)
 
@@ -327,102 +313,3 @@ class _Notes:
 
 
 # --- tapping -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def patch_methods(shadows: Sequence[MethodPatch], keras_walk: KerasWalk) -> Iterator[None]:
-    """Watch the outputs of layers, in this thread only, until the block ends."""
-    with ExitStack() as stack:
-        for _, node in (("", keras_walk.model), *keras_walk.nodes()):
-            stack.enter_context(_opened(node))
-        stack.enter_context(record_held_steps((keras_walk.model, *keras_walk.paths.values())))
-        for shadow in shadows:
-            stack.enter_context(_shadowed(shadow))
-        token = _active.set({id(shadow.node): shadow.record for shadow in shadows})
-        stack.callback(_active.reset, token)
-        yield
-
-
-@contextmanager
-def _opened(node: Any) -> Iterator[None]:
-    """Undo recomputation and ``tf.function`` for the block: they hide a layer's tensors."""
-    with ExitStack() as stack:
-        if node.__dict__.get("_remat_mode") is not None:
-            stack.enter_context(patch_attribute(node, "_remat_mode", None))
-        python = getattr(getattr(node, "call", None), "python_function", None)
-        if python is not None:
-            stack.enter_context(patch_attribute(node, "call", python))
-        yield
-
-
-@contextmanager
-def _shadowed(shadow: MethodPatch) -> Iterator[None]:
-    node, names = shadow.node, ("call", "quantized_call")
-    with ExitStack() as stack:
-        for name in names if shadow.entry == "call" else (shadow.entry,):
-            own = getattr(node, name, None)
-            if callable(own):
-                around = _seeing if name in names else _seeing_before
-                stack.enter_context(patch_attribute(node, name, around(node, own)))
-        yield
-
-
-def _seeing(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(own)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return _record_output(node, own(*args, **kwargs))
-
-    return call
-
-
-def _seeing_before(node: Any, own: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(own)
-    def activation(z: Any, *args: Any, **kwargs: Any) -> Any:
-        return own(_record_output(node, z), *args, **kwargs)
-
-    return activation
-
-
-def _record_output(node: Any, y: Any) -> Any:
-    watch = (_active.get() or {}).get(id(node))
-    if watch is None or is_symbolic(y):
-        return y
-    with _in_our_words():
-        return watch(y)
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    """Mark an error as handled, so that Keras does not wrap it in a page of its own."""
-    try:
-        yield
-    except CamError as error:
-        error.__dict__["_keras_call_info_injected"] = True
-        raise
-
-
-def is_symbolic(y: Any) -> bool:
-    """Whether anything in an output is a symbol for shapes only."""
-    return any(map(_is_symbolic, keras.tree.flatten(y)))
-
-
-def _is_symbolic(y: Any) -> bool:
-    """Whether a layer only infers shapes; Keras 2 does so in a graph it drops."""
-    graph = getattr(getattr(y, "graph", None), "name", "")
-    return isinstance(y, keras.KerasTensor) or str(graph).endswith("_scratch_graph")
-
-
-@contextmanager
-def accept_any_length(keras_walk: KerasWalk) -> Iterator[None]:
-    """Let models take inputs of other lengths than they were declared for."""
-    with ExitStack() as stack:
-        for node in (keras_walk.model, *keras_walk.paths.values()):
-            if isinstance(node, keras.Model):
-                stack.enter_context(patch_attribute(node, "_assert_input_compatibility", _anything))
-            elif getattr(node, "_is_graph_network", False):  # a model of Keras 2
-                stack.enter_context(patch_attribute(node, "_manual_input_spec", None))
-        yield
-
-
-def _anything(*_inputs: Any) -> None:
-    """Accept inputs as they come."""

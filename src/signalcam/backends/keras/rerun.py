@@ -11,7 +11,8 @@ from functools import wraps
 from typing import Any
 
 from signalcam.backends.attribute_patch import patch_attribute
-from signalcam.backends.keras.hooks import KerasWalk, is_symbolic
+from signalcam.backends.keras.hooks import KerasWalk
+from signalcam.backends.keras.method_patches import is_symbolic
 from signalcam.inputs.pytree import repeat_samples
 
 Own = Callable[..., Any]

@@ -107,7 +107,7 @@ def tap(module: nn.Module, calls: list[Call | None], count: int | None = None) -
     """Record from this layer's output on; what lies before it is not recorded.
 
     The model goes on with a copy, so that a layer working in place cannot change what is kept. With a
-    ``count``, what lies behind that many rows goes on as zeros: the reference to compare with.
+    ``count``, rows from that number on are set to zero: the reference to compare with.
     """
 
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
