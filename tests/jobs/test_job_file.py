@@ -117,7 +117,7 @@ def test_the_example_replaces_nothing(tmp_path):
     file.write_text("mine")
     result = run("--init", file)
     assert result.exit_code == 2
-    assert "is there already" in result.stderr
+    assert "exists already" in result.stderr
     assert file.read_text() == "mine"
 
 

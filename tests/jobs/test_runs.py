@@ -415,7 +415,7 @@ def test_ctrl_c_stops_cleanly_and_status_tells_how_far_it_is(job_file, tmp_path)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=120)
     assert run.returncode == 130
-    assert "The same command goes on." in said
+    assert "The same command resumes." in said
     assert "Traceback" not in said
     assert 0 < status(place).done < 70
     assert not status(place).running

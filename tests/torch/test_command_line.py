@@ -67,7 +67,7 @@ def test_explain_keeps_what_explain_returns_and_says_it(beats):
     kept = sc.load("kept.zarr")
     np.testing.assert_array_equal(kept.maps.values, wanted.maps.values)
     np.testing.assert_array_equal(kept.maps.time.values, np.arange(200) / 100)
-    assert shown == f"{wanted}\nKept in kept.zarr. To look at it: signalcam view kept.zarr\n"
+    assert shown == f"{wanted}\nSaved to kept.zarr. To look at it: signalcam view kept.zarr\n"
 
 
 def test_explain_takes_several_of_each(beats):

@@ -1,4 +1,4 @@
-"""The command line: ``signalcam demo``, ``explain``, ``run`` and the others; ``commands`` has one function each."""
+"""Command line: ``signalcam demo``, ``explain``, ``run`` and others, each a function in ``commands``."""
 
 from signalcam.cli.commands import app
 

@@ -1,4 +1,4 @@
-"""Runs the command line by ``python -m signalcam.cli``."""
+"""Entry point of ``python -m signalcam.cli``."""
 
 from signalcam.cli import app
 

@@ -1,4 +1,4 @@
-"""What is installed, found without importing any of it."""
+"""``signalcam doctor``: installed frameworks and extras, found without importing them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from packaging.requirements import Requirement
 _FRAMEWORKS = ("torch", "keras", "tensorflow", "jax")
 _ENGINES = ("tensorflow", "jax", "torch")
 _PACKAGE = "signalcam"
-Providers: TypeAlias = Mapping[str, list[str]]  # the packages that bring a module
+Providers: TypeAlias = Mapping[str, list[str]]  # packages that provide each module
 
 
 def describe_installation() -> str:
-    """Say what is here, what is missing, and which line brings it.
+    """List what is installed, what is missing, and the command that installs it.
 
     Example:
         >>> from signalcam.cli.doctor import findings
@@ -34,13 +34,13 @@ def describe_installation() -> str:
     }
     frameworks = {each: _installed_version(each, providers) or "not installed" for each in _FRAMEWORKS}
     keras = [f"Keras runs on {_describe_engine(providers)}"] if _installed_version("keras", providers) else []
-    parts = [
+    sections = [
         _format_table(system),
         f"Frameworks, of which one is needed:\n{_format_table(frameworks)}",
         *keras,
         f"Extras:\n{_list_extras(providers)}",
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(sections)
 
 
 def _format_table(rows: Mapping[str, str]) -> str:
@@ -49,7 +49,7 @@ def _format_table(rows: Mapping[str, str]) -> str:
 
 
 def _installed_version(name: str, providers: Providers) -> str | None:
-    """The version of a package, or of the one that brings a module of its name, as ``tensorflow-cpu`` does."""
+    """Version of a package, or of one that provides a module of that name, as ``tensorflow-cpu`` does."""
     for package in (name, *providers.get(name, ())):
         try:
             return version(package)
@@ -66,7 +66,7 @@ def _install_command(extra: str) -> str:
 
 
 def _describe_engine(providers: Providers) -> str:
-    """Which engine Keras takes, who says so, and what is wrong with it."""
+    """Describe Keras' engine, what selects it, and what is wrong with it."""
     name, why = _select_engine()
     if name not in _ENGINES:
         return f"{name} ({why}), which SignalCAM does not know. Set KERAS_BACKEND to {', '.join(_ENGINES[:-1])} or {_ENGINES[-1]}."
@@ -77,13 +77,13 @@ def _describe_engine(providers: Providers) -> str:
 
 
 def _select_engine() -> tuple[str, str]:
-    """As Keras chooses: what the environment says, then its file, then what it takes by itself."""
+    """Name of Keras' engine and what selects it: the environment, then its file, then its default."""
     if name := os.environ.get("KERAS_BACKEND"):
         return name, "KERAS_BACKEND says so"
     file = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
     try:
         return str(json.loads(file.read_text(encoding="utf-8"))["backend"]), f"{file} says so"
-    except (OSError, ValueError, KeyError, TypeError):  # Keras passes over such a file, too
+    except (OSError, ValueError, KeyError, TypeError):  # Keras ignores such a file, too
         return "tensorflow", "its own choice, as KERAS_BACKEND is not set"
 
 
@@ -91,7 +91,7 @@ def _select_engine() -> tuple[str, str]:
 
 
 def _list_extras(providers: Providers) -> str:
-    """One line an extra: complete, or what it lacks and what brings that."""
+    """List the extras, one per line: complete, or what is missing and the command that installs it."""
     try:
         about = metadata(_PACKAGE)
     except PackageNotFoundError:
@@ -104,19 +104,22 @@ def _list_extras(providers: Providers) -> str:
         for extra in about.get_all("Provides-Extra") or ()
     }
     return _format_table(
-        {extra: f"lacks {', '.join(some)}: {_install_command(extra)}" if some else "complete" for extra, some in lacks.items()}
+        {
+            extra: f"lacks {', '.join(some)}: {_install_command(extra)}" if some else "complete"
+            for extra, some in lacks.items()
+        }
     )
 
 
 def _belongs_to_extra(need: Requirement, extra: str) -> bool:
-    """Whether an extra asks for something that the package alone does not."""
+    """Whether an extra adds a requirement to those of the package."""
     return (
         need.marker is not None and need.marker.evaluate({"extra": extra}) and not need.marker.evaluate({"extra": ""})
     )
 
 
 def _describe_missing(need: Requirement, providers: Providers) -> str:
-    """What is wrong with what is installed of a requirement; nothing if nothing is."""
+    """Describe a requirement that is missing or of a wrong version; empty if it is met."""
     installed = _installed_version(need.name, providers)
     if installed is None:
         return need.name

@@ -1,4 +1,4 @@
-"""Score a result that lies on disk."""
+"""Evaluation of a result on disk, for ``signalcam evaluate``."""
 
 from __future__ import annotations
 
@@ -18,26 +18,23 @@ if TYPE_CHECKING:
 def evaluate_stored(
     path: str, model: str, metrics: Sequence[str] | None = None, **options: Any
 ) -> tuple[Explanation, str]:
-    """Evaluate a saved result.
+    """Evaluate a stored result; return it with its scores, and a table with verdict.
 
     Args:
-        path: Where it lies.
-        model: Where the model is, see ``signalcam.cli.model_import.import_model``.
-        metrics: As for ``evaluate``, its own by default.
-        options: Of ``evaluate``.
-
-    Returns:
-        The result with its scores, and a table and a verdict of those asked for.
+        path: Path of the result.
+        model: ``"module:function"`` of the model; see ``signalcam.cli.model_import.import_model``.
+        metrics: Names of metrics; by default those of ``signalcam.metrics.evaluate``.
+        options: Options of ``signalcam.metrics.evaluate``.
 
     Raises:
-        CamError: There is no such result or model, or they do not fit.
+        CamError: The result or the model is missing, or they do not fit.
     """
     exp = load(path)
     scores = evaluate(exp, import_model(model), list(metrics or DEFAULT), **options)
     scored = exp.with_scores(scores)
     names = scores["cam"].values.tolist()
     baselines = [each for each in BASELINES if each in names]
-    own = [each for each in names if each not in baselines]
-    here = cast("xr.Dataset", scored.metrics).sel({"metric": scores["metric"].values})
-    table = compare_to_baselines(here, [*own, *baselines], baselines)
+    evaluated = [each for each in names if each not in baselines]
+    chosen_scores = cast("xr.Dataset", scored.metrics).sel({"metric": scores["metric"].values})
+    table = compare_to_baselines(chosen_scores, [*evaluated, *baselines], baselines)
     return scored, f"{as_text(table)}\n\n{verdict(table)}"
