@@ -1,1 +1,1 @@
-"""The report: one page from a result, and the viewer that serves a store."""
+"""The report: one HTML page of a result, and the viewer that serves a store."""

@@ -1,4 +1,4 @@
-"""What a served page asks for: questions that are checked, and answers from a store that may change."""
+"""Requests of a served page: checked queries, and answers from a store that may be saved again meanwhile."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from signalcam.report.summary import kind_of, outline
 from signalcam.report.table import METRIC, OUTCOMES, SORTS, SampleTable, TableQuery
 from signalcam.results.explanation import Explanation
 
-_MOST_COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # the most that may be asked for at a time
-_READ_SECONDS = 0.15  # seconds that a long sample may be read on before an answer
+_MOST_COLUMNS, _ROWS, _TEXT = 8192, 1000, 200  # limits of one request
+_READ_SECONDS = 0.15  # seconds that a request may spend reading on in a long sample
 
 
-class Refusal(Exception):  # noqa: N818 - it becomes an answer
-    """A request that is answered with a status and one sentence."""
+class Refusal(Exception):  # noqa: N818 - an HTTP response, not a program error
+    """A refused request: HTTP status and one sentence."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
 
 
-# --- what is shown -----------------------------------------------------------------------------------
+# --- the store ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class OpenedStore:
     """A result as it was when it was opened.
 
     Attributes:
-        exp: The result; inputs and maps are on disk.
-        stamp: Of the store at that time.
-        number: How many times it was opened before.
-        page: The page, without numbers.
+        exp: The result; inputs and maps stay on disk.
+        stamp: Stamp of the store at that time.
+        number: How many times the store was opened before.
+        page: The page, without maps.
     """
 
     exp: Explanation
@@ -60,7 +60,7 @@ class OpenedStore:
 
     @cached_property
     def tiles(self) -> Tiles:
-        """What is drawn."""
+        """The signals and maps as tiles."""
         return Tiles(replace(self.exp, metrics=None))
 
     @cached_property
@@ -70,11 +70,7 @@ class OpenedStore:
 
 
 class StoreView:
-    """A store, opened again where it was saved again.
-
-    Args:
-        path: Where it lies.
-    """
+    """A store that is opened again after it was saved again."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path, self._lock = Path(path), Lock()
@@ -92,19 +88,15 @@ class StoreView:
         return OpenedStore(exp, stamp, number, page(outline(exp), "served"))
 
     def newest(self) -> OpenedStore:
-        """What lies there now."""
+        """Return the store as it is now."""
         with self._lock:
             old = self._shown
-            same = _stamp(self._path) == old.stamp  # read again, as not all of it may have been there
+            same = _stamp(self._path) == old.stamp  # made anew, as caches may hold a partly written store
             self._shown = replace(old) if same else self._opened(old.number + 1)
             return self._shown
 
     def numbered(self, number: int) -> OpenedStore:
-        """What a page was made of.
-
-        Raises:
-            Refusal: Something else lies there by now.
-        """
+        """Return the store that a page was made of; raise ``Refusal`` if it was saved again since."""
         store = self._shown
         if store.number != number or _stamp(self._path) != store.stamp:
             message = "the result was saved again or taken away since; reload the page."
@@ -113,7 +105,7 @@ class StoreView:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What changes where a store is saved again."""
+    """Stamp that changes when a store is saved again; ``None`` without a store."""
     try:
         stat = (path / "zarr.json").stat()
     except OSError:
@@ -121,14 +113,14 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-# --- questions and answers ---------------------------------------------------------------------------
+# --- queries and answers -----------------------------------------------------------------------------
 
 
 class Query:
-    """What a request asks for; every number is checked before it is used.
+    """The query of a request; every value is checked when it is read.
 
     Args:
-        text: What follows the question mark.
+        text: The part of the address after the question mark.
     """
 
     def __init__(self, text: str) -> None:
@@ -139,21 +131,21 @@ class Query:
         self._given = {name: values[-1] for name, values in fields.items()}
 
     def text(self, name: str, *, most: int = _TEXT) -> str:
-        """A short text; nothing where it is missing."""
+        """Read a short text; empty if it is missing."""
         value = self._given.get(name, "")
         if len(value) > most:
             raise _bad_value(name, value[:20], f"at most {most} characters")
         return value
 
     def one_of(self, name: str, options: Sequence[str]) -> str:
-        """One of some words."""
+        """Read one of some words."""
         value = self.text(name)
         if value not in options:
             raise _bad_value(name, value, f"one of {', '.join(map(repr, options))}")
         return value
 
     def number(self, name: str) -> float:
-        """A finite number."""
+        """Read a finite number."""
         value = self.text(name)
         try:
             number_value = float(value)
@@ -164,7 +156,7 @@ class Query:
         return number_value
 
     def count(self, name: str, most: int, least: int = 0) -> int:
-        """A whole number from ``least`` to ``most``."""
+        """Read a whole number from ``least`` to ``most``."""
         value = self.text(name)
         count_value = int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else None
         if count_value is None or not least <= count_value <= most:
@@ -216,7 +208,7 @@ def _parse_map(exp: Explanation, query: Query) -> dict[str, int]:
 
 
 def _parse_sort(exp: Explanation, query: Query) -> str | tuple[int, ...]:
-    """By which column, or by which metric of which map."""
+    """Parse the sort key: a column, or the numbers of a metric and a map."""
     sort = query.one_of("sort", (*SORTS, METRIC) if exp.metrics is not None else SORTS)
     if sort != METRIC or exp.metrics is None:
         return sort
@@ -251,7 +243,7 @@ def _base64(values: np.ndarray, kind: str) -> str:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON; what is not finite is null."""
+    """Encode as JSON; non-finite numbers become null."""
     return json.dumps(_finite(value), allow_nan=False).encode()
 
 

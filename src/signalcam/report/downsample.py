@@ -1,4 +1,4 @@
-"""What a screen can show of a long sample: the least, the most and the strongest in each of its columns."""
+"""Downsampling of long signals and their maps for the screen: minimum and maximum per column."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from signalcam.report.summary import kind_of
 from signalcam.results.explanation import Explanation
 from signalcam.results.layer_maps import LayerMaps
 
-_MIN_BIN = 16  # entries that an overview puts together, at least
-_BINS_PER_COLUMN = 2  # bins a column: the columns of an overview begin at bins
-_MOST_BINS = 2**23  # that an overview may hold: 64 MB
-_CACHE_BYTES = 2**27  # bytes of overviews that are held
-_BLOCK, _VALUES = 2**18, 2**23  # entries, and values of all rows, that are read at a time
-_ROUNDING = 1e-6  # of an entry: places come as decimals
+_MIN_BIN = 16  # entries per bin of an overview, at least
+_BINS_PER_COLUMN = 2  # an overview is used if it has at least this many bins per column
+_MOST_BINS = 2**23  # bins of an overview: 64 MB
+_CACHE_BYTES = 2**27  # bytes of overviews that are kept
+_BLOCK, _VALUES = 2**18, 2**23  # entries, and values of all rows, read at a time
+_ROUNDING = 1e-6  # tolerance in entries, as positions arrive as decimals
 
 Extremes = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class MinMaxTile:
-    """One map over its signal, thinned to columns.
+    """One map over its signal, reduced to columns.
 
     Attributes:
-        x: ``(column,)``, the middle of each, as the axis is drawn: ``start + step * entry``.
-        low: ``(channel, column)``, the least of the signal in each; NaN where nothing is known.
-        high: The most.
-        heat: ``(row, column)``, the strongest of the map by magnitude; one row for all channels, or one each.
-        done: Up to which share of the stretch was read when there was no more time; 1 where all of it.
+        x: ``(column,)``, centre of each column on the drawn axis: ``start + step * entry``.
+        low: ``(channel, column)``, minimum of the signal; NaN where it is not read yet.
+        high: ``(channel, column)``, maximum of the signal.
+        heat: ``(row, column)``, the map's value of largest magnitude; one row for all channels, or one each.
+        done: Share of the interval that was read in time; 1 if all of it.
     """
 
     x: np.ndarray
@@ -48,18 +48,18 @@ class MinMaxTile:
 
 
 class LineValues(Protocol):
-    """Rows of numbers along the long axis, of which parts are read."""
+    """Rows of values along the long axis, read in part."""
 
     @property
     def rows(self) -> int:
-        """How many."""
+        """Number of rows."""
 
     @property
     def length(self) -> int:
-        """How long each is."""
+        """Entries per row."""
 
     def extremes(self, bounds: np.ndarray) -> Extremes:
-        """The least and the most ``(row, column)`` between each bound and the next."""
+        """Minimum and maximum, ``(row, column)`` each, between each bound and the next."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class SignalRows:
     """The channels of one sample.
 
     Attributes:
-        rows: How many.
-        length: How long.
-        read: From a stretch of the axis to ``(row, entry)``.
+        rows: Number of channels.
+        length: Entries per channel.
+        read: From an interval of the axis to ``(row, entry)``.
     """
 
     rows: int
@@ -77,19 +77,19 @@ class SignalRows:
     read: Callable[[slice], np.ndarray]
 
     def extremes(self, bounds: np.ndarray) -> Extremes:
-        """The least and the most between each bound and the next."""
+        """Minimum and maximum between each bound and the next."""
         values = self.read(slice(int(bounds[0]), int(bounds[-1])))
         return _extremes(values, bounds[:-1] - bounds[0])
 
 
 @dataclass(frozen=True)
 class HeatRows:
-    """One map, interpolated only where it is looked at.
+    """One map, interpolated only in the requested interval.
 
     Attributes:
-        rows: 1, or one for each entry of the other axes.
-        axis: Where its cells lie along the long axis.
-        read: From a stretch of cells to ``(row, cell)``.
+        rows: 1, or one per entry of the other axes.
+        axis: Grid of its cells along the long axis.
+        read: From an interval of cells to ``(row, cell)``.
     """
 
     rows: int
@@ -98,13 +98,13 @@ class HeatRows:
 
     @property
     def length(self) -> int:
-        """How long the input is."""
+        """Entries of the input."""
         return self.axis.length
 
     def extremes(self, bounds: np.ndarray) -> Extremes:
-        """The least and the most between each bound and the next.
+        """Minimum and maximum between each bound and the next.
 
-        Between two cells the map is straight, so it is worked out next to cells and at the bounds.
+        The map is linear between cells, so it is evaluated only next to cells and at the bounds.
         """
         start = int(bounds[0])
         axis, cells = self.axis.between(start, int(bounds[-1]))
@@ -115,7 +115,7 @@ class HeatRows:
 
 
 def _knots(axis: AxisGrid, bounds: np.ndarray) -> np.ndarray:
-    """The samples between which a map is straight."""
+    """Samples between which the map is linear."""
     if axis.jump < 2:
         return np.arange(axis.length)
     turns = np.zeros(axis.length, bool)
@@ -133,7 +133,7 @@ def _extremes(values: np.ndarray, starts: np.ndarray) -> Extremes:
 
 
 def column_bounds(start: int, stop: int, columns: int, length: int, unit: int = 1) -> np.ndarray:
-    """Divide a stretch into at most so many columns, which begin at multiples of a unit."""
+    """Divide an interval into at most ``columns`` columns that start at multiples of ``unit``."""
     first, last = start // unit, -(-stop // unit)
     count = min(columns, last - first)
     edges = (first + np.arange(count + 1) * (last - first) // count) * unit
@@ -142,7 +142,7 @@ def column_bounds(start: int, stop: int, columns: int, length: int, unit: int = 
 
 
 def _extremes_in_parts(line: LineValues, bounds: np.ndarray) -> Extremes:
-    """The same as ``line.extremes``, of which no more is read at a time than memory should hold."""
+    """Compute ``line.extremes`` in parts, so that few values are in memory at a time."""
     many = -(-int(bounds[-1] - bounds[0]) * line.rows // _VALUES)
     cuts = np.unique(np.linspace(0, len(bounds) - 1, many + 1).astype(int))
     parts = [line.extremes(bounds[i : j + 1]) for i, j in pairwise(cuts)]
@@ -150,11 +150,7 @@ def _extremes_in_parts(line: LineValues, bounds: np.ndarray) -> Extremes:
 
 
 class Overview:
-    """The least and the most of a long line in bins, worked out from its begin on as time allows.
-
-    Args:
-        line: What is too long to be read whenever it is looked at.
-    """
+    """Minimum and maximum of a long line in bins, computed from its start as time allows."""
 
     def __init__(self, line: LineValues) -> None:
         self._line, self._lock = line, Lock()
@@ -164,15 +160,15 @@ class Overview:
         bins = -(-line.length // self.unit)
         self._low = np.full((line.rows, bins), np.nan, np.float32)
         self._high = self._low.copy()
-        self.done = 0  # entries
+        self.done = 0  # entries read so far
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes."""
+        """Memory of the bins, in bytes."""
         return self._low.nbytes + self._high.nbytes
 
     def work(self, until: float) -> None:
-        """Read on, a block at least, until a time of ``time.monotonic`` or the end."""
+        """Read at least one more block, until a time of ``time.monotonic`` or the end."""
         with self._lock:
             while self.done < self.length:
                 self._step()
@@ -189,7 +185,7 @@ class Overview:
         self.done = stop
 
     def extremes(self, bounds: np.ndarray) -> Extremes:
-        """The least and the most between bounds that are multiples of the unit."""
+        """Minimum and maximum between bounds that are multiples of the bin."""
         first, last = int(bounds[0]) // self.unit, -(-int(bounds[-1]) // self.unit)
         starts = bounds[:-1] // self.unit - first
         low, high = (
@@ -200,13 +196,13 @@ class Overview:
 
 
 class Tiles:
-    """Thins the samples of a result, whose arrays may lie on disk; many threads may ask at a time.
+    """Reduce the samples of a result to tiles; arrays may lie on disk, and threads may share it.
 
     Args:
         exp: The result.
 
     Raises:
-        LayoutError: Its maps have no long axis: they are images or volumes.
+        LayoutError: Its maps are images or volumes, without a long axis.
 
     Example:
         >>> from signalcam.report.downsample import Tiles
@@ -222,12 +218,12 @@ class Tiles:
             raise LayoutError(message)
         self.exp, self._axis = exp, exp.layout.dims.index(dim)
         line = exp.layout.line(dim, exp.input.shape[self._axis])
-        self._start, self._step = line or (0.0, 1.0)  # else entries are drawn side by side
+        self._start, self._step = line or (0.0, 1.0)  # irregular entries are drawn side by side
         self._kept: OrderedDict[tuple[int, ...], Overview] = OrderedDict()
         self._lock = Lock()
 
     def shape(self, sample: int) -> tuple[int, ...]:
-        """How long one sample is along each axis."""
+        """Shape of one sample."""
         own = self.exp.input.shape[1:] if self.exp.shapes is None else self.exp.shapes[sample]
         return tuple(map(int, own))
 
@@ -243,18 +239,17 @@ class Tiles:
         columns: int = 1000,
         patience: float = np.inf,
     ) -> MinMaxTile:
-        """Thin one map and its signal between two places.
+        """Reduce one map and its signal to columns between two positions.
 
         Args:
-            sample: Its number.
-            target: Its number, and so on.
-            method: Its number.
-            layer: Its number.
-            begin: From where, as the axis is drawn; from the first entry by default.
-            end: To where; to the last entry by default.
-            columns: How many at most.
-            patience: Seconds that a sample which is too long to be read each time may be read on now; to
-                its end by default.
+            sample: Number of the sample.
+            target: Number of the target.
+            method: Number of the method.
+            layer: Number of the layer.
+            begin: Start on the drawn axis; the first entry by default.
+            end: End on the drawn axis; the last entry by default.
+            columns: Number of columns at most.
+            patience: Seconds that may be spent on reading a long sample; unlimited by default.
         """
         signal = self._signal(sample)
         heat = self._heat(self.exp.layers[layer], sample, target, method)
@@ -274,13 +269,13 @@ class Tiles:
         return MinMaxTile(self._start + self._step * middles, low, high, strongest, done)
 
     def _stretch(self, length: int, begin: float, end: float) -> tuple[int, int]:
-        """From which to before which entry is shown; where nothing lies, the nearest entry."""
+        """Start and stop of the entries shown; at least the nearest entry."""
         entries = sorted((each - self._start) / self._step for each in (begin, end))
         first, last = np.clip([np.floor(entries[0] + _ROUNDING), np.ceil(entries[1] - _ROUNDING)], 0, length - 1)
         return int(first), int(max(first, last)) + 1
 
     def _overview(self, key: tuple[int, ...], line: LineValues, span: int, columns: int) -> LineValues:
-        """An overview of the line where it is needed and fine enough, else the line."""
+        """Return a cached overview of the line if it is needed and fine enough, else the line."""
         if span <= columns * _BINS_PER_COLUMN * _MIN_BIN:
             return line
         with self._lock:
@@ -320,7 +315,7 @@ class Tiles:
 
 
 def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> float:
-    """Read on where the stretch is not all read; up to which share of it is."""
+    """Read on in overviews; return the share of the interval that is read."""
     for overview in overviews:
         if overview.done < stop:
             overview.work(until)
@@ -329,7 +324,7 @@ def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> 
 
 
 def _grid(layer: LayerMaps, sample: int) -> tuple[AxisGrid, ...]:
-    """Where the cells of one sample lie."""
+    """Grid of one sample's cells."""
     if layer.sizes is None:
         return layer.grid
     return tuple(

@@ -1,4 +1,4 @@
-"""The figures of a page as Bokeh models without data: the page's own script fills and refills them."""
+"""The figures of a page as Bokeh models without data; the page's script fills them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from bokeh.models.annotations import ColorBar
 from bokeh.palettes import Colorblind8, Inferno256, Oranges256, RdBu11, interp_palette
 from bokeh.plotting import figure
 
-_DARK = "#14171c"  # the page's own background in dark mode
+_DARK = "#14171c"  # the page's background in dark mode
 _LEGIBLE_COLOURS, _LIGHT = (
     200,
     228,
-)  # of 256 colours, on darker ones a black line is lost: of one sign, of two
-_NAME = 13  # pixels that a channel's name needs
-_OPACITY = 217  # of 255, of the strongest heat over a picture: it stays visible below
+)  # of 256 colours; a black line is invisible on darker ones: one sign, two signs
+_NAME = 13  # pixels per channel name
+_OPACITY = 217  # of 255, for the strongest heat over a picture, which stays visible
 
 
 def palettes() -> dict[str, Any]:
-    """Colours for evidence (``one``) and for evidence against and for (``two``), on each background.
+    """Colours for evidence of one sign (``one``) and of both signs (``two``), on each background.
 
-    Strips lie behind a line, so they begin at the background's colour; over pictures heat is as opaque as it
-    is strong. ``curves`` are seen on both, so without black and yellow.
+    Strips lie behind a line, so they start at the background's colour. Over pictures the opacity follows the heat.
+    ``curves`` appear on both backgrounds, so they omit black and yellow.
     """
     two = list(interp_palette(RdBu11, 256))
     return {
@@ -54,7 +54,7 @@ def palettes() -> dict[str, Any]:
 
 
 def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
-    """Lines over strips of heat, one row a channel, zoomed and panned along the long axis."""
+    """Figure of a signal: lines over strips of heat, one row per channel, zoomed along the long axis."""
     rows, across = summary["rows"], summary["axes"][0]
     inner = 270 if len(rows) == 1 else min(max(40 * len(rows), 240), max(560, 10 * len(rows)))
     plot = _figure(name, inner + 60, "width", across)
@@ -78,7 +78,7 @@ def signal(summary: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
-    """A picture under heat as opaque as it is strong."""
+    """Figure of a picture under its heat, with opacity by strength."""
     up, across = summary["axes"][-2:]
     plot = _figure(name, 520, "both", across)
     plot.yaxis.axis_label = _plain(_label(up))
@@ -94,7 +94,7 @@ def picture(summary: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def curves(measure: str, name: str) -> dict[str, Any]:
-    """Curves of a metric over the share removed: a colour a method, baselines broken."""
+    """Figure of metric curves over the share removed: a colour per method, baselines dashed."""
     plot = _figure(name, 300, "both", {"name": "share removed", "unit": ""})
     plot.xaxis.ticker = BasicTicker()
     plot.yaxis.axis_label = _plain(measure)
@@ -138,7 +138,7 @@ def _label(axis: dict[str, Any]) -> str:
 
 
 def _plain(text: str) -> Any:
-    """A text in which nothing is a formula."""
+    """Wrap a text so that Bokeh reads no formula in it."""
     return PlainText(text=text)
 
 

@@ -1,4 +1,4 @@
-"""The report: one page that opens from disk."""
+"""The report as one self-contained HTML page: rendering and writing it."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
 
-MOST_CHARACTERS = 25_000_000  # characters of data that a browser still opens at once
+MOST_CHARACTERS = 25_000_000  # characters of data that a browser opens quickly
 
 
 def render(exp: Explanation) -> str:
-    """Write a result as one self-contained page.
+    """Render a result as one self-contained page.
 
     Args:
         exp: The result.
 
     Returns:
-        An HTML document that opens from disk and asks no network for anything.
+        An HTML document that opens from disk and needs no network.
 
     Raises:
         MissingExtra: Bokeh is not installed.
         StoreError: There is more data than a page should hold.
         InputError: There are no samples.
-        LayoutError: There is no page for maps with such axes.
+        LayoutError: Pages cannot show maps with such axes.
     """
-    bokeh()  # first of all, as it may not be there
+    bokeh()  # checked first, before any work
     if not len(exp):
         message = "the result holds no samples, so there is nothing to show. Explain at least one."
         raise InputError(message)
@@ -57,11 +57,7 @@ def render(exp: Explanation) -> str:
 
 
 def write(exp: Explanation, path: str | PathLike[str]) -> None:
-    """Write the page to a file, whole or not at all.
-
-    Raises:
-        StoreError: It cannot be written there, or is too large; and what ``render`` raises.
-    """
+    """Write the page to a file, whole or not at all."""
     place, text = zarr_store.as_path(path), render(exp)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

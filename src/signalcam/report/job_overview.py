@@ -1,4 +1,4 @@
-"""What a page of a whole job holds: means over all its samples, and the first of these to look at."""
+"""The page of a whole job: means over all samples, and the first samples to look at."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
     from signalcam.results.group_summary import GroupSummary
 
-FIRST_SAMPLES = 100  # samples at most
-_REASONS = 10  # the most frequent
+FIRST_SAMPLES = 100  # at most on a page
+_REASONS = 10  # most frequent reasons of failure on a page
 _GROUP_LABELS = {"all": "{}", "label": "true: {}", "predicted": "predicted: {}", "right": "{}", "group": "group: {}"}
 
 
 def first_samples(exp: Explanation, job_groups: GroupSummary, most: int) -> Explanation:
-    """The first samples of a job, as many as a page of so many characters has room for; one at least."""
+    """Select the first samples of a job that fit into ``most`` characters; at least one."""
     means = estimate_size(exp, len(shown_groups(job_groups))) - estimate_size(exp, 0)
     bytes_per_sample = max(estimate_size(exp, 0) // len(exp), 1)
     room = max((most - means) // bytes_per_sample, 1)
@@ -27,7 +27,7 @@ def first_samples(exp: Explanation, job_groups: GroupSummary, most: int) -> Expl
 
 
 def shown_groups(job_groups: GroupSummary) -> list[int]:
-    """The numbers of the groups whose means are shown: of each kind the most frequent."""
+    """Numbers of the groups to show: the most frequent of each kind."""
     order = ("all", "predicted", "label", "right", "group")
     of = {kind: [i for i, each in enumerate(job_groups.kinds) if each == kind] for kind in order}
     frequent = {kind: sorted(rows, key=lambda i: -job_groups.counts[i])[:GROUPS] for kind, rows in of.items()}
@@ -35,7 +35,7 @@ def shown_groups(job_groups: GroupSummary) -> list[int]:
 
 
 def describe_job(exp: Explanation, job_groups: GroupSummary, some: Explanation) -> dict[str, Any]:
-    """Describe a job for ``page``: some of its samples, the means of all, and what failed."""
+    """Describe a job for ``page``: some samples, group means, and reasons of failure."""
     rows = shown_groups(job_groups)
     reasons = Counter(each for each in exp.failed if each)
     signed = any(bool((each.values < 0).any()) for each in job_groups.mean.layers)
@@ -63,6 +63,6 @@ def describe_job(exp: Explanation, job_groups: GroupSummary, some: Explanation) 
 
 
 def group_name(job_groups: GroupSummary, row: int) -> str:
-    """What a group is called."""
+    """Name of a group."""
     group_name = str(job_groups.mean.sample_names[row])
     return "all samples" if job_groups.kinds[row] == "all" else group_name

@@ -1,4 +1,4 @@
-"""A result in a notebook: a small picture without script, and the whole report in a frame."""
+"""A result in a notebook: a static thumbnail, and the whole report in a frame."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
 _WIDTH, _ROW, _ROWS, _COLUMNS = 480, 36, 6, 240
-_INSIDE = 0.42  # of a row, that its largest swing fills to either side
+_INSIDE = 0.42  # share of a row that the largest deflection fills to either side
 _PIXELS = 200  # along an axis of a picture, about
-_MOST_VALUES = 10_000_000  # values of one sample that are not worth reading for a thumbnail
-_COLOUR_FOR, _COLOUR_AGAINST = (0xE8, 0x70, 0x1A), (0x2B, 0x7B, 0xBA)  # seen on white and on black
+_MOST_VALUES = 10_000_000  # a larger sample gets no thumbnail, as reading it takes long
+_COLOUR_FOR, _COLOUR_AGAINST = (0xE8, 0x70, 0x1A), (0x2B, 0x7B, 0xBA)  # visible on white and on black
 
 
 def thumbnail(exp: Explanation) -> str:
-    """The sentence and a small drawing of the first map as static HTML: no script, nothing fetched."""
+    """Render a description and a small drawing of the first map as static HTML without script."""
     caption = f"<p>{escape(describe_result(exp))}</p>"
     if not len(exp) or len(exp.dims) > 3 or np.prod(exp.input.shape[1:]) > _MOST_VALUES:
         return caption
@@ -40,17 +40,17 @@ def thumbnail(exp: Explanation) -> str:
 
 
 def show(exp: Explanation, height: int = 800) -> Any:
-    """The report in a frame of its own, for a notebook.
+    """Show the report in a frame of a notebook.
 
     Args:
         exp: The result.
-        height: Of the frame, in pixels.
+        height: Height of the frame, in pixels.
 
     Raises:
         MissingExtra: Bokeh or IPython is not installed.
     """
     try:
-        from IPython.display import IFrame  # noqa: PLC0415 - there where there is a notebook
+        from IPython.display import IFrame  # noqa: PLC0415 - installed with notebooks
     except ImportError as error:
         raise MissingExtra("showing a report in a notebook", "notebook") from error
     extras = [f'srcdoc="{escape(render(exp))}"', 'sandbox="allow-scripts allow-downloads"']
@@ -58,7 +58,7 @@ def show(exp: Explanation, height: int = 800) -> Any:
 
 
 def _strength(one: Explanation) -> np.ndarray:
-    """The map from -1 to 1, what is not finite being 0."""
+    """Scale the map to -1 .. 1; non-finite values become 0."""
     heat = np.nan_to_num(one.maps.values[0, 0, 0, 0], nan=0, posinf=0, neginf=0)
     scaled: np.ndarray = heat / (np.abs(heat).max(initial=0) or 1)
     return scaled
@@ -105,7 +105,7 @@ def _colour(strength: float) -> str:
 
 
 def _line(values: np.ndarray, middle: float) -> str:
-    """A line through the lowest and highest value of each column, from -1 to 1 about its middle."""
+    """Draw a polyline through the minimum and maximum of each column."""
     ends, points = _column_ends(len(values)), []
     for number, (a, b) in enumerate(pairwise(ends)):
         finite = values[a:b][np.isfinite(values[a:b])]
@@ -116,7 +116,7 @@ def _line(values: np.ndarray, middle: float) -> str:
 
 
 def _picture(one: Explanation, dims: tuple[str, ...]) -> str:
-    """A picture, or the strongest slice of a volume, under its heat."""
+    """Draw a picture, or the strongest slice of a volume, under its heat."""
     planes = picture(one, dims)
     heat = _strength(one).transpose([one.dims.index(dim) for dim in dims])
     if len(dims) == 3:
@@ -137,7 +137,7 @@ def _picture(one: Explanation, dims: tuple[str, ...]) -> str:
 
 
 def _png(pixels: np.ndarray) -> bytes:
-    """Pixels ``(up, across, 3)`` as a PNG file (W3C PNG 3rd edition, 5.3 and 11.2)."""
+    """Encode pixels ``(up, across, 3)`` as PNG (W3C PNG 3rd edition, 5.3 and 11.2)."""
     height, width, _ = pixels.shape
     rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
 

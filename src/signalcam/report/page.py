@@ -1,7 +1,7 @@
-"""One self-contained page: the summary of a result, Bokeh's script and our own, and the data or where to fetch them.
+"""The HTML page of a report: summary, scripts, and the data or where to fetch them.
 
-What a page asks for. In a file ``source`` is ``embedded`` and the answers are worked out in the browser; where a
-server shows the page it is ``served``, and the server answers the same in JSON, numbers as base64:
+Requests of a page. In a file ``source`` is ``embedded`` and the browser computes the answers. From a server it is
+``served``, and the server answers in JSON, with numbers as base64:
 
 - ``tile?sample=&target=&method=&layer=&from=&to=&columns=``: one map and its signal between two places of the long axis
   (as drawn: ``start + step * entry``), thinned to at most so many columns, evenly spaced. ``{"x": (n,) float64,
@@ -46,20 +46,13 @@ _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 
 def page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "embedded", data: str = "") -> str:
-    """Write the page.
+    """Write the page as one HTML document; names are escaped as data.
 
     Args:
-        summary: What ``contents.summary`` returns; where the page is served, ``samples`` may be left out:
-            ``count`` says how many there are and ``known`` which columns. An embedded page also needs
-            ``packed``, where the data lie.
+        summary: What ``summary.summary`` returns; for a served page ``summary.outline`` is enough. An embedded page
+            also needs ``packed``, the positions in ``data``.
         source: Where the page gets its numbers from.
-        data: Those of an embedded page, see ``packing``.
-
-    Returns:
-        One HTML document. Every name in it is data: nothing of it is read as markup, script or formula.
-
-    Raises:
-        MissingExtra: Bokeh is not installed.
+        data: Encoded numbers of an embedded page; see ``quantize``.
     """
     script, own = bokeh(), _own_script()
     figures = _figures(summary)
@@ -107,13 +100,9 @@ def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def bokeh() -> str:
-    """Bokeh's own script.
-
-    Raises:
-        MissingExtra: It is not installed.
-    """
+    """Load Bokeh's script; raise ``MissingExtra`` if it is not installed."""
     try:
-        from bokeh.resources import Resources  # noqa: PLC0415 - an extra, loaded when asked for
+        from bokeh.resources import Resources  # noqa: PLC0415 - an extra, loaded when needed
     except ImportError as error:
         raise MissingExtra("a report", "report") from error
     return str(Resources(mode="inline", components=["bokeh"]).js_raw[0])
@@ -133,7 +122,7 @@ def _hash(script: str) -> str:
 
 
 def _json(content: object) -> str:
-    """JSON that ends no script element; what is not finite is null."""
+    """Encode as JSON that cannot end a script element; non-finite numbers become null."""
     return json.dumps(_finite(content), allow_nan=False, default=_plain).translate(_UNSAFE)
 
 

@@ -1,8 +1,8 @@
-"""A result's numbers as text for a page: whole numbers of 16 bits with a scale, one record a sample.
+"""Encoding of a result's numbers as text for a page: 16-bit integers with a scale, one record per sample.
 
-A record holds 64-bit scales, then the maps at the layer's own resolution (their largest magnitude is 32767, -32768
-is not finite), then the lines of a signal (-32767 to 32767 from their lowest to their highest value) or the pixels of
-a picture (0 to 255). The page rounds so; nothing else does.
+A record holds 64-bit scales, then the maps at the layer's own resolution. Their largest magnitude is 32767, and
+-32768 stands for non-finite values. Then come the lines of a signal (-32767 to 32767 from minimum to maximum) or the
+pixels of a picture (0 to 255). Only pages are rounded like this.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _FULL = 32767
 def quantize_page(
     exp: Explanation, job_groups: GroupSummary | None = None, rows: Sequence[int] = ()
 ) -> tuple[dict[str, Any], str]:
-    """Everything a page needs: where each record lies in the text, and how its arrays do; the text.
+    """Encode a result: lengths and shapes of the records, and the text that holds them.
 
     Args:
         exp: The result.
-        job_groups: What a job has summed up, in place of the means of the result's samples.
-        rows: The groups of it that are shown.
+        job_groups: Means of a job, in place of the means of the result's samples.
+        rows: Numbers of the groups to show.
     """
-    exp = replace(exp, metrics=None)  # or they are cut anew with every sample
+    exp = replace(exp, metrics=None)  # else they are sliced with every sample
     kind, dims = kind_of(exp)
     texts: list[str] = []
     shapes: list[dict[str, Any]] = []
@@ -54,7 +54,7 @@ def quantize_page(
 
 
 def estimate_size(exp: Explanation, averaged: int) -> int:
-    """About how many characters ``quantize_page`` would make with the means of some groups, seen without reading anything."""
+    """Estimate the characters that ``quantize_page`` makes with ``averaged`` group means, without reading data."""
     kind, dims = kind_of(exp)
     rows = int(np.prod([exp.input.shape[exp.layout.dims.index(dim)] for dim in exp.dims if dim not in dims]))
     maps = sum(each.values.size * (rows if len(each.grid) < len(exp.dims) else 1) for each in exp.layers)
@@ -69,7 +69,7 @@ def estimate_size(exp: Explanation, averaged: int) -> int:
 
 
 def geometry(one: Explanation) -> dict[str, Any]:
-    """How the arrays of one sample lie: lengths of the axes drawn, rows, cells of each layer."""
+    """Shapes of one sample's arrays: lengths of the drawn axes, rows, and the grid of each layer."""
     kind, dims = kind_of(one)
     layers = []
     for layer in one.layers:
@@ -91,7 +91,7 @@ def _channels(rest: int) -> int:
 
 
 def lines(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
-    """The input of one sample as ``(row, *axes drawn)``."""
+    """Input of one sample, ``(row, *drawn axes)``."""
     values = np.asarray(one.input[0], float)
     names = list(one.layout.dims[1:])
     order = [i for i, dim in enumerate(names) if dim not in dims] + [names.index(dim) for dim in dims]
@@ -100,9 +100,9 @@ def lines(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
     return flat
 
 
-@np.errstate(invalid="ignore")  # what is not finite is black
+@np.errstate(invalid="ignore")  # non-finite values are drawn black
 def picture(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
-    """The same as a picture of 1 (grey) or 3 (red, green, blue) planes; any other number is averaged."""
+    """Input of one sample as 1 (grey) or 3 (red, green, blue) planes; other numbers are averaged."""
     planes = lines(one, dims)
     return planes if len(planes) == 3 else planes.mean(axis=0, keepdims=True)
 
@@ -120,7 +120,7 @@ def _encode_sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
 
 
 def _encode_means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
-    """For each group the mean map and its deviation, at the layer's own positions."""
+    """Encode the mean map and its deviation of each group, at the layer's own resolution."""
     groups_shown = groups(exp)
     maps = [layer_rows(exp, layer, dims)[0] for layer in exp.layers] if groups_shown else []
     for _, rows in groups_shown:
@@ -132,7 +132,7 @@ def _encode_means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
 
 
 def _encode_job_means(job_groups: GroupSummary, rows: Sequence[int], dims: tuple[str, ...]) -> Iterator[bytes]:
-    """The same of what a job has summed up."""
+    """Encode the mean map and its deviation of each group of a job."""
     mean, spread = (
         [layer_rows(result, layer, dims)[0] for layer in result.layers]
         for result in (job_groups.mean, job_groups.deviation)
@@ -149,7 +149,7 @@ def _encode_record(packs: Sequence[tuple[np.ndarray, float]]) -> bytes:
 
 
 def _quantize_signed(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Round to whole numbers, 0 staying 0; the step."""
+    """Quantise symmetrically about 0; return the integers and the step."""
     finite = np.isfinite(values)
     step = float(np.abs(np.where(finite, values, 0)).max(initial=0)) / _FULL
     whole = np.where(finite, values, 0) / (step or 1.0)
@@ -157,7 +157,7 @@ def _quantize_signed(values: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _quantize_range(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.ndarray, float, float]:
-    """Round to whole numbers from the lowest to the highest value; the lowest, and the step."""
+    """Quantise from minimum to maximum; return the integers, the minimum and the step."""
     finite = np.isfinite(values)
     low = float(values[finite].min(initial=np.inf)) if finite.any() else 0.0
     step = (float(values[finite].max(initial=-np.inf)) - low if finite.any() else 0.0) / (most - least)
