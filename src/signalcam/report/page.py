@@ -3,19 +3,20 @@
 Requests of a page. In a file ``source`` is ``embedded`` and the browser computes the answers. From a server it is
 ``served``, and the server answers in JSON, with numbers as base64:
 
-- ``tile?sample=&target=&method=&layer=&from=&to=&columns=``: one map and its signal between two places of the long axis
-  (as drawn: ``start + step * entry``), thinned to at most so many columns, evenly spaced. ``{"x": (n,) float64,
-  "low": (channel, n) float32, "high": (channel, n), "heat": (rows, n)}``, the lowest and highest value of a column and
-  its heat that is strongest by magnitude; rows is 1 or the number of channels; NaN is left blank. ``sample`` and the
-  others are numbers from 0. ``group=`` in place of ``sample=`` asks for one of ``summary["groups"]``: heat is the mean
-  map, low and high are a deviation below and above it, in as many rows as heat.
-- ``slice?sample=&target=&method=&layer=&at=``: of a picture or volume. ``{"picture": (planes, up, across) uint8,
-  "planes": 1 or 3, "heat": (up, across) float32, "strongest": its largest magnitude in all slices, "at": where that is}``;
-  ``at=-1`` asks for the strongest slice. For a group the picture is empty and the deviation is ``"deviation"``.
+- ``tile?sample=&target=&method=&layer=&from=&to=&columns=``: one map and its signal in an interval of the long axis (as
+  drawn: ``start + step * entry``), reduced to at most ``columns`` evenly spaced columns. ``{"x": (n,) float64,
+  "low": (channel, n) float32, "high": (channel, n), "heat": (rows, n)}``: minimum and maximum of each column, and its
+  heat of largest magnitude. rows is 1 or the number of channels; NaN is left blank. ``sample`` and the others are
+  numbers from 0. ``group=`` in place of ``sample=`` selects one of ``summary["groups"]``: heat is the mean map; low and
+  high are the mean minus and plus its deviation, in as many rows as heat.
+- ``slice?sample=&target=&method=&layer=&at=``: a slice of a picture or volume. ``{"picture": (planes, up, across) uint8,
+  "planes": 1 or 3, "heat": (up, across) float32, "strongest": largest magnitude in all slices, "at": its slice}``;
+  ``at=-1`` selects the strongest slice. For a group the picture is empty and ``"deviation"`` holds the deviation.
 - ``samples?offset=&limit=&sort=&descending=&predicted=&outcome=&least=&most=&text=``: rows of the table that pass the
-  filter. ``{"count": all that do, "rows": [{"number", "name", "predicted", "confidence", "label", "asked", "score",
-  "trusted"}]}``, the last ``[metric][target][method][layer]`` where the result carries scores; sort is ``number``, ``name``,
-  ``predicted``, ``label``, ``confidence``, or ``metric`` with the numbers ``metric=&target=&method=&layer=``; ``outcome`` is ``right`` or ``wrong``; what is not known is null.
+  filter. ``{"count": number of all, "rows": [{"number", "name", "predicted", "confidence", "label", "asked", "score",
+  "trusted"}]}``; ``trusted`` is ``[metric][target][method][layer]`` if the result has scores. sort is ``number``,
+  ``name``, ``predicted``, ``label``, ``confidence``, or ``metric`` with the numbers ``metric=&target=&method=&layer=``.
+  ``outcome`` is ``right`` or ``wrong``. Unknown values are null.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a page says of the scores that a result carries: of each sample, their means, and their curves."""
+"""The scores of a result as a page shows them: per sample, means over samples, and curves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DIGITS = 4
 
 
 def describe_scores(exp: Explanation) -> dict[str, Any] | None:
-    """Metrics, methods and baselines by name, with what the metrics gave over all samples; ``None`` without scores.
+    """Describe metrics, methods and baselines, with means over samples; ``None`` without scores.
 
-    ``mean``, ``low``, ``high`` and ``count`` are ``[metric][target][method][layer]``, the result's own methods first.
+    ``mean``, ``low``, ``high`` and ``count`` are ``[metric][target][method][layer]``; the result's methods come first.
     """
     if exp.metrics is None:
         return None
@@ -35,7 +35,7 @@ def describe_scores(exp: Explanation) -> dict[str, Any] | None:
 
 
 def score_values(exp: Explanation) -> np.ndarray | None:
-    """What each metric gave of each sample, ``(sample, metric, target, cam, layer)``, without baselines."""
+    """Score of each sample, ``(sample, metric, target, cam, layer)``, without baselines."""
     if exp.metrics is None:
         return None
     every = exp.metrics["value"].sel(cam=list(exp.methods))
@@ -44,7 +44,7 @@ def score_values(exp: Explanation) -> np.ndarray | None:
 
 
 def round_values(numbers: np.ndarray) -> Any:
-    """Nested lists of numbers of four digits, as a page shows no more."""
+    """Round to four digits, as a page shows no more, and convert to nested lists."""
     digits = np.vectorize(lambda value: float(f"{value:.{_DIGITS}g}"), otypes=[float])
     return digits(numbers).tolist() if numbers.size else numbers.tolist()
 

@@ -1,7 +1,7 @@
-"""The page, served from a store on this machine: what it asks for is read from disk, and nothing is written.
+"""The viewer's HTTP server: serves the page of a store and answers its requests from disk; read-only.
 
-Whoever can reach the port cannot read the result without the token of the first link. Only fixed routes are answered,
-only to ``GET``, only under a name of this machine, and never to a page of another origin.
+Without the token of the first link nobody can read the result. Only fixed routes are answered, only to ``GET``,
+only under a name of this machine, and never to a page of another origin.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from signalcam.report.api import ANSWERS, Query, Refusal, StoreView, as_json
 _LOG = logging.getLogger(__name__)
 _IDLE_SECONDS = 60.0  # seconds after which a silent connection is closed
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-_ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104 - listened on where that is allowed
+_ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104 - used only with --allow-remote
 _ROUTE = re.compile(r"/(?:(\d{1,9})/(tile|slice|samples|))?", re.ASCII)
-# not a redirect: where the link was clicked on another page, its cookie would not be sent along
+# not a redirect: if the link was clicked on another page, the browser would not send the new cookie
 _REDIRECT_PAGE = b'<!doctype html><title>SignalCAM</title><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=/">'
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "frame-ancestors 'none'",  # the page itself says what it may load
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the page's own policy says what it may load
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -44,16 +44,10 @@ _HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """Shows one store; see ``serving``.
+    """Serve one store; see ``serving``."""
 
-    Args:
-        place: The store.
-        host: What to listen on.
-        port: On which port; 0 for any that is free.
-    """
-
-    daemon_threads = False  # they are waited for
-    allow_reuse_address = sys.platform != "win32"  # where it would share a port that is taken
+    daemon_threads = False  # so that closing waits for them
+    allow_reuse_address = sys.platform != "win32"  # on Windows it would share a port in use
     request_queue_size = 64
 
     def __init__(self, place: StoreView, host: str, port: int) -> None:
@@ -72,23 +66,23 @@ class Server(ThreadingHTTPServer):
 
     @property
     def cookie(self) -> str:
-        """The cookie's name: cookies are shared by the ports of a machine."""
+        """Name of the cookie, with the port, as all ports of a machine share cookies."""
         return f"signalcam-{self.server_port}"
 
     def is_named(self, host: str) -> bool:
-        """Whether a request meant this machine, and not a name that was made to point at it."""
+        """Whether a host names this machine, which prevents DNS rebinding."""
         name = _host_name(host)
         if is_loopback(self._host):
             return name in _LOCAL_NAMES or name == self._host
         return name in (*_LOCAL_NAMES, self._host, socket.gethostname()) or _is_address(name)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server what this machine is called."""
+        """Bind without a DNS lookup of this machine's name."""
         super(ThreadingHTTPServer, self).server_bind()  # http.server looks up a name here
         self.server_name, self.server_port = self._host, int(self.server_address[1])
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Take a connection, and remember that it is open."""
+        """Accept a connection and note that it is open."""
         connection, address = super().get_request()
         self._open.add(connection)
         return connection, address
@@ -99,39 +93,39 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """Close every connection, and wait for what is still being answered."""
+        """Close every connection, and wait for answers in progress."""
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - as it is called
-        """A browser that went away is no error; anything else is logged."""
+        """Log an error, unless the browser just went away."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             _LOG.exception("a request failed")
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one connection."""
+    """Answer the requests of one connection."""
 
     server: Server
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # answers to what is no request have headers, too
+    default_request_version = "HTTP/1.0"  # so that answers to malformed requests also have headers
     timeout = _IDLE_SECONDS
-    disable_nagle_algorithm = True  # with buffering: an answer does not wait for the last one's receipt
+    disable_nagle_algorithm = True  # with buffering, an answer does not wait for the last one's acknowledgement
     wbufsize = -1
 
     def version_string(self) -> str:
-        """What the header Server says."""
+        """Value of the header ``Server``."""
         return "signalcam"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called
-        """Log without the address, which may hold the token."""
+        """Log nothing, as the address may hold the token."""
 
     def do_GET(self) -> None:
-        """Answer, or refuse in one sentence."""
+        """Answer a request, or refuse it with one sentence."""
         if self.headers.get("Content-Length") or self.headers.get("Transfer-Encoding"):
-            self.close_connection = True  # what follows is no request
+            self.close_connection = True  # a body follows, not a request
         try:
             self._answer()
         except Refusal as refusal:
@@ -140,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"{error}\n".encode())
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):  # any other method, as the class above looks for them
+        if name.startswith("do_"):  # the base class looks up a method per HTTP verb
             return self._refuse_method
         raise AttributeError(name)
 
@@ -149,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET is answered.\n", Allow="GET")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what is no request at all."""
+        """Refuse a malformed request."""
         self.close_connection = True
         status = HTTPStatus(code)
         self._send(status, "text/plain", f"{message or explain or status.phrase}\n".encode())
@@ -170,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         store = self.server.place.numbered(number)
         answer = ANSWERS[what](store, query)
-        self.server.place.numbered(number)  # what was read is of one result
+        self.server.place.numbered(number)  # raises if the store was saved again while it was read
         self._send(HTTPStatus.OK, "application/json", as_json(answer))
 
     def _require_origin(self) -> None:
@@ -182,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(HTTPStatus.FORBIDDEN, "pages of another origin are not answered.")
 
     def _let_in(self, query: Query) -> bool:
-        """Whether the token came in the address and was moved to a cookie; refused without one."""
+        """Move a token in the address to a cookie and return whether there was one; refuse without either."""
         if _is_equal(query.text("token"), self.server.token):
             cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
             self._send(HTTPStatus.OK, "text/html", _REDIRECT_PAGE, **{"Set-Cookie": cookie})
@@ -193,12 +187,12 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def _cookie(self) -> str:
-        """Ours, beside whatever other programs on this machine have set."""
+        """Value of this server's cookie; empty without one."""
         every = (each.strip().partition("=") for each in self.headers.get("Cookie", "").split(";"))
         return next((value for name, _, value in every if name == self.server.cookie), "")
 
     def _route(self, path: str) -> tuple[int, str]:
-        """The number of what a page was made of, -1 for none, and what is asked of it; nothing for the page."""
+        """Parse a path into the store's number, -1 for none, and the request; empty for the page."""
         match = _ROUTE.fullmatch(path)
         if match is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page.")
@@ -218,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _host_name(host: str) -> str:
-    """A host without its port."""
+    """Host name without the port."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -238,7 +232,7 @@ def _is_address(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, and nobody else can reach it."""
+    """Whether a host is a loopback address, which other machines cannot reach."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
@@ -246,21 +240,21 @@ def is_loopback(host: str) -> bool:
 def serving(
     path: str | PathLike[str], host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
 ) -> Iterator[Server]:
-    """Serve a store while the block is open, in a thread.
+    """Serve a store in a thread inside the block.
 
     Args:
-        path: What ``Explanation.save`` wrote.
-        host: What to listen on.
-        port: On which port; 0 for any that is free.
-        allow_remote: Whether ``host`` may be one that other machines can reach.
+        path: A result written by ``Explanation.save``, or the output of a job.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        allow_remote: Whether ``host`` may be reachable from other machines.
 
     Yields:
         The server, whose ``url`` is the link to open.
 
     Raises:
-        StoreError: There is no readable result, or it holds no samples.
-        LayoutError: There is no page for its axes.
-        InputError: The host or port cannot be listened on, or was not allowed.
+        StoreError: The path holds no readable result, or one without samples.
+        LayoutError: Pages cannot show maps with such axes.
+        InputError: The host or port cannot be used, or is not allowed.
         MissingExtra: Bokeh is not installed.
     """
     if not is_loopback(host) and not allow_remote:

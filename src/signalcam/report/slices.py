@@ -1,4 +1,4 @@
-"""One slice of a picture or volume with its heat, as a page that is served asks for it."""
+"""Slices of pictures and volumes with their heat, for served pages."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Slice:
     Attributes:
         picture: ``(planes, up, across)``, 0 to 255 from the sample's lowest to its highest value; 1 plane is
             grey, 3 are red, green and blue.
-        heat: ``(up, across)``.
-        strongest: The map's largest magnitude in all slices.
-        at: In which slice that is; 0 for a picture.
+        heat: ``(up, across)``, the map.
+        strongest: Largest magnitude of the map in all slices.
+        at: The slice that holds it; 0 for a picture.
     """
 
     picture: np.ndarray
@@ -31,16 +31,7 @@ class Slice:
 
 
 def cut_slice(exp: Explanation, sample: int, target: int, method: int, layer: int, at: int = -1) -> Slice:
-    """Cut one slice out of a sample.
-
-    Args:
-        exp: The result, which may lie on disk.
-        sample: Its number, and so on.
-        target: Its number.
-        method: Its number.
-        layer: Its number.
-        at: Which slice; the strongest where negative.
-    """
+    """Cut one slice out of a sample, given by numbers; a negative ``at`` takes the strongest slice."""
     one = exp.isel(sample=sample, target=target, cam=method, layer=layer)
     _, dims = kind_of(exp)
     values, axes = layer_rows(one, one.layers[0], dims)

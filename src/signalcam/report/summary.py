@@ -1,4 +1,4 @@
-"""What a page says of a result, as plain data: names, axes, numbers. Nothing is drawn here."""
+"""The summary of a result for a page, as plain data: names, axes, sample table and groups."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
     from signalcam.results.layer_maps import LayerMaps
 
-_CLOCK = 600  # seconds, from which on a time is told in hours, minutes and seconds
-GROUPS = 20  # classes of which mean maps are shown, the most frequent first
+_CLOCK = 600  # seconds; a longer axis is labelled in hours, minutes and seconds
+GROUPS = 20  # classes with mean maps, the most frequent first
 
 
 def kind_of(exp: Explanation) -> tuple[str, tuple[str, ...]]:
-    """What is drawn, and along which axes: the long one of a signal; up and across; slices, up and across.
+    """Kind of drawing and its axes: ``signal`` (long axis), ``image`` (up, across) or ``volume`` (slice, up, across).
 
     Raises:
-        LayoutError: There is no page for maps with such axes.
+        LayoutError: Pages cannot show maps with such axes.
     """
     dims = exp.dims
     if len(dims) == 1 or set(dims) == {"time", "channel"}:
@@ -44,11 +44,7 @@ def kind_of(exp: Explanation) -> tuple[str, tuple[str, ...]]:
 
 
 def summary(exp: Explanation) -> dict[str, Any]:
-    """Describe a result for ``page``, without its numbers: everything in it goes into JSON.
-
-    Raises:
-        LayoutError: There is no page for maps with such axes.
-    """
+    """Describe a result for ``page`` as data for JSON, without maps and inputs."""
     facts = outline(exp)
     negative = any(bool((each.values < 0).any()) for each in exp.layers)
     return {
@@ -61,11 +57,7 @@ def summary(exp: Explanation) -> dict[str, Any]:
 
 
 def outline(exp: Explanation) -> dict[str, Any]:
-    """The same of a result that is on disk: what is said of it without reading its maps.
-
-    Raises:
-        LayoutError: There is no page for maps with such axes.
-    """
+    """Describe a result for ``page`` without reading its maps."""
     kind, dims = kind_of(exp)
     columns = {"predicted": exp.classes, "confidence": exp.probabilities, "label": exp.true_classes}
     return {
@@ -93,7 +85,7 @@ def outline(exp: Explanation) -> dict[str, Any]:
 
 
 def axis(exp: Explanation, dim: str) -> dict[str, Any]:
-    """One axis as it is drawn: where it starts, its step; true ``places`` where those are not evenly spaced."""
+    """Describe one drawn axis: start and step, and ``places`` if its positions are uneven."""
     length = exp.input.shape[exp.layout.dims.index(dim)]
     line = exp.layout.line(dim, length)
     places = exp.layout.coordinate(dim, np.arange(length)) if line is None or dim == "channel" else None
@@ -111,7 +103,7 @@ def axis(exp: Explanation, dim: str) -> dict[str, Any]:
 
 
 def row_names(exp: Explanation) -> list[str]:
-    """What the lines of a signal are called: by channel, or by number."""
+    """Names of a signal's lines: channel names, or numbers."""
     _, (dim,) = kind_of(exp)
     layout, shape = exp.layout, exp.input.shape
     rest = [i for i, each in enumerate(layout.dims) if i and each != dim and not (each in DUMMY and shape[i] == 1)]
@@ -121,7 +113,7 @@ def row_names(exp: Explanation) -> list[str]:
 
 
 def samples(exp: Explanation) -> dict[str, Any]:
-    """The table of samples, column by column; ``None`` for what is not known."""
+    """The table of samples by column; ``None`` for unknown columns."""
     sure = None
     if exp.classes is not None and exp.probabilities is not None:
         sure = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
@@ -139,7 +131,7 @@ def samples(exp: Explanation) -> dict[str, Any]:
 
 
 def _list_words(exp: Explanation) -> list[list[tuple[int, str, bool]]] | None:
-    """Of each sample the tokens as people read them: their number, what is written, whether no space is before it."""
+    """Readable tokens of each sample: number, text, and whether no space precedes it."""
     names = exp.layout.token_names
     if names is None or exp.dims != ("token",):
         return None
@@ -147,7 +139,7 @@ def _list_words(exp: Explanation) -> list[list[tuple[int, str, bool]]] | None:
 
 
 def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:
-    """The samples that mean maps are made of: all, by predicted class, by true class, by outcome."""
+    """Groups of samples with mean maps: all, by predicted class, by true class, by outcome."""
     if len(exp) < 2 or any(each.sizes is not None for each in exp.layers):
         return []
     named_rows = [("all samples", np.arange(len(exp)))]
@@ -171,7 +163,7 @@ def _by_class(exp: Explanation, heading: str, classes: np.ndarray | None) -> lis
 
 
 def strongest(exp: Explanation) -> list[list[list[float]]]:
-    """``[target][method][layer]``, the largest magnitude over all samples: one colour scale for all."""
+    """Largest magnitude over all samples, ``[target][method][layer]``, for a common colour scale."""
     peaks = [_largest_magnitude(layer.values) for layer in exp.layers]
     tops: list[list[list[float]]] = np.stack(peaks, axis=-1).tolist()
     return tops
@@ -184,7 +176,7 @@ def _largest_magnitude(values: np.ndarray) -> np.ndarray:
 
 
 def about(exp: Explanation) -> list[tuple[str, str]]:
-    """What produced it, in rows of two texts."""
+    """Provenance of a result, in rows of two texts."""
     rows = [("methods", ", ".join(map(str, exp.methods))), ("layers", ", ".join(exp.layer_names))]
     rows += [("targets", ", ".join(map(str, exp.targets))), ("axes", " ".join(exp.layout.dims))]
     rows += [("input", " x ".join(map(str, exp.input.shape)))]
@@ -200,18 +192,12 @@ def _class_names(exp: Explanation) -> list[str]:
 
 
 def _known_classes(values: np.ndarray | None) -> list[int | None] | None:
-    """Classes as numbers; nothing for a sample that could not be explained."""
+    """Classes as numbers; ``None`` for a sample that could not be explained."""
     return None if values is None else [each if each >= 0 else None for each in values.tolist()]
 
 
 def layer_rows(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple[np.ndarray, list[AxisGrid]]:
-    """One layer's maps along the axes drawn, at its own resolution there: ``(s, t, m, row, *cells)``.
-
-    Args:
-        exp: The result, of samples of one length.
-        layer: One of its layers.
-        dims: The axes drawn; a signal's channels become rows, one for each line, or one for all.
-    """
+    """Maps of a layer along the drawn axes ``dims``, ``(sample, target, method, row, *cells)``; other axes are rows."""
     map_axes = [exp.layout.dims.index(dim) for dim in dims]
     rows = [each for each in exp.map_axes if each not in map_axes]
     for row in rows:

@@ -1,4 +1,4 @@
-"""The table of samples, some rows at a time: filtered, sorted, from an offset on."""
+"""The table of samples: filtered, sorted and paged."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from signalcam.report.scores import round_values, score_values
 from signalcam.results.explanation import Explanation
 
 SORTS = ("number", "name", "predicted", "label", "confidence")
-METRIC = "metric"  # a further one, of what the result carries
+METRIC = "metric"  # sort by a score, if the result has any
 OUTCOMES = ("", "right", "wrong")
 
 
 @dataclass(frozen=True)
 class TableQuery:
-    """Which rows of the table, and in which order.
+    """Filter, order and page of table rows.
 
     Attributes:
-        offset: How many of those that pass are left out.
-        limit: How many are wanted.
+        offset: Number of matching rows to skip.
+        limit: Number of rows to return.
         sort: One of ``SORTS``, or the numbers of a metric, target, method and layer.
-        descending: Whether the largest come first; equal ones stay in the order of their numbers.
-        text: What the name holds, in any case.
-        predicted: The class predicted; ``None`` for any.
+        descending: Whether the largest come first; ties stay in the order of their numbers.
+        text: Text that the name contains, in upper or lower case.
+        predicted: Predicted class; ``None`` for any.
         outcome: One of ``OUTCOMES``; empty for any.
-        least: The confidence at least, 0 to 1; ``None`` for any.
-        most: The confidence at most.
+        least: Smallest confidence, 0 to 1; ``None`` for any.
+        most: Largest confidence; ``None`` for any.
     """
 
     offset: int = 0
@@ -46,22 +46,19 @@ class TableQuery:
 
 @dataclass(frozen=True)
 class SampleTable:
-    """What is said of each sample of a result.
-
-    Attributes:
-        exp: The result.
+    """The table of a result's samples.
 
     Example:
-        >>> from signalcam.report.table import Table, Wanted
-        >>> found = Table(exp).rows(Wanted(limit=1))
-        >>> found["count"], found["rows"][0]["number"]
+        >>> from signalcam.report.table import SampleTable, TableQuery
+        >>> page = SampleTable(exp).rows(TableQuery(limit=1))
+        >>> page["count"], page["rows"][0]["number"]
         (4, 0)
     """
 
     exp: Explanation
 
     def rows(self, query: TableQuery) -> dict[str, Any]:
-        """How many samples pass the filter, and those wanted of them."""
+        """Number of matching samples, and the requested page of rows."""
         keys = self._keys(query.sort)
         order = np.argsort(-keys if query.descending else keys, kind="stable")
         passed = order[self._passing(query)[order]]
@@ -74,7 +71,7 @@ class SampleTable:
 
     @cached_property
     def _ranks(self) -> np.ndarray:
-        """Where each name comes in the alphabet, numbers in it by their size."""
+        """Rank of each name in natural order."""
         numbers = all(name.isdecimal() for name in self._names)
         order = sorted(set(self._names), key=int if numbers else _natural)
         rank_of = {name: number for number, name in enumerate(order)}
@@ -82,7 +79,7 @@ class SampleTable:
 
     @cached_property
     def _confidence(self) -> np.ndarray | None:
-        """The probability of the class predicted."""
+        """Probability of the predicted class; ``None`` if unknown."""
         exp = self.exp
         if exp.classes is None or exp.probabilities is None:
             return None
@@ -90,13 +87,13 @@ class SampleTable:
         return sure
 
     def _column(self, name: str) -> np.ndarray | None:
-        """What is known of each sample; nothing where it is not known of any."""
+        """Values of a column; ``None`` if unknown."""
         columns = {"predicted": self.exp.classes, "label": self.exp.true_classes, "confidence": self._confidence}
         return columns[name]
 
     @cached_property
     def _outcomes(self) -> np.ndarray:
-        """``"right"`` or ``"wrong"``; nothing where that is not known."""
+        """``"right"`` or ``"wrong"`` for each sample; empty if unknown."""
         predicted, true = self._column("predicted"), self._column("label")
         if predicted is None or true is None:
             return np.full(len(self.exp), "")
@@ -117,7 +114,7 @@ class SampleTable:
         return np.arange(len(self.exp)) if column is None else np.asarray(column)
 
     def _passing(self, query: TableQuery) -> np.ndarray:
-        """Which samples pass; one of which nothing is known passes no filter that asks for it."""
+        """Whether each sample passes the filter; unknown values do not pass."""
         passed = np.ones(len(self.exp), bool)
         if query.text:
             passed &= [query.text.casefold() in name.casefold() for name in self._names]
@@ -149,6 +146,6 @@ class SampleTable:
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
-    """A key by which "w2" comes before "w10"."""
+    """Sort key by which "w2" comes before "w10"."""
     parts = re.split(r"([0-9]{1,18})", name.casefold())
     return [(0, int(each)) if i % 2 else (1, each) for i, each in enumerate(parts)]

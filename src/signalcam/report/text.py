@@ -1,4 +1,4 @@
-"""A result in a sentence or two."""
+"""The description of a result in a sentence or two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from signalcam.results.attached_scores import summary_line
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
-_MOST_NAMES = 4  # names in a row, of which the rest is counted
+_MOST_NAMES = 4  # names to list; the rest are counted
 
 
 def describe_result(exp: Explanation) -> str:
@@ -28,7 +28,7 @@ def describe_result(exp: Explanation) -> str:
         parts.append(f" It was seen in {_pluralize(exp.windows.sizes['window'], 'window')}.")
     if exp.classes is not None and exp.true_classes is not None:
         predicted, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
-        comparable = (predicted >= 0) & (true >= 0)  # not those that could not be explained
+        comparable = (predicted >= 0) & (true >= 0)  # leaves out samples that could not be explained
         parts.append(f" The model was right about {(predicted == true)[comparable].sum()} of {comparable.sum()}.")
     if exp.metrics is not None:
         parts.append(f" Scores, mean over samples: {summary_line(exp.metrics)}.")
