@@ -216,12 +216,12 @@ def rescale_against_zero(forward: Forward, rows: int, keras_walk: KerasWalk) -> 
         return ops.concatenate([array, array], axis=0) if array.shape[0] == rows else array
 
     def both(tree: Any, watch: Watch) -> RunResult:
-        def rescale(y: Array) -> Array:
+        def watch_first_half(y: Array) -> Array:
             half = y.shape[0] // 2
             return ops.concatenate([watch(y[:half]), ops.zeros_like(y[half:])], axis=0)
 
         with replace_backward(rescale(rows), keras_walk):
-            ran = forward(map_arrays(twice, tree), rescale)
+            ran = forward(map_arrays(twice, tree), watch_first_half)
         return replace(ran, raw=first_half(ran.raw, 2 * rows))
 
     return both
