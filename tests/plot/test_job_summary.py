@@ -206,7 +206,7 @@ def test_parts_of_a_job_and_changed_maps_are_averaged_as_they_are(stores):
 @pytest.mark.parametrize("kind", ["spectrogram", "image"])
 def test_pictures_have_mean_and_deviation_side_by_side(stores, unread, monkeypatch, kind):
     exp = sc.load(stores(kind))
-    display = MeansDisplay.from_summed(summarize_groups(exp), "right", target="AF").plot()
+    display = MeansDisplay.from_groups(summarize_groups(exp), "right", target="AF").plot()
     panels = [each.axes for each in display.heat_]
     names = display.figure_.axes[0].get_title(loc="left"), display.figure_.axes[1].get_title(loc="left")
     assert names[0].startswith("right (n = ")
@@ -229,7 +229,7 @@ def test_pictures_have_mean_and_deviation_side_by_side(stores, unread, monkeypat
     [("volume", ["superior 15", "anterior 9", "left 11"]), ("video", ["time 0 s", "time 0.8 s", "time 1.6 s"])],
 )
 def test_volumes_are_cut_through_the_middle_and_videos_have_three_frames(stores, unread, kind, places):
-    display = MeansDisplay.from_summed(summarize_groups(sc.load(stores(kind))), "label").plot()
+    display = MeansDisplay.from_groups(summarize_groups(sc.load(stores(kind))), "label").plot()
     assert len(display.heat_) == 2 * 3 * len(display.names)
     assert [each.get_text() for each in display.ax_.get_xticklabels()] == places
 

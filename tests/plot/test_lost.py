@@ -8,10 +8,10 @@ from matplotlib.colors import ListedColormap, to_rgba
 
 import signalcam as sc
 from signalcam.plot.ecg import EcgDisplay
-from signalcam.plot.map_view import GONE
+from signalcam.plot.map_view import MISSING_COLOUR
 from signalcam.plot.signal import SignalDisplay
 
-GREY = to_rgba(GONE)
+GREY = to_rgba(MISSING_COLOUR)
 SAID = "10.2 % of the map is no number and is grey"
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import signalcam as sc
 from signalcam.plot.map_view import clock, envelope
-from signalcam.plot.signal import SignalDisplay, runs, strongest
+from signalcam.plot.signal import SignalDisplay, cut_runs, strongest
 
 LEADS = ["I", "II", "V1"]
 STYLES = ["strip", "line", "area"]
@@ -75,7 +75,7 @@ def test_a_stroke_has_the_level_of_its_samples_and_leaves_none_out(signal):
 
 def test_runs_are_cut_where_the_level_changes():
     points = np.column_stack([np.arange(5), np.zeros(5)])
-    pieces, levels = runs(points, np.array([1, 1, 2, 2, 1]))
+    pieces, levels = cut_runs(points, np.array([1, 1, 2, 2, 1]))
     assert [piece[:, 0].tolist() for piece in pieces] == [[0, 1, 2], [2, 3, 4], [4]]
     assert levels.tolist() == [1, 2, 1]
 

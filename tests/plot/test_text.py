@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import signalcam as sc
-from signalcam.plot.text import _Written
+from signalcam.plot.text import _WrappedText
 from signalcam.results.token_text import words
 
 NAMES = ["the", "film", "costs", "$5", "or", "$6", "<b>", "bold"]
@@ -30,7 +30,7 @@ def text(make):
 def written(ax):
     """The strips and the words, once drawn."""
     ax.figure.draw_without_rendering()
-    artist = next(each for each in ax.get_children() if isinstance(each, _Written))
+    artist = next(each for each in ax.get_children() if isinstance(each, _WrappedText))
     return artist.strips, artist.texts
 
 

@@ -1,1 +1,1 @@
-"""Figures, a file each: matplotlib, axes in and axes out, nothing global touched. ``exp.plot`` calls them."""
+"""Here you find the figures, one file each, drawn with matplotlib; ``exp.plot`` calls them."""

@@ -1,4 +1,4 @@
-"""Electrocardiograms on their paper, true to scale: 1 mm on the page is 1 mm of the paper."""
+"""Here you find the figure of an electrocardiogram on its paper, true to scale."""
 
 from __future__ import annotations
 
@@ -35,38 +35,35 @@ _MILLIVOLT = {
 }  # both letters that look like mu
 _INCH = 25.4  # mm
 _LEFT, _RIGHT, _TOP, _FOOT = 4.0, 32.0, 13.0, 13.0  # mm around the paper
-_PULSE = 0.2  # s: how wide the mark of 1 mV before each trace is
-_LEAST = 120.0  # mm of paper, so that the words above it fit
+_PULSE = 0.2  # s: width of the calibration pulse of 1 mV before each trace
+_LEAST = 120.0  # mm: the least width of paper, so that the title fits
 _LONGEST = 60.0  # s on one page
-_OPACITY = 0.7  # of the strongest heat: the grid stays legible below it
+_OPACITY = 0.7  # of the strongest heat, so that the grid stays visible
 _SMALL, _LARGE = ("#f3b7b0", 0.3), ("#e58a80", 0.6)  # colour and width of the grid's lines
-_ROWS = (
-    20.0,
-    30.0,
-)  # mm: where half of the leads swing further than the first, rows are of the second
+_ROWS = (20.0, 30.0)  # mm: rows have the second height if half of the leads exceed the first
 _SQUARE = 5  # mm: rows and margins are whole large squares
 
 
 @dataclass
 class EcgDisplay:
-    """A sample's leads in the order of the clinic, ready to be drawn on paper by ``plot``.
+    """A sample's leads in clinical order; ``plot`` draws them on paper.
 
     Args:
-        view: The map and what to say about it.
+        view: The map and its texts.
         lines: ``(lead, time)`` in mV, each around its median.
-        heat: Its importance, of the same shape.
-        names: Of the leads, as the layout spells them.
-        rate: Samples a second.
+        heat: Its importance, of that shape.
+        names: Names of the leads, as in the layout.
+        rate: Samples per second.
         start: Seconds at the first sample.
-        shared: Whether all leads have the same heat.
-        norm: ``"own"`` where each lead's heat was divided by its largest magnitude.
+        shared: Whether all leads have one heat.
+        norm: ``"own"`` if each lead's heat was divided by its largest magnitude.
 
     Attributes:
         line_: The traces, in the order drawn.
         strip_: The image of the heat.
         grid_: The paper's small and large squares.
         bar_: The colour bar, or ``None``.
-        ax_: The axes, whose data are millimetres.
+        ax_: The axes, in millimetres.
         figure_: The figure of ``ax_``.
     """
 
@@ -87,14 +84,14 @@ class EcgDisplay:
 
     @classmethod
     def from_explanation(cls, exp: Explanation, sample: int = 0, **which: Any) -> Self:
-        """Take one sample's map; see ``Plotter.ecg``."""
+        """Build the display of one sample's map; see ``Plotter.ecg``."""
         millivolt = _millivolt(exp)
         line = exp.layout.line("time", exp.input.shape[exp.layout.dims.index("time")])
         if exp.layout.unit("time") != "s" or line is None:
             message = "the paper's speed is told in mm a second, but the samples have no steady sampling rate. Explain with layout=Layout(..., sampling_rate=500), say."
             raise LayoutError(message)
         signal = SignalDisplay.from_explanation(exp, sample, **which)
-        order = _order(signal.names)
+        order = _clinical_order(signal.names)
         names = [signal.names[i] for i in order]
         lines = center_lines(signal.lines[order]) * millivolt
         heat = np.broadcast_to(signal.heat, signal.lines.shape)[order]
@@ -126,17 +123,17 @@ class EcgDisplay:
     ) -> Self:
         """Draw; see ``Plotter.ecg`` for the options."""
         page = Page.of(self, layout, speed, gain)
-        own = ax is None and fig is None
-        self.ax_ = ax = page.axes() if own else axes_for(ax, fig, 0, 0)
-        ax.set_aspect("auto" if own else "equal")  # its own axes are of the paper's size
+        own_figure = ax is None and fig is None
+        self.ax_ = ax = page.axes() if own_figure else axes_for(ax, fig, 0, 0)
+        ax.set_aspect("auto" if own_figure else "equal")  # axes of its own have the size of the paper
         self.figure_ = ax.figure
         self.grid_ = page.grid()
         for squares in self.grid_:
             ax.add_collection(squares, autolim=False)
-        self._heat(page, cmap, vmin, vmax, strip_kws or {})
+        self._draw_heat(page, cmap, vmin, vmax, strip_kws or {})
         for lead, row, first, stop in page.pieces:
-            self._trace(page, self.lines[lead, first:stop], row, first, line_kws or {})
-            self._name(page, self.names[lead], row, first)
+            self._draw_trace(page, self.lines[lead, first:stop], row, first, line_kws or {})
+            self._write_name(page, self.names[lead], row, first)
         for row in range(page.rows):
             pulse = 1 - page.left + np.array([0, 1, 1, 1, 1, 2]) + np.array([0, 0, 0, 1, 1, 1]) * _PULSE * speed
             ax.plot(
@@ -145,35 +142,37 @@ class EcgDisplay:
                 color="black",
                 linewidth=0.8,
             )
-        self._words(page)
+        self._write_labels(page)
         if colorbar:
-            inside = {"cax": page.beside(ax)} if own else {}
-            self.bar_ = colour_bar(ax, self.strip_, self.view, "" if self.shared else "leads", self.norm, **inside)
-            self.bar_.ax.yaxis.label.set_fontsize("small")  # of a page of one row it is no higher
+            place = {"cax": page.colour_bar_axes(ax)} if own_figure else {}
+            self.bar_ = colour_bar(ax, self.strip_, self.view, "" if self.shared else "leads", self.norm, **place)
+            self.bar_.ax.yaxis.label.set_fontsize("small")  # so that it fits a page of one row
         return self
 
-    def _heat(self, page: Page, cmap: Any, vmin: float | None, vmax: float | None, strip_kws: dict[str, Any]) -> None:
-        """One image for the whole page: no gap between leads or rows covers the grid, or leaves it bare."""
+    def _draw_heat(
+        self, page: Page, cmap: Any, vmin: float | None, vmax: float | None, strip_kws: dict[str, Any]
+    ) -> None:
+        """Draw one image for the whole page, without gaps between leads or rows."""
         rows = np.full((page.rows, self.heat.shape[1]), np.nan)
         for lead, row, first, stop in page.pieces:
             rows[row, first:stop] = self.heat[lead, first:stop]
-        seen = see_through(self.view.colours(cmap), signed=self.view.signed)
+        transparent = see_through(self.view.colours(cmap), signed=self.view.signed)
         scale = MapView(self.view.exp, self.heat, self.view.signed).scale(vmin, vmax)
-        tall = np.full(page.rows, page.row) + np.eye(page.rows)[0] * page.above + np.eye(page.rows)[-1] * page.below
+        heights = np.full(page.rows, page.row) + np.eye(page.rows)[0] * page.above + np.eye(page.rows)[-1] * page.below
         ends = np.array([-0.5, self.heat.shape[1] - 0.5]) * page.step
         options = {
-            "cmap": seen,
+            "cmap": transparent,
             "norm": scale,
             "extent": (*ends, 0, page.height),
             "aspect": self.ax_.get_aspect(),
             "interpolation": "nearest",
             "zorder": 1,
         }
-        image = np.stack([strongest(each) for each in rows]).repeat((tall / _SQUARE).astype(int), axis=0)
+        image = np.stack([strongest(each) for each in rows]).repeat((heights / _SQUARE).astype(int), axis=0)
         self.strip_ = self.ax_.imshow(image, **{**options, **strip_kws})
 
-    def _name(self, page: Page, name: str, row: int, first: int) -> None:
-        """The lead's name above the beginning of its trace, and a mark where another lead's ends there."""
+    def _write_name(self, page: Page, name: str, row: int, first: int) -> None:
+        """Write the lead's name above the start of its trace, with a mark between leads."""
         x, y = page.x(first), page.middle(row)
         box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6}
         self.ax_.text(
@@ -190,17 +189,17 @@ class EcgDisplay:
         if first:
             self.ax_.plot([x, x], [y - 3, y + 3], color="black", linewidth=0.8)
 
-    def _trace(self, page: Page, line: np.ndarray, row: int, first: int, line_kws: dict[str, Any]) -> None:
-        kept = envelope(line)
+    def _draw_trace(self, page: Page, line: np.ndarray, row: int, first: int, line_kws: dict[str, Any]) -> None:
+        indices = envelope(line)
         options = {
             "color": "black",
             "linewidth": 0.8,
             "zorder": 2,
             **normalize_kwargs(line_kws, Line2D),
         }
-        self.line_ += self.ax_.plot(page.x(first + kept), page.middle(row) + line[kept] * page.gain, **options)
+        self.line_ += self.ax_.plot(page.x(first + indices), page.middle(row) + line[indices] * page.gain, **options)
 
-    def _words(self, page: Page) -> None:
+    def _write_labels(self, page: Page) -> None:
         ax = self.ax_
         ax.set_xlim(-page.left, page.width)
         ax.set_ylim(0, page.height)
@@ -208,25 +207,25 @@ class EcgDisplay:
         ax.set_xticks((seconds - self.start) * page.speed, [f"{second:g}" for second in seconds])
         ax.set_yticks([])
         ax.set_xlabel(f"time (s) · {page.speed:g} mm/s · {page.gain:g} mm/mV")
-        ax.set_title(self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False)
+        ax.set_title(self.view.title(self.view.missing_text()), fontsize="medium", loc="left", parse_math=False)
         for edge in ax.spines.values():
             edge.set_visible(False)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Where everything lies on the paper, in mm from the left end of the trace and the foot of the paper.
+    """Positions on the paper, in mm from the start of the trace and the bottom of the paper.
 
     Attributes:
-        pieces: Of leads: which lead, in which row, from which sample to before which.
-        rows: How many.
+        pieces: Lead, row, first sample and stop of each trace.
+        rows: Number of rows.
         row: Height of one.
-        above: Paper above the first row, where its traces reach beyond it.
-        below: Paper below the last one.
-        step: From each sample to the next.
-        width: Of the paper, right of the trace's beginning.
-        speed: mm a second.
-        gain: mm a mV.
+        above: Extra paper above the first row, for large traces.
+        below: Extra paper below the last row.
+        step: Distance between samples.
+        width: Width of the paper, from the start of the trace.
+        speed: mm/s.
+        gain: mm/mV.
     """
 
     pieces: list[tuple[int, int, int, int]]
@@ -241,7 +240,7 @@ class Page:
 
     @classmethod
     def of(cls, ecg: EcgDisplay, layout: str | None, speed: float, gain: float) -> Page:
-        """Put the leads on the page."""
+        """Lay the leads out."""
         for what, value in (("speed", speed), ("gain", gain)):
             if not value > 0:
                 message = (
@@ -252,18 +251,18 @@ class Page:
         if length / ecg.rate > _LONGEST:
             message = f"{length / ecg.rate:.0f} s need {length / ecg.rate * speed / 1000:.1f} m of paper; a page holds {_LONGEST:g} s. Take a stretch first: exp.between(0, 10).plot.ecg()."
             raise LayoutError(message)
-        pieces = _pieces(ecg, check_choice(layout or LAYOUTS[count < len(LEADS)], LAYOUTS, "ECG layout"))
+        pieces = _lay_out_leads(ecg, check_choice(layout or LAYOUTS[count < len(LEADS)], LAYOUTS, "ECG layout"))
         highs, lows = (np.nanmax(sign * ecg.lines, axis=1, initial=0) * gain for sign in (1, -1))
         rows, row = pieces[-1][1] + 1, _ROWS[bool(np.median(highs + lows) > _ROWS[0])]
         above = max(highs[lead] for lead, place, *_ in pieces if place == 0) - row / 2
         below = max(lows[lead] for lead, place, *_ in pieces if place == rows - 1) - row / 2
-        width = max(_squares(length / ecg.rate * speed), _LEAST)
+        width = max(_round_up(length / ecg.rate * speed), _LEAST)
         return cls(
             pieces,
             rows,
             row,
-            _squares(above),
-            _squares(below),
+            _round_up(above),
+            _round_up(below),
             speed / ecg.rate,
             width,
             speed,
@@ -272,32 +271,32 @@ class Page:
 
     @property
     def left(self) -> float:
-        """Paper before the trace, for the mark of 1 mV."""
-        return _squares(_PULSE * self.speed + 4)
+        """Paper before the trace, for the calibration pulse."""
+        return _round_up(_PULSE * self.speed + 4)
 
     @property
     def height(self) -> float:
-        """Of the paper."""
+        """Height of the paper."""
         return self.rows * self.row + self.above + self.below
 
     def x(self, sample: Any) -> Any:
-        """Where a sample lies."""
+        """Position of a sample."""
         return sample * self.step
 
     def middle(self, row: int) -> float:
-        """Where 0 mV lies in a row, the first on top."""
+        """Position of 0 mV in a row; the first row is on top."""
         return self.below + (self.rows - row - 0.5) * self.row
 
     def axes(self) -> Axes:
-        """Axes of exactly the paper's size, in a figure of their own."""
+        """Create axes of exactly the paper's size, in their own figure."""
         paper = self.left + self.width, self.height
         size = _LEFT + paper[0] + _RIGHT, _FOOT + paper[1] + _TOP
         figure = Figure(figsize=(size[0] / _INCH, size[1] / _INCH))
         axes: Axes = figure.add_axes((_LEFT / size[0], _FOOT / size[1], paper[0] / size[0], paper[1] / size[1]))
         return axes
 
-    def beside(self, ax: Axes) -> Axes:
-        """Axes for the colour bar, in the margin right of those of ``axes``."""
+    def colour_bar_axes(self, ax: Axes) -> Axes:
+        """Create axes for the colour bar, in the margin right of those of ``axes``."""
         paper = self.left + self.width, self.height
         bar: Axes = ax.inset_axes((1 + 4 / paper[0], 0, 3 / paper[0], min(1.0, 60 / paper[1])))
         return bar
@@ -312,27 +311,27 @@ class Page:
         return LineCollection([*upright, *across], colors=colour, linewidths=width, zorder=0)
 
 
-def _squares(length: float) -> float:
-    """A length in mm, up to whole large squares; none where it is negative."""
+def _round_up(length: float) -> float:
+    """Round a length in mm up to whole large squares; 0 if it is negative."""
     return float(_SQUARE * max(np.ceil(length / _SQUARE), 0))
 
 
 def see_through(colours: Colormap, *, signed: bool) -> Colormap:
-    """A colour map as opaque as its value is far from zero, so that the colour bar shows what is seen."""
+    """Return a colour map whose opacity grows with the distance from zero."""
     table = colours(np.linspace(0, 1, 256))
     table[:, 3] = _OPACITY * np.abs(np.linspace(-1 if signed else 0, 1, 256))
-    seen = ListedColormap(table, f"{colours.name}, see-through")
-    return seen.with_extremes(bad=(*colours.get_bad()[:3], _OPACITY))
+    transparent = ListedColormap(table, f"{colours.name}, see-through")
+    return transparent.with_extremes(bad=(*colours.get_bad()[:3], _OPACITY))
 
 
-def _pieces(ecg: EcgDisplay, layout: str) -> list[tuple[int, int, int, int]]:
-    """Which lead lies in which row of a page, from which sample to before which."""
+def _lay_out_leads(ecg: EcgDisplay, layout: str) -> list[tuple[int, int, int, int]]:
+    """Lead, row, first sample and stop of each trace."""
     count, length = ecg.lines.shape
     if layout == "12x1":
         return [(lead, lead, 0, length) for lead in range(count)]
     if count < len(LEADS):
-        there = {_spelt(name) for name in ecg.names}
-        missing = ", ".join(lead for lead in LEADS if lead.upper() not in there)
+        present = {_plain_lead(name) for name in ecg.names}
+        missing = ", ".join(lead for lead in LEADS if lead.upper() not in present)
         message = f"layout '3x4+1' needs all 12 leads, and {missing} are not here. Use layout='12x1', which draws those that are."
         raise LayoutError(message)
     cuts = [length * quarter // 4 for quarter in range(5)]
@@ -341,7 +340,7 @@ def _pieces(ecg: EcgDisplay, layout: str) -> list[tuple[int, int, int, int]]:
 
 
 def _millivolt(exp: Explanation) -> float:
-    """How many mV one of the layout's units is."""
+    """Size of the layout's unit in mV."""
     layout = exp.layout
     units = (layout.units or "").lower()
     if not layout.channel_names:
@@ -351,29 +350,29 @@ def _millivolt(exp: Explanation) -> float:
         message = f"an ECG is drawn along time, and the maps have axes {', '.join(exp.dims)}. Name the axes: layout='batch channel time', say."
         raise LayoutError(message)
     if units not in _MILLIVOLT:
-        given = f"the signal's units are {layout.units!r}" if units else "the signal's units are not known"
-        message = f"{given}; the paper's gain is told in mm a mV. Explain with layout=Layout(..., units='mV'), or 'uV' or 'V'."
+        reason = f"the signal's units are {layout.units!r}" if units else "the signal's units are not known"
+        message = f"{reason}; the paper's gain is told in mm a mV. Explain with layout=Layout(..., units='mV'), or 'uV' or 'V'."
         raise LayoutError(message)
     return _MILLIVOLT[units]
 
 
-def _spelt(name: str) -> str:
-    """A lead's plain name: ``lead_ii`` and ``MLII``, the same electrode moved to the chest, are ``II``."""
+def _plain_lead(name: str) -> str:
+    """Return a lead's plain name: ``lead_ii``, and ``MLII`` (the electrode moved to the chest), are ``II``."""
     plain = "".join(letter for letter in name.upper() if letter.isalnum())
     plain = plain.removeprefix("ECG").removeprefix("LEAD").removesuffix("LEAD")
     return plain.removeprefix("ML") if plain.startswith("MLI") else plain
 
 
-def _order(names: list[str]) -> list[int]:
-    """The channels in the order of the clinic."""
-    known = {lead.upper(): place for place, lead in enumerate(LEADS)}
-    spelt = [_spelt(name) for name in names]
-    if strange := [name for name, plain in zip(names, spelt, strict=True) if plain not in known]:
+def _clinical_order(names: list[str]) -> list[int]:
+    """Indices of the channels in clinical order."""
+    position = {lead.upper(): place for place, lead in enumerate(LEADS)}
+    plain_names = [_plain_lead(name) for name in names]
+    if strange := [name for name, plain in zip(names, plain_names, strict=True) if plain not in position]:
         message = f"{', '.join(strange)}: no such lead in an ECG; known are {', '.join(LEADS)}. Name the channels to draw with channels=[...], or use exp.plot.signal()."
         raise LayoutError(message)
-    if twice := sorted({plain for plain in spelt if spelt.count(plain) > 1}):
+    if twice := sorted({plain for plain in plain_names if plain_names.count(plain) > 1}):
         message = (
             f"several channels are lead {twice[0]}: {', '.join(names)}. Name the channels to draw with channels=[...]."
         )
         raise LayoutError(message)
-    return sorted(range(len(names)), key=lambda each: known[spelt[each]])
+    return sorted(range(len(names)), key=lambda index: position[plain_names[index]])

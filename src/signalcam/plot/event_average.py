@@ -1,4 +1,4 @@
-"""What a network sees of an event: the mean signal above the mean map, each in a band as wide as it varies."""
+"""Here you find the figure of an average around events: the mean signal above the mean map."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, FigureBase
 from signalcam.errors import LayoutError
 from signalcam.plot.curves import COLOURS
 from signalcam.plot.map_view import check_drawing_target
-from signalcam.plot.signal import numbers_of
+from signalcam.plot.signal import channel_numbers
 from signalcam.results.selection import index_of
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ _SIZE = (5.6, 4.4)  # inches
 _BAND: dict[str, Any] = {"alpha": 0.22, "linewidth": 0}
 
 
-def draw_around(
+def draw_event_average(
     table: xr.Dataset, which: Mapping[str, Any], channels: Sequence[int | str] | None, fig: Figure | SubFigure | None
 ) -> Figure | SubFigure:
-    """Draw; see ``Around.plot``."""
+    """Draw the average; see ``EventAverage.plot``."""
     one = table.isel(
         {axis: 0 if name is None else index_of(name, table[axis].values.tolist(), axis) for axis, name in which.items()}
     )
@@ -39,42 +39,44 @@ def draw_around(
     above, below = page.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     single = one["signal_mean"].size == one.sizes["around"]
     colours, shared = (("black",), COLOURS) if single else (COLOURS, ("black",))
-    shown = _chosen(one["signal_mean"], channels)
+    numbers = _channel_indices(one["signal_mean"], channels)
     unit = one["signal_mean"].attrs.get("units", "")
-    _lines(above, one, "signal_", shown, colours)
-    above.set_ylabel(f"{_what(one, shown)} ({unit})" if unit else _what(one, shown), parse_math=False)
-    wide = "channel" in one["mean"].dims
-    _lines(below, one, "", shown if wide else {"": None}, colours if wide else shared)
+    _draw_lines(above, one, "signal_", numbers, colours)
+    above.set_ylabel(f"{_upper_label(one, numbers)} ({unit})" if unit else _upper_label(one, numbers), parse_math=False)
+    by_channel = "channel" in one["mean"].dims
+    _draw_lines(below, one, "", numbers if by_channel else {"": None}, colours if by_channel else shared)
     below.set_ylabel("importance")
     span = one["around"]
     below.set_xlim(float(span[0]), float(span[-1]))
-    told = span.attrs.get("units", "samples")
-    below.set_xlabel(f"time from the event ({told})", parse_math=False)
-    if len(shown) > 1:
-        above.legend(frameon=False, fontsize="small", ncols=min(len(shown), 6))
+    unit_of_time = span.attrs.get("units", "samples")
+    below.set_xlabel(f"time from the event ({unit_of_time})", parse_math=False)
+    if len(numbers) > 1:
+        above.legend(frameon=False, fontsize="small", ncols=min(len(numbers), 6))
     above.set_title(_title(one), fontsize="medium", loc="left", parse_math=False)
     page.align_ylabels()
     return page  # type: ignore[no-any-return] # a figure, whichever
 
 
-def _chosen(signal: xr.DataArray, channels: Sequence[int | str] | None) -> dict[str, int | None]:
-    """The channels to draw, by what they are called."""
+def _channel_indices(signal: xr.DataArray, channels: Sequence[int | str] | None) -> dict[str, int | None]:
+    """Indices of the channels to draw, by name."""
     if "channel" not in signal.dims:
         return {"": None}
     names = list(map(str, signal["channel"].values.tolist()))
-    return {names[i]: i for i in numbers_of(channels, names)}
+    return {names[i]: i for i in channel_numbers(channels, names)}
 
 
-def _what(one: xr.Dataset, shown: Mapping[str, int | None]) -> str:
-    """What the upper axis shows: the only channel, where it has a name."""
-    named = "channel" in one.coords and one["channel"].dtype.kind == "U"
-    return next(iter(shown)) if named and len(shown) == 1 else "amplitude"
+def _upper_label(one: xr.Dataset, channels: Mapping[str, int | None]) -> str:
+    """Label of the upper axis: the name of the only channel, if it has one."""
+    has_names = "channel" in one.coords and one["channel"].dtype.kind == "U"
+    return next(iter(channels)) if has_names and len(channels) == 1 else "amplitude"
 
 
-def _lines(ax: Axes, one: xr.Dataset, what: str, shown: Mapping[str, int | None], colours: Sequence[str]) -> None:
-    """A line for each channel, in a band of one deviation to either side."""
+def _draw_lines(
+    ax: Axes, one: xr.Dataset, what: str, channels: Mapping[str, int | None], colours: Sequence[str]
+) -> None:
+    """Draw a line for each channel, with a band of one standard deviation."""
     x = one["around"].values
-    for (name, number), colour in zip(shown.items(), cycle(colours), strict=False):
+    for (name, number), colour in zip(channels.items(), cycle(colours), strict=False):
         mean, spread = (one[f"{what}{kind}"].transpose(..., "around").values for kind in ("mean", "std"))
         if number is not None:
             mean, spread = mean[number], spread[number]

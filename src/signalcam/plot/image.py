@@ -1,4 +1,4 @@
-"""Pictures and spectrograms under heat as opaque as it is strong."""
+"""Here you find the figures of images and spectrograms under their heat."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from signalcam.results.explanation import Explanation
 
-_SLENDER = 6  # times as long as wide: such a picture is stretched to be seen at all
-_SPAN = 80.0  # dB below the loudest that a spectrogram of power or amplitude shows
-_BELOW = 2  # of 100 values of a spectrogram shown as given: black, so that a silent band does not hide the rest
-_ROWS = 400  # of a spectrogram whose even frequencies are shown on a logarithmic axis
+_SLENDER = 6  # pictures of a larger aspect ratio are stretched to be visible
+_SPAN = 80.0  # dB below the loudest, the range of a spectrogram of power or amplitude
+_BELOW = 2  # percent of black values with loudness="given", so that a silent band does not hide the rest
+_ROWS = 400  # rows of a spectrogram with a logarithmic axis
 
 Loudness = Literal["power", "amplitude", "given"]
 _PER_TEN = {"power": 10, "amplitude": 20}  # dB for each power of ten
@@ -30,23 +30,23 @@ _PER_TEN = {"power": 10, "amplitude": 20}  # dB for each power of ten
 
 @dataclass
 class ImageDisplay:
-    """A picture or a spectrogram with its heat, ready to be drawn by ``plot``.
+    """A picture or a spectrogram with its heat; ``plot`` draws it.
 
     Args:
-        view: The map and what to say about it.
+        view: The map and its texts.
         picture: ``(up, across)`` in grey or ``(up, across, 3)`` in red, green and blue, from 0 to 1.
         heat: Its importance, ``(up, across)``.
-        dims: The axes that run up and across.
-        rulers: Where the entries of both are drawn.
-        grey: What is black and what is white, where the picture is grey.
-        note: How the picture came about.
+        dims: The vertical and the horizontal axis.
+        rulers: Scales of both.
+        grey: The values of black and white, if the picture is grey.
+        note: How the picture was made.
         rising: Whether the first row is at the bottom, as in a spectrogram.
 
     Attributes:
         picture_: The picture.
         heat_: The heat over it.
         bar_: The colour bar, or ``None``.
-        ax_: Where it was drawn.
+        ax_: The axes.
         figure_: The figure of ``ax_``.
 
     Example:
@@ -74,11 +74,11 @@ class ImageDisplay:
     def from_explanation(
         cls, exp: Explanation, sample: int = 0, *, target: Any = None, method: Any = None, layer: Any = None
     ) -> Self:
-        """Take one sample's picture; see ``Plotter.image``."""
+        """Build the display of one sample's picture; see ``Plotter.image``."""
         view = MapView.of(exp, sample, target, method, layer)
         up, across = ("height", "width") if {"height", "width"} <= set(exp.dims) else exp.dims
         picture = Picture.of(view, (up, across))
-        return cls(view, picture.values, *_laid(view, (up, across)), note=picture.note)
+        return cls(view, picture.values, *_lay_out(view, (up, across)), note=picture.note)
 
     @classmethod
     def from_spectrogram(
@@ -92,23 +92,23 @@ class ImageDisplay:
         loudness: Loudness | None = None,
         frequency: Literal["given", "log"] = "given",
     ) -> Self:
-        """Take one sample's spectrogram; see ``Plotter.spectrogram``."""
+        """Build the display of one sample's spectrogram; see ``Plotter.spectrogram``."""
         if "time" not in exp.dims:
             message = f"a spectrogram has an axis called 'time'; this map has {' and '.join(exp.dims)}. Name it in the layout, or use exp.plot.image()."
             raise LayoutError(message)
         view = MapView.of(exp, sample, target, method, layer)
         dims = next(dim for dim in exp.dims if dim != "time"), "time"
-        x, _ = view.moved(dims)
+        x, _ = view.move_axes(dims)
         mean = x.reshape(-1, *x.shape[-2:]).mean(axis=0)
-        shown, ends, note = _in_decibels(mean, loudness, exp.layout.units)
-        heat, _, rulers = _laid(view, dims)
+        values, ends, note = _to_decibels(mean, loudness, exp.layout.units)
+        heat, _, rulers = _lay_out(view, dims)
         if frequency == "log":
-            rows, ruler = _logarithmic(view, dims[0])
-            shown, heat, rulers = shown[rows], heat[rows], (ruler, rulers[1])
+            rows, ruler = _logarithmic_rows(view, dims[0])
+            values, heat, rulers = values[rows], heat[rows], (ruler, rulers[1])
         elif frequency != "given":
             message = f"frequency is {frequency!r}; expected 'given' or 'log'."
             raise MethodError(message)
-        return cls(view, shown, heat, dims, rulers, ends, note, rising=True)
+        return cls(view, values, heat, dims, rulers, ends, note, rising=True)
 
     def plot(
         self,
@@ -127,20 +127,20 @@ class ImageDisplay:
         self.figure_ = ax.figure
         up, across = self.rulers
         ends = up.edges if self.rising else up.edges[::-1]
-        drawn: dict[str, Any] = {
+        placement: dict[str, Any] = {
             "extent": (*across.edges, *ends),
             "origin": "lower" if self.rising else "upper",
             "aspect": aspect,
         }
         base: dict[str, Any] = {"cmap": "gray", "vmin": self.grey[0], "vmax": self.grey[1]}
-        self.picture_ = ax.imshow(self.picture, **base | drawn | (image_kws or {}))
-        self.heat_ = heat.draw(ax, self.heat, **drawn | (heat_kws or {}))
-        self._finish(ax)
+        self.picture_ = ax.imshow(self.picture, **base | placement | (image_kws or {}))
+        self.heat_ = heat.draw(ax, self.heat, **placement | (heat_kws or {}))
+        self._label_axes(ax)
         self.bar_ = colour_bar(ax, heat.mappable, self.view) if colorbar else None
         return self
 
     def _proportions(self) -> tuple[str, tuple[float, float]]:
-        """Whether a step up is as long as one across, and the inches of a figure of its own."""
+        """Aspect of the axes, and the size of a new figure in inches."""
         if self.rising:
             return "auto", (9.5, 4.5)
         up, across = self.rulers
@@ -149,8 +149,8 @@ class ImageDisplay:
         square = len(units) == 1 and 1 / _SLENDER < shape < _SLENDER
         return "equal" if square else "auto", (float(np.clip(4.5 * shape, 3, 10)) + 1.5, 4.5)
 
-    def _finish(self, ax: Axes) -> None:
-        """Set limits, ticks, labels and the title, in which names are no formulas."""
+    def _label_axes(self, ax: Axes) -> None:
+        """Set limits, ticks, labels and the title, without math in names."""
         low, high = sorted(self.rulers[0].edges)
         ax.set_ylim(*(low, high) if self.rising else (high, low))
         ax.set_xlim(*sorted(self.rulers[1].edges))
@@ -160,17 +160,17 @@ class ImageDisplay:
         ax.set_title(caption(self.view, self.note), fontsize="medium", loc="left", parse_math=False)
 
 
-def _laid(view: MapView, dims: tuple[str, str]) -> tuple[np.ndarray, tuple[str, str], tuple[AxisScale, AxisScale]]:
-    """The map, its axes and their rulers, as they run up and across."""
+def _lay_out(view: MapView, dims: tuple[str, str]) -> tuple[np.ndarray, tuple[str, str], tuple[AxisScale, AxisScale]]:
+    """The map, its axes and their scales, as vertical and horizontal."""
     up, across = dims
     heat = view.heat if view.exp.dims == dims else view.heat.T
     return heat, dims, (AxisScale.of(view.exp, up), AxisScale.of(view.exp, across))
 
 
-def _in_decibels(
+def _to_decibels(
     x: np.ndarray, loudness: Loudness | None, units: str | None
 ) -> tuple[np.ndarray, tuple[float, float], str]:
-    """Turn power or amplitude into dB below the loudest; what is in dB, or negative, stays as it is."""
+    """Convert power or amplitude to dB below the loudest; dB and negative values stay."""
     finite = x[np.isfinite(x)]
     negative = bool((finite < 0).any())
     in_decibels = negative or (units or "").lower().startswith("db")
@@ -181,8 +181,8 @@ def _in_decibels(
     top = float(finite.max(initial=0))
     if kind == "given" or not top:
         low, high = np.percentile(finite, [_BELOW, 100]).tolist() if finite.size else (0.0, 0.0)
-        given = f"the input as given, {units}," if units else "the input as given"
-        return x, (low, high), f"grey: {given} from {low:.3g} (black, with {_BELOW} % below) to {high:.3g} (white)"
+        what = f"the input as given, {units}," if units else "the input as given"
+        return x, (low, high), f"grey: {what} from {low:.3g} (black, with {_BELOW} % below) to {high:.3g} (white)"
     decibels = _PER_TEN[kind] * np.log10(np.maximum(x / top, 10 ** (-_SPAN / _PER_TEN[kind])))
     return (
         decibels,
@@ -191,15 +191,15 @@ def _in_decibels(
     )
 
 
-def _logarithmic(view: MapView, dim: str) -> tuple[np.ndarray, AxisScale]:
-    """Which entries to show so that each octave is as high as the next, and their ruler."""
+def _logarithmic_rows(view: MapView, dim: str) -> tuple[np.ndarray, AxisScale]:
+    """Indices of entries at logarithmic steps, and their scale."""
     length = view.exp.input.shape[view.exp.layout.dims.index(dim)]
-    places = np.asarray(view.exp.layout.coordinate(dim, np.arange(length)), float)
-    above = places[places > 0]
+    frequencies = np.asarray(view.exp.layout.coordinate(dim, np.arange(length)), float)
+    above = frequencies[frequencies > 0]
     if len(above) < 2 or not np.isfinite(above).all():
         message = f"a logarithmic axis needs values of {dim!r} above 0. Give them in the layout: coordinates={{{dim!r}: hertz}}."
         raise LayoutError(message)
-    shown = np.geomspace(above.min(), above.max(), _ROWS)
-    return np.abs(np.log(above)[None] - np.log(shown)[:, None]).argmin(axis=1) + int(
-        np.flatnonzero(places > 0)[0]
-    ), AxisScale(0.0, 1.0, _ROWS, shown)
+    steps = np.geomspace(above.min(), above.max(), _ROWS)
+    return np.abs(np.log(above)[None] - np.log(steps)[:, None]).argmin(axis=1) + int(
+        np.flatnonzero(frequencies > 0)[0]
+    ), AxisScale(0.0, 1.0, _ROWS, steps)

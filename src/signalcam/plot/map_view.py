@@ -1,4 +1,4 @@
-"""What the figures share: the map to draw, its colours, and the words around it."""
+"""Here you find what all figures use: the map with its texts, colour scales, axes and ticks."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from signalcam.results.explanation import Explanation
 
-LIGHT_TO_DARK = "Oranges"  # light where it does not matter, so that a black line stays legible
-DARK_TO_LIGHT = "inferno"  # over pictures, with the opacity following the map
-_TICKS = 8  # at most about so many on an axis
-_GROWN = 3  # times the first step: an axis whose last step is longer has ticks at powers of ten
-GONE = "0.72"  # where a map holds no number: grey, which no colour map of ours has
-DIVERGING = "RdBu_r"  # balanced about zero: red speaks for the target, blue against it
-_LONG = 600  # s: beyond, time is told as hours, minutes and seconds
+LIGHT_TO_DARK = "Oranges"  # light at 0, so that a black line stays visible
+DARK_TO_LIGHT = "inferno"  # over pictures, with an opacity that follows the map
+_TICKS = 8  # the usual maximum on an axis
+_GROWN = 3  # an axis whose last step is more times longer than its first has ticks at powers of ten
+MISSING_COLOUR = "0.72"  # grey for missing values, which is in none of our colour maps
+DIVERGING = "RdBu_r"  # symmetric about zero: red is evidence for the target, blue against it
+_LONG = 600  # s: longer times are written as hours, minutes and seconds
 _CLOCK = (
     0.1,
     0.2,
@@ -55,13 +55,13 @@ _CLOCK = (
     43200,
     86400,
 )  # s between ticks
-_STRETCHES = 1000  # of a line: each is drawn by its least and its largest value
+_BINS = 1000  # of a line; the minimum and maximum of each are drawn
 NORMS = ("shared", "own")
 
 
 @dataclass(frozen=True)
 class MapView:
-    """One map, the input it belongs to, and what to say about it."""
+    """One map with its input, and the texts about it."""
 
     exp: Explanation
     heat: np.ndarray
@@ -69,7 +69,7 @@ class MapView:
 
     @classmethod
     def of(cls, exp: Explanation, sample: int, target: Any, method: Any, layer: Any) -> MapView:
-        """Take one sample, and the first of whatever is not named."""
+        """Select one sample, target, method and layer; the first by default."""
         one = select_map(one_sample(exp, sample), target, method, layer)
         heat = one.maps.values[0, 0, 0, 0]
         check_finite(heat, f"the map of sample {one.sample_names[0]!r} holds")
@@ -82,50 +82,50 @@ class MapView:
         return Normalize(low if vmin is None else vmin, top if vmax is None else vmax)
 
     def colours(self, cmap: str | Colormap | None) -> Colormap:
-        """The colour map asked for; else light to dark, or the diverging one where the map is signed.
+        """The colour map; by default light to dark, or diverging for signed maps.
 
-        What is no number is grey, unless the colour map has a colour for it.
+        Missing values are grey, unless the colour map has a colour for them.
         """
-        chosen = cmap or (DIVERGING if self.signed else LIGHT_TO_DARK)
-        found = chosen if isinstance(chosen, Colormap) else _coloured(chosen)
-        return found if found.get_bad()[3] else found.with_extremes(bad=GONE)
+        choice = cmap or (DIVERGING if self.signed else LIGHT_TO_DARK)
+        colour_map = choice if isinstance(choice, Colormap) else _colour_map(choice)
+        return colour_map if colour_map.get_bad()[3] else colour_map.with_extremes(bad=MISSING_COLOUR)
 
-    def lost(self, shown: str = "is grey") -> str:
-        """How much of the map is no number, and how that is shown; nothing where all is."""
+    def missing_text(self, how: str = "is grey") -> str:
+        """Share of missing values of the map, and how they are drawn; empty without any."""
         missing = float((~np.isfinite(self.heat)).mean())
-        return f"{100 * missing:.3g} % of the map is no number and {shown}" if missing else ""
+        return f"{100 * missing:.3g} % of the map is no number and {how}" if missing else ""
 
-    def moved(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """The input of the sample, the axes named last; axes without meaning are dropped."""
+    def move_axes(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The input of the sample with these axes last; dummy axes are dropped."""
         dims = self.exp.layout.dims[1:]
         x = self.exp.input[0]
         empty = tuple(i for i, dim in enumerate(dims) if dim in DUMMY and x.shape[i] == 1)
-        kept = [dim for i, dim in enumerate(dims) if i not in empty]
-        rest = [dim for dim in kept if dim not in names]
-        order = [kept.index(dim) for dim in (*rest, *names)]
+        real_dims = [dim for i, dim in enumerate(dims) if i not in empty]
+        rest = [dim for dim in real_dims if dim not in names]
+        order = [real_dims.index(dim) for dim in (*rest, *names)]
         return x.squeeze(empty).transpose(order), (*rest, *names)
 
     def title(self, *notes: str) -> str:
-        """Who was right, how sure the model was, which map this is, how far it can be trusted, and notes."""
-        scored = "" if self.exp.metrics is None else summary_line(self.exp.metrics)
-        return "\n".join(filter(None, [self.facts(), self.which(), scored, *notes]))
+        """The title: facts about the sample, the map's name, its scores, and notes."""
+        scores = "" if self.exp.metrics is None else summary_line(self.exp.metrics)
+        return "\n".join(filter(None, [self.facts(), self.which(), scores, *notes]))
 
     def facts(self) -> str:
-        """The sample's name, the true class, the predicted one and how sure the model was."""
+        """The sample's name, its true class, the predicted one and its probability."""
         exp = self.exp
         name = exp.sample_names[0]
-        said = [str(name)] if isinstance(name, str) else []
+        facts = [str(name)] if isinstance(name, str) else []
         if exp.true_classes is not None:
-            said.append(f"true: {exp.class_name(int(exp.true_classes[0]))}")
+            facts.append(f"true: {exp.class_name(int(exp.true_classes[0]))}")
         if exp.classes is not None and exp.probabilities is not None:
             index = int(exp.classes[0])
-            sure = float(exp.probabilities[0, index])
-            answer = f"{exp.class_name(index)} ({percent(sure)})"
-            said.append(f"predicted: {answer if np.isfinite(sure) else 'no number'}")
-        return " · ".join(said)
+            confidence = float(exp.probabilities[0, index])
+            answer = f"{exp.class_name(index)} ({percent(confidence)})"
+            facts.append(f"predicted: {answer if np.isfinite(confidence) else 'no number'}")
+        return " · ".join(facts)
 
     def which(self, but: str = "") -> str:
-        """Which map this is: method, layer and question, but for the one that is said elsewhere."""
+        """The map's name: method, layer and target, without one of them."""
         words = {
             "method": self.exp.methods[0],
             "layer": f"at {self.exp.layer_names[0]},",
@@ -134,29 +134,29 @@ class MapView:
         return " ".join(word for axis, word in words.items() if axis != but).strip(",")
 
     def question(self) -> str:
-        """The class explained, by name; the target's own name where it is none, or not the same for all samples."""
+        """Name of the explained class; the target's name if it is no class, or differs between samples."""
         first, *others = set(self.exp.target_classes[:, 0].tolist())
         return self.exp.targets[0] if others or first < 0 else self.exp.class_name(first)
 
     def meaning(self, among: str = "", norm: str = "shared") -> str:
-        """What the colours say, for the colour bar.
+        """The label of the colour bar.
 
         Args:
-            among: What shares the scale, such as ``"channels"``; nothing where that is plain.
-            norm: ``"shared"``, or ``"own"`` where each of them was divided by its own largest magnitude.
+            among: What shares the scale, such as ``"channels"``; empty for a single map.
+            norm: ``"shared"``, or ``"own"`` if each of these was divided by its own largest magnitude.
         """
         kind = "evidence against / for" if self.signed else "evidence for"
-        said = f"{kind} {'each target' if among == 'targets' else self.question()}"
+        text = f"{kind} {'each target' if among == 'targets' else self.question()}"
         if among and norm == "own":
-            return f"{said}\nas a share of each {among[:-1]}'s largest"
+            return f"{text}\nas a share of each {among[:-1]}'s largest"
         scale = self.exp.provenance.get("normalized")
         unit = f"scaled: {scale}" if scale else self.exp.provenance.get("score", "").partition(";")[0]
-        said = f"{said} ({unit})" if unit else said
-        return f"{said}\none scale for all {among}" if among else said
+        text = f"{text} ({unit})" if unit else text
+        return f"{text}\none scale for all {among}" if among else text
 
 
 def one_sample(exp: Explanation, sample: Any) -> Explanation:
-    """The sample of that number."""
+    """Select a sample by its index."""
     if not isinstance(sample, Integral) or isinstance(sample, bool):
         message = f"sample is {sample!r}; a figure shows one sample, by its number from 0. For one by name: exp.sel(sample=...).plot()."
         raise TargetError(message)
@@ -164,37 +164,37 @@ def one_sample(exp: Explanation, sample: Any) -> Explanation:
 
 
 def select_map(exp: Explanation, target: Any, method: Any, layer: Any) -> Explanation:
-    """One target, method and layer: those named, the first of whatever is not."""
-    named = {"target": target, "cam": method, "layer": layer}
-    some = exp.sel(**{axis: name for axis, name in named.items() if name is not None})
-    return some.isel(target=0, cam=0, layer=0)
+    """Select one target, method and layer by name; the first by default."""
+    selection = {"target": target, "cam": method, "layer": layer}
+    selected = exp.sel(**{axis: name for axis, name in selection.items() if name is not None})
+    return selected.isel(target=0, cam=0, layer=0)
 
 
 def percent(share: float) -> str:
-    """A confidence in percent that never claims certainty: rounding made the 1."""
+    """Format a confidence in percent; values below 1 never round to 100 %."""
     text = f"{100 * share:.1f} %"
     return "> 99.9 %" if text == "100.0 %" else text
 
 
 def axis_label(exp: Explanation, dim: str) -> str:
-    """An axis' name and unit."""
+    """Name and unit of an axis."""
     unit = "h:m:s" if AxisScale.of(exp, dim).clock else exp.layout.unit(dim)
     return f"{dim} ({unit})" if unit else f"{dim} (samples)" if dim == "time" else dim
 
 
 @dataclass(frozen=True)
 class AxisScale:
-    """Where the entries of an axis are drawn, and what its ticks say.
+    """Positions of the entries of an axis in a figure, and its ticks.
 
-    Entries that are evenly spaced are drawn at their places. Others (mel bands, a clock that skips) are
-    drawn side by side, each as wide as the next, and the ticks say where they truly lie.
+    Evenly spaced entries are drawn at their coordinates. Others (mel bands, a clock with gaps) are drawn
+    with equal steps, and their ticks show the true coordinates.
 
     Attributes:
-        start: Where the first entry is drawn.
-        step: From each to the next; negative where the places fall.
-        length: How many entries.
-        uneven: Their true places, where those are not evenly spaced.
-        clock: Whether the places are seconds of a time so long that hours and minutes are told.
+        start: Position of the first entry.
+        step: Distance of entries; negative for descending coordinates.
+        length: Number of entries.
+        uneven: The true coordinates, if they are not evenly spaced.
+        clock: Whether ticks are written as hours, minutes and seconds.
     """
 
     start: float
@@ -205,7 +205,7 @@ class AxisScale:
 
     @classmethod
     def of(cls, exp: Explanation, dim: str) -> AxisScale:
-        """Read one axis of a result."""
+        """Read the scale of one axis of a result."""
         length = exp.input.shape[exp.layout.dims.index(dim)]
         line = exp.layout.line(dim, length)
         if line is None:
@@ -220,11 +220,11 @@ class AxisScale:
 
     @property
     def centres(self) -> np.ndarray:
-        """Where each entry is drawn."""
+        """The position of each entry."""
         return self.start + self.step * np.arange(self.length)
 
     def label(self, axis: Any) -> None:
-        """Put ticks at round true values on an axis whose entries are drawn side by side, or at full minutes."""
+        """Set ticks at round true coordinates of an uneven axis, or at round times."""
         if self.clock:
             span = abs(self.step) * self.length
             step = next((each for each in _CLOCK if span <= _TICKS * each), _CLOCK[-1])
@@ -233,33 +233,33 @@ class AxisScale:
         if self.uneven is None:
             return
         order = np.argsort(self.uneven)
-        rising, places = self.uneven[order], order.astype(float)
-        tries = [(values, np.interp(values, rising, places)) for values in _round_values(rising)]
-        ticks = max((_apart(*each, self.length / _TICKS) for each in tries), key=len)
+        rising, positions = self.uneven[order], order.astype(float)
+        candidates = [(values, np.interp(values, rising, positions)) for values in _round_values(rising)]
+        ticks = max((_space_out(*each, self.length / _TICKS) for each in candidates), key=len)
         axis.set_ticks([at for _, at in ticks], [f"{value:g}" for value, _ in ticks])
 
 
-def _round_values(places: np.ndarray) -> list[np.ndarray]:
-    """Round numbers among rising ones: those of a line; where steps grow, 1, 10, 100, ..., and 5 and 2 times them."""
-    found = [np.asarray(MaxNLocator(_TICKS).tick_values(places[0], places[-1]))]
-    steps = np.diff(places)
-    if places[0] >= 0 and steps[-1] > _GROWN * steps[0]:
-        tens = 10.0 ** np.arange(np.floor(np.log10(steps[0])), np.log10(places[-1]) + 1)
-        found.append(np.concatenate([[0.0], np.outer([1, 5, 2], tens).ravel()]))
-    return [each[(each >= places[0]) & (each <= places[-1])] for each in found]
+def _round_values(coordinates: np.ndarray) -> list[np.ndarray]:
+    """Round numbers in the range of ascending coordinates; powers of ten (and 5 and 2 times them) if steps grow."""
+    candidates = [np.asarray(MaxNLocator(_TICKS).tick_values(coordinates[0], coordinates[-1]))]
+    steps = np.diff(coordinates)
+    if coordinates[0] >= 0 and steps[-1] > _GROWN * steps[0]:
+        tens = 10.0 ** np.arange(np.floor(np.log10(steps[0])), np.log10(coordinates[-1]) + 1)
+        candidates.append(np.concatenate([[0.0], np.outer([1, 5, 2], tens).ravel()]))
+    return [each[(each >= coordinates[0]) & (each <= coordinates[-1])] for each in candidates]
 
 
-def _apart(values: np.ndarray, places: np.ndarray, least: float) -> list[tuple[float, float]]:
-    """Keep the values, the first ones first, that are drawn far enough from those kept before."""
-    kept: list[tuple[float, float]] = []
-    for value, at in zip(values.tolist(), places.tolist(), strict=True):
-        if all(abs(at - other) >= least for _, other in kept):
-            kept.append((value, at))
-    return sorted(kept)
+def _space_out(values: np.ndarray, positions: np.ndarray, least: float) -> list[tuple[float, float]]:
+    """Keep the values, first ones first, whose positions are far enough from those already kept."""
+    ticks: list[tuple[float, float]] = []
+    for value, at in zip(values.tolist(), positions.tolist(), strict=True):
+        if all(abs(at - other) >= least for _, other in ticks):
+            ticks.append((value, at))
+    return sorted(ticks)
 
 
 def clock(seconds: float) -> str:
-    """Seconds as ``h:mm:ss``, with a decimal where there is one."""
+    """Format seconds as ``h:mm:ss``, with a decimal if needed."""
     tenths = round(abs(seconds) * 10)
     whole, rest = divmod(tenths, 10)
     sign, decimal = "-" if seconds < 0 and tenths else "", f".{rest}" if rest else ""
@@ -267,23 +267,23 @@ def clock(seconds: float) -> str:
 
 
 def check_finite(heat: np.ndarray, what: str) -> None:
-    """Raise where nothing can be drawn."""
+    """Raise an ``InputError`` if no value is finite."""
     if not np.isfinite(heat).any():
         message = f"{what} no finite value, so there is nothing to draw. Look at exp.maps, and at the warning given when it was made."
         raise InputError(message)
 
 
 def largest(values: np.ndarray) -> float:
-    """The largest magnitude among what is finite; 0 where nothing is."""
+    """The largest magnitude of finite values; 0 without any."""
     return float(np.abs(values[np.isfinite(values)]).max(initial=0))
 
 
 def envelope(values: np.ndarray) -> np.ndarray:
-    """Which values of a long line to draw: the least and the largest of each short stretch, in order.
+    """Indices of the minimum and maximum of each bin of a long line, in ascending order.
 
-    A stretch is no wider than a pixel, so the line looks as it would with all of them.
+    A bin is no wider than a pixel, so that the line looks as with all values.
     """
-    size = -(-len(values) // _STRETCHES)
+    size = -(-len(values) // _BINS)
     if size <= 2:
         return np.arange(len(values))
     short = -len(values) % size
@@ -292,34 +292,34 @@ def envelope(values: np.ndarray) -> np.ndarray:
         np.where(np.isnan(rows), np.inf, rows).argmin(axis=1),
         np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1),
     ]
-    places = np.arange(len(rows))[:, None] * size + np.stack(ends, axis=1)
-    return np.unique(np.append(np.minimum(places, len(values) - 1), [0, len(values) - 1]))
+    indices = np.arange(len(rows))[:, None] * size + np.stack(ends, axis=1)
+    return np.unique(np.append(np.minimum(indices, len(values) - 1), [0, len(values) - 1]))
 
 
-def _coloured(name: Any) -> Colormap:
-    """The colour map of that name."""
+def _colour_map(name: Any) -> Colormap:
+    """Return the colour map of a name."""
     if isinstance(name, str) and name in colormaps:
         return colormaps[name]
     message = f"cmap is {name!r}, and matplotlib has no such colour map.{nearest(str(name), colormaps)} Give a name, such as 'viridis', or a Colormap."
     raise MethodError(message)
 
 
-def check_choice(value: Any, known: Sequence[str], what: str) -> Any:
-    """One of the known words, or an error that lists them."""
-    if value not in known:
-        message = f"there is no {what} {value!r}.{nearest(str(value), known)} Choose {', '.join(map(repr, known))}."
+def check_choice(value: Any, options: Sequence[str], what: str) -> Any:
+    """Return a value that is one of the options, or raise a ``MethodError`` that lists them."""
+    if value not in options:
+        message = f"there is no {what} {value!r}.{nearest(str(value), options)} Choose {', '.join(map(repr, options))}."
         raise MethodError(message)
     return value
 
 
 def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, height: float) -> Axes:
-    """The axes given, axes in the figure given, or axes in a figure of which pyplot knows nothing."""
+    """Return ``ax``, or new axes in ``fig``, or in a new figure that pyplot does not manage."""
     if ax is not None and fig is not None:
         message = "both ax= and fig= were given. Give the one to draw in."
         raise LayoutError(message)
     if ax is not None:
-        given: Axes = check_drawing_target(Axes, ax, "ax")
-        return given
+        axes_of_user: Axes = check_drawing_target(Axes, ax, "ax")
+        return axes_of_user
     page = (
         Figure(figsize=(width, height), layout="constrained")
         if fig is None
@@ -329,12 +329,12 @@ def axes_for(ax: Axes | None, fig: Figure | SubFigure | None, width: float, heig
     return axes
 
 
-def check_drawing_target(kind: type[Any], given: Any, what: str) -> Any:
-    """What was given to draw in, which must be of its kind."""
-    if not isinstance(given, kind):
-        message = f"{what}= is of type {type(given).__name__}; give axes of matplotlib as ax=, or a figure or subfigure as fig=."
+def check_drawing_target(kind: type[Any], target: Any, what: str) -> Any:
+    """Return an object of this kind, or raise a ``LayoutError``."""
+    if not isinstance(target, kind):
+        message = f"{what}= is of type {type(target).__name__}; give axes of matplotlib as ax=, or a figure or subfigure as fig=."
         raise LayoutError(message)
-    return given
+    return target
 
 
 def colour_bar(
@@ -345,7 +345,7 @@ def colour_bar(
     norm: str = "shared",
     **where: Any,
 ) -> Colorbar:
-    """Add the one colour bar and say what it shows; see ``View.meaning``."""
+    """Add the colour bar with its label; see ``MapView.meaning``."""
     first = ax[0] if isinstance(ax, Sequence) else ax
     figure = first.figure
     bar = figure.colorbar(

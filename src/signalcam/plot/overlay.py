@@ -1,4 +1,4 @@
-"""What lies under the heat, and how the heat lies over it: the same for pictures, slices and video."""
+"""Here you find pictures, and the heat over them: for images, slices and video."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-_OPACITY = 0.85  # of the strongest heat: the picture stays visible below it
+_OPACITY = 0.85  # of the strongest heat, so that the picture stays visible
 _LEVELS = 256
 _COLOURS = ("r", "g", "b"), ("red", "green", "blue")
-# what most image networks were trained with: taken away from red, green and blue, and divided by
+# mean and deviation of red, green and blue, by which the input of most image networks is standardised
 _IMAGENET = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-_ROUNDED = 1e-2  # of the range of colours: what resampling may have added on either side
+_ROUNDED = 1e-2  # of the range of colours: overshoot of resampling
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A sample's input as it can be shown.
+    """A sample's input as a picture.
 
     Attributes:
         values: ``(*positions)`` in grey or ``(*positions, 3)`` in red, green and blue, from 0 to 1.
-        note: How the input was scaled to that, for the reader of the figure.
+        note: How the input was scaled, for the title.
     """
 
     values: np.ndarray
@@ -41,15 +41,15 @@ class Picture:
 
         Args:
             view: The map and its input.
-            dims: The axes to show, in that order; what else the input has are its channels.
+            dims: The axes to show, in this order; other axes are channels.
         """
-        x, _ = view.moved(dims)
+        x, _ = view.move_axes(dims)
         channels = np.asarray(x).reshape(-1, *x.shape[x.ndim - len(dims) :])
         coloured = len(channels) == 3 and _are_colours(view)
-        shown = np.moveaxis(channels, 0, -1) if coloured else channels.mean(axis=0)
+        values = np.moveaxis(channels, 0, -1) if coloured else channels.mean(axis=0)
         what = "colours" if coloured else "grey"
         mean = "" if coloured or len(channels) == 1 else f", the mean of {len(channels)} channels,"
-        values, how = _scaled(shown, coloured=coloured)
+        values, how = _scale_picture(values, coloured=coloured)
         return cls(values, f"picture: {what}{mean} {how}")
 
 
@@ -58,26 +58,26 @@ def _are_colours(view: MapView) -> bool:
     return names is None or tuple(name.lower() for name in names) in _COLOURS
 
 
-def _scaled(shown: np.ndarray, *, coloured: bool) -> tuple[np.ndarray, str]:
-    """Bring values to 0..1: as they are where they are light already, else in the way that is told."""
-    finite = shown[np.isfinite(shown)]
+def _scale_picture(values: np.ndarray, *, coloured: bool) -> tuple[np.ndarray, str]:
+    """Scale values to 0..1, unless they are picture values already; return also how."""
+    finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    shown = np.where(np.isfinite(shown), shown, low).astype(np.float32)
+    values = np.where(np.isfinite(values), values, low).astype(np.float32)
     if low >= 0 and 0.5 < high <= 1:
-        return shown, "as given"
+        return values, "as given"
     if low >= 0 and 127 < high <= 255 and (finite == np.round(finite)).all():
-        return shown / 255, "as given"
+        return values / 255, "as given"
     if coloured and max(-low, high) > 1 + _ROUNDED:
-        restored = shown * _IMAGENET[1] + _IMAGENET[0]
+        restored = values * _IMAGENET[1] + _IMAGENET[0]
         if restored.min() >= -_ROUNDED and restored.max() <= 1 + _ROUNDED:
             return np.clip(restored, 0, 1), "with ImageNet's mean and deviation put back"
-    scaled: np.ndarray = (shown - low) / ((high - low) or 1)
+    scaled: np.ndarray = (values - low) / ((high - low) or 1)
     return scaled, f"from {low:.3g} (black) to {high:.3g} (white)"
 
 
 @dataclass(frozen=True)
 class HeatOverlay:
-    """The colours of a map, as opaque as it is strong."""
+    """The colours and the opacity of a map."""
 
     colours: Colormap
     scale: Normalize
@@ -92,7 +92,7 @@ class HeatOverlay:
         vmax: float | None = None,
         opacity: float = _OPACITY,
     ) -> HeatOverlay:
-        """One scale for everything that is drawn of the map."""
+        """Build one scale for the whole map."""
         return cls(
             view.colours(cmap or (DIVERGING if view.signed else DARK_TO_LIGHT)),
             view.scale(vmin, vmax),
@@ -100,27 +100,27 @@ class HeatOverlay:
         )
 
     def alpha(self, heat: np.ndarray) -> np.ndarray:
-        """How opaque each value is: none at 0 (or ``vmin``) and where there is no number."""
+        """Opacity of each value: 0 at 0 (or ``vmin``) and for missing values."""
         low, high = float(self.scale.vmin or 0), float(self.scale.vmax or 0)
         zero = max(low, 0.0)
         strength = (np.abs(heat) - zero) / (max(abs(low), abs(high)) - zero or 1)
-        seen = np.where(np.isfinite(heat), np.clip(strength, 0, 1), 0)
-        alpha: np.ndarray = self.opacity * seen
+        visible = np.where(np.isfinite(heat), np.clip(strength, 0, 1), 0)
+        alpha: np.ndarray = self.opacity * visible
         return alpha
 
     def draw(self, ax: Axes, heat: np.ndarray, **options: Any) -> AxesImage:
-        """Lay it over what the axes show."""
-        own = {"cmap": self.colours, "norm": self.scale, "alpha": self.alpha(heat)}
-        drawn: dict[str, Any] = own | options
-        return ax.imshow(np.where(np.isfinite(heat), heat, 0), **drawn)
+        """Draw the heat over the axes' picture."""
+        defaults = {"cmap": self.colours, "norm": self.scale, "alpha": self.alpha(heat)}
+        look: dict[str, Any] = defaults | options
+        return ax.imshow(np.where(np.isfinite(heat), heat, 0), **look)
 
     @property
     def mappable(self) -> ScalarMappable:
-        """What a colour bar shows: the colours where they are opaque."""
+        """The artist of the colour bar, with opaque colours."""
         return ScalarMappable(self.scale, self.colours)
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Colour times opacity, and what is left of the picture, for 256 levels of the scale."""
+        """Colour times opacity, and the weight of the picture, for 256 levels of the scale."""
         levels = np.linspace(0, 1, _LEVELS)
         low, high = float(self.scale.vmin or 0), float(self.scale.vmax or 0)
         alpha = self.alpha(low + levels * (high - low))[:, None]
@@ -128,22 +128,19 @@ class HeatOverlay:
         return np.round(over).astype(np.uint16), np.round(255 * (1 - alpha)).astype(np.uint16)
 
     def levels(self, heat: np.ndarray) -> np.ndarray:
-        """Which row of the table each value takes; where there is no number, that of 0."""
+        """Row of the table of each value; missing values have that of 0."""
         low, high = float(self.scale.vmin or 0), float(self.scale.vmax or 0)
         share = (np.where(np.isfinite(heat), heat, 0) - low) * (_LEVELS - 1) / ((high - low) or 1)
         return np.clip(np.rint(share), 0, _LEVELS - 1).astype(np.uint8)
 
 
 def blend(picture: np.ndarray, levels: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Blend colours into a picture by a table.
+    """Blend colours into a picture by a table: ``(..., 3)``, 0 to 255.
 
     Args:
         picture: ``(..., 3)``, 0 to 255.
         levels: ``(...)``, rows of the table.
-        table: From ``Heat.table``.
-
-    Returns:
-        ``(..., 3)``, 0 to 255.
+        table: The output of ``HeatOverlay.table``.
     """
     over, left = table
     under = (picture.astype(np.uint16) * left[levels] + 127) // 255
@@ -152,5 +149,5 @@ def blend(picture: np.ndarray, levels: np.ndarray, table: tuple[np.ndarray, np.n
 
 
 def caption(view: MapView, note: str) -> str:
-    """The title, how the picture came about, and how much of the map is no number."""
-    return view.title(" · ".join(filter(None, [note, view.lost("has no heat")])))
+    """Title, note of the picture, and share of missing values."""
+    return view.title(" · ".join(filter(None, [note, view.missing_text("has no heat")])))

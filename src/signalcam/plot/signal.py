@@ -1,4 +1,4 @@
-"""Signals: a thin black line for each channel, over, in or beside its heat."""
+"""Here you find the figure of signals: a thin black line for each channel, with its heat."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
 STYLES = ("strip", "line", "area", "heat")
-_COLUMNS = 1600  # of an image: a longer map is drawn by the strongest value of each stretch
-_ROW = 0.46  # share of a row's height that the largest swing may fill, to either side
-_NONE = -1  # the level of what is no number
-_LEVELS = 32  # of colour along a line: neighbours of one level are drawn in one stroke
+_COLUMNS = 1600  # of an image; longer maps show the strongest value of each bin
+_ROW = 0.46  # share of a row's height for the largest amplitude, to either side
+_NONE = -1  # the level of missing values
+_LEVELS = 32  # of colour along a line; neighbours of one level are one stroke
 
 
 @dataclass
 class SignalDisplay:
-    """Channels over time with their heat, ready to be drawn by ``plot``.
+    """Channels over time with their heat; ``plot`` draws them.
 
     Args:
-        view: The map and what to say about it.
-        lines: The signal, ``(channel, time)``, in the layout's units; NaN where it is gone.
-        heat: Its importance, of the same shape, or ``(1, time)`` where all channels share it.
-        names: Of the channels.
-        ruler: Where the entries of time are drawn.
-        norm: ``"own"`` where each row of ``heat`` was divided by its largest magnitude.
+        view: The map and its texts.
+        lines: The signal, ``(channel, time)``, in the layout's units; NaN if it was not stored.
+        heat: Its importance, of that shape, or ``(1, time)`` for all channels.
+        names: Names of the channels.
+        ruler: Scale of the time axis.
+        norm: ``"own"`` if each row of ``heat`` was divided by its largest magnitude.
 
     Attributes:
         line_: The black lines, one a channel, the first on top.
-        strip_: What holds the heat: an image, or for ``style="line"`` a collection of strokes.
+        strip_: The heat: an image, or for ``style="line"`` a collection of strokes.
         bar_: The colour bar, or ``None``.
-        ax_: Where it was drawn.
+        ax_: The axes.
         figure_: The figure of ``ax_``.
 
     Example:
@@ -89,17 +89,17 @@ class SignalDisplay:
         channels: Sequence[int | str] | None = None,
         norm: str = "shared",
     ) -> Self:
-        """Take one sample's map; see ``Plotter.signal``."""
+        """Build the display of one sample's map; see ``Plotter.signal``."""
         check_choice(norm, NORMS, "norm")
         view = MapView.of(exp, sample, target, method, layer)
-        dim = time_of(exp)
-        lines, names = lines_of(view, dim)
-        shown = numbers_of(channels, names)
-        heat = heat_of(view, dim, len(lines))
+        dim = horizontal_axis(exp)
+        lines, names = signal_lines(view, dim)
+        numbers = channel_numbers(channels, names)
+        heat = heat_rows(view, dim, len(lines))
         if len(heat) > 1:
-            heat = heat[shown]
+            heat = heat[numbers]
             heat = heat / np.array([[largest(row) or 1.0] for row in heat]) if norm == "own" else heat
-        return cls(view, lines[shown], heat, [names[i] for i in shown], AxisScale.of(view.exp, dim), norm)
+        return cls(view, lines[numbers], heat, [names[i] for i in numbers], AxisScale.of(view.exp, dim), norm)
 
     def plot(  # noqa: PLR0913 - the options of a figure
         self,
@@ -120,32 +120,32 @@ class SignalDisplay:
         self.ax_ = ax = axes_for(ax, fig, 9, 1.6 + max(1.4, 0.55 * count))
         self.figure_ = ax.figure
         if style == "heat":
-            self._rows(["all channels"] if len(self.heat) < len(self.names) else self.names, "")
+            self._set_rows(["all channels"] if len(self.heat) < len(self.names) else self.names, "")
         else:
-            self._lines(line_kws or {})
-        own = {"cmap": self.view.colours(cmap), "norm": self._scale().scale(vmin, vmax)}
-        draw = self._strokes if style == "line" else self._strips
-        self.strip_ = draw({**own, **(strip_kws or {})})
+            self._draw_lines(line_kws or {})
+        colours = {"cmap": self.view.colours(cmap), "norm": self._scale_view().scale(vmin, vmax)}
+        draw = self._draw_strokes if style == "line" else self._draw_strips
+        self.strip_ = draw({**colours, **(strip_kws or {})})
         if style == "area":
-            self.strip_.set_clip_path(self._below(), ax.transData)
-            self.strip_.set_rasterized(True)  # or a file holds every outline twice
+            self.strip_.set_clip_path(self._area_path(), ax.transData)
+            self.strip_.set_rasterized(True)  # else a vector file holds every outline twice
         left, right = self.ruler.edges
         ax.set_xlim(min(left, right), max(left, right))
         self.ruler.label(ax.xaxis)
-        ax.set_xlabel(axis_label(self.view.exp, time_of(self.view.exp)))
-        ax.set_title(self.view.title(self.view.lost()), fontsize="medium", loc="left", parse_math=False)
+        ax.set_xlabel(axis_label(self.view.exp, horizontal_axis(self.view.exp)))
+        ax.set_title(self.view.title(self.view.missing_text()), fontsize="medium", loc="left", parse_math=False)
         if colorbar:
             self.bar_ = colour_bar(ax, self.strip_, self.view, "channels" if len(self.heat) > 1 else "", self.norm)
         return self
 
-    def _scale(self) -> MapView:
+    def _scale_view(self) -> MapView:
         return MapView(self.view.exp, self.heat, self.view.signed)
 
     # --- lines -----------------------------------------------------------------------------------
 
-    def _lines(self, line_kws: dict[str, Any]) -> None:
+    def _draw_lines(self, line_kws: dict[str, Any]) -> None:
         lines, visible = self.lines, {}
-        if np.isnan(lines).all():  # of a record that came in chunks only the heat is left
+        if np.isnan(lines).all():  # a record that came in chunks has no stored signal
             lines, visible = np.zeros_like(lines), {"visible": False}
         options = {
             "color": "black",
@@ -153,12 +153,12 @@ class SignalDisplay:
             **normalize_kwargs(line_kws, Line2D),
             **visible,
         }
-        drawn = self._single(lines[0], options) if len(lines) == 1 else self._stacked(lines, options)
-        for line in drawn:
-            kept = envelope(line)
-            self.line_ += self.ax_.plot(self.ruler.centres[kept], line[kept], **options)
+        rows = self._place_single(lines[0], options) if len(lines) == 1 else self._stack(lines, options)
+        for line in rows:
+            indices = envelope(line)
+            self.line_ += self.ax_.plot(self.ruler.centres[indices], line[indices], **options)
 
-    def _single(self, line: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
+    def _place_single(self, line: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
         ax, layout = self.ax_, self.view.exp.layout
         low, high = float(np.nanmin(line)), float(np.nanmax(line))
         pad = 0.08 * (high - low or 1)
@@ -170,17 +170,17 @@ class SignalDisplay:
             ax.set_ylabel(self.names[0] if layout.channel_names else "")
         return [line]
 
-    def _stacked(self, lines: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
-        """One row a channel, the first on top, all at one scale, with a bar that says which."""
+    def _stack(self, lines: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
+        """Scale all lines alike into rows, the first on top, with a bar that shows the scale."""
         lines = center_lines(lines)
         gain = _ROW / (float(np.nanmax(np.abs(lines))) or 1.0)
-        rows = self._rows(self.names, "white")
+        rows = self._set_rows(self.names, "white")
         if options.get("visible", True):
-            self._scale_bar(gain)
+            self._draw_scale_bar(gain)
         return [row + line for row, line in zip(rows, lines * gain, strict=True)]
 
-    def _rows(self, names: Sequence[str], between: str) -> np.ndarray:
-        """Divide the axes into named rows, the first on top."""
+    def _set_rows(self, names: Sequence[str], between: str) -> np.ndarray:
+        """Divide the axes into rows with names, the first on top."""
         rows = np.arange(len(names))[::-1]
         self.ax_.set_ylim(-0.5, len(names) - 0.5)
         self.ax_.set_yticks(rows, names, parse_math=False)
@@ -189,8 +189,8 @@ class SignalDisplay:
             self.ax_.axhline(row + 0.5, color=between, linewidth=1.2, zorder=0.5)
         return rows
 
-    def _scale_bar(self, gain: float) -> None:
-        """A bar in the right margin that says how large a swing is."""
+    def _draw_scale_bar(self, gain: float) -> None:
+        """Draw a bar in the right margin that shows the scale."""
         ax, value = self.ax_, _round_number(0.8 / gain)
         low = ax.get_ylim()[0] + 0.1
         margin = ax.get_yaxis_transform()
@@ -210,28 +210,28 @@ class SignalDisplay:
 
     # --- heat ------------------------------------------------------------------------------------
 
-    def _strips(self, options: dict[str, Any]) -> AxesImage:
+    def _draw_strips(self, options: dict[str, Any]) -> AxesImage:
         extent = (*self.ruler.edges, *self.ax_.get_ylim())
         look = {
             "aspect": "auto",
             "zorder": 0,
             "extent": extent,
             "interpolation": "nearest",
-        }  # no channel mixes with the next
+        }  # interpolation would mix channels
         return self.ax_.imshow(np.stack([strongest(row) for row in self.heat]), **{**look, **options})
 
-    def _strokes(self, options: dict[str, Any]) -> LineCollection:
-        """A broad coloured stroke below each line, so that a short spike has ink, too."""
+    def _draw_strokes(self, options: dict[str, Any]) -> LineCollection:
+        """Draw a broad coloured stroke below each line, so that short spikes are visible too."""
         heat = np.broadcast_to(self.heat, self.lines.shape)
         scale, strokes, levels = options["norm"], [], []
         for line, row in zip(self.line_, heat, strict=True):
-            kept = np.round((np.asarray(line.get_xdata()) - self.ruler.start) / self.ruler.step).astype(int)
-            share = np.clip(np.asarray(scale(row[kept]), float), 0, 1)
+            indices = np.round((np.asarray(line.get_xdata()) - self.ruler.start) / self.ruler.step).astype(int)
+            share = np.clip(np.asarray(scale(row[indices]), float), 0, 1)
             level = np.minimum(np.floor(share * _LEVELS), _LEVELS - 1)
-            level[~np.isfinite(row[kept])] = _NONE
-            some, which = runs(np.column_stack(line.get_data()), level)
-            strokes += some
-            levels.append(which)
+            level[~np.isfinite(row[indices])] = _NONE
+            pieces, piece_levels = cut_runs(np.column_stack(line.get_data()), level)
+            strokes += pieces
+            levels.append(piece_levels)
         values = (np.concatenate(levels) + 0.5) / _LEVELS * (scale.vmax - scale.vmin) + scale.vmin
         values[np.concatenate(levels) == _NONE] = np.nan
         width = {
@@ -239,15 +239,15 @@ class SignalDisplay:
             "capstyle": "butt",
             "joinstyle": "round",
             "rasterized": True,
-            "antialiased": False,  # half the file, and the black line covers the middle
+            "antialiased": False,  # half the file size; the black line covers the middle
             "zorder": 1,
         }
-        drawn = LineCollection(strokes, array=values, **{**width, **options})
-        self.ax_.add_collection(drawn, autolim=False)
-        return drawn
+        collection = LineCollection(strokes, array=values, **{**width, **options})
+        self.ax_.add_collection(collection, autolim=False)
+        return collection
 
-    def _below(self) -> Path:
-        """The area between each line and the foot of its row."""
+    def _area_path(self) -> Path:
+        """The area between each line and the bottom of its row."""
         feet = [self.ax_.get_ylim()[0]] if len(self.line_) == 1 else np.arange(len(self.line_))[::-1] - 0.5
         areas = []
         for line, foot in zip(self.line_, feet, strict=True):
@@ -257,29 +257,29 @@ class SignalDisplay:
         return Path.make_compound_path(*areas)
 
 
-def time_of(exp: Explanation) -> str:
-    """The axis of a map that is drawn across."""
+def horizontal_axis(exp: Explanation) -> str:
+    """The horizontal axis of a map."""
     return "time" if "time" in exp.dims else exp.dims[-1]
 
 
-def lines_of(view: MapView, dim: str) -> tuple[np.ndarray, list[str]]:
+def signal_lines(view: MapView, dim: str) -> tuple[np.ndarray, list[str]]:
     """The signal as ``(channel, time)``, with the channels' names."""
-    x, dims = view.moved((dim,))
+    x, dims = view.move_axes((dim,))
     lines = x.reshape(-1, x.shape[-1])
-    given = view.exp.layout.channel_names
-    named = given is not None and dims[:-1] == ("channel",)
-    return lines, list(given) if named and given else [str(i) for i in range(len(lines))]
+    channel_names = view.exp.layout.channel_names
+    has_channels = channel_names is not None and dims[:-1] == ("channel",)
+    return lines, list(channel_names) if has_channels and channel_names else [str(i) for i in range(len(lines))]
 
 
 def center_lines(lines: np.ndarray) -> np.ndarray:
-    """Each line around its median; one that holds nothing stays as it is."""
+    """Subtract the median of each line; lines without values stay."""
     medians = [np.nanmedian(line) if np.isfinite(line).any() else 0.0 for line in lines]
-    around: np.ndarray = lines - np.array(medians)[:, None]
-    return around
+    centred: np.ndarray = lines - np.array(medians)[:, None]
+    return centred
 
 
-def heat_of(view: MapView, dim: str, rows: int) -> np.ndarray:
-    """The map as ``(channel, time)``, or ``(1, time)`` where it is the same for all channels; NaN where it is no number."""
+def heat_rows(view: MapView, dim: str, rows: int) -> np.ndarray:
+    """The map as ``(channel, time)``, or ``(1, time)`` for all channels; NaN for missing values."""
     dims = view.exp.dims
     heat: np.ndarray = np.where(np.isfinite(view.heat), view.heat, np.nan)
     if len(dims) == 1:
@@ -288,40 +288,40 @@ def heat_of(view: MapView, dim: str, rows: int) -> np.ndarray:
 
 
 def strongest(row: np.ndarray) -> np.ndarray:
-    """A long row by the value of largest magnitude in each stretch; a short one as it is."""
+    """Reduce a long row to the value of largest magnitude of each bin."""
     size = -(-len(row) // _COLUMNS)
     if size == 1:
         return row
     stretches = np.pad(row, (0, -len(row) % size), mode="edge").reshape(-1, size)
     at = np.nan_to_num(np.abs(stretches), nan=-1.0).argmax(axis=1)
-    picked: np.ndarray = stretches[np.arange(len(stretches)), at]
-    return picked
+    values: np.ndarray = stretches[np.arange(len(stretches)), at]
+    return values
 
 
-def runs(points: np.ndarray, levels: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Cut a line ``(point, 2)`` where its level changes; every point stays, pieces meet at their ends."""
+def cut_runs(points: np.ndarray, levels: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cut a line ``(point, 2)`` into pieces of one level; pieces share their end points."""
     starts = np.r_[0, np.flatnonzero(np.diff(levels)) + 1]
     stops = np.r_[starts[1:] + 1, len(points)]
     pieces = [points[start:stop] for start, stop in zip(starts, stops, strict=True)]
     return pieces, levels[starts]
 
 
-def numbers_of(channels: Sequence[int | str] | None, names: list[str]) -> list[int]:
-    """Which channels are meant, by name or number; all by default."""
+def channel_numbers(channels: Sequence[int | str] | None, names: list[str]) -> list[int]:
+    """Resolve channels by name or number; all by default."""
     if channels is None:
         return list(range(len(names)))
-    asked: list[Any] = [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
-    if not asked:
+    requested: list[Any] = [channels] if isinstance(channels, str) or not np.ndim(channels) else list(channels)
+    if not requested:
         message = "channels= is empty, so there is nothing to draw. Leave it out to draw all."
         raise LayoutError(message)
     try:
-        return [names.index(each) if isinstance(each, str) else range(len(names))[each] for each in asked]
+        return [names.index(each) if isinstance(each, str) else range(len(names))[each] for each in requested]
     except (ValueError, IndexError, TypeError) as error:
-        message = f"there is no such channel in {asked}; the input has {', '.join(names)}."
+        message = f"there is no such channel in {requested}; the input has {', '.join(names)}."
         raise LayoutError(message) from error
 
 
 def _round_number(limit: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten that is not above the limit."""
+    """The largest of 1, 2, 5 times a power of ten that does not exceed the limit."""
     power = 10.0 ** np.floor(np.log10(limit))
     return float(max(each * power for each in (1, 2, 5) if each * power <= limit * (1 + 1e-9)))

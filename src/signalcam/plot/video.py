@@ -1,9 +1,8 @@
-"""A video, or a volume slice by slice, as a file: every frame under its own heat, all at one scale."""
+"""Here you find how a video, or a volume slice by slice, is written with its heat."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,30 +21,28 @@ from signalcam.plot.map_view import MapView
 from signalcam.plot.overlay import HeatOverlay, Picture, blend, caption
 from signalcam.plot.volume import Body, place_name, upright
 from signalcam.results import zarr_store
+from signalcam.results.atomic_write import write_whole
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
-_FPS = 10.0  # frames a second where the layout does not know them
-_TICKS = {".webp": 1000, ".gif": 100}  # parts of a second that a frame's duration is counted in
-_LEAST = {
-    ".webp": 1,
-    ".gif": 2,
-}  # parts that a frame lasts at least: viewers slow down shorter ones
-_NARROW = 200  # pixels: smaller frames are enlarged, by a whole number
+_FPS = 10.0  # frames per second without a sampling rate
+_TICKS = {".webp": 1000, ".gif": 100}  # time units per second, in which durations of frames are stored
+_LEAST = {".webp": 1, ".gif": 2}  # minimum duration of a frame in these units: viewers slow down shorter ones
+_NARROW = 200  # pixels; smaller frames are enlarged, by a whole number
 _DPI = 100
-_LETTERS = 0.052  # inches that a letter of the caption is wide
+_LETTERS = 0.052  # width of a letter of the caption, in inches
 
 
 @dataclass(frozen=True)
 class Film:
-    """Frames ready to be written.
+    """Frames to write.
 
     Attributes:
         frames: One after the other, ``(height, width, 3)``, 0 to 255.
         size: Height and width of each.
-        count: How many there are.
-        fps: How many are shown a second.
+        count: Number of frames.
+        fps: Frames per second.
     """
 
     frames: Iterator[np.ndarray]
@@ -54,7 +51,7 @@ class Film:
     fps: float
 
     def durations(self, suffix: str) -> list[int]:
-        """How long each frame lasts, in milliseconds that add up to the film's."""
+        """Duration of each frame in milliseconds; their sum is that of the film."""
         parts = _TICKS[suffix]
         ends = np.rint(np.arange(self.count + 1) * parts / self.fps).astype(int)
         milliseconds: list[int] = (np.diff(ends) * (1000 // parts)).tolist()
@@ -73,7 +70,7 @@ def save(
     captions: bool = True,
     **look: Any,
 ) -> None:
-    """Write one sample's video; see ``Explanation.save_video``."""
+    """Write the video of one sample; see ``Explanation.save_video``."""
     place = zarr_store.as_path(path)
     suffix = place.suffix.lower()
     if suffix not in _WRITERS:
@@ -85,13 +82,10 @@ def save(
     rate = _rate(exp, suffix, fps)
     view = MapView.of(exp, sample, target, method, layer)
     write = _WRITERS[suffix]()
-    film = _film(view, HeatOverlay.of(view, **look), rate, captions=captions)
+    film = _build_film(view, HeatOverlay.of(view, **look), rate, captions=captions)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=place.parent) as folder:
-            whole = Path(folder) / f"film{suffix}"
-            write(whole, film)
-            whole.replace(place)
+        with write_whole(place) as new:
+            write(new, film)
     except OSError as error:
         reason = error.strerror or str(error).strip().partition("\n")[0]
         message = f"cannot save to {place}: {reason}. Choose a file that can be written to."
@@ -99,9 +93,9 @@ def save(
 
 
 def _rate(exp: Explanation, suffix: str, fps: float | None) -> float:
-    """Frames a second: those asked for, or the layout's."""
+    """Frames per second: ``fps``, or the layout's rate."""
     if fps is None:
-        fps = _own_rate(exp)
+        fps = _layout_rate(exp)
     if not isinstance(fps, Real) or not 0 < fps < np.inf:
         message = f"fps is {fps!r}; give frames a second, above 0."
         raise LayoutError(message)
@@ -112,7 +106,7 @@ def _rate(exp: Explanation, suffix: str, fps: float | None) -> float:
     return float(fps)
 
 
-def _own_rate(exp: Explanation) -> float:
+def _layout_rate(exp: Explanation) -> float:
     if "time" not in exp.dims or exp.layout.unit("time") != "s":
         return _FPS
     length = exp.input.shape[exp.layout.dims.index("time")]
@@ -123,49 +117,49 @@ def _own_rate(exp: Explanation) -> float:
     return 1 / abs(line[1])
 
 
-def _film(view: MapView, heat: HeatOverlay, fps: float, *, captions: bool) -> Film:
-    """Blend frame by frame, as they are asked for."""
+def _build_film(view: MapView, heat: HeatOverlay, fps: float, *, captions: bool) -> Film:
+    """Return the film, whose frames are blended one by one when they are written."""
     along = "time" if "time" in view.exp.dims else view.exp.dims[0]
-    shown, turned = upright([dim for dim in view.exp.dims if dim != along])
-    picture = Picture.of(view, (along, *shown))
-    order = (slice(None), *(slice(None, None, -1 if turn else 1) for turn in turned))
-    levels = heat.levels(view.heat).transpose([view.exp.dims.index(dim) for dim in (along, *shown)])
+    plane_dims, mirrored = upright([dim for dim in view.exp.dims if dim != along])
+    picture = Picture.of(view, (along, *plane_dims))
+    order = (slice(None), *(slice(None, None, -1 if turn else 1) for turn in mirrored))
+    levels = heat.levels(view.heat).transpose([view.exp.dims.index(dim) for dim in (along, *plane_dims)])
     values, levels = picture.values[order], levels[order]
-    high, wide = _enlarged(view, shown, levels.shape[1:])
+    height, width = _frame_size(view, plane_dims, levels.shape[1:])
     table = heat.table()
-    foot = _foot(view, heat, picture.note, wide) if captions else np.zeros((0, wide, 3), np.uint8)
+    footer = _draw_footer(view, heat, picture.note, width) if captions else np.zeros((0, width, 3), np.uint8)
 
     def frames() -> Iterator[np.ndarray]:
         for number, level in enumerate(levels):
             under = np.rint(255 * values[number]).astype(np.uint8)
             under = under if under.ndim == 3 else under[..., None]
-            frame = _resized(blend(under, level, table), high, wide)
+            frame = _resize(blend(under, level, table), height, width)
             if captions:
-                frame = _stamped(frame, place_name(view.exp, along, number))
-            yield np.concatenate([frame, foot])
+                frame = _stamp(frame, place_name(view.exp, along, number))
+            yield np.concatenate([frame, footer])
 
-    return Film(frames(), (high + len(foot), wide), len(levels), fps)
+    return Film(frames(), (height + len(footer), width), len(levels), fps)
 
 
-def _enlarged(view: MapView, dims: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, int]:
-    """How large a frame is: in its true proportions, and large enough to be seen."""
+def _frame_size(view: MapView, dims: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of a frame: in true proportions, and large enough to be seen."""
     steps = Body.of(view.exp, dims).steps
     finest = min(steps.values())
-    high, wide = (n * steps[dim] / finest for n, dim in zip(shape, dims, strict=True))
-    times = max(1, int(np.ceil(_NARROW / max(high, wide))))
-    return max(round(high * times), 1), max(round(wide * times), 1)
+    height, width = (n * steps[dim] / finest for n, dim in zip(shape, dims, strict=True))
+    times = max(1, int(np.ceil(_NARROW / max(height, width))))
+    return max(round(height * times), 1), max(round(width * times), 1)
 
 
-def _resized(frame: np.ndarray, high: int, wide: int) -> np.ndarray:
-    if frame.shape[:2] == (high, wide):
+def _resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    if frame.shape[:2] == (height, width):
         return frame
-    rows = np.arange(high) * frame.shape[0] // high
-    resized: np.ndarray = frame[rows][:, np.arange(wide) * frame.shape[1] // wide]
+    rows = np.arange(height) * frame.shape[0] // height
+    resized: np.ndarray = frame[rows][:, np.arange(width) * frame.shape[1] // width]
     return resized
 
 
-def _stamped(frame: np.ndarray, text: str) -> np.ndarray:
-    """Write when, or where, a frame is, into its corner."""
+def _stamp(frame: np.ndarray, text: str) -> np.ndarray:
+    """Write the time or position of a frame into its corner."""
     from PIL import Image, ImageDraw  # noqa: PLC0415 - already there: matplotlib needs it
 
     image = Image.fromarray(frame)
@@ -174,16 +168,16 @@ def _stamped(frame: np.ndarray, text: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def _foot(view: MapView, heat: HeatOverlay, note: str, wide: int) -> np.ndarray:
-    """What stands below every frame, drawn once: the colour bar and what is shown."""
-    letters = max(int((wide / _DPI - 0.2) / _LETTERS), 12)
-    said = [
+def _draw_footer(view: MapView, heat: HeatOverlay, note: str, width: int) -> np.ndarray:
+    """Draw the image below every frame: the colour bar and the caption."""
+    letters = max(int((width / _DPI - 0.2) / _LETTERS), 12)
+    caption_lines = [
         *textwrap.wrap(view.meaning(), letters),
         *chain(*(textwrap.wrap(line, letters) for line in caption(view, note).split("\n"))),
     ]
-    figure = Figure(figsize=(wide / _DPI, 0.42 + 0.14 * len(said)), dpi=_DPI)
-    high = figure.get_figheight()
-    bar = figure.add_axes((0.06, 1 - 0.18 / high, 0.88, 0.1 / high))
+    figure = Figure(figsize=(width / _DPI, 0.42 + 0.14 * len(caption_lines)), dpi=_DPI)
+    height = figure.get_figheight()
+    bar = figure.add_axes((0.06, 1 - 0.18 / height, 0.88, 0.1 / height))
     scale = figure.colorbar(ScalarMappable(heat.scale, heat.colours), cax=bar, orientation="horizontal")
     scale.outline.set_linewidth(0.5)
     ends = [float(heat.scale.vmin or 0), float(heat.scale.vmax or 0)]
@@ -192,14 +186,14 @@ def _foot(view: MapView, heat: HeatOverlay, note: str, wide: int) -> np.ndarray:
     low, high_end = bar.get_xticklabels()
     low.set_horizontalalignment("left")
     high_end.set_horizontalalignment("right")
-    figure.text(0.03, 1 - 0.36 / high, "\n".join(said), fontsize=6.5, va="top", linespacing=1.3)
+    figure.text(0.03, 1 - 0.36 / height, "\n".join(caption_lines), fontsize=6.5, va="top", linespacing=1.3)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
-    drawn = np.asarray(canvas.buffer_rgba())[..., :3]
-    return _resized(drawn, drawn.shape[0], wide)
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    return _resize(pixels, pixels.shape[0], width)
 
 
-def _pillow(suffix: str, **options: Any) -> Callable[[Path, Film], None]:
+def _pillow_writer(suffix: str, **options: Any) -> Callable[[Path, Film], None]:
     def write(path: Path, film: Film) -> None:
         from PIL import Image  # noqa: PLC0415 - already there: matplotlib needs it
 
@@ -210,18 +204,18 @@ def _pillow(suffix: str, **options: Any) -> Callable[[Path, Film], None]:
     return write
 
 
-def _ffmpeg() -> Callable[[Path, Film], None]:
+def _ffmpeg_writer() -> Callable[[Path, Film], None]:
     try:
         import imageio_ffmpeg  # noqa: PLC0415 - only for this one kind of file
     except ImportError as error:
         raise MissingExtra("writing .mp4", "video") from error
 
     def write(path: Path, film: Film) -> None:
-        high, wide = (n + n % 2 for n in film.size)  # as its colours are kept two by two
-        more = [(0, high - film.size[0]), (0, wide - film.size[1]), (0, 0)]
+        height, width = (n + n % 2 for n in film.size)  # the codec needs even sizes
+        more = [(0, height - film.size[0]), (0, width - film.size[1]), (0, 0)]
         sink = imageio_ffmpeg.write_frames(
             str(path),
-            (wide, high),
+            (width, height),
             fps=film.fps,
             codec="libx264",
             quality=None,
@@ -241,18 +235,18 @@ def _ffmpeg() -> Callable[[Path, Film], None]:
 
 
 def _require_whole(imageio_ffmpeg: Any, path: Path, count: int) -> None:
-    """Raise an ``OSError`` unless every frame is in the file: ffmpeg does not say when its disk was full."""
+    """Raise an ``OSError`` unless every frame was written: ffmpeg does not report a full disk."""
     try:
-        found = imageio_ffmpeg.count_frames_and_secs(str(path))[0]
+        written = imageio_ffmpeg.count_frames_and_secs(str(path))[0]
     except RuntimeError:
-        found = 0
-    if found != count:
-        message = f"ffmpeg wrote {found} of {count} frames"
+        written = 0
+    if written != count:
+        message = f"ffmpeg wrote {written} of {count} frames"
         raise OSError(message)
 
 
 _WRITERS: dict[str, Callable[[], Callable[[Path, Film], None]]] = {
-    ".webp": lambda: _pillow(".webp", quality=80),
-    ".gif": lambda: _pillow(".gif"),
-    ".mp4": _ffmpeg,
+    ".webp": lambda: _pillow_writer(".webp", quality=80),
+    ".gif": lambda: _pillow_writer(".gif"),
+    ".mp4": _ffmpeg_writer,
 }

@@ -1,4 +1,4 @@
-"""Volumes and video: slices and frames, each under its own heat, all at one scale."""
+"""Here you find the figure of volumes and videos: slices and frames under their heat."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
 
 STYLES = ("slices", "montage")
-_GAP = 0.015  # of the width of a figure: between two slices
-_WIDE = 10.0  # inches, of a figure of its own
-_TALLEST = 12.0
-_LINE = 0.2  # of a title
+_GAP = 0.015  # between two slices, as a share of the figure's width
+_WIDE = 10.0  # inches: width of a new figure
+_TALLEST = 12.0  # inches
+_LINE = 0.2  # inches: height of a line of the title
 _OPPOSITES = {
     "left": "right",
     "right": "left",
@@ -34,7 +34,7 @@ _OPPOSITES = {
     "superior": "inferior",
     "inferior": "superior",
 }
-_UP = ("superior", "anterior")  # shown at the top of a slice, the first of them that it has
+_UP = ("superior", "anterior")  # at the top of a slice, the first of them that it has
 _TO_THE_RIGHT = ("right", "anterior")
 _UPRIGHT = {"superior": 0, "inferior": 0, "anterior": 1, "posterior": 1, "right": 2, "left": 2}
 _LETTERING: dict[str, Any] = {
@@ -51,8 +51,8 @@ class Body:
 
     Attributes:
         dims: Its axes.
-        steps: From one entry of each to the next, as drawn.
-        unit: Of these; ``"voxels"`` where the layout does not say them all.
+        steps: Distance of entries along each axis, as drawn.
+        unit: Their unit; ``"voxels"`` if the layout does not define all.
     """
 
     dims: tuple[str, ...]
@@ -61,12 +61,12 @@ class Body:
 
     @classmethod
     def of(cls, exp: Explanation, dims: tuple[str, ...]) -> Body:
-        """Read the axes' spacing, which counts only where all of them have one, in one unit."""
+        """Read the spacing of the axes; it is used only if all of them have one, in one unit."""
         lengths = [exp.input.shape[exp.layout.dims.index(dim)] for dim in dims]
         lines = [exp.layout.line(dim, n) for dim, n in zip(dims, lengths, strict=True)]
-        places = {*(exp.layout.spacing or ()), *(exp.layout.coordinates or ())}
+        axes_with_spacing = {*(exp.layout.spacing or ()), *(exp.layout.coordinates or ())}
         units = {exp.layout.unit(dim) for dim in dims} - {""}
-        if not set(dims) <= places or None in lines or len(units) > 1:
+        if not set(dims) <= axes_with_spacing or None in lines or len(units) > 1:
             return cls(dims, dict.fromkeys(dims, 1.0), "voxels")
         steps = {dim: abs(line[1]) for dim, line in zip(dims, lines, strict=True) if line}
         return cls(dims, steps, next(iter(units), ""))
@@ -74,16 +74,16 @@ class Body:
 
 @dataclass(frozen=True)
 class Plane:
-    """One slice or frame, turned as it is shown.
+    """One slice or frame, in its orientation on the page.
 
     Attributes:
         picture: ``(down, across)`` or ``(down, across, 3)``.
         heat: ``(down, across)``.
-        dims: Which axes run down and across.
-        size: How high and wide it is drawn.
-        ends: What lies at its top, bottom, left and right, where the axes' names tell.
-        name: Where it was cut.
-        marks: Where the other slices cut it: down and across; nothing in a montage.
+        dims: The vertical and the horizontal axis.
+        size: Height and width, as drawn.
+        ends: Directions at top, bottom, left and right, for anatomical axes.
+        name: Its position.
+        marks: Positions of the other slices, down and across; ``None`` in a montage.
     """
 
     picture: np.ndarray
@@ -97,19 +97,19 @@ class Plane:
 
 @dataclass
 class VolumeDisplay:
-    """Slices of a volume or frames of a video with their heat, ready to be drawn by ``plot``.
+    """Slices of a volume or frames of a video with their heat; ``plot`` draws them.
 
     Args:
-        view: The map and what to say about it.
-        planes: What is drawn, in rows.
+        view: The map and its texts.
+        planes: The slices or frames, in rows.
         style: ``"slices"`` or ``"montage"``.
-        note: How the pictures came about.
+        note: How the pictures were made.
 
     Attributes:
         picture_: The pictures, in the order of ``planes``.
         heat_: The heat over them.
         bar_: The colour bar, or ``None``.
-        ax_: Where it was drawn.
+        ax_: The axes.
         figure_: The figure of ``ax_``.
 
     Example:
@@ -144,12 +144,16 @@ class VolumeDisplay:
         axis: str | None = None,
         count: int = 12,
     ) -> Self:
-        """Cut slices of one sample; see ``Plotter.volume``."""
+        """Build the display of one sample; see ``Plotter.volume``."""
         style = style or ("montage" if "time" in exp.dims or axis else "slices")
-        _check(exp, style, at, axis, count)
+        _check_options(exp, style, at, axis, count)
         view = MapView.of(exp, sample, target, method, layer)
         picture = Picture.of(view, exp.dims)
-        planes = slices(view, picture, _chosen(view, at)) if style == "slices" else montage(view, picture, axis, count)
+        planes = (
+            slices(view, picture, _entries_to_cut(view, at))
+            if style == "slices"
+            else montage(view, picture, axis, count)
+        )
         note = picture.note if "time" in exp.dims else f"{picture.note} · {_proportions(view)}"
         return cls(view, planes, style, note)
 
@@ -165,30 +169,30 @@ class VolumeDisplay:
     ) -> Self:
         """Draw; see ``Plotter.volume`` for the options."""
         heat = HeatOverlay.of(self.view, **look)
-        places, width, height = place_planes(self.planes, 3 if self.style == "slices" else None)
+        corners, width, height = place_planes(self.planes, 3 if self.style == "slices" else None)
         title = caption(self.view, self.note)
         above = 0.4 + _LINE * len(title.splitlines())
         self.ax_ = ax = axes_for(ax, fig, _WIDE, min(above + (_WIDE - 1.4) * height / width, _TALLEST))
         self.figure_ = ax.figure
-        for plane, (left, top) in zip(self.planes, places, strict=True):
-            drawn: dict[str, Any] = {
+        for plane, (left, top) in zip(self.planes, corners, strict=True):
+            placement: dict[str, Any] = {
                 "extent": (left, left + plane.size[1], top + plane.size[0], top),
                 "aspect": "equal",
             }
-            base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | drawn | (image_kws or {})
+            base: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | placement | (image_kws or {})
             self.picture_.append(ax.imshow(plane.picture, **base))
-            self.heat_.append(heat.draw(ax, plane.heat, **drawn | (heat_kws or {})))
+            self.heat_.append(heat.draw(ax, plane.heat, **placement | (heat_kws or {})))
             if plane.marks or plane is self.planes[0]:
                 write_sides(ax, plane, left, top)
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
-        label_planes(ax, self.planes, places, self.style)
+        label_planes(ax, self.planes, corners, self.style)
         ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         self.bar_ = colour_bar(ax, heat.mappable, self.view) if colorbar else None
         return self
 
 
-def _check(exp: Explanation, style: str, at: Any, axis: str | None, count: int) -> None:
+def _check_options(exp: Explanation, style: str, at: Any, axis: str | None, count: int) -> None:
     if style not in STYLES:
         message = f"there is no style {style!r}; expected 'slices' or 'montage'.{nearest(style, STYLES)}"
         raise MethodError(message)
@@ -203,8 +207,8 @@ def _check(exp: Explanation, style: str, at: Any, axis: str | None, count: int) 
         raise MethodError(message)
 
 
-def _chosen(view: MapView, at: Sequence[float] | None) -> tuple[int, ...]:
-    """The entries to cut at: those asked for, or where the map is strongest."""
+def _entries_to_cut(view: MapView, at: Sequence[float] | None) -> tuple[int, ...]:
+    """The entries to cut at: those nearest to ``at``, or the strongest position of the map."""
     shape, dims = view.heat.shape, view.exp.dims
     if at is None:
         strength = np.where(np.isfinite(view.heat), np.abs(view.heat), -1)
@@ -213,51 +217,51 @@ def _chosen(view: MapView, at: Sequence[float] | None) -> tuple[int, ...]:
     if len(at) != len(shape):
         message = f"at={tuple(at)} has {len(at)} numbers; give one for each of {', '.join(dims)}."
         raise LayoutError(message)
-    return tuple(_entry(view.exp, *each) for each in zip(dims, shape, at, strict=True))
+    return tuple(_nearest_entry(view.exp, *each) for each in zip(dims, shape, at, strict=True))
 
 
-def _entry(exp: Explanation, dim: str, length: int, value: float) -> int:
-    """The entry of an axis that lies nearest to a place in it."""
-    places = np.asarray(exp.layout.coordinate(dim, np.arange(length)), float)
-    step = abs(float(places[-1] - places[0])) / max(length - 1, 1)
-    if not places.min() - step / 2 <= value <= places.max() + step / 2:
+def _nearest_entry(exp: Explanation, dim: str, length: int, value: float) -> int:
+    """The entry of an axis that is nearest to a coordinate."""
+    coordinates = np.asarray(exp.layout.coordinate(dim, np.arange(length)), float)
+    step = abs(float(coordinates[-1] - coordinates[0])) / max(length - 1, 1)
+    if not coordinates.min() - step / 2 <= value <= coordinates.max() + step / 2:
         unit = exp.layout.unit(dim)
-        message = f"at= asks for {dim} {value:g}, which lies outside: it runs from {places[0]:g} to {places[-1]:g} {unit}".rstrip()
+        message = f"at= asks for {dim} {value:g}, which lies outside: it runs from {coordinates[0]:g} to {coordinates[-1]:g} {unit}".rstrip()
         raise LayoutError(f"{message}. Give places in the units of the axes.")
-    return int(np.abs(places - value).argmin())
+    return int(np.abs(coordinates - value).argmin())
 
 
 def slices(view: MapView, picture: Picture, cut: tuple[int, ...]) -> list[Plane]:
-    """Cut across each axis at an entry."""
-    return [_plane(view, picture, number, cut[number], cut) for number in range(len(cut))]
+    """Cut one slice across each axis."""
+    return [_cut_plane(view, picture, number, cut[number], cut) for number in range(len(cut))]
 
 
 def montage(view: MapView, picture: Picture, axis: str | None, count: int) -> list[Plane]:
-    """Cut across one axis, time by default, at entries from end to end."""
+    """Cut across one axis (time by default) at evenly spaced entries from end to end."""
     dims = view.exp.dims
     number = dims.index(axis or ("time" if "time" in dims else dims[0]))
     length = view.heat.shape[number]
     entries = np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int))
-    return [_plane(view, picture, number, int(entry)) for entry in entries]
+    return [_cut_plane(view, picture, number, int(entry)) for entry in entries]
 
 
-def _plane(view: MapView, picture: Picture, number: int, entry: int, cut: tuple[int, ...] | None = None) -> Plane:
-    """Cut across one axis, and turn what is found as it is looked at."""
+def _cut_plane(view: MapView, picture: Picture, number: int, entry: int, cut: tuple[int, ...] | None = None) -> Plane:
+    """Cut across one axis, and turn the slice upright."""
     exp = view.exp
-    given = [dim for dim in exp.dims if dim != exp.dims[number]]
-    shown, heat = picture.values.take(entry, axis=number), view.heat.take(entry, axis=number)
-    dims, turned = upright(given)
+    plane_dims = [dim for dim in exp.dims if dim != exp.dims[number]]
+    pixels, heat = picture.values.take(entry, axis=number), view.heat.take(entry, axis=number)
+    dims, mirrored = upright(plane_dims)
     marks = [i for axis, i in enumerate(cut or ()) if axis != number]
-    if dims != tuple(given):
-        shown, heat, marks = shown.swapaxes(0, 1), heat.T, marks[::-1]
-    order = tuple(slice(None, None, -1 if turn else 1) for turn in turned)
+    if dims != tuple(plane_dims):
+        pixels, heat, marks = pixels.swapaxes(0, 1), heat.T, marks[::-1]
+    order = tuple(slice(None, None, -1 if turn else 1) for turn in mirrored)
     steps = Body.of(exp, dims if "time" in exp.dims else exp.dims).steps
     size = tuple(n * steps[dim] for n, dim in zip(heat.shape, dims, strict=True))
-    lines = [(n - 1 - i if turn else i) + 0.5 for i, n, turn in zip(marks, heat.shape, turned, strict=False)]
+    lines = [(n - 1 - i if turn else i) + 0.5 for i, n, turn in zip(marks, heat.shape, mirrored, strict=False)]
     crossing = tuple(line * steps[dim] for line, dim in zip(lines, dims, strict=False))
-    ends = (*_ends(dims[0], turned=turned[0]), *_ends(dims[1], turned=turned[1]))
+    ends = (*_directions(dims[0], mirrored=mirrored[0]), *_directions(dims[1], mirrored=mirrored[1]))
     return Plane(
-        shown[order],
+        pixels[order],
         heat[order],
         dims,
         size,
@@ -268,10 +272,10 @@ def _plane(view: MapView, picture: Picture, number: int, entry: int, cut: tuple[
 
 
 def upright(dims: Sequence[str]) -> tuple[tuple[str, str], tuple[bool, bool]]:
-    """How the axes of a plane are shown: what runs down and across, and whether from its last entry to its first.
+    """Return the vertical and the horizontal axis of a plane, and whether each is mirrored.
 
-    The head is at the top, or else the front; the front is to the right, or else the right is. Other axes
-    stay as they are.
+    The head is at the top, or else the front; the front is at the right, or else the right side is. Other axes
+    keep their order.
     """
     down, across = dims
     if {down, across} <= set(_OPPOSITES) and _UPRIGHT[across] < _UPRIGHT[down]:
@@ -280,15 +284,15 @@ def upright(dims: Sequence[str]) -> tuple[tuple[str, str], tuple[bool, bool]]:
     return (down, across), (down in _UP, against)
 
 
-def _ends(dim: str, *, turned: bool) -> tuple[str, str]:
-    """What lies at the first and the last of the entries shown; an axis named after a direction rises towards it."""
+def _directions(dim: str, *, mirrored: bool) -> tuple[str, str]:
+    """Directions at the first and the last entry drawn; an anatomical axis is named after its positive direction."""
     if dim not in _OPPOSITES:
         return "", ""
-    return (dim, _OPPOSITES[dim]) if turned else (_OPPOSITES[dim], dim)
+    return (dim, _OPPOSITES[dim]) if mirrored else (_OPPOSITES[dim], dim)
 
 
 def place_name(exp: Explanation, dim: str, entry: int) -> str:
-    """Say where an entry lies: ``depth 12 mm``, ``time 0.4 s``; a voxel by its number."""
+    """Name the position of an entry: ``depth 12 mm``, ``time 0.4 s``; a voxel by its number."""
     at, unit = exp.layout.coordinate(dim, np.asarray(entry)), exp.layout.unit(dim)
     value = f"{float(at):.4g}" if np.issubdtype(np.asarray(at).dtype, np.number) else str(at)
     return f"{dim} {value} {unit}".strip()
@@ -303,37 +307,37 @@ def _proportions(view: MapView) -> str:
 
 
 def place_planes(planes: list[Plane], columns: int | None) -> tuple[list[tuple[float, float]], float, float]:
-    """Where each plane's left and top lie, and how large all are together."""
-    high, wide = planes[0].size
-    columns = columns or min(len(planes), max(1, round(float(np.sqrt(len(planes) * 1.8 * high / wide)))))
+    """Left and top of each plane, and the size of all together."""
+    height, plane_width = planes[0].size
+    columns = columns or min(len(planes), max(1, round(float(np.sqrt(len(planes) * 1.8 * height / plane_width)))))
     rows = [planes[i : i + columns] for i in range(0, len(planes), columns)]
     gap = _GAP * sum(each.size[1] for each in rows[0])
-    places, top = [], 0.0
+    corners, top = [], 0.0
     for row in rows:
         lefts = np.cumsum([0.0, *(each.size[1] + gap for each in row[:-1])])
-        places += [(float(left), top) for left in lefts]
+        corners += [(float(left), top) for left in lefts]
         top += max(each.size[0] for each in row) + gap
-    width = max(left + each.size[1] for (left, _), each in zip(places, planes, strict=True))
-    return places, width, top - gap
+    width = max(left + each.size[1] for (left, _), each in zip(corners, planes, strict=True))
+    return corners, width, top - gap
 
 
 def write_sides(ax: Axes, plane: Plane, left: float, top: float) -> None:
-    """Write what lies at each side, and mark where the other slices cut."""
-    high, wide = plane.size
+    """Write the direction at each side, and mark the positions of the other slices."""
+    height, width = plane.size
     places = [(0.5, 0.0, "top"), (0.5, 1.0, "bottom"), (0.0, 0.5, "center"), (1.0, 0.5, "center")]
     sides = {0.0: "left", 0.5: "center", 1.0: "right"}
     for text, (x, y, vertical) in zip(plane.ends, places, strict=True):
         if text:
-            ax.text(left + x * wide, top + y * high, f" {text[0].upper()} ", ha=sides[x], va=vertical, **_LETTERING)
+            ax.text(left + x * width, top + y * height, f" {text[0].upper()} ", ha=sides[x], va=vertical, **_LETTERING)
     if plane.marks:
         down, across = plane.marks
         line: dict[str, Any] = {"color": "white", "linewidth": 0.6, "alpha": 0.6}
-        ax.plot([left, left + wide], [top + down] * 2, **line)
-        ax.plot([left + across] * 2, [top, top + high], **line)
+        ax.plot([left, left + width], [top + down] * 2, **line)
+        ax.plot([left + across] * 2, [top, top + height], **line)
 
 
 def label_planes(ax: Axes, planes: list[Plane], places: list[tuple[float, float]], style: str) -> None:
-    """Say where each plane lies: below a slice, and in the corner of a tile."""
+    """Write the name of each plane: below a slice, and in the corner of a tile."""
     ax.set_yticks([])
     ax.tick_params(length=0)
     for side in ax.spines.values():
@@ -346,8 +350,8 @@ def label_planes(ax: Axes, planes: list[Plane], places: list[tuple[float, float]
         )
         return
     ax.set_xticks([])
-    for (left, top), each in zip(places, planes, strict=True):
-        ax.text(left, top, f" {each.name}", ha="left", va="top", **_LETTERING)
+    for (left, top), plane in zip(places, planes, strict=True):
+        ax.text(left, top, f" {plane.name}", ha="left", va="top", **_LETTERING)
     if not any(planes[0].ends):
         down, across = planes[0].dims
         ax.set_xlabel(f"{down} runs down, {across} across", parse_math=False)

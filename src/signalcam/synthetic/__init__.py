@@ -1,4 +1,7 @@
-"""Inputs whose class has a planted cause, and small networks that learn it: to tell where a map should be from how it looks."""
+"""Here you find synthetic inputs with a known cause of their class, and small networks that learn it.
+
+They tell where a map should be, whatever it looks like.
+"""
 
 from signalcam.synthetic.networks import accuracy, train
 from signalcam.synthetic.planted import Kind, Planted, planted

@@ -1,4 +1,4 @@
-"""Small networks that learn what was planted, in seconds."""
+"""Here you find small networks that learn synthetic data in seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EPOCHS = 30
 BATCH = 64
-LEARNING_RATE = 1e-2  # at the top of the one-cycle schedule
+LEARNING_RATE = 1e-2  # maximum of the one-cycle schedule
 SIGNAL = ((7, 2), (5, 2), (3, 1))  # kernel and stride of each convolution
 PICTURE = ((5, 2), (3, 1), (3, 1))  # in images and volumes, whose axes are short
 WIDTH = 16
@@ -27,19 +27,19 @@ def train(
     padded: bool = False,
     epochs: int = EPOCHS,
 ) -> nn.Module:
-    """Train a network of three convolutions on planted causes.
+    """Train a network of three convolutions on synthetic data.
 
-    A position of its map is 4 values wide in signals and 2 in images and volumes; behind the convolutions come
-    the mean over all positions and two linear layers, which return logits. The last layer with positions is ``relu3``. PyTorch's random state stays as it is.
+    A position of its map is 4 values wide in signals, and 2 in images and volumes. The convolutions are followed by
+    the mean over all positions and two linear layers, which return logits. The last layer with positions is
+    ``relu3``. PyTorch's random state is not changed.
 
     Args:
-        data: What to learn.
-        seed: Of the weights and the order of the samples.
-        network: Makes a network of yours to train in place of that one, from ``(sample, channel, *positions)`` to
-            logits.
-        padded: Pad the convolutions, so that the map covers the input's edges. Without padding a stretched map
-            lies in the wrong place, which is what ``align="receptive-field"`` puts right.
-        epochs: How often each sample is seen.
+        data: The training data.
+        seed: Seed of the weights and of the order of samples.
+        network: Return a network to train instead, from ``(sample, channel, *positions)`` to logits.
+        padded: Pad the convolutions, so that the map covers the input's edges. Without padding a map stretched to
+            the input is misplaced, which ``align="receptive-field"`` corrects.
+        epochs: Number of passes over the data.
 
     Returns:
         The network, in evaluation mode.
@@ -55,27 +55,27 @@ def train(
         1.0
     """
     try:
-        import torch  # noqa: PLC0415 - only those who train need it
+        import torch  # noqa: PLC0415 - only training needs it
     except ImportError as error:
         raise MissingExtra("training a network", "torch") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _built(data, padded=padded) if network is None else network()
+        model = _build_network(data, padded=padded) if network is None else network()
         _fit(model, data, epochs)
     return model.eval()
 
 
 def accuracy(network: nn.Module, data: Planted) -> float:
-    """How many of the samples the network is right about, from 0 to 1."""
-    import torch  # noqa: PLC0415 - there, as the network is
+    """Return the share of samples that the network classifies correctly, from 0 to 1."""
+    import torch  # noqa: PLC0415 - installed, since the network is of PyTorch
 
     with torch.inference_mode():
-        said = network(torch.from_numpy(data.inputs)).argmax(dim=1).numpy()
-    return float((said == data.labels).mean())
+        predicted = network(torch.from_numpy(data.inputs)).argmax(dim=1).numpy()
+    return float((predicted == data.labels).mean())
 
 
-def _built(data: Planted, *, padded: bool) -> nn.Module:
-    from torch import nn  # noqa: PLC0415 - there, as the caller looked
+def _build_network(data: Planted, *, padded: bool) -> nn.Module:
+    from torch import nn  # noqa: PLC0415 - installed, since the caller imports it
 
     rank = data.inputs.ndim - 2
     convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1]
@@ -98,7 +98,7 @@ def _built(data: Planted, *, padded: bool) -> nn.Module:
 
 
 def _fit(network: nn.Module, data: Planted, epochs: int) -> None:
-    import torch  # noqa: PLC0415 - there, as the caller looked
+    import torch  # noqa: PLC0415 - installed, since the caller imports it
 
     inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
     steps = epochs * -(-len(inputs) // BATCH)
@@ -106,9 +106,9 @@ def _fit(network: nn.Module, data: Planted, epochs: int) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     with torch.enable_grad():
         for _ in range(epochs):
-            for chosen in torch.split(torch.randperm(len(inputs)), BATCH):
+            for rows in torch.split(torch.randperm(len(inputs)), BATCH):
                 optimiser.zero_grad()
-                loss = torch.nn.functional.cross_entropy(network(inputs[chosen]), labels[chosen])
+                loss = torch.nn.functional.cross_entropy(network(inputs[rows]), labels[rows])
                 torch.autograd.backward(loss)
                 optimiser.step()
                 schedule.step()

@@ -1,4 +1,4 @@
-"""Signals, images and volumes in which what makes the class is known, entry by entry."""
+"""Here you find synthetic signals, images and volumes in which the cause of the class is known."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from signalcam.inputs.layout import Layout
 
 Kind: TypeAlias = Literal["event", "burst", "channel", "xor", "distractor"]
 
-RATE = 100.0  # values a second along time
-_NOISE = 0.3  # standard deviation of the background; what is planted swings by 1 or so
+RATE = 100.0  # values per second along time
+_NOISE = 0.3  # standard deviation of the background; planted patterns have amplitudes of about 1
 _NAMES: dict[str, tuple[str, ...]] = {
     "event": ("attack", "release"),
     "burst": ("slow", "middle", "fast"),
@@ -24,23 +24,23 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "distractor": ("attack", "release"),
 }
 _AXES = {1: "time", 2: "height width", 3: "depth height width"}
-TELLING = 1  # the channel that has to do with the class, where only one has
-_LEAST = 16  # entries along an axis: a patch and some place to put it
-_PATCH = {1: 5, 2: 3, 3: 3}  # a patch is this part of each axis, by how many there are
+TELLING = 1  # the informative channel of "channel"
+_LEAST = 16  # entries along an axis, so that a patch has several possible positions
+_PATCH = {1: 5, 2: 3, 3: 3}  # axis length divided by patch length, by the number of axes
 _CYCLES = (1, 2, 3)  # of a burst, by class
 
 
 @dataclass(frozen=True)
 class Planted:
-    """Samples, their classes, and where the cause of each class lies.
+    """Samples, their classes, and the position of the cause of each class.
 
     Attributes:
-        kind: What was planted.
+        kind: The kind of cause.
         inputs: ``(sample, channel, *positions)``, single precision.
         labels: ``(sample,)``, the class of each.
-        truth: ``(sample, channel, *positions)``, true where the cause was planted.
+        truth: ``(sample, channel, *positions)``, true where the cause is.
         layout: Names of the axes; time in seconds.
-        class_names: One a class.
+        class_names: One for each class.
     """
 
     kind: Kind
@@ -54,7 +54,7 @@ class Planted:
         return len(self.inputs)
 
     def __getitem__(self, rows: slice) -> Planted:
-        """Take some samples."""
+        """Select samples."""
         return replace(self, inputs=self.inputs[rows], labels=self.labels[rows], truth=self.truth[rows])
 
 
@@ -65,22 +65,22 @@ def planted(
     channels: int | None = None,
     seed: int = 0,
 ) -> Planted:
-    """Make noise, and plant in each sample what makes its class.
+    """Create noise, and plant the cause of its class in each sample.
 
-    - ``"event"``: one event that begins suddenly and fades, or the same backwards.
+    - ``"event"``: an event that begins suddenly and fades, or its reverse.
     - ``"burst"``: an oscillation of one of three frequencies.
-    - ``"channel"``: an event in each of six channels, of which only the second one's has to do with the class.
-    - ``"xor"``: two events, each upwards or downwards; the class is whether they are alike. Neither tells alone.
-    - ``"distractor"``: the event, and a larger bump that tells nothing.
+    - ``"channel"``: an event in each of six channels; only that of the second one depends on the class.
+    - ``"xor"``: two events, each upwards or downwards; the class is whether they are alike. One alone is not enough.
+    - ``"distractor"``: the event, and a larger bump that does not depend on the class.
 
-    It fills a fifth of a signal, and in images and volumes a third of each axis, and runs along the last one.
+    A pattern fills a fifth of a signal, and in images and volumes a third of each axis. It runs along the last axis.
 
     Args:
-        kind: What is planted.
-        samples: How many; the classes are as even as can be.
+        kind: The kind of cause.
+        samples: Number of samples; the classes are balanced.
         space: Length of the signal, or of each axis.
-        channels: How many; 1 by default, and 6 for ``"channel"``, which needs 2.
-        seed: The same numbers give the same samples.
+        channels: Number of channels; 1 by default, and 6 for ``"channel"``, which needs 2.
+        seed: Equal seeds give equal samples.
 
     Returns:
         The samples, with ``.truth``.
@@ -98,7 +98,7 @@ def planted(
     if kind not in get_args(Kind):
         message = f"nothing called {kind!r} can be planted.{nearest(str(kind), get_args(Kind))} There are: {', '.join(get_args(Kind))}."
         raise MethodError(message)
-    shape = _checked(samples, space)
+    shape = _check_shape(samples, space)
     width = channels or (6 if kind == "channel" else 1)
     if kind == "channel" and width <= TELLING:
         message = f"{width} channel was asked for; 'channel' needs at least {TELLING + 1} channels, of which one tells."
@@ -114,7 +114,7 @@ def planted(
     return Planted(kind, inputs.astype(np.float32), labels, truth, layout, _NAMES[kind])
 
 
-def _checked(samples: int, space: int | Sequence[int]) -> tuple[int, ...]:
+def _check_shape(samples: int, space: int | Sequence[int]) -> tuple[int, ...]:
     shape = (space,) if isinstance(space, int) else tuple(space)
     if not is_count(samples, 2) or len(shape) not in _AXES:
         message = f"{samples!r} samples of {len(shape)} axes were asked for; give at least 2, of 1 to 3 axes."
@@ -125,87 +125,87 @@ def _checked(samples: int, space: int | Sequence[int]) -> tuple[int, ...]:
     return shape
 
 
-# --- what is planted ---------------------------------------------------------------------------------
+# --- the patterns ------------------------------------------------------------------------------------
 
 
 def _event(box: Sequence[int], label: int) -> np.ndarray:
-    """Begin suddenly and fade; or, for class 1, the other way round."""
+    """An event that begins suddenly and fades; for class 1 its reverse."""
     line = np.exp(-np.arange(box[-1]) / (box[-1] / 4)) * 2
-    found: np.ndarray = _across(box) * (line if label == 0 else line[::-1])
-    return found
+    pattern: np.ndarray = _side_window(box) * (line if label == 0 else line[::-1])
+    return pattern
 
 
 def _burst(box: Sequence[int], label: int) -> np.ndarray:
-    """Oscillate a few times, or more often."""
+    """An oscillation of as many cycles as the class has."""
     phase = np.arange(box[-1]) / box[-1]
     window = np.sin(np.pi * (np.arange(box[-1]) + 0.5) / box[-1])
-    found: np.ndarray = 2 * _across(box) * window * np.sin(2 * np.pi * _CYCLES[label] * phase)
-    return found
+    pattern: np.ndarray = 2 * _side_window(box) * window * np.sin(2 * np.pi * _CYCLES[label] * phase)
+    return pattern
 
 
 def _bump(box: Sequence[int], height: float) -> np.ndarray:
-    """Rise and fall smoothly, alike in every direction of time."""
-    found: np.ndarray = height * _across((*box, 1))[..., 0]
-    return found
+    """A smooth bump, symmetric in time."""
+    pattern: np.ndarray = height * _side_window((*box, 1))[..., 0]
+    return pattern
 
 
-def _across(box: Sequence[int]) -> np.ndarray:
+def _side_window(box: Sequence[int]) -> np.ndarray:
     """A smooth window over every axis but the last."""
     windows = [np.sin(np.pi * (np.arange(each) + 0.5) / each) for each in box[:-1]]
     product: np.ndarray = reduce(np.multiply.outer, windows, np.ones(()))
     return product[..., None]
 
 
-def _boxes(x: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[Any, ...]]:
-    """Places of patches that do not touch: each in its own stretch of the last axis."""
+def _random_boxes(x: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[Any, ...]]:
+    """Positions of patches that do not touch: one in each interval of the last axis."""
     shape = x.shape[1:]
-    box = _box(x)
-    stretch = shape[-1] // count
-    found = []
+    box = _box_size(x)
+    interval = shape[-1] // count
+    boxes = []
     for number in range(count):
         starts = [int(rng.integers(0, n - b + 1)) for n, b in zip(shape[:-1], box, strict=False)]
-        starts.append(number * stretch + int(rng.integers(0, stretch - box[-1] + 1)))
-        found.append((..., *(slice(s, s + b) for s, b in zip(starts, box, strict=True))))
-    return [found[i] for i in rng.permutation(count)]
+        starts.append(number * interval + int(rng.integers(0, interval - box[-1] + 1)))
+        boxes.append((..., *(slice(s, s + b) for s, b in zip(starts, box, strict=True))))
+    return [boxes[i] for i in rng.permutation(count)]
 
 
-def _box(x: np.ndarray) -> tuple[int, ...]:
+def _box_size(x: np.ndarray) -> tuple[int, ...]:
     return tuple(each // _PATCH[x.ndim - 1] for each in x.shape[1:])
 
 
 def _plant_one(shape: Callable[[Sequence[int], int], np.ndarray]) -> Callable[..., None]:
-    """One patch, in all channels."""
+    """Return a function that plants one patch in all channels."""
 
     def plant(x: np.ndarray, mask: np.ndarray, label: int, rng: np.random.Generator) -> None:
-        (place,) = _boxes(x, 1, rng)
-        x[place] += shape(_box(x), label)
+        (place,) = _random_boxes(x, 1, rng)
+        x[place] += shape(_box_size(x), label)
         mask[place] = True
 
     return plant
 
 
 def _plant_channel(x: np.ndarray, mask: np.ndarray, label: int, rng: np.random.Generator) -> None:
-    """The event in each channel, of the sample's class in one of them and of any class in the others."""
+    """Plant an event in each channel: of the sample's class in one of them, of random class in the others."""
     for channel in range(len(x)):
-        (place,) = _boxes(x, 1, rng)
-        tells = channel == TELLING
-        x[channel][place] += _event(_box(x), label if tells else int(rng.integers(2)))
-        mask[channel][place] = tells
+        (place,) = _random_boxes(x, 1, rng)
+        informative = channel == TELLING
+        x[channel][place] += _event(_box_size(x), label if informative else int(rng.integers(2)))
+        mask[channel][place] = informative
 
 
 def _plant_xor(x: np.ndarray, mask: np.ndarray, label: int, rng: np.random.Generator) -> None:
-    """Two bumps of the same or of opposite signs."""
+    """Plant two bumps of equal or of opposite signs."""
     sign = float(rng.choice([-1.0, 1.0]))
-    for place, way in zip(_boxes(x, 2, rng), (sign, sign * (1 - 2 * label)), strict=True):
-        x[place] += _bump(_box(x), 1.5 * way)
+    for place, direction in zip(_random_boxes(x, 2, rng), (sign, sign * (1 - 2 * label)), strict=True):
+        x[place] += _bump(_box_size(x), 1.5 * direction)
         mask[place] = True
 
 
 def _plant_distractor(x: np.ndarray, mask: np.ndarray, label: int, rng: np.random.Generator) -> None:
-    """The event, and elsewhere a bump of twice its height."""
-    place, elsewhere = _boxes(x, 2, rng)
-    x[place] += _event(_box(x), label)
-    x[elsewhere] += _bump(_box(x), 4.0)
+    """Plant the event, and elsewhere a bump of twice its height."""
+    place, elsewhere = _random_boxes(x, 2, rng)
+    x[place] += _event(_box_size(x), label)
+    x[elsewhere] += _bump(_box_size(x), 4.0)
     mask[place] = True
 
 
