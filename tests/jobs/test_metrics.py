@@ -57,7 +57,7 @@ def test_the_explanation_carries_them(scored):
     assert (found["low"] < found["mean"]).all()
     classes = exp.isel(sample=slice(0, 3)).target_classes
     np.testing.assert_array_equal(found["score"][:3], np.take_along_axis(exp.probabilities[:3], classes, 1))
-    some = exp.isel(sample=slice(0, 3), method=1)
+    some = exp.isel(sample=slice(0, 3), cam=1)
     assert some.metrics["value"].shape == (3, 3, 2, 3, 2)
     assert "deletion" in repr(some)
 
