@@ -1,11 +1,14 @@
-# Two commands: `make demo` shows what SignalCAM does, `make test` shows that it works.
+# `make demo` shows what SignalCAM does, `make check` answers in minutes while you work, `make test` shows that it works.
 PYTHON ?= python3
 PIP = bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test bench clean
+.PHONY: demo check test bench clean
 
 demo: .venv/demo/ready
 	.venv/demo/bin/signalcam demo
+
+check: .venv/nox/ready .nox/check/ready
+	.venv/nox/bin/nox -s check -- --no-install
 
 test: .venv/nox/ready
 	.venv/nox/bin/nox
@@ -28,6 +31,10 @@ bench: .venv/bench/ready
 	.venv/bench/$(PIP) --requirement benchmarks/requirements.txt
 	.venv/bench/$(PIP) --no-deps --requirement benchmarks/requirements-peers.txt
 	.venv/bench/$(PIP) --no-deps --editable .
+	touch $@
+
+.nox/check/ready: pyproject.toml constraints.txt | .venv/nox/ready
+	.venv/nox/bin/nox -s check --install-only
 	touch $@
 
 clean:

@@ -20,6 +20,30 @@ def _leave(namespace: dict[str, Any]) -> None:
     namespace["_folder"].cleanup()
 
 
+MARKERS = {"torch": "torch", "keras": "keras", "pages": "browser", "peers": "peers"}  # by folder of tests
+SLOW = (
+    "test_demo.py",
+    "test_demo_model.py",
+    "test_command_line.py",
+    "test_compare.py",
+    "test_records.py",
+    "test_exported.py",
+    "test_transformers.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the framework or program they need, and the slow files that `make check` leaves out."""
+    for item in items:
+        for folder, marker in MARKERS.items():
+            if folder in item.path.parts:
+                item.add_marker(marker)
+        if "keras" in item.path.parts and os.environ.get("KERAS_BACKEND") == "jax":
+            item.add_marker("jax")
+        if item.path.name in SLOW:
+            item.add_marker("slow")
+
+
 pytest_collect_file = Sybil([PythonCodeBlockParser()], patterns=["*.md"], setup=_enter, teardown=_leave).pytest()
 
 

@@ -8,9 +8,11 @@ import nox
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "core", "torch", "oracles", "pages", "keras"]
 
 PINNED = ("--quiet", "--constraint", "constraints.txt")
-TESTING = ("pytest", "pytest-cov", "hypothesis", "sybil")
+TESTING = ("pytest", "pytest-cov", "pytest-xdist", "hypothesis", "sybil")
+TWO = ("-n", "2", "--dist", "worksteal")  # workers: as many as the machines of continuous integration have cores
 SHAPES = ("array-api-strict", "beartype", "jaxtyping")
 MORE = ("tests/agreement/test_torch.py", "tests/real/test_real_data.py")
 REAL_DATA = ("librosa", "PyWavelets")
@@ -30,19 +32,17 @@ def lint(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """Test what needs no framework, in an environment without any."""
     session.install(*PINNED, *TESTING, *SHAPES, "--editable", ".[metrics,jobs]")
-    session.run("pytest", "tests/unit", "tests/properties", *session.posargs)
+    session.run("pytest", *TWO, "tests/unit", "tests/properties", "tests/house", *session.posargs)
 
 
-@nox.session
-def torch(session: nox.Session) -> None:
-    """Check types, then test PyTorch, the figures, the readers, jobs, the demo and every snippet of the documentation."""
-    real_data = REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()
+def install_torch(session: nox.Session, *more: str) -> None:
+    """Install PyTorch, the figures, the readers and jobs, with what tests them."""
     session.install(
         *PINNED,
         *TESTING,
         *SHAPES,
         *WRAPPED,
-        *real_data,
+        *more,
         "transformers",
         "mypy",
         "types-tqdm",
@@ -50,27 +50,29 @@ def torch(session: nox.Session) -> None:
         ".[demo,video,data,ray]",
     )
     session.install(*PINNED, "--no-deps", "aeon")  # for its recordings, as in the Keras sessions
+
+
+@nox.session
+def torch(session: nox.Session) -> None:
+    """Check types, then test PyTorch, the figures, the readers, jobs, the demo and every snippet of the documentation."""
+    install_torch(session, *(REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()))
     session.run("mypy")
-    session.run(
-        "pytest",
-        "tests/backends",
-        "tests/torch",
-        "tests/plot",
-        "tests/data",
-        "tests/jobs",
-        *MORE,
-        *session.posargs,
-    )
-    session.run(
-        "pytest",
-        "--doctest-modules",
-        "--ignore-glob=*keras*",
-        "--ignore-glob=*tensorflow*",
-        "src",
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs",
-    )
+    session.run("pytest", *TWO, "tests/backends", "tests/torch", "tests/plot", "tests/data", *MORE, *session.posargs)
+    session.run("pytest", "tests/jobs", *session.posargs)  # alone: jobs have processes of their own
+    ignored = ("--ignore-glob=*keras*", "--ignore-glob=*tensorflow*")
+    session.run("pytest", "--doctest-modules", *ignored, "src", "README.md", "CONTRIBUTING.md", "docs")
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Answer within minutes: format, style, floors, types, and the fast tests of the core and of PyTorch."""
+    if not session.posargs or "--no-install" not in session.posargs:
+        install_torch(session, "ruff", "import-linter")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("lint-imports")
+    session.run("mypy")
+    session.run("pytest", *TWO, "-m", "not slow", "tests/house", "tests/unit", "tests/properties", "tests/torch")
 
 
 @nox.session
@@ -105,7 +107,7 @@ ENGINES = {
 @nox.parametrize("engine", list(ENGINES))
 def keras(session: nox.Session, engine: str) -> None:
     """Test Keras 3 on one engine, with no other framework installed."""
-    session.install(*PINNED, *TESTING, *SHAPES, "pytest-xdist", *ENGINES[engine], "--editable", ".[plot,jobs]")
+    session.install(*PINNED, *TESTING, *SHAPES, *ENGINES[engine], "--editable", ".[plot,jobs]")
     # aeon for its recordings alone, as what its code needs clashes with our pins; Keras 2 asks for
     # all of TensorFlow although the part for processors will do
     keras2 = ("tf_keras",) if engine == "tensorflow" else ()
@@ -114,5 +116,5 @@ def keras(session: nox.Session, engine: str) -> None:
     real = ("tests/real/test_real_keras.py",) if engine == "tensorflow" else ()
     agreement = "tests/agreement/test_keras.py"
     # two at a time: most of it is spent compiling, on one core
-    session.run("pytest", "-n", "2", "tests/backends", "tests/keras", agreement, *real, *session.posargs)
+    session.run("pytest", *TWO, "tests/backends", "tests/keras", agreement, *real, *session.posargs)
     session.run("pytest", "docs/keras", *session.posargs)
