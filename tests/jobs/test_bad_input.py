@@ -99,7 +99,7 @@ def test_a_wrong_field_ends_with_two_and_one_sentence_and_leaves_nothing(field, 
 
 @pytest.mark.parametrize("section", [each for each in sc.Job.model_fields if each != "data"])
 def test_a_name_that_no_section_has_is_refused(section, job_file):
-    assert f"{section}.colour: nothing of that name is known" in refused(
+    assert f"{section}.colour: there is no field of that name" in refused(
         "run", job_file, "--set", f"{section}.colour=3"
     )
 
@@ -168,7 +168,7 @@ def test_a_disk_that_takes_nothing_is_told_in_one_sentence(code, job_file, monke
         patched.setattr(zarr, "create_group", full)
         told = refused("run", job_file)
     assert os.strerror(code) in told
-    assert "the same command goes on" in told
+    assert "run the same command again" in told
     assert lying(job_file.parent) == before
 
 

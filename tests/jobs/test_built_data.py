@@ -125,7 +125,7 @@ def test_arguments_go_to_the_function_and_belong_to_the_job(sources, tmp_path):
         ({"build": "job_sources:broken"}, "data.build 'job_sources:broken' raised RuntimeError: out of order"),
         ({"build": "job_sources:loader", "arguments": {"some": 3}}, "with data.arguments"),
         ({"build": "job_sources:loader", "arguments": {"shuffle": True}}, "draws the order of its samples anew"),
-        ({"build": "job_sources:nothing"}, "returned nothing. Have it return the samples"),
+        ({"build": "job_sources:nothing"}, "returned None. Let it return the samples"),
         ({"build": "job_sources:stored"}, "is a path. Open it"),
         ({"build": "job_sources:loader", "colour": 3}, "See what signalcam.data.of takes"),
         ({"build": "job_sources:opened", "length": 3}, "returns a reader, which takes no 'length'"),

@@ -235,11 +235,11 @@ def test_a_rank_is_told_by_torchrun_or_slurm(environ, found):
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({}, "nothing says which rank"),
+        ({}, "the environment names no rank"),
         ({"RANK": "1"}, "WORLD_SIZE is None"),
         ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK is 'first'"),
         ({"RANK": "2", "WORLD_SIZE": "2"}, "rank 2 of 2"),
-        ({"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_COUNT": "2"}, "no place in an even row"),
+        ({"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_COUNT": "2"}, "not in an evenly spaced range"),
     ],
 )
 def test_what_is_no_rank_is_refused(environ, said):

@@ -28,8 +28,8 @@ def run(*words):
         ("data", {}, "data: give either path, or build = 'module:function'"),
         ("data", {"path": "a", "build": "b:c"}, "data: give either path, or build"),
         ("data", {"build": "no colon"}, "data.build is 'no colon': it should be 'module:function'"),
-        ("data", {"path": "a", "arguments": {"b": 1}}, "arguments are those of build"),
-        ("data", {"build": "a:b", "windows": 3}, "format and windows are of files"),
+        ("data", {"path": "a", "arguments": {"b": 1}}, "arguments are passed to build"),
+        ("data", {"build": "a:b", "windows": 3}, "format and windows apply to files"),
         ("data", {"path": "a", "dtype": "int16"}, "data.dtype is 'int16'"),
         ("model", "no colon", "model.build is 'no colon': it should be 'module:function'"),
         ("model", {}, "give build = 'module:function'"),
@@ -48,7 +48,7 @@ def run(*words):
         ("units", {"size": 0}, "units.size is 0"),
         ("units", {"size": 10, "batch": 4}, "no multiple of batch"),
         ("aggregates", {"by": ["age"]}, "aggregates.by.0 is 'age'"),
-        ("aggregates", {"by": ["group"]}, "data.groups says nothing"),
+        ("aggregates", {"by": ["group"]}, "data.groups is not set"),
         ("aggregates", {"bins": 1}, "aggregates.bins is 1"),
         ("aggregates", {"quantiles": [2]}, "aggregates.quantiles.0 is 2"),
         ("engine", {"name": "dask"}, "engine.name is 'dask'"),
@@ -83,7 +83,7 @@ def run(*words):
         ("metrics", {"steps": 1}, "metrics.steps is 1"),
         ("metrics", {"window": 0}, "metrics.window"),
         ("metrics", {"seed": -1}, "metrics.seed is -1"),
-        ("colours", {}, "colours: nothing of that name is known"),
+        ("colours", {}, "colours: there is no field of that name"),
     ],
 )
 def test_a_wrong_field_is_told_in_one_sentence(section, wrong, said):
@@ -222,8 +222,8 @@ def test_an_exported_program_is_read_where_it_is_trusted(trained, data):
         ({"build": "job_networks:build", "weights": "none.pt"}, "no weights at"),
         ({"build": "job_networks:build", "weights": "site.npy"}, "no state_dict|unpickling"),
         ({"build": "job_networks:build", "arguments": {"classes": 4}, "weights": "w.pt"}, "do not fit"),
-        ({"weights": "w.pt"}, "which network they are of"),
-        ({"build": "job_networks:build", "device": "moon"}, "cannot be put"),
+        ({"weights": "w.pt"}, "names no network for them"),
+        ({"build": "job_networks:build", "device": "moon"}, "cannot be moved to"),
     ],
 )
 def test_a_network_that_cannot_be_had_is_told_in_one_sentence(model, said, trained, data):

@@ -250,7 +250,7 @@ def test_a_unit_that_kills_its_process_three_times_is_given_up_and_tried_by_the_
         ({"model": {"class_names": ("N", "V")}}, "could be explained"),
         ({"explain": {"method": "grad-camm"}}, "grad-cam"),
         ({"explain": {"layer": "9"}}, "could be explained"),
-        ({"explain": {"target": {"contrast": 1}}}, "is no question"),
+        ({"explain": {"target": {"contrast": 1}}}, "is no target"),
     ],
 )
 def test_what_cannot_run_is_told_in_one_sentence_and_leaves_nothing(change, said, sections, tmp_path):
@@ -282,9 +282,9 @@ def test_a_store_of_data_that_have_changed_since_is_refused(changed_file, store,
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "no whole store of a job"),
-        ("{", "no whole store of a job"),
-        ('{"attributes": {"signalcam": 1}}', "no whole store of a job"),
+        (None, "no complete store of a job"),
+        ("{", "no complete store of a job"),
+        ('{"attributes": {"signalcam": 1}}', "no complete store of a job"),
         ('{"attributes": {"signalcam": 99, "job": {}}}', "newer SignalCAM"),
     ],
 )

@@ -119,8 +119,8 @@ WRONG: dict[str, Wrong] = {
         ("''", "names no folder"),
         ("'.'", "names no folder"),
         ("'/'", "names no folder"),
-        ("'windows.npz'", "no whole store of a job"),
-        ("'empty'", "no whole store of a job"),
+        ("'windows.npz'", "no complete store of a job"),
+        ("'empty'", "no complete store of a job"),
         ("'windows.npz/maps.zarr'", "cannot write to"),
         ("'/proc/none/maps.zarr'", "cannot write to"),
     ],
@@ -128,7 +128,7 @@ WRONG: dict[str, Wrong] = {
     "aggregates.by": [
         ("'label'", "aggregates.by is 'label'"),
         ("['age']", "aggregates.by.0 is 'age'"),
-        ("['group']", "data.groups says nothing"),
+        ("['group']", "data.groups is not set"),
     ],
     "aggregates.bins": [
         ("1", "aggregates.bins is 1"),
@@ -179,7 +179,7 @@ WRONG_IN_A_PROCESS: dict[str, Wrong] = {
         ("'raises_at_import:build'", "cannot be imported (RuntimeError: out of order)"),
         ("'job_networks:nothing'", "has no attribute 'nothing'"),
         ("'bad_networks:value'", "'int' object is not callable"),
-        ("'bad_networks:nothing'", "returned nothing. Have it return the network."),
+        ("'bad_networks:nothing'", "returned None. Let it return the network."),
         ("'bad_networks:words'", "no backend owns 'str'"),
     ],
     "model.arguments": [("{ size = 3 }", "unexpected keyword argument 'size'")],
@@ -188,7 +188,7 @@ WRONG_IN_A_PROCESS: dict[str, Wrong] = {
         ("'empty'", "there are no weights at"),
         ("'weights.npz'", "is damaged, or no state_dict|unpickling"),
     ],
-    "model.device": [("'moon'", "where Sequential cannot be put")],
+    "model.device": [("'moon'", "Sequential cannot be moved to model.device = 'moon'")],
     "model.class_names": [
         ("['N', 'V']", "holds 2 names but the model tells 3 classes apart"),
         ("['N', 'N', 'V']", "holds a name twice"),
@@ -198,7 +198,7 @@ WRONG_IN_A_PROCESS: dict[str, Wrong] = {
     "explain.target": [
         ("'X'", "there is no class 'X'"),
         ("7", "class 7 does not exist: the model tells 3 classes apart"),
-        ("{ contrast = 1 }", "is no question"),
+        ("{ contrast = 1 }", "is no target"),
     ],
     "layout.dims": [("'batch channel'", "needs 2 axes")],
     "layout.channel_names": [("['I']", "1 channel names for an input of shape (1, 2, 40)")],

@@ -57,7 +57,7 @@ class JobConfig(Section):
     @classmethod
     def _check_path(cls, output: OutputSection) -> OutputSection:
         if not Path(output.path).name:
-            message = "path names no folder that could be made"
+            message = "path names no folder; give one, such as 'maps.zarr'"
             raise ValueError(message)
         return output
 
@@ -69,7 +69,7 @@ class JobConfig(Section):
             )
             raise ValueError(message)
         if self.data.groups is None and "group" in (self.aggregates.by or ()):
-            message = "aggregates.by names 'group', but data.groups says nothing; name an array with one group a sample"
+            message = "aggregates.by names 'group', but data.groups is not set; name an array with one group per sample"
             raise ValueError(message)
         return self
 
@@ -156,7 +156,7 @@ _EXPECTED = {
     ADDRESS: "it should be 'auto' or 'host:port'",
     "model_type": "it should be a section with names of its own",
     "missing": "it is missing",
-    "extra_forbidden": "nothing of that name is known",
+    "extra_forbidden": "there is no field of that name",
 }
 _EXPECTED_BY_FIELD = {
     "data.path": "it should be a path, or a list of paths",

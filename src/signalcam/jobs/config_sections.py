@@ -66,10 +66,10 @@ class DataSection(BaseModel):
             message = "give either path, or build = 'module:function' that returns the samples"
             raise ValueError(message)
         if self.path is not None and self.arguments:
-            message = "arguments are those of build; leave them out beside path"
+            message = "arguments are passed to build; leave them out where path is given"
             raise ValueError(message)
         if self.build is not None and (self.format is not None or self.windows is not None):
-            message = "format and windows are of files; leave them out beside build, and let its function return sc.data.open(...)"
+            message = "format and windows apply to files; with build leave them out, and let its function return sc.data.open(...)"
             raise ValueError(message)
         return self
 
@@ -140,7 +140,7 @@ class UnitsSection(Section):
     @model_validator(mode="after")
     def _check_size(self) -> Self:
         if self.size is not None and self.size % self.batch:
-            message = f"size is {self.size}, which is no multiple of batch, {self.batch}; make it one"
+            message = f"size is {self.size}, which is no multiple of batch, {self.batch}; choose a multiple"
             raise ValueError(message)
         return self
 

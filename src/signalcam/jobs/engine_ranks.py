@@ -30,12 +30,10 @@ class Rank:
             part = _array_task(environ)
             rank = cls(part.number * task.count + task.number, part.count * task.count)
         else:
-            message = f"engine.name is 'rank', but nothing says which rank this is. {_HINT}."
+            message = f"engine.name is 'rank', but the environment names no rank. {_HINT}."
             raise JobError(message)
         if not 0 <= rank.number < rank.count:
-            message = (
-                f"this is said to be rank {rank.number} of {rank.count}, counted from 0, which cannot be. {_HINT}."
-            )
+            message = f"the environment names rank {rank.number} of {rank.count}, counted from 0, which is impossible. {_HINT}."
             raise JobError(message)
         return rank
 
@@ -48,7 +46,7 @@ class Rank:
         limit = time.monotonic() + WAIT_SECONDS
         while not place.exists():
             if time.monotonic() > limit:
-                message = f"rank {self.number} of {self.count} waited {WAIT_SECONDS:g} s for rank 0 to make {place}. See what rank 0 says, and that all see the same file system."
+                message = f"rank {self.number} of {self.count} waited {WAIT_SECONDS:g} s for rank 0 to make {place}. Look at the output of rank 0, and check that all ranks share a file system."
                 raise StoreError(message)
             time.sleep(0.1)
 
@@ -58,7 +56,7 @@ def _read_int(environ: Mapping[str, str], name: str, default: int | None = None)
     try:
         return int(text)  # type: ignore[arg-type] # nothing is no number, either
     except (TypeError, ValueError) as error:
-        message = f"{name} is {text!r} in the environment, where engine.name = 'rank' looks for a number. {_HINT}."
+        message = f"{name} is {text!r} in the environment, but engine.name = 'rank' needs a number. {_HINT}."
         raise JobError(message) from error
 
 
@@ -70,7 +68,7 @@ def _array_task(environ: Mapping[str, str]) -> Rank:
     number, rest = divmod(_read_int(environ, "SLURM_ARRAY_TASK_ID") - first, max(step, 1))
     count = _read_int(environ, "SLURM_ARRAY_TASK_COUNT")
     if rest or number >= count:
-        message = f"task {environ['SLURM_ARRAY_TASK_ID']} of this Slurm array of {count} has no place in an even row. Give the array as a range, like --array=0-7."
+        message = f"task {environ['SLURM_ARRAY_TASK_ID']} of this Slurm array of {count} is not in an evenly spaced range. Submit the array as a range, such as --array=0-7."
         raise JobError(message)
     return Rank(number, count)
 

@@ -160,7 +160,7 @@ def _require_answer(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()
     except (OSError, ValueError, OverflowError) as error:
-        message = f"no Ray answers at {address} ({error}). Start one with: ray start --head; or leave engine.address out, and one is started on this machine."
+        message = f"no Ray answers at {address} ({error}). Start one with: ray start --head; or leave engine.address out to start one on this machine."
         raise JobError(message) from error
 
 
@@ -169,7 +169,7 @@ def _connection_error(address: str | None, reason: str) -> str:
         return f"Ray cannot be started on this machine ({reason}). Use engine.name = 'local' there."
     if address == "auto":
         return f"no Ray is found on this machine ({reason}). Start one with: ray start --head; or give engine.address = 'host:port'."
-    return f"Ray at {address} does not let this program in ({reason}). Give it the cluster's token (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=file), and the versions of Ray and Python that the cluster has."
+    return f"Ray at {address} refuses the connection ({reason}). Set the cluster's token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH=file), and use its versions of Ray and Python."
 
 
 def _require_room(section: EngineSection, nodes: Sequence[Mapping[str, float]]) -> None:

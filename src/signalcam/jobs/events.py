@@ -63,10 +63,10 @@ def read_events(job: JobConfig, samples: int) -> Events | None:
         message = f"aggregates.events {file} cannot be read ({error}). {_HINT}."
         raise JobError(message) from error
     if len(sample) and not (sample.min() >= 0 and sample.max() < samples):
-        message = f"aggregates.events names samples {sample.min()} to {sample.max()}, and there are {samples}, counted from 0. Give events of these."
+        message = f"aggregates.events names samples {sample.min()} to {sample.max()}, but there are {samples}, counted from 0. Give events of these samples."
         raise JobError(message)
     if not np.isfinite(time).all():
-        message = f"aggregates.events holds {int((~np.isfinite(time)).sum())} times that are no number. Leave these events out."
+        message = f"aggregates.events holds {int((~np.isfinite(time)).sum())} times that are not finite. Leave these events out."
         raise JobError(message)
     order = np.lexsort((time, sample))
     return Events(sample[order], time[order])
@@ -76,7 +76,7 @@ def _read_npz(file: Path, _samples: int) -> Pair:
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
         sample, time = arrays["sample"], arrays["time"].astype(np.float64)
     if sample.shape != time.shape or sample.ndim != 1 or sample.dtype.kind not in "iu":
-        message = f"'sample' has shape {sample.shape} of {sample.dtype}, 'time' {time.shape}; they should be as long, and samples whole numbers"
+        message = f"'sample' has shape {sample.shape} of {sample.dtype}, 'time' {time.shape}; they should be equally long, and samples integers"
         raise ValueError(message)
     return sample.astype(np.int64), time
 
@@ -88,7 +88,7 @@ def _read_parquet(file: Path, samples: int) -> Pair:
         field.name for field in table.schema if arrow.types.is_list(field.type) or arrow.types.is_large_list(field.type)
     ]
     if len(lists) != 1 or table.num_rows != samples:
-        message = f"it has {table.num_rows} rows and {len(lists)} columns of lists, and should have {samples} and one"
+        message = f"it has {table.num_rows} rows and {len(lists)} columns of lists; expected {samples} rows and one such column"
         raise ValueError(message)
     column = table.column(lists[0])
     counts = compute.list_value_length(column).fill_null(0).to_numpy()

@@ -97,7 +97,9 @@ def log_to(path: str | os.PathLike[str] | None) -> Iterator[None]:
     try:
         lines = JsonLinesFile(path)
     except OSError as error:
-        message = f"the log {path} cannot be written ({error.strerror}). Name a file in a folder that is there; nothing was done."
+        message = (
+            f"the log {path} cannot be written ({error.strerror}). Name a file in an existing folder; nothing was done."
+        )
         raise StoreError(message) from error
     try:
         with _with_handler(lines):

@@ -19,8 +19,8 @@ from signalcam.errors import JobError, MissingExtra
 from signalcam.jobs.config import JobConfig
 
 _TRUST = (
-    "Reading it can run any code that is hidden in it, with all your rights. If you made the file yourself, or trust who did, "
-    "write trust = true under [model]; else ask for a .safetensors file"
+    "Reading it can run any code hidden in it. If you trust who made the file, write trust = true under [model]; "
+    "else use a .safetensors file"
 )
 
 
@@ -56,7 +56,7 @@ def call_builder(job: JobConfig, section: Literal["model", "data"]) -> Any:
         raise JobError(message) from error
     if result is None:
         what = "network" if section == "model" else "samples"
-        message = f"{section}.build {options.build!r} returned nothing. Have it return the {what}."
+        message = f"{section}.build {options.build!r} returned None. Let it return the {what}."
         raise JobError(message)
     return result
 
@@ -87,7 +87,7 @@ def _load_whole_model(weights: Path, *, trusted: bool) -> Any:
         except Exception as error:  # of many kinds
             message = f"{weights} is damaged, or no exported program ({_error_text(error)}). Save it again with torch.export.save."
             raise JobError(message) from error
-    message = f"{weights} holds weights, but nothing says which network they are of. Give model.build = 'module:function', too."
+    message = f"{weights} holds weights only, and model.build names no network for them. Give model.build = 'module:function', too."
     raise JobError(message)
 
 
@@ -99,7 +99,7 @@ def _require_trust(weights: Path, *, trusted: bool) -> None:
 
 def _load_weights(model: Any, weights: Path, *, trusted: bool) -> None:
     if not hasattr(model, "load_state_dict"):
-        message = f"weights in {weights.suffix} are read into PyTorch networks, and {type(model).__name__} is none. Save it whole, as .keras, and leave model.build out."
+        message = f"weights in {weights.suffix} need a PyTorch network, and {type(model).__name__} is none. Save a Keras model whole, as .keras, and leave model.build out."
         raise JobError(message)
     tensors = (
         _read_safetensors(weights) if weights.suffix == ".safetensors" else _read_state_dict(weights, trusted=trusted)
@@ -150,14 +150,14 @@ def _move_model(model: Any, job: JobConfig) -> Any:
     device = job.model.device
     keras = hasattr(model, "get_weights")  # true even where the model is also a PyTorch module
     if job.model.autocast is not None and (keras or not hasattr(model, "state_dict")):
-        message = f"model.autocast is for networks of PyTorch, and {type(model).__name__} is none. Give a Keras model a dtype policy where it is built."
+        message = f"model.autocast needs a PyTorch network, and {type(model).__name__} is none. Give a Keras model a dtype policy where it is built."
         raise JobError(message)
     if device == "cpu":
         return model
     try:
         return model.to(device)
     except (RuntimeError, AttributeError, AssertionError) as error:
-        message = f"model.device is {device!r}, where {type(model).__name__} cannot be put ({str(error).splitlines()[0]}). Choose another, or leave it out."
+        message = f"{type(model).__name__} cannot be moved to model.device = {device!r} ({str(error).splitlines()[0]}). Choose another, or leave it out."
         raise JobError(message) from error
 
 

@@ -218,9 +218,9 @@ def _require_same_model(archive: JobStore, ready: dict[str, str]) -> None:
     """Raise if a worker has other weights or versions than those the store was begun with."""
     identity = archive.about["identity"]
     if ready["weights"] != identity["weights"]:
-        message = f"{archive.place} was begun with other weights than model.build gives now. Give the same, or another output; if they are drawn at random, seed them or give model.weights."
+        message = f"{archive.place} was begun with other weights than model.build gives now. Use the same weights or another output. If they are random, seed them or give model.weights."
         raise StoreError(message)
     other = [f"{name} {identity.get(name)}, here {ready[name]}" for name in ready if ready[name] != identity.get(name)]
     if other:
-        message = f"{archive.place} was begun with {'; '.join(other)}: its numbers might differ. Install that, or give another output."
+        message = f"{archive.place} was begun with {'; '.join(other)}: results might differ. Install these versions, or give another output."
         raise StoreError(message)

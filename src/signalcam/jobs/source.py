@@ -99,7 +99,7 @@ class _ConvertedReader:
 
     def _converted(self, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind not in "fiub":
-            message = f"it holds {array.dtype} values, which data.dtype = {self.dtype!r} would lose. Make it real numbers first, or leave dtype out."
+            message = f"it holds {array.dtype} values, which cannot become data.dtype = {self.dtype!r}. Convert them to real numbers first, or leave dtype out."
             raise InputError(message)
         with np.errstate(over="ignore"):
             values = array.astype(self.dtype)
@@ -119,7 +119,7 @@ def open_reader(job: JobConfig) -> Reader:
         reader = _open_files(job, options) if job.data.build is None else _build_reader(job, options)
     except TypeError as error:
         what = "open" if job.data.build is None else "of"
-        message = f"data cannot be opened so ({error}). See what signalcam.data.{what} takes."
+        message = f"data cannot be opened with these options ({error}). See what signalcam.data.{what} takes."
         raise JobError(message) from error
     if not len(reader):
         message = f"{job.data.path or job.data.build} holds no samples. Give data with at least one."
@@ -151,7 +151,7 @@ def _build_reader(job: JobConfig, options: Mapping[str, Any]) -> Reader:
     if not isinstance(result, Reader):
         return of(result, **options)
     if options:
-        message = f"data.build returns a reader, which takes no {next(iter(options))!r}. Leave it out, or let the function see to it."
+        message = f"data.build returns a reader, which takes no {next(iter(options))!r}. Leave it out, or let the function apply it."
         raise JobError(message)
     return result
 

@@ -54,7 +54,7 @@ class JobStore:
             version, about = attributes["signalcam"], attributes["job"]
             whole = version > FORMAT or set(about) >= _ABOUT_KEYS
         if not whole:
-            message = f"{place} exists and is no whole store of a job. Give another output, or move it away; nothing was changed."
+            message = f"{place} exists, but is no complete store of a job. Give another output, or move it away; nothing was changed."
             raise StoreError(message)
         if version > FORMAT:
             message = (

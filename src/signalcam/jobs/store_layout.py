@@ -153,5 +153,5 @@ def write_errors_as_text(place: Path) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        message = f"cannot write to {place}: {error.strerror or error}. What is done is kept; make room, or see to the folder, and the same command goes on."
+        message = f"cannot write to {place}: {error.strerror or error}. Finished units are kept. Free space or fix the folder, then run the same command again."
         raise StoreError(message) from error

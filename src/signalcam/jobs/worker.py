@@ -324,7 +324,7 @@ def _write_rows(rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanati
     maps = [each.values for each in exp.layers]
     for number, values in enumerate(maps):
         if values.shape[1:] != rows[f"maps_{number}"].shape[1:]:
-            message = f"its map has shape {values.shape[1:]}, and those before {rows[f'maps_{number}'].shape[1:]}"
+            message = f"its map has shape {values.shape[1:]}, expected {rows[f'maps_{number}'].shape[1:]}"
             return {int(each) + first: message for each in here}
     flat = [values.reshape(len(values), -1) for values in maps]
     good = np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in flat])
@@ -372,7 +372,7 @@ def _parse_target(target: Any) -> Any:
     if len(target) == 1 and next(iter(target)) in ("predicted", "class"):
         ((kind, value),) = target.items()
         return Predicted(value) if kind == "predicted" else Class(value)
-    message = f"explain.target {dict(target)!r} is no question; write {{ contrast = 1, foil = 0 }}, {{ predicted = 2 }} or {{ class = 1 }}."
+    message = f"explain.target {dict(target)!r} is no target; write {{ contrast = 1, foil = 0 }}, {{ predicted = 2 }} or {{ class = 1 }}."
     raise JobError(message)
 
 
