@@ -499,7 +499,7 @@ def test_a_cluster_goes_on_with_what_a_rank_began_and_lets_in_only_who_has_its_t
     began, stranger, greedy, done = told(on_loopback("--cluster", sys.executable, "-c", EACH, asked))
     assert began[0] == 0, began
     for refused, said in (
-        (stranger, "Give it the cluster's token"),
+        (stranger, "Set the cluster's token"),
         (greedy, "no node of Ray has engine.cpus = 1 and engine.gpus = 1"),
     ):
         assert refused[0] == 2, refused
