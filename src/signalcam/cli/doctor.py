@@ -22,8 +22,8 @@ def describe_installation() -> str:
     """List what is installed, what is missing, and the command that installs it.
 
     Example:
-        >>> from signalcam.cli.doctor import findings
-        >>> findings().splitlines()[1].split()[0]
+        >>> from signalcam.cli.doctor import describe_installation
+        >>> describe_installation().splitlines()[1].split()[0]
         'Python'
     """
     providers = packages_distributions()
