@@ -154,7 +154,7 @@ def test_what_failed_is_kept_by_parts_and_when_saved(store, tmp_path):
     [
         (["--to", "there.h5"], "is there already"),
         (["--to", "maps.csv"], "Give one of .h5, .hdf5, .parquet, .npz"),
-        (["--to", "maps.npz", "--samples", "9:3"], "holds one at least"),
+        (["--to", "maps.npz", "--samples", "9:3"], "holds at least one"),
         (["--to", "maps.npz", "--samples", "few"], "such as 0:1000"),
         (["--to", "there.h5/maps.npz"], "cannot export to"),
     ],

@@ -83,5 +83,5 @@ def test_without_matplotlib_the_extra_is_named(exp, monkeypatch):
 
 def test_maps_with_more_axes_are_no_lines(make):
     exp = make((2, 1, 8, 400), "batch channel frequency time", [2, 3], sampling_rate=100)
-    with pytest.raises(sc.LayoutError, match="none for frequency"):
+    with pytest.raises(sc.LayoutError, match="cannot show frequency"):
         exp.around(EVENTS).plot()

@@ -206,7 +206,7 @@ def test_where_each_sample_has_its_own_question_the_target_is_named(grouped):
     ("by", "changes", "said"),
     [
         ("lable", {}, "no grouping 'lable'. Nearest: 'label'"),
-        ("group", {}, "known of a whole job alone"),
+        ("group", {}, "only the whole store of a job"),
         ("class", {"true_classes": None}, "no labels were given.*labels="),
         ("outcome", {"true_classes": None}, "no labels were given"),
         ("predicted", {"classes": None}, "holds no classes"),
@@ -288,7 +288,7 @@ def test_the_curves_that_a_result_carries_are_drawn_unasked(grouped):
 
 
 def test_a_result_without_curves_says_how_it_gets_some(grouped):
-    with pytest.raises(sc.InputError, match=r"carries no curves of a metric.*exp\.with_scores\("):
+    with pytest.raises(sc.InputError, match=r"no metric curves.*exp\.with_scores\("):
         grouped.plot.curve()
     with pytest.raises(sc.MethodError, match="no curve 'most'"):
         scored(grouped).plot.curve(curve="most")

@@ -228,7 +228,7 @@ def test_a_rate_that_a_file_cannot_hold_is_told(make, tmp_path):
 
 def test_frames_at_uneven_times_need_a_rate(make, tmp_path):
     exp = make((1, 1, 3, 8, 9), "batch _ time height width", [2, 3, 4], coordinates={"time": [0, 1, 5]})
-    with pytest.raises(sc.LayoutError, match="Pass fps=10"):
+    with pytest.raises(sc.LayoutError, match="such as fps=10"):
         exp.save_video(tmp_path / "cam.webp")
     exp.save_video(tmp_path / "cam.webp", fps=10)
 

@@ -109,7 +109,7 @@ def test_raw_signals_are_compared_on_what_the_network_is_given(network, data):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"metrics": "iou"}, "'iou' compares maps with where the cause lies"),
+        ({"metrics": "iou"}, "'iou' needs to know where the cause is"),
         ({"lables": [0]}, "no option 'lables'"),
         ({"baselines": []}, "an empty list"),
         ({"methods": "random-cam"}, "methods holds baselines only"),

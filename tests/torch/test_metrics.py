@@ -169,7 +169,7 @@ def test_a_measure_that_is_not_finite_is_refused(net, exp):
         ({"measure": "logits"}, "no score 'logits'"),
         ({"imputer": "nought"}, "no imputer 'nought'"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"target": [1, 2]}, "2 questions for 1 targets"),
+        ({"target": [1, 2]}, "2 entries for 1 targets"),
         ({"inputs": np.zeros((4, 2, 30), np.float32)}, "the maps are of"),
         ({"metrics": "f-fidelity-plus"}, "fine_tuned="),
     ],
@@ -297,7 +297,7 @@ def test_a_model_that_knows_silence_as_a_class_is_warned_of():
     )
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        with pytest.warns(sc.CamWarning, match="as sure of samples with nothing left"):
+        with pytest.warns(sc.CamWarning, match="as sure of samples with everything removed"):
             sc.metrics.evaluate(exp, net, "deletion", steps=3)
 
 

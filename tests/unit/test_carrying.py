@@ -102,7 +102,7 @@ def test_maps_that_are_others_carry_no_scores(exp):
 def test_scores_that_do_not_fit_are_refused(exp):
     with pytest.raises(InputError, match="of samples x, y, z, and the result of ann, bob, cy"):
         exp.with_scores(scores("deletion", samples=("x", "y", "z")))
-    with pytest.raises(InputError, match="know nothing of 'hires-cam'"):
+    with pytest.raises(InputError, match="no scores of 'hires-cam'"):
         exp.with_scores(scores("deletion", methods=("grad-cam",)))
     with pytest.raises(InputError, match="scores are dict"):
         exp.with_scores({"deletion": 1})

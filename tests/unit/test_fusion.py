@@ -41,7 +41,7 @@ def test_fusing_needs_two_layers_and_a_known_way(rng):
         fuse([rng.random((2, 5))], "mean")
     with pytest.raises(sc.MethodError, match="Choose one of mean, max"):
         fuse([rng.random((2, 5))] * 2, "median")
-    with pytest.raises(sc.MethodError, match=r"no way 'polycam'.*Nearest: 'poly-cam'"):
+    with pytest.raises(sc.MethodError, match=r"no fusion 'polycam'.*Nearest: 'poly-cam'"):
         fuse([rng.random((2, 5))] * 2, "polycam")
 
 
@@ -110,5 +110,5 @@ def test_poly_cam_scales_with_the_deepest_map_alone(rng):
 
 def test_poly_cam_refuses_layers_along_different_axes(rng):
     grids = [(spread_evenly(2, 8, 8),), (spread_evenly(3, 8, 8),)]
-    with pytest.raises(sc.MethodError, match="positions along different axes"):
+    with pytest.raises(sc.MethodError, match="maps have different axes"):
         refine(maps_on(rng, grids), grids)

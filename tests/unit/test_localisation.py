@@ -139,7 +139,7 @@ def test_maps_without_any_aim_score_as_chance_and_are_told_of():
         (np.zeros((1, 6), bool), "sample 0 is empty"),
         (np.ones((1, 6), bool), "sample 0 covers every position"),
         (np.ones((1, 5), bool), r"shape \(1, 5\); expected \(1, 6\)"),
-        ([[(0, 1)], [(0, 1)]], "2 lists of intervals came for 1 samples"),
+        ([[(0, 1)], [(0, 1)]], "2 lists of intervals for 1 samples"),
     ],
 )
 def test_truth_that_does_not_fit_is_refused_in_one_sentence(truth, said):

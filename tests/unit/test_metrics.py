@@ -546,13 +546,13 @@ def test_parts_are_put_in_the_order_of_the_samples():
 
 def test_a_model_sure_of_nothing_is_warned_of():
     sure = np.tile([0.8, 0.8, 0.99], (6, 1))
-    with pytest.warns(sc.CamWarning, match="'zero' the model is as sure of samples with nothing left"):
+    with pytest.warns(sc.CamWarning, match="'zero' the model is as sure of samples with everything removed"):
         warn_of_confidence({"zero": sure})
 
 
 def test_a_model_unsettled_by_a_tenth_is_warned_of():
     unsure = np.tile([0.8, 0.4, 0.34], (6, 1))
-    with pytest.warns(sc.CamWarning, match="out of its distribution"):
+    with pytest.warns(sc.CamWarning, match="out of distribution"):
         warn_of_confidence({"zero": unsure})
 
 

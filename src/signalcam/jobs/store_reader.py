@@ -22,10 +22,11 @@ from signalcam.jobs.source import data_fingerprint, drop_other_shapes, open_read
 from signalcam.jobs.store import JobStore
 from signalcam.results.explanation import Explanation
 from signalcam.results.group_summary import GroupSummary
+from signalcam.results.lazy_array import LazyArray
 
 
 @dataclass(frozen=True, eq=False)
-class SampleArray(NDArrayOperatorsMixin):
+class SampleArray(NDArrayOperatorsMixin, LazyArray):
     """A lazy array with a row a sample: indexing reads a few samples, arithmetic reads all.
 
     Attributes:
@@ -39,19 +40,6 @@ class SampleArray(NDArrayOperatorsMixin):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     summarize: Callable[[Explanation], GroupSummary] | None = None
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape))
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, index: Any) -> np.ndarray:
         first, *rest = index if isinstance(index, tuple) else (index,)
@@ -73,10 +61,6 @@ class SampleArray(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         whole = [np.asarray(each) if isinstance(each, SampleArray) else each for each in inputs]
         return getattr(ufunc, method)(*whole, **options)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - NumPy's signature
-        whole: np.ndarray = np.asarray(self.read(np.arange(self.shape[0])), dtype)
-        return whole
 
 
 @dataclass(frozen=True, eq=False)

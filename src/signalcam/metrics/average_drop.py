@@ -71,7 +71,7 @@ def average_gain(study: PerturbationExperiment, *, imputer: object = "zero") -> 
         MethodError: The measure is not a probability.
     """
     if study.question.score != "probability":
-        message = "average-gain divides by 1 - p, which asks for probabilities. Pass measure='probability'."
+        message = "average-gain divides by 1 - p, which needs probabilities. Pass measure='probability'."
         raise MethodError(message)
     score = study.score
     masked_score, defined = _score_masked(study, imputer)

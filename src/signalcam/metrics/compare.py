@@ -170,7 +170,9 @@ def _check_options(methods: Sequence[Method], options: Mapping[str, Any]) -> Non
     names = [name for name in inspect.signature(Explainer).parameters if name not in _OWN]
     for name in options:
         if name not in names:
-            message = f"compare has no option {name!r}.{nearest(name, names)} Beside its own it takes those of signalcam.Explainer."
+            message = (
+                f"compare has no option {name!r}.{nearest(name, names)} It also takes those of signalcam.Explainer."
+            )
             raise MethodError(message)
     if not methods:
         message = "methods holds baselines only. Give one method at least that is to be compared with them."
@@ -188,7 +190,9 @@ def _split_metrics(metrics: Any, truth: Any) -> tuple[list[Any], list[str]]:
     names = list(as_list(metrics))
     with_truth = [each for each in names if isinstance(each, str) and each in MEASURES]
     if with_truth and truth is None:
-        message = f"{with_truth[0]!r} compares maps with where the cause lies, which nobody said. Pass truth=..., see signalcam.metrics.localisation."
+        message = (
+            f"{with_truth[0]!r} needs to know where the cause is. Pass truth=..., see signalcam.metrics.localisation."
+        )
         raise InputError(message)
     return [each for each in names if each not in with_truth], with_truth
 

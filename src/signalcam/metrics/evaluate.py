@@ -167,5 +167,5 @@ def _warn_of_undefined(metrics: Sequence[Metric], values: np.ndarray) -> None:
     for metric, rows in zip(metrics, values, strict=True):
         missing = int((~np.isfinite(rows)).any(axis=(1, 2, 3)).sum())
         if missing:
-            message = f"{metric.name} is not defined for {missing} of {len(rows)} samples (a constant map, or a score that has nothing to lose); they are left out of its mean, see 'count'."
+            message = f"{metric.name} is not defined for {missing} of {len(rows)} samples (a constant map, or a score that cannot fall); they are left out of its mean, see 'count'."
             warnings.warn(message, CamWarning, stacklevel=3)

@@ -188,6 +188,6 @@ def f_fidelity(
         MethodError: There is no fine-tuned model.
     """
     if study.retrained is None:
-        message = "f-fidelity asks a model that was trained on with random parts of its inputs removed. Pass it as fine_tuned=..., or take r-fidelity-plus and r-fidelity-minus."
+        message = "f-fidelity needs a model fine-tuned with random parts of its inputs removed. Pass it as fine_tuned=..., or use r-fidelity-plus and r-fidelity-minus."
         raise MethodError(message)
     return r_fidelity(study.retrained, side=side, alpha=alpha, beta=beta, trials=trials, imputer=imputer)

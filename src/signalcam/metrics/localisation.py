@@ -215,7 +215,7 @@ def localisation(
 def _flatten_maps(maps: np.ndarray) -> np.ndarray:
     """Flatten one sample's maps to ``(map, *positions)``, after a check that they are finite."""
     if not np.isfinite(maps).all():
-        message = "the maps hold values that are not finite, so they cannot be compared with anything. Look at them first: exp.maps."
+        message = "the maps hold values that are not finite, so they cannot be scored. Look at them first: exp.maps."
         raise InputError(message)
     return maps.reshape(-1, *maps.shape[3:])
 
@@ -250,7 +250,7 @@ def _build_masks(exp: Explanation, truth: Any) -> np.ndarray:
         mask = whole[inside]
         if mask.all() or not mask.any():
             what = "covers every position" if mask.all() else "is empty"
-            message = f"the truth of sample {name!r} {what}, so no place can be right or wrong. Leave such samples out: exp.isel(sample=[...])."
+            message = f"the truth of sample {name!r} {what}, so no position can be right or wrong. Leave such samples out: exp.isel(sample=[...])."
             raise InputError(message)
     return masks
 
@@ -271,7 +271,7 @@ def _are_intervals(truth: Any) -> bool:
 
 def _masks_from_intervals(exp: Explanation, truth: Sequence[Sequence[Any]]) -> np.ndarray:
     if len(exp.dims) != 1 or len(truth) != len(exp.sample_names):
-        message = f"{len(truth)} lists of intervals came for {len(exp.sample_names)} samples of maps with axes {', '.join(exp.dims)}. Give one list a sample, for maps along one axis, or a mask."
+        message = f"there are {len(truth)} lists of intervals for {len(exp.sample_names)} samples of maps with axes {', '.join(exp.dims)}. Give one list a sample, for maps along one axis, or a mask."
         raise InputError(message)
     positions = exp.maps[exp.dims[0]].values
     masks = np.zeros((len(truth), len(positions)), bool)

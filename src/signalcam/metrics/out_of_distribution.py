@@ -44,11 +44,11 @@ def warn_of_confidence(by_imputer: Mapping[str, np.ndarray]) -> None:
         whole, partly, nothing = values.T
         if np.median(nothing) >= np.median(whole):
             _warn(
-                f"with imputer {name!r} the model is as sure of samples with nothing left ({np.median(nothing):.2f}) as of the samples ({np.median(whole):.2f}): it knows what stands in as a class of its own, and curves do not end at ignorance. Choose another imputer, or compare several."
+                f"with imputer {name!r} the model is as sure of samples with everything removed ({np.median(nothing):.2f}) as of the samples ({np.median(whole):.2f}): the replacement looks like a class to it. Choose another imputer, or compare several."
             )
         elif np.mean(partly < np.quantile(whole, _RARE)) > 1 / 2:
             _warn(
-                f"with imputer {name!r} a tenth of the units, drawn at random, leaves the model less sure of most samples than it is of the {_RARE:.0%} of samples it is least sure of: they are out of its distribution, and scores fall for that, too. Choose another imputer (such as 'linear' or 'sample') or wider windows."
+                f"with imputer {name!r} removing a random tenth of the units makes the model less sure of most samples than of the {_RARE:.0%} it is least sure of: they are out of distribution, which lowers scores too. Choose another imputer (such as 'linear' or 'sample') or wider windows."
             )
 
 

@@ -29,15 +29,15 @@ def warn_of_constant(constant: int, maps: int) -> None:
 def check_inputs(exp: Explanation, inputs: Any, extra: Mapping[str, Any] | None) -> None:
     """Raise an ``InputError`` if the model needs inputs that the result does not hold, and they are missing."""
     if exp.of and inputs is None:
-        message = f"the maps are drawn on {exp.of!r}, one input of several. Pass all of them: inputs=..."
+        message = f"the maps belong to {exp.of!r}, one input of several. Pass all of them: inputs=..."
         raise InputError(message)
     names = {*(extra or {}), *(inputs if isinstance(inputs, Mapping) else ())}
     others, keywords = (_names(exp.provenance.get(name)) for name in ("inputs", "extra"))
     if inputs is None and not names.issuperset(others):
-        message = f"the maps were made with {', '.join(others)} beside the explained input, which the result does not hold. Pass all inputs as to explain: inputs=..."
+        message = f"the maps were made with {', '.join(others)} as further inputs, which the result does not hold. Pass all inputs as to explain: inputs=..."
         raise InputError(message)
     if others and exp.shapes is not None:
-        message = f"the samples are of unequal length, with {', '.join(others)} beside them. Score those of one length at a time: exp.isel(sample=[...]), inputs=..."
+        message = f"the samples are of unequal length, with further inputs ({', '.join(others)}). Score those of one length at a time: exp.isel(sample=[...]), inputs=..."
         raise InputError(message)
     missing = [name for name in keywords if name not in names]
     if missing:

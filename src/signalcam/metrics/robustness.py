@@ -44,7 +44,7 @@ def average_sensitivity(study: PerturbationExperiment, *, radius: float = 0.02, 
 def _changes(study: PerturbationExperiment, radius: float, draws: int) -> np.ndarray:
     """Relative changes of the maps, ``(draw, sample)``."""
     if study.asker.x.dtype.kind != "f":
-        message = "sensitivity shakes the samples and explains them again, which needs measurements, not whole numbers. Leave it out."
+        message = "sensitivity metrics add noise to the samples, which needs floating-point inputs, not integers. Leave them out."
         raise MethodError(message)
     x, maps = study.asker.x, study.maps.reshape(study.count, -1).astype(np.float64)
     axes = tuple(range(1, x.ndim))

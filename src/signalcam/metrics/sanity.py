@@ -124,7 +124,7 @@ def _find_method(method: Method | str) -> Method:
     try:
         return find(method)
     except MethodError as error:
-        message = f"maps could not be made anew: {str(method)!r} is a method that was built, and its name does not say how. Pass explainer=Explainer(...) as it made these maps."
+        message = f"maps cannot be computed again: {str(method)!r} is a method with options, which its name does not hold. Pass explainer=Explainer(...) as used for these maps."
         raise MethodError(message) from error
 
 
@@ -204,7 +204,7 @@ class _SanitySubject:
             explanation = replace(self.explainer, **changes)(tree, extra=self.extra)
         for layer, other in zip(self.exp.layers, explanation.layers, strict=True):
             if layer.values.shape[3:] != other.values.shape[3:]:
-                message = f"maps made again at layer {layer.name!r} have {other.values.shape[3:]} positions, and the result has {layer.values.shape[3:]}: it is a stretch, or the model changed. Explain the samples as the model takes them."
+                message = f"maps computed again at layer {layer.name!r} have {other.values.shape[3:]} positions, those of the result {layer.values.shape[3:]}: it is an interval, or the model changed. Explain whole samples."
                 raise InputError(message)
         return explanation
 

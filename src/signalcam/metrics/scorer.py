@@ -136,7 +136,7 @@ class Scoring:
         if how.target is None:
             none = (exp.target_classes == NO_CLASS).any(axis=0)
             if none.any():
-                message = f"target {exp.targets[int(none.argmax())]!r} is not about a class, so what to measure is not known. Pass target=... as it was given to explain."
+                message = f"target {exp.targets[int(none.argmax())]!r} is not about a class, so its measure is not known. Pass target=... as to explain."
                 raise TargetError(message)
             return tuple(
                 PerSample([int(each) for each in column], label)
@@ -145,7 +145,7 @@ class Scoring:
         targets = [as_target(each, exp.class_names) for each in as_list(how.target)]
         truth = None if exp.true_classes is None else exp.true_classes.tolist()
         if len(targets) != len(exp.targets):
-            message = f"target holds {len(targets)} questions for {len(exp.targets)} targets ({', '.join(exp.targets)}). Give one for each, in order."
+            message = f"target holds {len(targets)} entries for {len(exp.targets)} targets ({', '.join(exp.targets)}). Give one for each, in order."
             raise TargetError(message)
         return tuple(each.with_labels(truth) for each in targets)
 
@@ -214,7 +214,7 @@ class Scoring:
                 warnings.simplefilter("ignore", CamWarning)
                 explanation = explainer(self._without_keywords(tree), extra=self.options.extra)
         except (ModelError, MethodError) as error:
-            message = f"maps could not be made anew to compare with: {error} Pass explainer=Explainer(...) as it made these maps, or baselines=[] where layers were put together."
+            message = f"maps of baselines could not be computed: {error} Pass explainer=Explainer(...) as used for these maps, or baselines=[] for fused layers."
             raise type(error)(message) from error
         return explanation
 
@@ -276,7 +276,7 @@ class Scoring:
         fewest = min(each.count for each in self.units)
         steps = self.options.steps or min(STEPS, fewest)
         if not 2 <= steps <= fewest:
-            message = f"{max(steps, 2)} steps were asked for, but only {fewest} windows can be taken away one by one. Give fewer steps, or narrower windows: window=1."
+            message = f"{max(steps, 2)} steps were asked for, but only {fewest} windows can be removed one by one. Give fewer steps, or narrower windows: window=1."
             raise InputError(message)
         return steps
 

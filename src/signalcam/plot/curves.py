@@ -105,7 +105,7 @@ class CurveDisplay:
     ) -> Self:
         """Average maps over samples; see ``Plotter.summary``."""
         if len(exp.dims) > 1 and set(exp.dims) != {"time", "channel"}:
-            message = f"a summary is drawn over time or one other axis, and the maps have axes {', '.join(exp.dims)}. Draw exp.mean() yourself, or let a job sum them up."
+            message = f"a summary is drawn over time or one other axis, and the maps have axes {', '.join(exp.dims)}. Draw exp.mean() yourself, or use a job."
             raise LayoutError(message)
         summary, which = summarize_groups(exp), (target, method, layer)
         rows = [] if summary is None else summary.rows(by)
@@ -156,7 +156,7 @@ class CurveDisplay:
     ) -> Self:
         """Average one of the curves attached to a result; see ``Plotter.curve``."""
         if exp.metrics is None or "curve_score" not in exp.metrics:
-            message = "the result carries no curves of a metric, so there is nothing to draw. Let it: exp.with_scores(signalcam.metrics.evaluate(exp, model)), or pass scores."
+            message = "the result has no metric curves to draw. Attach some: exp.with_scores(signalcam.metrics.evaluate(exp, model)), or pass scores."
             raise InputError(message)
         selection = {"curve": curve, "target": target, "layer": layer}
         entries = {axis: exp.metrics[axis].values.tolist() for axis in selection}
@@ -334,7 +334,7 @@ def _group_indices(exp: Explanation, by: str | None) -> dict[str, np.ndarray]:
     if kind == "all":
         return {"all": np.arange(len(exp))}
     if kind == "group":
-        message = "groups of samples are known of a whole job alone. Draw that, or use by='predicted'."
+        message = "only the whole store of a job has groups of samples. Draw that, or use by='predicted'."
         raise TargetError(message)
     truth, predicted = exp.true_classes, exp.classes
     if truth is None and kind != "predicted":

@@ -88,7 +88,7 @@ class EcgDisplay:
         millivolt = _millivolt(exp)
         line = exp.layout.line("time", exp.input.shape[exp.layout.dims.index("time")])
         if exp.layout.unit("time") != "s" or line is None:
-            message = "the paper's speed is told in mm a second, but the samples have no steady sampling rate. Explain with layout=Layout(..., sampling_rate=500), say."
+            message = "the paper's speed is in mm/s, but the samples have no steady sampling rate. Explain with layout=Layout(..., sampling_rate=500), say."
             raise LayoutError(message)
         signal = SignalDisplay.from_explanation(exp, sample, **which)
         order = _clinical_order(signal.names)
@@ -249,7 +249,7 @@ class Page:
                 raise LayoutError(message)
         count, length = ecg.lines.shape
         if length / ecg.rate > _LONGEST:
-            message = f"{length / ecg.rate:.0f} s need {length / ecg.rate * speed / 1000:.1f} m of paper; a page holds {_LONGEST:g} s. Take a stretch first: exp.between(0, 10).plot.ecg()."
+            message = f"{length / ecg.rate:.0f} s need {length / ecg.rate * speed / 1000:.1f} m of paper; a page holds {_LONGEST:g} s. Select an interval first: exp.between(0, 10).plot.ecg()."
             raise LayoutError(message)
         pieces = _lay_out_leads(ecg, check_choice(layout or LAYOUTS[count < len(LEADS)], LAYOUTS, "ECG layout"))
         highs, lows = (np.nanmax(sign * ecg.lines, axis=1, initial=0) * gain for sign in (1, -1))
@@ -344,14 +344,16 @@ def _millivolt(exp: Explanation) -> float:
     layout = exp.layout
     units = (layout.units or "").lower()
     if not layout.channel_names:
-        message = "the leads are not known: the channels have no names. Explain with layout=Layout(..., channel_names=['I', 'II', ...])."
+        message = "the leads are unknown, because the channels have no names. Explain with layout=Layout(..., channel_names=['I', 'II', ...])."
         raise LayoutError(message)
     if "time" not in exp.dims:
         message = f"an ECG is drawn along time, and the maps have axes {', '.join(exp.dims)}. Name the axes: layout='batch channel time', say."
         raise LayoutError(message)
     if units not in _MILLIVOLT:
         reason = f"the signal's units are {layout.units!r}" if units else "the signal's units are not known"
-        message = f"{reason}; the paper's gain is told in mm a mV. Explain with layout=Layout(..., units='mV'), or 'uV' or 'V'."
+        message = (
+            f"{reason}; the paper's gain is in mm/mV. Explain with layout=Layout(..., units='mV'), or 'uV' or 'V'."
+        )
         raise LayoutError(message)
     return _MILLIVOLT[units]
 

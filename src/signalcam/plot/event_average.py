@@ -33,7 +33,7 @@ def draw_event_average(
     )
     for what, name in (("mean", "map"), ("signal_mean", "signal")):
         if other := set(one[what].dims) - {"around", "channel"}:
-            message = f"the {name} has axes {', '.join(map(str, one[what].dims))}, and a line has none for {min(map(str, other))}. Draw the table yourself."
+            message = f"the {name} has axes {', '.join(map(str, one[what].dims))}, and a line cannot show {min(map(str, other))}. Draw the table yourself."
             raise LayoutError(message)
     page: Any = Figure(_SIZE, layout="constrained") if fig is None else check_drawing_target(FigureBase, fig, "fig")
     above, below = page.subplots(2, 1, sharex=True, height_ratios=(3, 2))

@@ -269,7 +269,9 @@ def clock(seconds: float) -> str:
 def check_finite(heat: np.ndarray, what: str) -> None:
     """Raise an ``InputError`` if no value is finite."""
     if not np.isfinite(heat).any():
-        message = f"{what} no finite value, so there is nothing to draw. Look at exp.maps, and at the warning given when it was made."
+        message = (
+            f"{what} no finite value, so there is nothing to draw. Look at exp.maps, and at the warning of explain."
+        )
         raise InputError(message)
 
 

@@ -112,7 +112,7 @@ def _layout_rate(exp: Explanation) -> float:
     length = exp.input.shape[exp.layout.dims.index("time")]
     line = exp.layout.line("time", length)
     if line is None:
-        message = "the frames are not evenly spaced in time, so there is no one rate. Pass fps=10, say, which shows each as long as the next."
+        message = "the frames are not evenly spaced in time, so there is no single rate. Pass one, such as fps=10."
         raise LayoutError(message)
     return 1 / abs(line[1])
 

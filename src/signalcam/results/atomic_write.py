@@ -13,13 +13,13 @@ def write_whole(path: Path, prefix: str = ".saving-") -> Iterator[Path]:
     """Yield a path to write to; on success move what is there to ``path``.
 
     The new file or folder is written next to its place, since only a move within one disk is atomic. What is there
-    already is replaced; a folder is set aside first, and put back if the move fails.
+    already is replaced: a file by a file, a folder by a folder. An old folder is put back if the move fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
         new = Path(folder) / f"new{path.suffix}"
         yield new
-        if path.is_dir():
+        if new.is_dir() and path.exists():
             _replace_folder(new, path, Path(folder) / "old")
         else:
             new.replace(path)

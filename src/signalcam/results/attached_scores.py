@@ -159,11 +159,11 @@ def _check_names(scores: xr.Dataset, names: Mapping[str, Sequence[Any]]) -> None
     for axis in ("sample", "target", "layer"):
         score_names, result_names = scores[axis].values.tolist(), list(names[axis])
         if score_names != result_names:
-            message = f"the scores are of {axis}s {_first_names(score_names)}, and the result of {_first_names(result_names)}. Score this result itself, or take the same part of both."
+            message = f"the scores are of {axis}s {_first_names(score_names)}, and the result of {_first_names(result_names)}. Score this result itself, or select the same part of both."
             raise InputError(message)
     missing = [name for name in names["cam"] if name not in scores["cam"].values]
     if missing:
-        message = f"the scores know nothing of {missing[0]!r}, only of {_first_names(scores['cam'].values.tolist())}. Score this result itself, or take those methods: exp.sel(cam=...)."
+        message = f"there are no scores of {missing[0]!r}, only of {_first_names(scores['cam'].values.tolist())}. Score this result itself, or select those methods: exp.sel(cam=...)."
         raise InputError(message)
 
 

@@ -19,7 +19,7 @@ def channel_ranking(exp: Explanation, by: By) -> xr.Dataset:
     import xarray as xr  # noqa: PLC0415 - not needed to import signalcam
 
     if "channel" not in exp.dims:
-        message = f"the maps have axes {', '.join(exp.dims)} and no channel axis, so no channel leads. Explain with method=signalcam.PerChannel(...)."
+        message = f"the maps have axes {', '.join(exp.dims)} and no channel axis, so channels cannot be ranked. Explain with method=signalcam.PerChannel(...)."
         raise LayoutError(message)
     others = [dim for dim in exp.dims if dim != "channel"]
     importance = exp.maps.sum(others, keep_attrs=True)

@@ -49,11 +49,11 @@ class EventWindow:
         step = (last - first) / max(length - 1, 1) or 1.0
         _check_even(layout, dim, step)
         if not (before >= 0 and after >= 0 and 0 < before + after < np.inf):
-            message = f"a cut from {before!r} before to {after!r} after was asked for; give two numbers that are not negative, in the units of {dim!r}."
+            message = f"before is {before!r} and after is {after!r}; give two numbers, not negative and not both 0, in the units of {dim!r}."
             raise InputError(message)
         offsets = np.arange(-round(before / step), round(after / step) + 1)
         if not 2 <= len(offsets) <= length:
-            message = f"a cut from {before:g} before to {after:g} after has {len(offsets)} entries of {dim!r}, and should have 2 to {length}, as a sample has. Give another before and after."
+            message = f"an epoch from {before:g} before to {after:g} after an event has {len(offsets)} entries of {dim!r}; expected 2 to {length}. Give another before and after."
             raise LayoutError(message)
         return cls(first, step, offsets)
 
@@ -76,7 +76,9 @@ class EventWindow:
 def _check_even(layout: Layout, dim: str, step: float) -> None:
     coordinates = np.asarray((layout.coordinates or {}).get(dim, ()), float)
     if len(coordinates) > 1 and not np.allclose(np.diff(coordinates), step, rtol=_EVEN, atol=0):
-        message = f"the entries of {dim!r} are not evenly spaced, so cuts around events cannot be laid upon each other. Resample the signals first."
+        message = (
+            f"the entries of {dim!r} are not evenly spaced, so epochs cannot be averaged. Resample the signals first."
+        )
         raise LayoutError(message)
 
 
@@ -121,7 +123,7 @@ def average_around(exp: Explanation, events: Sequence[Any], before: float, after
         )
     total = sum(map(len, times))
     if totals is None or not totals[0][0]:
-        message = f"none of {total} events has {before:g} before and {after:g} after it inside its sample. Give others, or a shorter cut."
+        message = f"none of {total} events has {before:g} before and {after:g} after it inside its sample. Give other events, or a shorter epoch."
         raise InputError(message)
     return EventAverage(_build_table(exp, totals, window, axis, total))
 

@@ -82,7 +82,7 @@ def export(exp: Explanation, path: str | PathLike[str], samples: slice | None = 
     place = as_path(path)
     write = _WRITERS.get(place.suffix.lower())
     if write is None:
-        message = f"{place} ends in {place.suffix or 'nothing'!r}, which names no kind of file to export to. Give one of {', '.join(_WRITERS)}."
+        message = f"{place} ends in {place.suffix or 'nothing'!r}, which is no file format to export to. Give one of {', '.join(_WRITERS)}."
         raise StoreError(message)
     if place.exists():
         message = f"{place} is there already. Give another name, or move it away; nothing was changed."
@@ -104,7 +104,7 @@ def resolve_slice(samples: slice | None, count: int) -> slice:
     """Return the samples as a slice with begin and end."""
     start, stop, step = (samples or slice(None)).indices(count)
     if step != 1 or stop <= start:
-        message = f"samples is {samples}, of {count}; give a stretch of them without steps that holds one at least, such as slice(0, 1000)."
+        message = f"samples is {samples}, of {count}; give a slice without steps that holds at least one, such as slice(0, 1000)."
         raise InputError(message)
     return slice(start, stop)
 

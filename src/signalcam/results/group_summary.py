@@ -54,7 +54,7 @@ class GroupSummary:
         rows = [number for number, each in enumerate(self.kinds) if each == kind]
         if not rows:
             kinds = ", ".join(repr(each) for each in dict.fromkeys(self.kinds) if each != "all") or "no grouping"
-            message = f"the job has summed up nothing by {by!r}, but by {kinds}. Take one of these, or leave by= out."
+            message = f"the job has no summary by {by!r}, but by {kinds}. Use one of these, or leave by= out."
             raise TargetError(message)
         return rows
 

@@ -78,11 +78,11 @@ class InputMaps:
     def interval_to_indices(self, dim: str, begin: float, end: float) -> tuple[int, int]:
         """Return the first entry of an interval of an axis, and the one after its last."""
         if dim not in self.layout.dims[1:] or dim == "channel" or self.shapes is not None:
-            message = f"no stretch of {dim!r} can be taken: it must be an axis of positions ({', '.join(self.layout.dims[1:])}), and samples of one length. Take one first (exp.isel(sample=0)) where lengths differ."
+            message = f"no interval of {dim!r} can be selected: it must be an axis of positions ({', '.join(self.layout.dims[1:])}), of samples of one length. Select one sample first if lengths differ: exp.isel(sample=0)."
             raise LayoutError(message)
         kinds = [np.asarray(each).dtype.kind for each in (begin, end)]
         if not set(kinds) <= set("iuf") or np.isnan([begin, end]).any():
-            message = f"a stretch from {begin!r} to {end!r} was asked for; give two numbers in the units of {dim!r}."
+            message = f"the interval is from {begin!r} to {end!r}; give two numbers in the units of {dim!r}."
             raise LayoutError(message)
         length = self.input.shape[self.layout.dims.index(dim)]
         start, stop = self.layout.interval_to_indices(dim, length, begin, end)
@@ -142,7 +142,7 @@ class InputMaps:
     def _fuse_poly_cam(self, name: str) -> LayerMaps:
         """Fuse layers by Poly-CAM, at the resolution of the shallowest layer."""
         if self.shapes is not None:
-            message = "poly-cam puts layers together for samples of one length. Take those first: exp.isel(sample=...)."
+            message = "poly-cam fuses layers of samples of one length. Select those first: exp.isel(sample=...)."
             raise MethodError(message)
         raised = [map_operations.rectify(each.values) for each in self.layers]
         rows = [each.reshape(-1, *each.shape[3:]) for each in raised]

@@ -36,10 +36,10 @@ def check_fusion(how: str, layers: int) -> None:
     """Raise a ``MethodError`` if there is no such fusion, or fewer than two layers."""
     fusions = get_args(Fusion)
     if how not in fusions:
-        message = f"there is no way {how!r} to put layers together.{nearest(str(how), fusions)} Choose one of {', '.join(fusions)}."
+        message = f"there is no fusion {how!r}.{nearest(str(how), fusions)} Choose one of {', '.join(fusions)}."
         raise MethodError(message)
     if layers < 2:
-        message = f"{layers} layer cannot be put together with others. Explain two layers or more: layer=[...]."
+        message = f"fusion needs two layers or more, and there is {layers}. Explain two layers or more: layer=[...]."
         raise MethodError(message)
 
 
@@ -62,7 +62,7 @@ def refine(maps: Sequence[np.ndarray], grids: Sequence[Sequence[AxisGrid]]) -> t
     """
     axes = {tuple(each.input_axis for each in grid) for grid in grids}
     if len(axes) > 1:
-        message = "the layers have positions along different axes of the input, and poly-cam puts together those that share them. Choose other layers, or 'mean'."
+        message = "the layers' maps have different axes, and poly-cam fuses those with equal axes. Choose other layers, or 'mean'."
         raise MethodError(message)
     order = sorted(range(len(maps)), key=lambda i: -int(np.prod([axis.cells for axis in grids[i]])))
     deeper, product = order[-1], maps[order[-1]].astype(np.float64)

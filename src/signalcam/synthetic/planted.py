@@ -101,7 +101,7 @@ def planted(
     shape = _check_shape(samples, space)
     width = channels or (6 if kind == "channel" else 1)
     if kind == "channel" and width <= TELLING:
-        message = f"{width} channel was asked for; 'channel' needs at least {TELLING + 1} channels, of which one tells."
+        message = f"{width} channel was asked for; 'channel' needs at least {TELLING + 1} channels, of which one is informative."
         raise InputError(message)
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(samples) % len(_NAMES[kind]))
