@@ -93,7 +93,7 @@ def test_a_last_batch_that_is_dropped_is_not_counted():
     ],
 )
 def test_a_loader_that_shuffles_is_refused(loader):
-    with pytest.raises(sc.InputError, match="DataLoader draws the order of its samples anew each time"):
+    with pytest.raises(sc.InputError, match="DataLoader draws the order of its samples anew in each pass"):
         sc.data.of(loader)
 
 

@@ -56,7 +56,7 @@ def test_the_fingerprint_changes_with_a_value_a_label_and_the_layout():
 
 
 def test_what_is_no_sequence_or_has_too_few_labels_is_refused():
-    with pytest.raises(sc.InputError, match="generator can be gone through once"):
+    with pytest.raises(sc.InputError, match="generator can be iterated only once"):
         sc.data.of(each for each in X)
     with pytest.raises(sc.InputError, match="6 labels for 7 samples"):
         sc.data.of(X, labels=range(6))

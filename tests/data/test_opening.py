@@ -115,8 +115,8 @@ def test_files_of_arrays_in_a_manifest_are_one_record_each(tmp_path, signal):
         ("path,label\n", "names no files"),
         ("path,label\n,1\n", "line 2 of manifest"),
         ("path,begin\nx.wav,soon\n", "begin 'soon'"),
-        ("path\nx.wav\ny.png\n", "several kinds: 1 audio and 1 image"),
-        ("path\nx.xyz\n", "no known kind. Known are numpy"),
+        ("path\nx.wav\ny.png\n", "several formats: 1 audio and 1 image"),
+        ("path\nx.xyz\n", "no known format. Known are numpy"),
     ],
 )
 def test_a_wrong_manifest_is_told_at_once(tmp_path, text, told):
@@ -128,7 +128,7 @@ def test_a_wrong_manifest_is_told_at_once(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("given", "options", "told"),
     [
-        ("nowhere/*.wav", {}, "nothing lies at"),
+        ("nowhere/*.wav", {}, "nothing found at"),
         ("empty", {}, "holds no file that can be read. Known are"),
         ("one", {"format": "image"}, "holds no image"),
         ("one", {"format": "audoi"}, "Nearest: 'audio'"),

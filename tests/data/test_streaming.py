@@ -114,23 +114,23 @@ def test_a_stream_that_is_shorter_than_said_tells_so_and_a_longer_one_is_cut():
 def test_what_can_be_gone_through_once_is_refused_with_the_way_out():
     kept = generator()
     for once in (generator(), zip(X, Y, strict=True), lambda: kept):
-        with pytest.raises(sc.InputError, match="Pass a function that makes a new one"):
+        with pytest.raises(sc.InputError, match="Pass a function that returns a new one"):
             sc.data.of(once)
 
 
 def test_what_gives_other_samples_each_time_is_refused():
     rng = np.random.default_rng(0)
-    with pytest.raises(sc.InputError, match="other samples each time"):
+    with pytest.raises(sc.InputError, match="other samples in each pass"):
         sc.data.of(lambda: iter([rng.normal(size=(3, 2, 20))]))
     kept = iter([X[:3], X[3:6], X[6:9]])
-    with pytest.raises(sc.InputError, match="other samples each time"):
+    with pytest.raises(sc.InputError, match="other samples in each pass"):
         sc.data.of(lambda: chain(kept))
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (3, "int cannot be gone through"),
+        (3, "int cannot be iterated"),
         ("a.npy", "sc.data.open"),
         (lambda: 1 / 0, "division by zero"),
         (lambda: iter([(X, Y, Y)]), "a tuple of 3"),
@@ -320,7 +320,7 @@ def test_what_goes_on_for_ever_asks_for_a_length():
             while True:
                 yield X[:2], Y[:2]
 
-    with pytest.raises(sc.InputError, match="goes on for ever"):
+    with pytest.raises(sc.InputError, match="has no end"):
         sc.data.of(Forever([]))
     assert len(sc.data.of(Forever([]), length=7).read(range(7))) == 7
 

@@ -125,5 +125,5 @@ def test_words_and_an_uneven_clock_are_told(tmp_path):
     batch = sc.data.open(tmp_path).read(range(4))
     assert batch.numbers == (2,)
     assert "even steps" in batch.failed[0]
-    assert "'I' holds what is no number" in batch.failed[1]
+    assert "'I' holds values that are no numbers" in batch.failed[1]
     assert "d.csv: No columns" in batch.failed[3]

@@ -215,7 +215,7 @@ def test_blocks_put_together_change_no_bit_of_the_sums(about, unrolled, tmp_path
     assert_same_sums(kept, unrolled)
     whole = kept.status()
     IncrementalMerge(kept)
-    assert [kept.is_rolled(block) for block in range(4)] == [True] * 4
+    assert [kept.is_merged(block) for block in range(4)] == [True] * 4
     assert set(kept.committed()) == {16, 17, 18}
     assert files_of(kept) == {16, 17, 18}
     assert_same_sums(kept, unrolled)
@@ -228,10 +228,10 @@ def test_a_block_is_put_together_when_its_last_unit_is_done(about, tmp_path):
     kept = filled(tmp_path / "maps.zarr", about, block=4, without=range(2, 19))
     rolled = IncrementalMerge(kept)
     for unit in (3, 18, 2):
-        assert not kept.is_rolled(0)
+        assert not kept.is_merged(0)
         commit(kept, unit)
-        rolled.done(unit, 0)
-    assert kept.is_rolled(0)
+        rolled.record_unit(unit, 0)
+    assert kept.is_merged(0)
     assert set(kept.committed()) == {18}
 
 
@@ -250,7 +250,7 @@ def test_a_crash_while_units_are_taken_away_changes_nothing(deleted, about, unro
         patched.setattr(type(kept.place), "unlink", crash)
         with pytest.raises(KeyboardInterrupt):
             IncrementalMerge(kept)
-    assert kept.is_rolled(0)
+    assert kept.is_merged(0)
     assert 0 in kept.committed() or deleted > 19
     assert_same_sums(kept, unrolled)
     assert kept.pending() == []
@@ -269,7 +269,7 @@ def test_a_crash_before_a_block_is_whole_leaves_its_units(about, unrolled, tmp_p
         )
         with pytest.raises(sc.StoreError, match="No space left"):
             IncrementalMerge(kept)
-    assert not kept.is_rolled(0)
+    assert not kept.is_merged(0)
     assert files_of(kept) == before
     assert_same_sums(kept, unrolled)
 
@@ -294,14 +294,14 @@ def test_a_block_with_a_unit_given_up_waits_for_it(about, unrolled, tmp_path):
     kept = filled(tmp_path / "maps.zarr", about, block=4, without=[5])
     kept.commit(5, kept.blank(5), {}, QUARANTINED)
     rolled = IncrementalMerge(kept)
-    rolled.done(5, QUARANTINED)
-    assert [kept.is_rolled(block) for block in range(4)] == [True, False, True, True]
+    rolled.record_unit(5, QUARANTINED)
+    assert [kept.is_merged(block) for block in range(4)] == [True, False, True, True]
     assert kept.pending() == [5]
     assert status(kept.place).quarantined == 2
     assert int(summary(kept.place)["count"].sel(of="all")) == 35
     commit(kept, 5)  # another run tries it again
     rolled = IncrementalMerge(kept)
-    assert kept.is_rolled(1)
+    assert kept.is_merged(1)
     assert kept.pending() == []
     assert_same_sums(kept, unrolled)
 

@@ -169,7 +169,7 @@ def test_a_page_of_a_job_asks_for_nothing_in_the_dark(opened):
 def test_as_many_samples_as_fit_are_on_a_page(monkeypatch):
     exp, _ = job(ecg(120, 400), monkeypatch)
     monkeypatch.setattr(html, "MOST_CHARACTERS", 300_000)
-    some = job_overview.first_samples(exp, summarize_groups(exp), html.MOST_CHARACTERS)
+    some = job_overview.select_first_samples(exp, summarize_groups(exp), html.MOST_CHARACTERS)
     assert 1 <= len(some) < 100
 
 

@@ -228,7 +228,7 @@ def test_overview_reads_a_block_at_a_time_and_everything_once(monkeypatch):
         return values[:, stretch]
 
     overview = Overview(SignalRows(2, 20_001, part))
-    overview.work(until=np.inf)
+    overview.read_ahead(until=np.inf)
     assert max(stop - start for start, stop in read) <= 2000
     assert [0, *(stop for _, stop in read)] == [*(start for start, _ in read), 20_001]
 

@@ -116,7 +116,7 @@ def test_samples_that_cannot_be_read_are_told_and_the_others_explained(beats):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("none.npy",), "nothing lies at 'none.npy'"),
+        (("none.npy",), "nothing found at 'none.npy'"),
         (("beats.npy", "--method", "gard-cam"), "there is no method 'gard-cam'. Nearest: 'grad-cam'"),
         (("beats.npy", "--layer", "relu9"), "layer 'relu9' is not in BeatNet"),
         (("beats.npy", "--target", "2"), "class 2 does not exist"),

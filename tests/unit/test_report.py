@@ -10,7 +10,7 @@ import pytest
 from signalcam import InputError, Layout, LayoutError, MissingExtra, StoreError
 from signalcam.alignment.resampling import AxisGrid
 from signalcam.report import html, quantize, summary
-from signalcam.report.page import bokeh
+from signalcam.report.page import load_bokeh
 from signalcam.report.table import SampleTable, TableQuery
 from signalcam.results.layer_maps import LayerMaps
 from unit.results import make
@@ -82,7 +82,7 @@ def test_a_thumbnail_is_drawn_also_where_nothing_is_to_be_seen(value, dims):
 
 def test_a_report_without_bokeh_says_what_to_install(exp, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bokeh.resources", None)
-    bokeh.cache_clear()
+    load_bokeh.cache_clear()
     with pytest.raises(MissingExtra, match=re.escape("pip install 'signalcam[report]'")):
         exp.to_html(tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
@@ -97,7 +97,7 @@ def test_a_notebook_needs_ipython(exp, monkeypatch):
 @pytest.fixture
 def drawing(monkeypatch):
     """As if Bokeh were there."""
-    monkeypatch.setattr(html, "bokeh", str)
+    monkeypatch.setattr(html, "load_bokeh", str)
 
 
 def test_more_than_a_page_should_hold_is_refused_with_the_way_out(tmp_path, drawing):
@@ -121,7 +121,7 @@ def test_the_size_is_known_before_anything_is_packed():
     )
     exp = make(input=np.zeros((3, 2, 4000)), layers=layers)
     for each in (exp, exp.isel(sample=0)):
-        assert quantize.estimate_size(each, len(summary.groups(each))) == pytest.approx(
+        assert quantize.estimate_size(each, len(summary.group_samples(each))) == pytest.approx(
             len(quantize.quantize_page(each)[1]), rel=0.05
         )
 
@@ -151,8 +151,8 @@ def test_importing_signalcam_loads_no_report():
 def test_a_sample_that_could_not_be_explained_has_no_class_and_is_neither_right_nor_wrong():
     exp = make(classes=np.array([0, 1, -1]), true_classes=np.array([0, 0, -1]))
     assert "right about 1 of 2" in str(exp)
-    assert summary.samples(exp)["predicted"] == [0, 1, None]
-    assert [name for name, _ in summary.groups(exp)] == [
+    assert summary.list_samples(exp)["predicted"] == [0, 1, None]
+    assert [name for name, _ in summary.group_samples(exp)] == [
         "all samples",
         "predicted: normal",
         "predicted: ventricular",

@@ -16,7 +16,7 @@ import typer
 
 import signalcam as sc
 from signalcam import __version__, load, methods
-from signalcam.data.collate import reason
+from signalcam.data.collate import describe_error
 from signalcam.errors import CamError, CamWarning, InputError, JobError, LayoutError
 from signalcam.explainer.receptive_fields import PROBED_SAMPLES
 
@@ -67,7 +67,7 @@ def _model_errors_as_text(data: str | None) -> Iterator[None]:
     except (CamError, OSError):
         raise
     except Exception as error:
-        message = f"the model fails on {data}: {type(error).__name__}: {reason(error)}. Give data in the model's input shape, samples first."
+        message = f"the model fails on {data}: {type(error).__name__}: {describe_error(error)}. Give data in the model's input shape, samples first."
         raise InputError(message) from error
 
 
@@ -249,12 +249,12 @@ def view(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = True,
 ) -> None:
     """View a saved result of any size in a browser, served from this machine until Ctrl-C."""
-    from signalcam.report.server import is_loopback, serving  # noqa: PLC0415 - so that --help is quick
+    from signalcam.report.server import is_loopback, serve_store  # noqa: PLC0415 - so that --help is quick
 
     try:
         with (
             suppress(KeyboardInterrupt),
-            serving(maps, host, port, allow_remote=allow_remote) as server,
+            serve_store(maps, host, port, allow_remote=allow_remote) as server,
         ):
             if not is_loopback(host):
                 warning = "anyone who can reach this machine and has the link can view the result; nothing is encrypted"

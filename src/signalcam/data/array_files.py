@@ -139,7 +139,7 @@ def _choose_name(name_asked: Names, arrays: Mapping[str, Any], usual: Sequence[s
 
 def _only_name(arrays: Mapping[str, Any]) -> str:
     if len(arrays) != 1:
-        message = f"which of the arrays {', '.join(map(repr, arrays)) or '(there are none)'} holds the samples is not known. Say so with inputs='...'."
+        message = f"which of the arrays {', '.join(map(repr, arrays)) or '(there are none)'} holds the samples is not known. Name it with inputs='...'."
         raise InputError(message)
     return next(iter(arrays))
 

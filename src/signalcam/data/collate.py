@@ -25,7 +25,7 @@ def read_one_by_one(numbers: Sequence[int], read: Callable[[int], Entry], layout
         except (MissingExtra, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - broken files raise anything; the reason is kept by number
-            failed[number] = reason(error)
+            failed[number] = describe_error(error)
     return collate_samples(numbers, entries, failed, layout)
 
 
@@ -70,7 +70,7 @@ def check_numbers(array: np.ndarray, nan: NotFinite) -> None:
         raise InputError(message)
 
 
-def reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Text of an exception on one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -80,9 +80,9 @@ def require_numbers(numbers: Sequence[int], count: int) -> list[int]:
     plain_ones = [each for each in numbers if type(each) is int and 0 <= each < count]
     if len(plain_ones) == len(numbers):  # the fast path
         return plain_ones
-    wrong = [each for each in numbers if not is_count(each, 0) or each >= count]
-    if wrong:
-        message = f"sample {wrong[0]!r} is none of this reader's: it has {count}, numbered from 0 on."
+    outside = [each for each in numbers if not is_count(each, 0) or each >= count]
+    if outside:
+        message = f"sample {outside[0]!r} is none of this reader's: it has {count}, numbered from 0 on."
         raise InputError(message)
     return [int(each) for each in numbers]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from signalcam.data.collate import Entry, NotFinite, check_numbers, collate_samples, reason, require_numbers
+from signalcam.data.collate import Entry, NotFinite, check_numbers, collate_samples, describe_error, require_numbers
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.units import normalize_unit
@@ -80,84 +80,84 @@ class Concatenation:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples of any of the parts; see ``Reader``."""
-        places = np.asarray(require_numbers(numbers, len(self)), dtype=np.int64)
+        requested = np.asarray(require_numbers(numbers, len(self)), dtype=np.int64)
         entries: dict[int, Entry] = {}
         failed: dict[int, str] = {}
-        owners = np.searchsorted(self._ends, places, side="right")
+        owners = np.searchsorted(self._ends, requested, side="right")
         for owner in np.unique(owners):
             start = int(self._ends[owner]) - len(self.parts[owner])
-            batch = self.parts[owner].read((places[owners == owner] - start).tolist())
+            batch = self.parts[owner].read((requested[owners == owner] - start).tolist())
             about = f"{self.names[owner]}: " if self.names else ""
-            failed |= {number + start: about + why for number, why in batch.failed.items()}
+            failed |= {number + start: about + reason for number, reason in batch.failed.items()}
             sound = isinstance(batch.inputs, np.ndarray) and not self._fault(batch, batch.inputs)
-            for number, entry in _entries(batch):
-                if not sound and (why := self._fault(batch, entry[0])):
-                    failed[number + start] = about + why
+            for number, entry in _split_entries(batch):
+                if not sound and (reason := self._fault(batch, entry[0])):
+                    failed[number + start] = about + reason
                 else:
                     entries[number + start] = entry
-        return collate_samples(places.tolist(), entries, failed, self.layout)
+        return collate_samples(requested.tolist(), entries, failed, self.layout)
 
     def _fault(self, batch: Batch, sample: np.ndarray) -> str:
         """Why a sample cannot be used; empty if it can."""
         try:
             check_numbers(sample, self.nan)
         except InputError as error:
-            return reason(error)
+            return describe_error(error)
         return describe_difference(batch.layout, self.layout)
 
 
-def _entries(batch: Batch) -> Iterator[tuple[int, Entry]]:
+def _split_entries(batch: Batch) -> Iterator[tuple[int, Entry]]:
     none = (None,) * len(batch)
     rows = zip(batch.inputs, batch.labels or none, batch.names or none, strict=True)
     return zip(batch.numbers, rows, strict=True)
 
 
-def _common_layout(own: Layout | None, layout: Layout | None) -> Layout | None:
+def _common_layout(first: Layout | None, declared: Layout | None) -> Layout | None:
     """Complete the declared layout by that of the first part."""
-    return merge_layouts(layout, own) if layout else own
+    return merge_layouts(declared, first) if declared else first
 
 
-def describe_difference(own: Layout | None, expected: Layout | None) -> str:
+def describe_difference(layout: Layout | None, expected: Layout | None) -> str:
     """Why a layout does not agree with the expected one; empty if it does."""
-    if own is None or expected is None:
+    if layout is None or expected is None:
         return ""
     checks = (_compare_axes, _compare_rates, _compare_channels, _compare_units, _compare_spacing)
-    return next(filter(None, (check(own, expected) for check in checks)), "")
+    return next(filter(None, (check(layout, expected) for check in checks)), "")
 
 
-def _compare_axes(own: Layout, expected: Layout) -> str:
-    if own.dims == expected.dims:
+def _compare_axes(layout: Layout, expected: Layout) -> str:
+    if layout.dims == expected.dims:
         return ""
-    return f"has axes {' '.join(own.dims)!r}, but {' '.join(expected.dims)!r} are expected. Leave it out."
+    return f"has axes {' '.join(layout.dims)!r}, but {' '.join(expected.dims)!r} are expected. Leave it out."
 
 
-def _compare_rates(own: Layout, expected: Layout) -> str:
-    rates = own.sampling_rate, expected.sampling_rate
+def _compare_rates(layout: Layout, expected: Layout) -> str:
+    rates = layout.sampling_rate, expected.sampling_rate
     if not (rates[0] and rates[1]) or same_rate(rates[0], rates[1]):
         return ""
     return f"has {rates[0]:g} samples a second, but {rates[1]:g} are expected. Resample it, or leave it out."
 
 
-def _compare_channels(own: Layout, expected: Layout) -> str:
-    channels = own.channel_names, expected.channel_names
+def _compare_channels(layout: Layout, expected: Layout) -> str:
+    channels = layout.channel_names, expected.channel_names
     if not (channels[0] and channels[1]) or channels[0] == channels[1]:
         return ""
     return f"has channels {_shorten_names(channels[0])}, but {_shorten_names(channels[1])} are expected. Choose the same of all with channels=[...], or leave it out."
 
 
-def _compare_units(own: Layout, expected: Layout) -> str:
-    units = own.units, expected.units
+def _compare_units(layout: Layout, expected: Layout) -> str:
+    units = layout.units, expected.units
     if not (units[0] and units[1]) or normalize_unit(units[0]) == normalize_unit(units[1]):
         return ""
-    return f"is in {units[0]}, but {units[1]} is expected. Bring it to that, or leave it out."
+    return f"is in {units[0]}, but {units[1]} is expected. Convert it, or leave it out."
 
 
-def _compare_spacing(own: Layout, expected: Layout) -> str:
-    steps, others = own.spacing or {}, expected.spacing or {}
-    for dim in [each for each in steps if each in others]:
-        units = own.unit(dim), expected.unit(dim)
-        if not same_rate(steps[dim], others[dim]) or (all(units) and units[0] != units[1]):
-            return f"has a {dim} step of {steps[dim]:g} {units[0]}, but {others[dim]:g} {units[1]} is expected. Resample it, or leave it out."
+def _compare_spacing(layout: Layout, expected: Layout) -> str:
+    steps, expected_steps = layout.spacing or {}, expected.spacing or {}
+    for dim in [each for each in steps if each in expected_steps]:
+        units = layout.unit(dim), expected.unit(dim)
+        if not same_rate(steps[dim], expected_steps[dim]) or (all(units) and units[0] != units[1]):
+            return f"has a {dim} step of {steps[dim]:g} {units[0]}, but {expected_steps[dim]:g} {units[1]} is expected. Resample it, or leave it out."
     return ""
 
 
@@ -165,9 +165,9 @@ def _shorten_names(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < 14 else f"{', '.join(names[:12])}, ... ({len(names)})"
 
 
-def check_some(reader: Reader, what: str) -> Reader:
+def require_samples(reader: Reader, name: str) -> Reader:
     """Return the reader; raise ``InputError`` if it has no samples."""
     if not len(reader):
-        message = f"{what} holds no samples. Check what is asked for: windows around events that no file has, or empty arrays."
+        message = f"{name} holds no samples. Give data with samples; windows around events need events in a file."
         raise InputError(message)
     return reader

@@ -12,20 +12,20 @@ Stamp = tuple[int, int]  # size and modification time of a file
 
 def stamp_of(path: str) -> Stamp:
     """Size and modification time of a file, or of all files in a folder."""
-    place = Path(path)
-    if not place.is_dir():
-        status = place.stat()
+    location = Path(path)
+    if not location.is_dir():
+        status = location.stat()
         return status.st_size, status.st_mtime_ns
-    inside = [one.stat() for one in place.rglob("*") if one.is_file()]
-    return sum(one.st_size for one in inside), max((one.st_mtime_ns for one in inside), default=0)
+    inside = [file.stat() for file in location.rglob("*") if file.is_file()]
+    return sum(each.st_size for each in inside), max((each.st_mtime_ns for each in inside), default=0)
 
 
-def edition(path: str) -> tuple[Stamp, ...]:
+def read_edition(path: str) -> tuple[Stamp, ...]:
     """Stamps that change when a cached open file is out of date; of a folder only its metadata files."""
-    place = Path(path)
-    about = [place / name for name in ("zarr.json", ".zarray", ".zgroup")] if place.is_dir() else []
-    status = [one.stat() for one in (place, *about) if one == place or one.exists()]
-    return tuple((one.st_size, one.st_mtime_ns) for one in status)
+    location = Path(path)
+    metadata = [location / name for name in ("zarr.json", ".zarray", ".zgroup")] if location.is_dir() else []
+    status = [file.stat() for file in (location, *metadata) if file == location or file.exists()]
+    return tuple((each.st_size, each.st_mtime_ns) for each in status)
 
 
 def stamp_if_exists(path: str) -> Stamp | None:

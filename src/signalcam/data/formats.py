@@ -78,8 +78,8 @@ def register(name: str, suffixes: str | Iterable[str], opener: Callable[..., Any
         >>> sc.data.register("ramp", ".ramp", open_ramp)
     """
     endings = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
-    if wrong := [each for each in endings if each[:1] not in (".", "-", "_")]:
-        message = f"suffix {wrong[0]!r} of {name!r} does not begin with a dot. Write '.{wrong[0]}'."
+    if invalid := [each for each in endings if each[:1] not in (".", "-", "_")]:
+        message = f"suffix {invalid[0]!r} of {name!r} does not begin with a dot. Write '.{invalid[0]}'."
         raise InputError(message)
     _add_format(Format(name, tuple(each.lower() for each in endings), opener, many))
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from signalcam.data.array_files import Arrays, Names, choose_arrays, layout_from_attributes
-from signalcam.data.file_stamp import Stamp, edition
+from signalcam.data.file_stamp import Stamp, read_edition
 from signalcam.data.optional_imports import import_optional
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
@@ -65,7 +65,7 @@ def _layout_of(dataset: Dataset) -> Layout | None:
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _list_datasets(path, edition(path))
+    return _list_datasets(path, read_edition(path))
 
 
 @lru_cache(maxsize=16)

@@ -50,5 +50,5 @@ def _convert_mode(pillow: Any, file: Any, mode: str) -> Any:
         return file.convert(mode)
     if file.mode.startswith("I;16") and mode in ("L", "RGB"):
         return pillow.fromarray(np.asarray(file, np.float32) / np.float32(_DEEP_WHITE))
-    message = f"its values have more than eight bits (Pillow's mode {file.mode!r}), and {mode!r} holds no more. Open with mode='F', which keeps them as they are."
+    message = f"its values have more than eight bits (Pillow's mode {file.mode!r}), too many for mode {mode!r}. Open with mode='F', which keeps them."
     raise InputError(message)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from signalcam.data.collate import Entry, NotFinite, read_one_by_one, require_numbers, to_python
-from signalcam.data.concat import Concatenation, check_some
+from signalcam.data.concat import Concatenation, require_samples
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.streaming import Keys, Stream, class_of, dataset_of_loader, is_by_number, is_pair
@@ -42,9 +42,9 @@ class InMemorySamples:
     @property
     def fingerprint(self) -> str:
         """Hash of all values of an array, else of the first, middle and last sample."""
-        few = sorted({0, len(self) // 2, len(self) - 1}) if len(self) else []
-        whole = isinstance(self.source, np.ndarray)
-        arrays = [self.source] if whole else [self._sample(each)[0] for each in few]
+        probes = sorted({0, len(self) // 2, len(self) - 1}) if len(self) else []
+        is_array = isinstance(self.source, np.ndarray)
+        arrays = [self.source] if is_array else [self._sample(each)[0] for each in probes]
         bytes_ = [np.ascontiguousarray(each).tobytes() for each in arrays]
         about = [self.layout, *(map(repr, each) if each is not None else () for each in (self.labels, self.names))]
         return digest([len(self), *bytes_, *about, *([self.keys] if self.keys != Keys() else [])])
@@ -62,9 +62,9 @@ class InMemorySamples:
     def _sample(self, number: int) -> Entry:
         """Read a sample, with its class and name if the item holds them."""
         item = self.source[number]
-        alone = isinstance(item, tuple) and len(item) == 1 and np.ndim(item[0]) > 0
+        is_single = isinstance(item, tuple) and len(item) == 1 and np.ndim(item[0]) > 0
         pair = isinstance(item, tuple | list) and len(item) == 2 and is_pair(item)
-        if alone or pair or isinstance(item, Mapping):
+        if is_single or pair or isinstance(item, Mapping):
             array, label, name = self.keys.split(tuple(item) if pair else item)
         else:
             array, label, name = item, None, None
@@ -114,19 +114,19 @@ def of(
     source = dataset_of_loader(samples)
     keys, labels_and_names = _split_keys(inputs, labels, names)
     axes = as_layout(layout)
-    own: Reader
+    reader: Reader
     if is_by_number(source):
         if length is not None or edition is not None:
-            message = f"length and edition are of streams of batches; the {len(source)} samples of {type(source).__name__} are read by number. Leave them out."
+            message = f"length and edition apply to streams of batches; the {len(source)} samples of {type(source).__name__} are read by number. Leave them out."
             raise InputError(message)
-        own = InMemorySamples(source, *labels_and_names, axes, keys)
+        reader = InMemorySamples(source, *labels_and_names, axes, keys)
     else:
-        own = Stream(source, keys, length, *labels_and_names, axes, edition)
-    for what, entries in zip(("labels", "names"), labels_and_names, strict=True):
-        if entries is not None and len(entries) != len(own):
-            message = f"{len(entries)} {what} for {len(own)} samples. Give one each, in order."
+        reader = Stream(source, keys, length, *labels_and_names, axes, edition)
+    for option, entries in zip(("labels", "names"), labels_and_names, strict=True):
+        if entries is not None and len(entries) != len(reader):
+            message = f"{len(entries)} {option} for {len(reader)} samples. Give one each, in order."
             raise InputError(message)
-    return check_some(Concatenation((own,), nan=nan), type(samples).__name__)
+    return require_samples(Concatenation((reader,), nan=nan), type(samples).__name__)
 
 
 def _split_keys(

@@ -11,7 +11,7 @@ from typing import Any
 from signalcam.data import units
 from signalcam.data.collate import Entry, read_one_by_one, require_numbers
 from signalcam.data.edf import read_header
-from signalcam.data.file_stamp import Stamp, digest, edition, stamp_if_exists
+from signalcam.data.file_stamp import Stamp, digest, read_edition, stamp_if_exists
 from signalcam.data.optional_imports import import_optional
 from signalcam.data.protocol import Batch
 from signalcam.data.windows import Record
@@ -101,7 +101,7 @@ class Epochs:
 
     @property
     def _epochs(self) -> Any:
-        return _read_epochs(self.path, edition(self.path))
+        return _read_epochs(self.path, read_edition(self.path))
 
     @property
     def layout(self) -> Layout:

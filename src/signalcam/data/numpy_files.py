@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from signalcam.data.array_files import Arrays, Names, choose_arrays
-from signalcam.data.file_stamp import Stamp, edition
+from signalcam.data.file_stamp import Stamp, read_edition
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
@@ -35,7 +35,7 @@ def _no_layout(_array: Any) -> None:
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _open_arrays(path, edition(path))
+    return _open_arrays(path, read_edition(path))
 
 
 @lru_cache(maxsize=16)

@@ -11,8 +11,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from signalcam.data.collate import NotFinite, reason
-from signalcam.data.concat import Concatenation, UnreadableFile, check_some
+from signalcam.data.collate import NotFinite, describe_error
+from signalcam.data.concat import Concatenation, UnreadableFile, require_samples
 from signalcam.data.formats import Format, describe_formats, find, format_of
 from signalcam.data.protocol import Batch, Reader
 from signalcam.data.windows import Item, RecordFile, WindowOptions, Windows
@@ -69,12 +69,12 @@ def open(  # noqa: A001 - a public name, called as sc.data.open
     axes = as_layout(layout)
     if kind.many and (cut or single):
         options = _single_option(kind, axes) | options
-    how = WindowOptions(kind.open, options, cut, axes, kind.files)
-    many = kind.many and not options.get("single")
-    parts = tuple(_open_many(item, how) if many else RecordFile(item, how) for item in items)
+    settings = WindowOptions(kind.open, options, cut, axes, kind.files)
+    has_many = kind.many and not options.get("single")
+    parts = tuple(_open_many(item, settings) if has_many else RecordFile(item, settings) for item in items)
     reader = Concatenation(parts, axes, tuple(item.path for item in items), nan)
-    _require_readable(items, how, parts)
-    return check_some(reader, str(path))
+    _require_readable(items, settings, parts)
+    return require_samples(reader, str(path))
 
 
 def _single_option(kind: Format, layout: Layout | None) -> dict[str, Any]:
@@ -85,16 +85,16 @@ def _single_option(kind: Format, layout: Layout | None) -> dict[str, Any]:
     return {"single": layout or True}
 
 
-def _require_readable(items: Sequence[Item], how: WindowOptions, parts: Sequence[Reader]) -> None:
+def _require_readable(items: Sequence[Item], settings: WindowOptions, parts: Sequence[Reader]) -> None:
     """Raise at once if no file can be read."""
     broken = [each.reason for each in parts if isinstance(each, UnreadableFile)]
     if len(items) == 1 and not broken:
         try:
-            how.open_file(items[0].path)
+            settings.open_file(items[0].path)
         except (MissingExtra, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - broken files raise anything
-            broken = [reason(error)]
+            broken = [describe_error(error)]
     if len(broken) == len(parts):
         message = f"{items[0].path} could not be read: {broken[0]}"
         raise InputError(message)
@@ -105,37 +105,37 @@ class _ManySamplesFile:
     """A reader of a file with many samples; each process opens the file itself."""
 
     item: Item
-    how: WindowOptions
+    settings: WindowOptions
 
     def __len__(self) -> int:
-        return len(self._own)
+        return len(self._reader)
 
     @property
-    def _own(self) -> Reader:
-        reader: Reader = self.how.open_file(self.item.path)
+    def _reader(self) -> Reader:
+        reader: Reader = self.settings.open_file(self.item.path)
         return reader
 
     @property
     def layout(self) -> Layout | None:
-        return self._own.layout
+        return self._reader.layout
 
     @property
     def fingerprint(self) -> str:
-        return self.how.fingerprint(self.item.path)
+        return self.settings.fingerprint(self.item.path)
 
     def read(self, numbers: Sequence[int]) -> Batch:
-        return self._own.read(numbers)
+        return self._reader.read(numbers)
 
 
-def _open_many(item: Item, how: WindowOptions) -> Reader:
+def _open_many(item: Item, settings: WindowOptions) -> Reader:
     """Open a file of many samples; if it cannot be read, return a failed sample."""
     try:
-        len(how.open_file(item.path))
+        len(settings.open_file(item.path))
     except (MissingExtra, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - broken files raise anything; the reason becomes a failed sample
-        return UnreadableFile(item.path, reason(error))
-    return _ManySamplesFile(item, how)
+        return UnreadableFile(item.path, describe_error(error))
+    return _ManySamplesFile(item, settings)
 
 
 # --- which files --------------------------------------------------------------------------------------
@@ -144,26 +144,26 @@ def _open_many(item: Item, how: WindowOptions) -> Reader:
 def _list_items(path: Where | Sequence[Where], format: str | None) -> tuple[list[Item], bool]:  # noqa: A002 - as `open` has it
     """List the files of a path, and whether each is one sample, as in a manifest."""
     if not isinstance(path, str | PathLike):
-        return _items_of_list(path), False
-    place = Path(fspath(path))
-    if _is_folder(place, format):
-        return _items_of_folder(place, format), False
-    if place.exists():
-        return (_items_of_manifest(place), True) if _is_manifest(place) else ([_item(place)], False)
-    matches = sorted(glob.glob(str(place), recursive=True))  # noqa: PTH207 - patterns may be absolute
+        return _list_paths(path), False
+    location = Path(fspath(path))
+    if _is_folder(location, format):
+        return _list_folder(location, format), False
+    if location.exists():
+        return (_read_manifest(location), True) if _is_manifest(location) else ([_make_item(location)], False)
+    matches = sorted(glob.glob(str(location), recursive=True))  # noqa: PTH207 - patterns may be absolute
     if not matches:
-        message = f"nothing lies at {str(place)!r}. Check the path; patterns look like 'folder/**/*.wav'."
+        message = f"nothing found at {str(location)!r}. Check the path; patterns look like 'folder/**/*.wav'."
         raise InputError(message)
-    return [_item(Path(each)) for each in matches], False
+    return [_make_item(Path(each)) for each in matches], False
 
 
-def _items_of_list(paths: Any) -> list[Item]:
+def _list_paths(paths: Any) -> list[Item]:
     """List the files of a list of paths."""
     files = list(paths) if isinstance(paths, Sequence) else []
     if not files or not all(isinstance(each, str | PathLike) for each in files):
-        message = f"path is {paths!r}; expected a path, or a list of at least one. What is in memory is read by sc.data.of(samples)."
+        message = f"path is {paths!r}; expected a path, or a list of at least one. For samples in memory use sc.data.of(samples)."
         raise InputError(message)
-    return [_item(Path(each)) for each in files]
+    return [_make_item(Path(each)) for each in files]
 
 
 def _is_folder(path: Path, format: str | None) -> bool:  # noqa: A002 - as `open` has it
@@ -171,7 +171,7 @@ def _is_folder(path: Path, format: str | None) -> bool:  # noqa: A002 - as `open
     return path.is_dir() and format != "zarr" and (format is not None or format_of(path) is None)
 
 
-def _item(path: Path) -> Item:
+def _make_item(path: Path) -> Item:
     return Item(str(path), _stem(path))
 
 
@@ -182,7 +182,7 @@ def _stem(path: Path) -> str:
     return path.name[: -len(suffix or path.suffix) or None]
 
 
-def _items_of_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - as `open` has it
+def _list_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A002 - as `open` has it
     """List the files of a folder, named by relative path and labelled by subfolder."""
     kind = find(format) if format else None
     files = [
@@ -193,13 +193,13 @@ def _items_of_folder(folder: Path, format: str | None) -> list[Item]:  # noqa: A
     if not files:
         message = f"folder {str(folder)!r} holds no {format or 'file that can be read'}. {describe_formats()}"
         raise InputError(message)
-    places = [each.relative_to(folder) for each in files]
-    labelled = len({each.parts[0] for each in places if len(each.parts) > 1}) > 1 and all(
-        len(inner.parts) > 1 for inner in places
+    relative_paths = [each.relative_to(folder) for each in files]
+    labelled = len({each.parts[0] for each in relative_paths if len(each.parts) > 1}) > 1 and all(
+        len(inner.parts) > 1 for inner in relative_paths
     )
     return [
-        Item(str(file), place.with_name(_stem(place)).as_posix(), place.parts[0] if labelled else None)
-        for file, place in zip(files, places, strict=True)
+        Item(str(file), relative.with_name(_stem(relative)).as_posix(), relative.parts[0] if labelled else None)
+        for file, relative in zip(files, relative_paths, strict=True)
     ]
 
 
@@ -218,12 +218,12 @@ def _common_format(items: Sequence[Item], format: str | None) -> Format:  # noqa
         return find(format)
     kinds = Counter(format_of(Path(each.path)) for each in items)
     if None in kinds:
-        which = next(each.path for each in items if format_of(Path(each.path)) is None)
-        message = f"{which!r} is of no known kind. {describe_formats()}"
+        unknown = next(each.path for each in items if format_of(Path(each.path)) is None)
+        message = f"{unknown!r} has no known format. {describe_formats()}"
         raise InputError(message)
     if len(kinds) > 1:
         counts_text = " and ".join(f"{count} {each.name}" for each, count in kinds.most_common() if each)
-        message = f"the files are of several kinds: {counts_text}. Say which to read with format='...', or a pattern such as '*.wav'."
+        message = f"the files have several formats: {counts_text}. Choose one with format='...', or a pattern such as '*.wav'."
         raise InputError(message)
     return next(each for each in kinds if each)
 
@@ -238,28 +238,30 @@ def _is_manifest(path: Path) -> bool:
         return "path" in next(csv.reader(file), ())
 
 
-def _items_of_manifest(path: Path) -> list[Item]:
+def _read_manifest(path: Path) -> list[Item]:
     """List the files of a manifest, with paths relative to it."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
         columns = [each for each in (rows[0] if rows else {}) if each]
-    if wrong := [each for each in columns if each not in _COLUMNS]:
-        message = f"manifest {str(path)!r} has a column {wrong[0]!r}; expected {', '.join(_COLUMNS)}. Leave others out."
+    if unknown := [each for each in columns if each not in _COLUMNS]:
+        message = (
+            f"manifest {str(path)!r} has a column {unknown[0]!r}; expected {', '.join(_COLUMNS)}. Leave others out."
+        )
         raise InputError(message)
     if not rows:
         message = f"manifest {str(path)!r} names no files."
         raise InputError(message)
-    return [_item_of_line(path, number, row) for number, row in enumerate(rows, start=2)]
+    return [_parse_line(path, number, row) for number, row in enumerate(rows, start=2)]
 
 
-def _item_of_line(manifest: Path, number: int, row: Mapping[str, str]) -> Item:
+def _parse_line(manifest: Path, number: int, row: Mapping[str, str]) -> Item:
     file = row["path"] or ""
     if not file:
         message = f"line {number} of manifest {str(manifest)!r} names no path."
         raise InputError(message)
-    own = _item(manifest.parent / file)
+    item = _make_item(manifest.parent / file)
     begin, end = (_parse_seconds(manifest, number, row, name) for name in ("begin", "end"))
-    return replace(own, name=row.get("name") or own.name, label=_parse_label(row.get("label")), begin=begin, end=end)
+    return replace(item, name=row.get("name") or item.name, label=_parse_label(row.get("label")), begin=begin, end=end)
 
 
 def _parse_label(text: str | None) -> int | str | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from signalcam.data.array_files import Names
 from signalcam.data.collate import Entry, read_one_by_one, require_numbers
-from signalcam.data.file_stamp import Stamp, digest, edition, stamp_if_exists
+from signalcam.data.file_stamp import Stamp, digest, read_edition, stamp_if_exists
 from signalcam.data.optional_imports import import_optional
 from signalcam.data.protocol import Batch
 from signalcam.errors import InputError
@@ -35,7 +35,7 @@ class ParquetTable:
     names: str | None
 
     def __len__(self) -> int:
-        return int(_open_groups(self.path, edition(self.path)).ends[-1])
+        return int(_open_groups(self.path, read_edition(self.path)).ends[-1])
 
     @property
     def layout(self) -> Layout | None:
@@ -52,10 +52,10 @@ class ParquetTable:
         return read_one_by_one(require_numbers(numbers, len(self)), self._entry, self.layout)
 
     def _entry(self, number: int) -> Entry:
-        groups = _open_groups(self.path, edition(self.path))
+        groups = _open_groups(self.path, read_edition(self.path))
         group = int(np.searchsorted(groups.ends, number, side="right"))
         rest = tuple(name for name in (self.labels, self.names) if name)
-        table = _read_group(self.path, edition(self.path), group, (*self.inputs, *rest))
+        table = _read_group(self.path, read_edition(self.path), group, (*self.inputs, *rest))
         row = number - int(groups.ends[group - 1] if group else 0)
         cells = [_cell_to_array(table.column(name)[row], name) for name in self.inputs]
         label, name = (table.column(each)[row].as_py() if each else None for each in (self.labels, self.names))
@@ -82,7 +82,7 @@ def open_parquet(
         labels: Column of the true classes.
         names: Column of the names.
     """
-    columns = _open_groups(path, edition(path)).columns
+    columns = _open_groups(path, read_edition(path)).columns
     columns_asked = (inputs,) if isinstance(inputs, str) else tuple(inputs or _list_columns(path))
     for name in (*columns_asked, labels, names):
         if name is not None and name not in columns:
@@ -96,7 +96,7 @@ def open_parquet(
 
 def _list_columns(path: str) -> tuple[str, ...]:
     """Name of the only column of lists."""
-    groups = _open_groups(path, edition(path))
+    groups = _open_groups(path, read_edition(path))
     arrow = import_optional("pyarrow", "Parquet and Arrow files")
     kinds = groups.read(0, groups.columns).schema if len(groups.ends) else ()
     names = tuple(
@@ -105,7 +105,7 @@ def _list_columns(path: str) -> tuple[str, ...]:
         if arrow.types.is_nested(field.type) or isinstance(field.type, arrow.BaseExtensionType)
     )
     if len(names) != 1:
-        message = f"which of the columns {', '.join(map(repr, names or groups.columns))} holds the samples is not known. Say so with inputs='...'."
+        message = f"which of the columns {', '.join(map(repr, names or groups.columns))} holds the samples is not known. Name it with inputs='...'."
         raise InputError(message)
     return names
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from signalcam.data.collate import Entry, collate_samples, reason, require_numbers, to_python
+from signalcam.data.collate import Entry, collate_samples, describe_error, require_numbers, to_python
 from signalcam.data.file_stamp import digest
 from signalcam.data.protocol import Batch
 from signalcam.errors import InputError, MissingExtra
@@ -36,7 +36,7 @@ class Keys:
     def split(self, item: Any) -> Entry:
         """Split ``x``, ``(x, y)`` or a dict into input, class and name; the last two may be ``None``."""
         if isinstance(item, Mapping):
-            return tuple(self._part(item, each) for each in ("inputs", "labels", "names"))
+            return tuple(self._select(item, each) for each in ("inputs", "labels", "names"))
         if isinstance(item, tuple) and len(item) == 2:
             inputs, _, name = self.split(item[0]) if isinstance(item[0], Mapping) else (item[0], None, None)
             return inputs, item[1], name
@@ -45,12 +45,12 @@ class Keys:
             raise InputError(message)
         return (item[0] if isinstance(item, tuple) else item), None, None
 
-    def _part(self, item: Mapping[str, Any], what: str) -> Any:
-        key = getattr(self, what)
-        if key is None and what != "inputs":
+    def _select(self, item: Mapping[str, Any], field: str) -> Any:
+        key = getattr(self, field)
+        if key is None and field != "inputs":
             return None
         if key not in item:
-            message = f"it is a dict of {', '.join(map(repr, item))}; say which of them are the {what}, as in {what}={next(iter(item), 'x')!r}."
+            message = f"it is a dict of {', '.join(map(repr, item))}; say which of them are the {field}, as in {field}={next(iter(item), 'x')!r}."
             raise InputError(message)
         return item[key]
 
@@ -90,10 +90,10 @@ def entries_of(item: Any, keys: Keys) -> list[Entry]:
     inputs, labels, names = keys.split(tuple(item) if pair else item)
     if labels is not None and np.ndim(labels) == 0:  # a single sample, not a batch
         return [(as_array(inputs), class_of(labels), to_python(_to_numpy(names)))]
-    rows = _rows(inputs)
+    rows = _split_rows(inputs)
     columns = [(None,) * len(rows) if each is None else each for each in (labels, names)]
-    if wrong := [each for each in columns if len(each) != len(rows)]:
-        message = f"a batch has {len(wrong[0])} labels or names for {len(rows)} samples; expected one each."
+    if mismatched := [each for each in columns if len(each) != len(rows)]:
+        message = f"a batch has {len(mismatched[0])} labels or names for {len(rows)} samples; expected one each."
         raise InputError(message)
     return [
         (row, None if label is None else class_of(label), to_python(_to_numpy(name)))
@@ -106,7 +106,7 @@ def is_pair(item: Sequence[Any]) -> bool:
     return isinstance(item[0], Mapping) or np.ndim(item[1]) < np.ndim(item[0])
 
 
-def _rows(inputs: Any) -> Sequence[np.ndarray]:
+def _split_rows(inputs: Any) -> Sequence[np.ndarray]:
     """Split the inputs of a batch, an array or a list of any lengths, into samples."""
     if isinstance(inputs, tuple):
         message = (
@@ -136,7 +136,7 @@ def start_pass(samples: Any) -> Iterator[Any]:
     except (InputError, MissingExtra, MemoryError):
         raise
     except Exception as error:
-        message = f"{type(samples).__name__} cannot be gone through: {reason(error)}. Pass what yields batches, or a function that returns it."
+        message = f"{type(samples).__name__} cannot be iterated: {describe_error(error)}. Pass an iterable of batches, or a function that returns one."
         raise InputError(message) from error
 
 
@@ -168,8 +168,8 @@ def dataset_of_loader(loader: Any) -> Any:
     """Data set of a loader that keeps its samples unchanged and in order, else the loader itself."""
     in_order = type(getattr(loader, "sampler", None)).__name__ == "SequentialSampler"
     inner = getattr(loader, "dataset", None)
-    whole = getattr(loader, "batch_size", None) is not None and not getattr(loader, "drop_last", False)
-    return inner if whole and in_order and _is_collated(loader) and is_by_number(inner) else loader
+    is_complete = getattr(loader, "batch_size", None) is not None and not getattr(loader, "drop_last", False)
+    return inner if is_complete and in_order and _is_collated(loader) and is_by_number(inner) else loader
 
 
 def _require_order(loader: Any) -> None:
@@ -177,7 +177,7 @@ def _require_order(loader: Any) -> None:
     kinds = {kind.__name__ for each in samplers for kind in type(each).__mro__}
     shuffles = any(getattr(each, "shuffle", None) is True for each in (loader, *samplers))
     if shuffles or kinds & _SHUFFLING_SAMPLERS or not getattr(loader, "in_order", True):
-        message = f"{type(loader).__name__} draws the order of its samples anew each time, so none has a number. Make it without shuffling (shuffle=False, or a sampler with a fixed order)."
+        message = f"{type(loader).__name__} draws the order of its samples anew in each pass, so they have no numbers. Turn off shuffling: shuffle=False, or a sampler of fixed order."
         raise InputError(message)
 
 
@@ -205,7 +205,7 @@ class Pass:
         """Number of the first sample that is still kept."""
         return self._came[0][0] if self._came else self.end
 
-    def step(self) -> None:
+    def advance(self) -> None:
         """Take the next batch."""
         try:
             entries = entries_of(next(self.batches), self.keys)
@@ -215,7 +215,7 @@ class Pass:
             raise
         except Exception as error:  # noqa: BLE001 - loaders raise anything; the reason is kept by sample
             self.broken = True
-            self.over = f"the stream breaks off after {self.end} samples: {reason(error)}"
+            self.over = f"the stream breaks off after {self.end} samples: {describe_error(error)}"
         else:
             self._came.append((self.end, entries))
             self.end += len(entries)
@@ -265,11 +265,11 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._lock, self._most = RLock(), _FINGERPRINT_SAMPLES
-        one, two = start_pass(self.source), start_pass(self.source)
-        if one is two:
-            message = f"a {type(one).__name__} can be gone through once, but samples by number need more. Pass a function that makes a new one, or stream it: Explainer(...).stream(batches)."
+        first, second = start_pass(self.source), start_pass(self.source)
+        if first is second:
+            message = f"a {type(first).__name__} can be iterated only once. Pass a function that returns a new one, or stream it: Explainer(...).stream(batches)."
             raise InputError(message)
-        self._pass: Pass | None = self._require_same_start(Pass(one, self.keys), Pass(two, self.keys))
+        self._pass: Pass | None = self._require_same_start(Pass(first, self.keys), Pass(second, self.keys))
         self._count = self._count_samples() if self.length is None else self.length
 
     def __len__(self) -> int:
@@ -289,8 +289,8 @@ class Stream:
         first = self.read(range(min(_FINGERPRINT_SAMPLES, len(self))))
         arrays = [(each.shape, str(each.dtype), each.tobytes()) for each in first.inputs]
         about = (self.keys, self.edition, self.layout, first.labels, first.names)
-        own = [None if each is None else list(each) for each in (self.labels, self.names)]
-        return digest([len(self), *about, *own, *arrays])
+        attached = [None if each is None else list(each) for each in (self.labels, self.names)]
+        return digest([len(self), *about, *attached, *arrays])
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read samples by reading on, or from the start if needed; see ``Reader``."""
@@ -312,7 +312,7 @@ class Stream:
         if self._pass is None or number < self._pass.begin:
             self._pass = Pass(start_pass(self.source), self.keys)
         while self._pass.end <= number and not self._pass.over:
-            self._pass.step()
+            self._pass.advance()
             self._pass.forget(_KEEP_FACTOR * self._most)
         return self._pass
 
@@ -321,31 +321,32 @@ class Stream:
         label = label if self.labels is None else to_python(self.labels[number])
         return array, label, name if self.names is None else to_python(self.names[number])
 
-    def _require_same_start(self, one: Pass, two: Pass) -> Pass:
+    def _require_same_start(self, first_pass: Pass, second_pass: Pass) -> Pass:
         """Return the first pass; raise if the first batches of both differ or fail."""
-        for one_pass in (one, two):
-            one_pass.step()
+        for one_pass in (first_pass, second_pass):
+            one_pass.advance()
             if one_pass.broken:
                 raise InputError(f"{one_pass.over}")
-        first, second = (digest((entry[0].tobytes(), entry[1:]) for entry in each.kept_entries) for each in (one, two))
+        passes = (first_pass, second_pass)
+        first, second = (digest((x[0].tobytes(), x[1:]) for x in each.kept_entries) for each in passes)
         if first != second:
-            message = f"{type(self.source).__name__} gives other samples each time it is gone through. Make it without shuffling and random changes, or seed these where it begins."
+            message = f"{type(self.source).__name__} gives other samples in each pass. Turn off shuffling and random augmentation, or seed them at the start of a pass."
             raise InputError(message)
-        return one
+        return first_pass
 
     def _count_samples(self) -> int:
         """Run through the stream once and count its samples."""
         cardinality = getattr(self.source, "cardinality", None)
         if callable(cardinality) and int(cardinality()) == -1:  # TensorFlow's code for infinite
-            message = f"{type(self.source).__name__} goes on for ever. Leave .repeat() out, or say how many samples are meant with length=...."
+            message = f"{type(self.source).__name__} has no end. Leave .repeat() out, or give the number of samples, length=...."
             raise InputError(message)
-        whole = Pass(start_pass(self.source), self.keys)
-        while not whole.over:
-            whole.step()
-            whole.forget(0)
-        if whole.broken:
+        full_pass = Pass(start_pass(self.source), self.keys)
+        while not full_pass.over:
+            full_pass.advance()
+            full_pass.forget(0)
+        if full_pass.broken:
             message = (
-                f"{whole.over}, so the samples cannot be counted. Repair it, or say how many there are with length=...."
+                f"{full_pass.over}, so the samples cannot be counted. Repair it, or give their number, length=...."
             )
             raise InputError(message)
-        return whole.end
+        return full_pass.end

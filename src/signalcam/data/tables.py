@@ -43,7 +43,9 @@ def open_csv(
             message = f"it has no column {name!r}. It holds {', '.join(columns)}."
             raise InputError(message)
         if frame[columns[name]].dtype.kind not in "fiub":
-            message = f"its column {name!r} holds what is no number. Name the columns to take with channels=[...]."
+            message = (
+                f"its column {name!r} holds values that are no numbers. Name the columns to take with channels=[...]."
+            )
             raise InputError(message)
     values = frame[[columns[name] for name in names]].to_numpy().T
     rate = _sampling_rate(frame[columns[clock]].to_numpy()) if clock else None

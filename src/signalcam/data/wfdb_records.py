@@ -42,5 +42,7 @@ def open_wfdb(path: str, *, channels: Sequence[str] | None = None) -> Record:
 def wfdb_files(path: str) -> list[str]:
     """List the files that a header refers to."""
     header: Any = import_optional("wfdb", "WFDB records").rdheader(path[: -len(".hea")])
-    own = [each.name for each in Path(path).parent.glob(f"{Path(path).stem}.*")]
-    return sorted({str(Path(path).with_name(each)) for each in [*(getattr(header, "file_name", None) or ()), *own]})
+    siblings = [each.name for each in Path(path).parent.glob(f"{Path(path).stem}.*")]
+    return sorted(
+        {str(Path(path).with_name(each)) for each in [*(getattr(header, "file_name", None) or ()), *siblings]}
+    )

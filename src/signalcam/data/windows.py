@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from signalcam.data.collate import Entry, read_one_by_one, require_numbers
-from signalcam.data.file_stamp import Stamp, digest, edition, stamp_if_exists
+from signalcam.data.file_stamp import Stamp, digest, read_edition, stamp_if_exists
 from signalcam.data.protocol import Batch
 from signalcam.errors import InputError, MissingExtra
 from signalcam.inputs.layout import Layout
@@ -127,13 +127,13 @@ class WindowOptions:
     def open_file(self, path: str) -> Any:
         """Open a file as a record or reader; the last few are cached."""
         options = tuple(sorted((name, _hashable(each)) for name, each in self.options.items()))
-        return _open_cached(self.open, path, edition(path), options)
+        return _open_cached(self.open, path, read_edition(path), options)
 
     def fingerprint(self, path: str) -> str:
         """Hash of the file's stamp, those it refers to, and the settings."""
         refer = self.files
-        others = _none_if_unreadable(lambda: refer(path)) if refer else ()
-        stamps = [stamp_if_exists(each) for each in (path, *(others or ()))]
+        referred = _none_if_unreadable(lambda: refer(path)) if refer else ()
+        stamps = [stamp_if_exists(each) for each in (path, *(referred or ()))]
         about = (self.windows, self.layout, sorted(self.options.items()))
         return digest([self.open.__module__, self.open.__qualname__, about, stamps])
 
@@ -174,10 +174,10 @@ class RecordFile:
     """A reader of one file with one record; with ``windows`` the record is several samples."""
 
     item: Item
-    how: WindowOptions
+    settings: WindowOptions
 
     def __len__(self) -> int:
-        if self.how.windows is None:
+        if self.settings.windows is None:
             return 1
         plan = _none_if_unreadable(lambda: self._plan)
         return 1 if plan is None else len(plan.starts)
@@ -185,7 +185,7 @@ class RecordFile:
     @property
     def fingerprint(self) -> str:
         """Hash of the file and its settings."""
-        return digest([self.how.fingerprint(self.item.path), replace(self.item, path="")])
+        return digest([self.settings.fingerprint(self.item.path), replace(self.item, path="")])
 
     @property
     def layout(self) -> Layout | None:
@@ -198,12 +198,12 @@ class RecordFile:
 
     @property
     def _record(self) -> Record:
-        record: Record = self.how.open_file(self.item.path)
+        record: Record = self.settings.open_file(self.item.path)
         return record
 
     @property
     def _layout(self) -> Layout | None:
-        return merge_layouts(self._record.layout, self.how.layout)
+        return merge_layouts(self._record.layout, self.settings.layout)
 
     def _entry(self, number: int) -> Entry:
         plan, record = self._plan, self._record
@@ -213,12 +213,12 @@ class RecordFile:
         if (begin, end) != (start, stop):
             array = _pad_axis(array, _time_axis(self._layout) or 0, (begin - start, stop - end))
         label = plan.labels[number] if plan.labels else self.item.label
-        cut = self.how.windows is not None or self.item.is_part
+        cut = self.settings.windows is not None or self.item.is_part
         return array, label, f"{self.item.name}[{start}:{stop}]" if cut else self.item.name
 
     @cached_property
     def _plan(self) -> WindowPlan:
-        record, layout, windows = self._record, self._layout, self.how.windows
+        record, layout, windows = self._record, self._layout, self.settings.windows
         axis = _time_axis(layout)
         if axis is None and (windows or self.item.is_part):
             message = f"it has shape {record.shape} and no time axis to cut. Name its axes, as in layout='batch channel time'."
@@ -251,7 +251,7 @@ def _plan_consecutive(windows: Windows, bounds: Span, rate: float | None) -> Win
     stride = length if windows.stride is None else windows.samples(windows.stride, rate)
     begin, end = bounds
     if windows.remainder == "drop" and end - begin < length:
-        message = f"its {end - begin} samples are less than a window of {length}. Take shorter ones, or Windows(..., remainder='pad')."
+        message = f"its {end - begin} samples are less than a window of {length}. Use a shorter window, or Windows(..., remainder='pad')."
         raise InputError(message)
     if windows.remainder == "drop":
         return WindowPlan(range(begin, end - length + 1, stride), length, bounds)
@@ -266,9 +266,9 @@ def _plan_around_events(record: Record, windows: Windows, bounds: Span, rate: fl
         raise InputError(message)
     length = windows.samples(windows.length, rate)
     events = [
-        (place - length // 2, label)
-        for place, label in record.events(str(windows.around))
-        if bounds[0] <= place < bounds[1]
+        (position - length // 2, label)
+        for position, label in record.events(str(windows.around))
+        if bounds[0] <= position < bounds[1]
     ]
     if windows.remainder == "drop":
         events = [each for each in events if bounds[0] <= each[0] and each[0] + length <= bounds[1]]
@@ -286,12 +286,12 @@ def _time_axis(layout: Layout | None) -> int | None:
     return layout.dims.index("time") - 1 if layout and "time" in layout.dims else None
 
 
-def merge_layouts(own: Layout | None, layout: Layout | None) -> Layout | None:
+def merge_layouts(first: Layout | None, second: Layout | None) -> Layout | None:
     """Merge two layouts of equal axes; the first takes precedence."""
-    if own is None or layout is None:
-        return own or layout
-    if own.dims != layout.dims:
-        message = f"its axes are {' '.join(own.dims)!r}, but the layout says {' '.join(layout.dims)!r}. Name them as they are read; explain(..., layout=...) reorders them."
+    if first is None or second is None:
+        return first or second
+    if first.dims != second.dims:
+        message = f"its axes are {' '.join(first.dims)!r}, but the layout says {' '.join(second.dims)!r}. Name them as they are read; explain(..., layout=...) reorders them."
         raise InputError(message)
-    rest = {each.name: getattr(layout, each.name) for each in fields(Layout) if getattr(own, each.name) is None}
-    return replace(own, **rest)
+    rest = {each.name: getattr(second, each.name) for each in fields(Layout) if getattr(first, each.name) is None}
+    return replace(first, **rest)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from signalcam.data.array_files import Arrays, Names, choose_arrays, layout_from_attributes
-from signalcam.data.file_stamp import Stamp, edition
+from signalcam.data.file_stamp import Stamp, read_edition
 from signalcam.data.windows import Record
 from signalcam.inputs.layout import Layout
 
@@ -34,7 +34,7 @@ def _layout_of(array: Any) -> Layout | None:
 
 
 def _load(path: str) -> Mapping[str, Any]:
-    return _list_arrays(path, edition(path))
+    return _list_arrays(path, read_edition(path))
 
 
 @lru_cache(maxsize=16)

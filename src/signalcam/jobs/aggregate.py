@@ -58,30 +58,30 @@ def group_masks(about: Mapping[str, Any], rows: Mapping[str, np.ndarray]) -> np.
 
 
 def unit_sums(
-    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], own: events.Pair | None = None
+    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], unit_events: events.Pair | None = None
 ) -> dict[str, np.ndarray]:
     """Sum up one unit: count, mean, squared deviations and histogram of the maps of each group."""
-    every, bins = group_masks(about, rows), about["job"]["aggregates"]["bins"]
-    good = every.any(axis=0)
-    belongs = every[:, good]
+    all_masks, bins = group_masks(about, rows), about["job"]["aggregates"]["bins"]
+    good = all_masks.any(axis=0)
+    masks = all_masks[:, good]
     least = -1.0 if about["job"]["explain"]["signed"] else 0.0
-    sums = {"count": belongs.sum(axis=1)}
+    sums = {"count": masks.sum(axis=1)}
     for number in range(len(about["facts"]["layers"])):
         maps = decode(rows[f"maps_{number}"][good])
-        parts = [moments(maps[here]) for here in belongs]
+        parts = [moments(maps[mask]) for mask in masks]
         sums[f"mean_{number}"] = np.stack([mean for _, mean, _ in parts])
         sums[f"squares_{number}"] = np.stack([squares for _, _, squares in parts])
-        sums[f"histogram_{number}"] = _histograms(maps, belongs, bins, least)
-    return sums | columns.unit_score_sums(rows, every) | events.unit_event_sums(about, rows, every, own)
+        sums[f"histogram_{number}"] = _histograms(maps, masks, bins, least)
+    return sums | columns.unit_score_sums(rows, all_masks) | events.unit_event_sums(about, rows, all_masks, unit_events)
 
 
 def _histograms(maps: np.ndarray, belongs: np.ndarray, bins: int, least: float) -> np.ndarray:
     """Number of maps per bin from ``least`` to 1, ``(group, ..., bin)``."""
     cells = int(np.prod(maps.shape[1:]))
     flat = maps.reshape(len(maps), cells)
-    which = np.clip(((flat - least) / (1 - least) * bins).astype(np.int64), 0, bins - 1)
-    which += np.arange(cells) * bins
-    counted = [np.bincount(which[here].ravel(), minlength=cells * bins) for here in belongs]
+    bin_index = np.clip(((flat - least) / (1 - least) * bins).astype(np.int64), 0, bins - 1)
+    bin_index += np.arange(cells) * bins
+    counted = [np.bincount(bin_index[mask].ravel(), minlength=cells * bins) for mask in belongs]
     return np.stack(counted).reshape(len(belongs), *maps.shape[1:], bins).astype(np.uint32)
 
 
@@ -90,20 +90,23 @@ Sums = dict[str, np.ndarray]
 
 def count_name(about: str, names: Iterable[str]) -> str:
     """Name of the count that belongs to a mean: of equal name, of equal first word, else ``count``."""
-    own = {f"count_{about}", f"count_{about.partition('_')[0]}"}
-    return next((each for each in names if each in own), "count")
+    candidates = {f"count_{about}", f"count_{about.partition('_')[0]}"}
+    return next((each for each in names if each in candidates), "count")
 
 
-def _merge(one: Sums, two: Sums) -> Sums:
+def _merge(first: Sums, second: Sums) -> Sums:
     """Merge two sums: counts and histograms add up; means and deviations go through ``merge_moments``."""
-    whole = ("count", "histogram")
-    merged = {name: one[name] + two[name] for name in one if name.partition("_")[0] in whole}
-    for name in one:
+    additive = ("count", "histogram")
+    merged = {name: first[name] + second[name] for name in first if name.partition("_")[0] in additive}
+    for name in first:
         kind, _, about = name.partition("_")
         if kind == "mean":
-            own = (count_name(about, one), name, f"squares_{about}")
-            _, *both = merge_moments((one[own[0]], one[own[1]], one[own[2]]), (two[own[0]], two[own[1]], two[own[2]]))
-            merged |= zip(own[1:], both, strict=True)
+            moment_names = (count_name(about, first), name, f"squares_{about}")
+            _, *both = merge_moments(
+                (first[moment_names[0]], first[moment_names[1]], first[moment_names[2]]),
+                (second[moment_names[0]], second[moment_names[1]], second[moment_names[2]]),
+            )
+            merged |= zip(moment_names[1:], both, strict=True)
     return merged
 
 
@@ -111,14 +114,14 @@ def _merge_tree(parts: Iterable[Sums]) -> Sums:
     """Merge sums pairwise in a binary tree; memory holds one per level."""
     waiting: list[tuple[int, Sums]] = []
     for sums in parts:
-        level, whole = 0, sums
+        level, merged = 0, sums
         while waiting and waiting[-1][0] == level:
-            level, whole = level + 1, _merge(waiting.pop()[1], whole)
-        waiting.append((level, whole))
-    whole = waiting.pop()[1]
+            level, merged = level + 1, _merge(waiting.pop()[1], merged)
+        waiting.append((level, merged))
+    merged = waiting.pop()[1]
     while waiting:
-        whole = _merge(waiting.pop()[1], whole)
-    return whole
+        merged = _merge(waiting.pop()[1], merged)
+    return merged
 
 
 _UNITS_AT_ONCE = 4  # units whose sums are read at a time
@@ -133,9 +136,9 @@ def _read_sums(archive: JobStore, units: range, done: Container[int]) -> Iterato
     specs = archive.by_unit
     blank = {name: np.full(each.shape[1:], each.blank, _sum_dtype(each.dtype)) for name, each in specs.items()}
     for start in range(units.start, units.stop, _UNITS_AT_ONCE):
-        some = range(start, min(start + _UNITS_AT_ONCE, units.stop))
-        flags = [each in done for each in some]
-        read = {name: archive.read(f"unit/{name}", slice(some.start, some.stop)) for name in specs if any(flags)}
+        batch = range(start, min(start + _UNITS_AT_ONCE, units.stop))
+        flags = [each in done for each in batch]
+        read = {name: archive.read(f"unit/{name}", slice(batch.start, batch.stop)) for name in specs if any(flags)}
         for number, is_done in enumerate(flags):
             yield (
                 {name: each[number].astype(_sum_dtype(each.dtype)) for name, each in read.items()} if is_done else blank
@@ -149,9 +152,9 @@ def _sum_dtype(dtype: Any) -> Any:
 
 def _block_sums(archive: JobStore, block: int, done: Container[int]) -> Sums:
     """Sums of a block, read from the block or merged from its units, which gives equal bits."""
-    if not archive.is_rolled(block):
+    if not archive.is_merged(block):
         sums = add_units(archive, archive.units_of(block), done)
-        if not archive.is_rolled(block):  # else its units may have been deleted while they were read
+        if not archive.is_merged(block):  # else its units may have been deleted while they were read
             return sums
     return {name: archive.read(f"block/{name}", block) for name in archive.by_block}
 
@@ -185,8 +188,8 @@ def summarize_store(archive: JobStore) -> xr.Dataset:
 
     done = {each for each, failed in archive.status().items() if failed != QUARANTINED}
     rest = range(archive.blocks * archive.block, archive.units)
-    whole = (_block_sums(archive, each, done) for each in range(archive.blocks))
-    sums = _merge_tree(chain(whole, (add_units(archive, each, done) for each in [rest] if each)))
+    block_sums = (_block_sums(archive, each, done) for each in range(archive.blocks))
+    sums = _merge_tree(chain(block_sums, (add_units(archive, each, done) for each in [rest] if each)))
     variables = _variables(archive, sums)
     shares = archive.about["job"]["aggregates"]["quantiles"]
     least = -1.0 if archive.about["job"]["explain"]["signed"] else 0.0
@@ -208,9 +211,9 @@ def _variables(archive: JobStore, sums: Sums) -> dict[str, Any]:
         if kind == "count":
             variables[_summary_name(kind, about)] = (dims, values)
         elif kind == "mean":
-            own = (sums[count_name(about, sums)], values, sums[f"squares_{about}"])
-            variables[_summary_name("mean", about)] = (dims, average(own))
-            variables[_summary_name("std", about)] = (dims, deviation(own))
+            stored_moments = (sums[count_name(about, sums)], values, sums[f"squares_{about}"])
+            variables[_summary_name("mean", about)] = (dims, average(stored_moments))
+            variables[_summary_name("std", about)] = (dims, deviation(stored_moments))
     return variables
 
 
@@ -218,8 +221,8 @@ def _summary_name(kind: str, about: str) -> str:
     """Variable name in a summary: ``mean_0`` for maps, ``around_mean_0`` for events."""
     if not about or about.isdigit():
         return f"{kind}_{about}".strip("_")
-    what, _, number = about.partition("_")
-    return f"{what}_{kind}_{number}".strip("_")
+    prefix, _, number = about.partition("_")
+    return f"{prefix}_{kind}_{number}".strip("_")
 
 
 def _quantiles(counts: np.ndarray, shares: Sequence[float], least: float) -> np.ndarray:
@@ -230,9 +233,9 @@ def _quantiles(counts: np.ndarray, shares: Sequence[float], least: float) -> np.
     quantiles = []
     for share in shares:
         rank = share * total
-        place = np.minimum((below < rank[..., None]).sum(axis=-1), bins - 1)
-        inside = np.take_along_axis(counts, place[..., None], -1)[..., 0]
-        before = np.take_along_axis(below, place[..., None], -1)[..., 0] - inside
-        along = place + (rank - before) / np.maximum(inside, 1)
+        bin_index = np.minimum((below < rank[..., None]).sum(axis=-1), bins - 1)
+        inside = np.take_along_axis(counts, bin_index[..., None], -1)[..., 0]
+        before = np.take_along_axis(below, bin_index[..., None], -1)[..., 0] - inside
+        along = bin_index + (rank - before) / np.maximum(inside, 1)
         quantiles.append(np.where(total > 0, least + (1 - least) * along / bins, np.nan))
     return np.stack(quantiles)

@@ -57,17 +57,17 @@ def unit_score_sums(rows: Mapping[str, np.ndarray], belongs: np.ndarray) -> dict
     """Sum up the scores of one unit: count, mean and squared deviations per group."""
     if "metrics" not in rows:
         return {}
-    parts = [_moments(rows["metrics"][here].astype(np.float64)) for here in belongs]
+    parts = [_moments(rows["metrics"][mask].astype(np.float64)) for mask in belongs]
     counts, means, squares = (np.stack(each) for each in zip(*parts, strict=True))
     return {"count_metrics": counts, "mean_metrics": means, "squares_metrics": squares}
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count, mean and squared deviations over the samples that have a score."""
-    there = np.isfinite(values)
-    count = there.sum(axis=0)
-    mean = np.where(there, values, 0).sum(axis=0) / np.maximum(count, 1)
-    return count, mean, (np.where(there, values - mean, 0) ** 2).sum(axis=0)
+    scored = np.isfinite(values)
+    count = scored.sum(axis=0)
+    mean = np.where(scored, values, 0).sum(axis=0) / np.maximum(count, 1)
+    return count, mean, (np.where(scored, values - mean, 0) ** 2).sum(axis=0)
 
 
 @dataclass(frozen=True)

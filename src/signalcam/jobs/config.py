@@ -84,18 +84,18 @@ class JobConfig(Section):
         Raises:
             JobError: The file is missing or no TOML, or a field is wrong.
         """
-        place = Path(path)
+        file = Path(path)
         try:
-            sections = tomllib.loads(place.read_text(encoding="utf-8"))
+            sections = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
-            message = f"{place} cannot be read ({error.strerror}). Make an example with: signalcam run --init."
+            message = f"{file} cannot be read ({error.strerror}). Make an example with: signalcam run --init."
             raise JobError(message) from error
         except ValueError as error:
-            message = f"{place} is no TOML: {error}. Compare it with: signalcam run --init other.toml."
+            message = f"{file} is no TOML: {error}. Compare it with: signalcam run --init other.toml."
             raise JobError(message) from error
         for change in changes:
             _apply_change(sections, change)
-        return cls(folder=place.parent, **sections)
+        return cls(folder=file.parent, **sections)
 
     def path(self, name: str) -> Path:
         """Resolve a path relative to the job's folder."""
@@ -122,16 +122,16 @@ class JobConfig(Section):
 
 def _apply_change(sections: dict[str, Any], change: str) -> None:
     """Set one field of a section, ``"units.size=64"``."""
-    where, equals, text = change.partition("=")
-    *path, name = where.strip().split(".")
+    field, equals, text = change.partition("=")
+    *path, name = field.strip().split(".")
     if not equals or not name or not all(path):
         message = f"--set {change!r} is no 'section.name=value'. Write, for instance, --set units.size=64."
         raise JobError(message)
     for section in path:
-        here = sections.setdefault(section, {})
-        if not isinstance(here, dict):
-            here = sections[section] = {_SHORT.get(section, "path"): here}
-        sections = here
+        table = sections.setdefault(section, {})
+        if not isinstance(table, dict):
+            table = sections[section] = {_SHORT.get(section, "path"): table}
+        sections = table
     sections[name] = _parse_value(text.strip())
 
 
@@ -167,19 +167,19 @@ _EXPECTED_BY_FIELD = {
 }
 
 
-def _field_name(wrong: Any) -> str:
+def _field_name(fault: Any) -> str:
     """Name of the wrong field; a field that takes several types is named without its parts."""
-    where = [str(each) for each in wrong["loc"] if not str(each).startswith("function-")]
-    field = ".".join(where[:2])
-    return field if field in _EXPECTED_BY_FIELD and where[2:] else ".".join(where)
+    location = [str(each) for each in fault["loc"] if not str(each).startswith("function-")]
+    field = ".".join(location[:2])
+    return field if field in _EXPECTED_BY_FIELD and location[2:] else ".".join(location)
 
 
-def _fault_text(wrong: Any) -> str:
-    where = _field_name(wrong)
-    text = wrong["msg"].removeprefix("Value error, ").removesuffix(".")
-    if wrong["type"] == "value_error":
-        return f"{where}: {text}." if where else f"{text}."
-    kind = wrong.get("ctx", {}).get("pattern", wrong["type"])
-    meant = _EXPECTED.get(kind, _EXPECTED_BY_FIELD.get(where, f"{text[0].lower()}{text[1:]}"))
-    value = "" if wrong["type"] in ("missing", "extra_forbidden") else f" is {wrong['input']!r}"
-    return f"{where}{value}: {meant}. An example: signalcam run --init."
+def _fault_text(fault: Any) -> str:
+    field = _field_name(fault)
+    text = fault["msg"].removeprefix("Value error, ").removesuffix(".")
+    if fault["type"] == "value_error":
+        return f"{field}: {text}." if field else f"{text}."
+    kind = fault.get("ctx", {}).get("pattern", fault["type"])
+    meant = _EXPECTED.get(kind, _EXPECTED_BY_FIELD.get(field, f"{text[0].lower()}{text[1:]}"))
+    value = "" if fault["type"] in ("missing", "extra_forbidden") else f" is {fault['input']!r}"
+    return f"{field}{value}: {meant}. An example: signalcam run --init."

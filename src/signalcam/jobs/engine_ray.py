@@ -141,13 +141,13 @@ def _connect(section: EngineSection) -> None:
         address = os.environ.get("RAY_ADDRESS") or address
     if address not in (None, "auto"):
         _require_answer(str(address))
-    here: dict[str, Any] = {"address": address}
+    options: dict[str, Any] = {"address": address}
     if address is None:
         cpus = max(1, math.ceil(section.processes * section.cpus))
-        here = {"address": "local", "num_cpus": cpus, "object_store_memory": _OBJECT_STORE_BYTES}
+        options = {"address": "local", "num_cpus": cpus, "object_store_memory": _OBJECT_STORE_BYTES}
     try:
         with _environment(_QUIET_VARIABLES), _silence_stderr():
-            ray.init(**here, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         ray.shutdown()
@@ -175,8 +175,8 @@ def _connection_error(address: str | None, reason: str) -> str:
 def _require_room(section: EngineSection, nodes: Sequence[Mapping[str, float]]) -> None:
     """Raise if no node is large enough for a worker; Ray itself would wait for ever."""
     if not any(section.cpus <= each.get("CPU", 0) and section.gpus <= each.get("GPU", 0) for each in nodes):
-        there = ", ".join(f"{each.get('CPU', 0):g} and {each.get('GPU', 0):g}" for each in nodes)
-        message = f"no node of Ray has engine.cpus = {section.cpus:g} and engine.gpus = {section.gpus:g}: they have {there}. Ask for less, or add a node."
+        capacities = ", ".join(f"{each.get('CPU', 0):g} and {each.get('GPU', 0):g}" for each in nodes)
+        message = f"no node of Ray has engine.cpus = {section.cpus:g} and engine.gpus = {section.gpus:g}: they have {capacities}. Ask for less, or add a node."
         raise JobError(message)
 
 

@@ -126,8 +126,8 @@ def _time_axis(about: Mapping[str, Any], layer: int) -> tuple[int, AxisGrid]:
     """Number of the time axis in a layer's maps, and its grid along the input."""
     dims = Layout(**about["facts"]["layout"]).dims
     grid = [AxisGrid(**axis) for axis in about["facts"]["layers"][layer]["grid"]]
-    where = [dims[axis.input_axis] for axis in grid].index(_DIM)
-    return 3 + where, grid[where]
+    index = [dims[axis.input_axis] for axis in grid].index(_DIM)
+    return 3 + index, grid[index]
 
 
 def event_sums(about: Mapping[str, Any], by_sample: Mapping[str, ColumnSpec]) -> dict[str, tuple[dict[str, int], Any]]:
@@ -136,9 +136,9 @@ def event_sums(about: Mapping[str, Any], by_sample: Mapping[str, ColumnSpec]) ->
         return {}
     arrays: dict[str, tuple[dict[str, int], Any]] = {name: ({}, np.int64) for name in ("count_around", "count_outside")}
     for number in range(len(about["facts"]["layers"])):
-        maps, (where, _) = by_sample[f"maps_{number}"], _time_axis(about, number)
+        maps, (axis, _) = by_sample[f"maps_{number}"], _time_axis(about, number)
         sizes = list(zip(maps.dims, maps.shape, strict=True))
-        sizes[where] = ("around", len(_event_window(about).offsets))
+        sizes[axis] = ("around", len(_event_window(about).offsets))
         arrays[f"mean_around_{number}"] = (dict(sizes[1:]), np.float64)
         arrays[f"squares_around_{number}"] = (dict(sizes[1:]), np.float64)
     return arrays
@@ -153,24 +153,24 @@ def event_labels(about: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, dict[s
 
 
 def unit_event_sums(
-    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], belongs: np.ndarray, own: Pair | None
+    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], belongs: np.ndarray, unit_events: Pair | None
 ) -> dict[str, np.ndarray]:
     """Sum up one unit around events: events inside and outside the samples per group, mean and deviations of maps."""
-    if own is None:
+    if unit_events is None:
         return {}
-    row, time = own
-    stretch = _event_window(about)
-    places = stretch.places(time)
-    inside, having = stretch.within(places, _samples_along_time(about)), belongs[:, row]
+    row, time = unit_events
+    window = _event_window(about)
+    positions = window.places(time)
+    inside, having = window.within(positions, _samples_along_time(about)), belongs[:, row]
     counts = inside & having[0]  # the first group holds all samples that did not fail
     sums = {
         "count_around": (having & inside).sum(axis=1),
         "count_outside": (having & ~inside).sum(axis=1),
     }
     for number in range(len(about["facts"]["layers"])):
-        where, axis = _time_axis(about, number)
-        cut = cut_epochs(decode(rows[f"maps_{number}"]), where, axis, row[counts], places[counts])
-        parts = [moments(cut[here[counts]]) for here in having]
+        map_axis, axis = _time_axis(about, number)
+        cut = cut_epochs(decode(rows[f"maps_{number}"]), map_axis, axis, row[counts], positions[counts])
+        parts = [moments(cut[mask[counts]]) for mask in having]
         sums[f"mean_around_{number}"] = np.stack([mean for _, mean, _ in parts])
         sums[f"squares_around_{number}"] = np.stack([squares for _, _, squares in parts])
     return sums

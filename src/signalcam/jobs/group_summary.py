@@ -23,15 +23,15 @@ def summarize(store: Path, exp: Explanation) -> GroupSummary:
     """Load a job's aggregates for ``exp``, the explanation of all its samples."""
     table = _read_summary(store).sortby("quantile")
     counts = table["count"].values
-    there = np.flatnonzero(counts)
-    parted = [_split_name(str(table["of"].values[number])) for number in there]
+    present = np.flatnonzero(counts)
+    parted = [_split_name(str(table["of"].values[number])) for number in present]
     names = [name for _, name in parted]
-    result = partial(_group_result, exp, there=there, names=names)
+    result = partial(_group_result, exp, present=present, names=names)
     return GroupSummary(
         result(table, "mean"),
         result(table, "std"),
         tuple(kind for kind, _ in parted),
-        tuple(counts[there].tolist()),
+        tuple(counts[present].tolist()),
         tuple(table["quantile"].values.tolist()),
         lambda number: result(table.isel(quantile=number), "quantile"),
     )
@@ -56,27 +56,27 @@ def _split_name(of: str) -> tuple[str, str]:
 
 
 def _group_result(
-    exp: Explanation, table: xr.Dataset, what: str, *, there: np.ndarray, names: Sequence[str]
+    exp: Explanation, table: xr.Dataset, statistic: str, *, present: np.ndarray, names: Sequence[str]
 ) -> Explanation:
     """Build an explanation whose samples are groups; what only samples have is ``None``."""
     layers = [
-        replace(layer, values=np.asarray(table[f"{what}_{number}"].values[there], np.float32))
+        replace(layer, values=np.asarray(table[f"{statistic}_{number}"].values[present], np.float32))
         for number, layer in enumerate(exp.layers)
     ]
-    classes = np.tile(_common_classes(exp.target_classes), (len(there), 1))
-    nothing: dict[str, Any] = dict.fromkeys(
+    classes = np.tile(_common_classes(exp.target_classes), (len(present), 1))
+    no_columns: dict[str, Any] = dict.fromkeys(
         ("logits", "probabilities", "classes", "true_classes", "windows", "metrics")
     )
     return replace(
         exp,
         layers=tuple(layers),
-        input=np.broadcast_to(np.float32(np.nan), (len(there), *exp.input.shape[1:])),
+        input=np.broadcast_to(np.float32(np.nan), (len(present), *exp.input.shape[1:])),
         scores=np.full(classes.shape, np.nan),
         target_classes=classes,
         sample_names=tuple(names),
         failed=(),
         provenance={**exp.provenance, "normalized": "max"},
-        **nothing,
+        **no_columns,
     )
 
 

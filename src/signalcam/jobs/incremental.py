@@ -26,14 +26,14 @@ class IncrementalMerge:
 
     def __post_init__(self) -> None:
         archive = self.archive
-        status, own = archive.status(), archive.committed()
+        status, committed = archive.status(), archive.committed()
         done = {unit for unit, failed in status.items() if failed != QUARANTINED}
         self.left = [len(set(archive.units_of(each)) - done) for each in range(archive.blocks)]
-        for block in {unit // archive.block for unit in own} if archive.blocks else ():
+        for block in {unit // archive.block for unit in committed} if archive.blocks else ():
             if block < archive.blocks and not self.left[block]:
                 merge_block(archive, block)
 
-    def done(self, unit: int, failed: int) -> None:
+    def record_unit(self, unit: int, failed: int) -> None:
         """Note a finished unit; merge its block if it was the last."""
         if not self.archive.blocks or failed == QUARANTINED:
             return
@@ -48,7 +48,7 @@ def merge_block(archive: JobStore, block: int) -> None:
     """Merge the finished units of a block, then delete their own sums and status."""
     units = archive.units_of(block)
     with write_errors_as_text(archive.place):
-        if not archive.is_rolled(block):
+        if not archive.is_merged(block):
             _write_block(archive, block)
         for name in (*archive.by_unit, "status"):
             for unit in units:
@@ -57,13 +57,13 @@ def merge_block(archive: JobStore, block: int) -> None:
 
 def _write_block(archive: JobStore, block: int) -> None:
     units = archive.units_of(block)
-    own = [archive.file("unit/status", unit) for unit in units]
-    codes = np.array([int.from_bytes(each.read_bytes(), "little") for each in own], np.uint32)
-    when = max(each.stat().st_mtime_ns for each in own)
+    status_files = [archive.file("unit/status", unit) for unit in units]
+    codes = np.array([int.from_bytes(each.read_bytes(), "little") for each in status_files], np.uint32)
+    committed_at = max(each.stat().st_mtime_ns for each in status_files)
     for name, values in aggregate.add_units(archive, units, units).items():
         archive.array(f"block/{name}")[block] = values
     written = [archive.file(f"block/{name}", block) for name in archive.by_block]
     sync_to_disk([each for each in written if each.exists()])
     archive.array("block/status")[block] = codes
-    os.utime(archive.status_of(block), ns=(when, when))
+    os.utime(archive.status_of(block), ns=(committed_at, committed_at))
     sync_to_disk([archive.status_of(block)])

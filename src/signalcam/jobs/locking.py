@@ -77,11 +77,11 @@ def _open_locked(path: Path, kind: int) -> IO[str] | None:
     """Open and lock the file; try again if the last run deleted it meanwhile."""
     for _ in range(10):
         file = path.open("a")
-        locked, there = _try_lock(file, kind), _is_same_file(path, file)
-        if locked and there:
+        locked, in_place = _try_lock(file, kind), _is_same_file(path, file)
+        if locked and in_place:
             return file
         file.close()
-        if there:
+        if in_place:
             return None
     return None
 

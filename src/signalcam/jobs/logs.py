@@ -40,16 +40,16 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record as one line, without a newline."""
-        more = {name: each for name, each in vars(record).items() if name not in _RECORD_FIELDS}
+        fields = {name: each for name, each in vars(record).items() if name not in _RECORD_FIELDS}
         kind = "warning" if record.levelno >= logging.WARNING else "note"
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "event": more.pop("event", kind),
+            "event": fields.pop("event", kind),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             "pid": record.process,
         }
-        return json.dumps(entry | more, default=str)
+        return json.dumps(entry | fields, default=str)
 
 
 class JsonLinesFile(logging.Handler):
@@ -68,8 +68,8 @@ class JsonLinesFile(logging.Handler):
         if self.trouble:
             return
         try:
-            whole = os.write(self._file, line) == len(line)
-            self.trouble = "" if whole else "no room for a whole line"
+            complete = os.write(self._file, line) == len(line)
+            self.trouble = "" if complete else "no room for a whole line"
         except OSError as error:
             self.trouble = error.strerror or str(error)
 
@@ -121,8 +121,8 @@ class _Collector(logging.Handler):
         self.told: LogEntries = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        more = {name: each for name, each in vars(record).items() if name not in _RECORD_FIELDS}
-        self.told.append((record.levelno, record.getMessage(), {"pid": record.process, **more}))
+        fields = {name: each for name, each in vars(record).items() if name not in _RECORD_FIELDS}
+        self.told.append((record.levelno, record.getMessage(), {"pid": record.process, **fields}))
 
 
 @contextmanager
@@ -135,8 +135,8 @@ def collect_logs() -> Iterator[LogEntries]:
 
 def replay_logs(entries: LogEntries) -> None:
     """Log again what another process collected."""
-    for level, message, more in entries:
-        _log.log(level, "%s", message, extra=more)
+    for level, message, fields in entries:
+        _log.log(level, "%s", message, extra=fields)
 
 
 @contextmanager

@@ -55,8 +55,8 @@ def call_builder(job: JobConfig, section: Literal["model", "data"]) -> Any:
         message = f"{section}.build {options.build!r} raised {type(error).__name__}: {_error_text(error)}. Call it in Python first, with {section}.arguments."
         raise JobError(message) from error
     if result is None:
-        what = "network" if section == "model" else "samples"
-        message = f"{section}.build {options.build!r} returned None. Let it return the {what}."
+        expected = "network" if section == "model" else "samples"
+        message = f"{section}.build {options.build!r} returned None. Let it return the {expected}."
         raise JobError(message)
     return result
 
@@ -170,14 +170,14 @@ def move_to_device(batch: Batch, device: str) -> Batch:
         return batch
     import torch  # noqa: PLC0415 - only for such devices
 
-    place = torch.device(device)
-    aside: Any = torch.cuda.Stream(place)  # type: ignore[no-untyped-call] # torch's own
-    with torch.cuda.stream(aside):
+    target = torch.device(device)
+    stream: Any = torch.cuda.Stream(target)  # type: ignore[no-untyped-call] # torch's own
+    with torch.cuda.stream(stream):
         pinned = torch.from_numpy(np.array(batch.inputs, order="C")).pin_memory()
-        there = pinned.to(place, non_blocking=True)
-    there.record_stream(torch.cuda.default_stream(place))
-    aside.synchronize()
-    return replace(batch, inputs=there)  # type: ignore[arg-type] # explain takes tensors, too
+        copy = pinned.to(target, non_blocking=True)
+    copy.record_stream(torch.cuda.default_stream(target))
+    stream.synchronize()
+    return replace(batch, inputs=copy)  # type: ignore[arg-type] # explain takes tensors, too
 
 
 def fingerprint(model: Any) -> str:

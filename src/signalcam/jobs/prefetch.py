@@ -29,7 +29,7 @@ class BackgroundThread:
     def __exit__(self, *_: object) -> None:
         self.tasks.put(None)
 
-    def ask(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
         """Queue a call and return its future; calls run in order."""
         answer: Future[T] = Future()
         self.tasks.put((answer, call, arguments))
@@ -63,12 +63,12 @@ def prefetch(
     writes: deque[Future[Done]] = deque()
     with BackgroundThread("reads") as reading, BackgroundThread("writes") as writing:
         try:
-            coming = reading.ask(next, read, None)
-            while (some := (yield from _next_read(writes, coming))) is not None:
-                coming = reading.ask(next, read, None)
-                if (whole := make(some)) is not None:
+            coming = reading.submit(next, read, None)
+            while (item := (yield from _next_read(writes, coming))) is not None:
+                coming = reading.submit(next, read, None)
+                if (result := make(item)) is not None:
                     yield from _finished_writes(writes)
-                    writes.append(writing.ask(write, whole))
+                    writes.append(writing.submit(write, result))
             yield from _finished_writes(writes)
         finally:
             wait(writes)  # also after an error

@@ -55,7 +55,7 @@ def _run_units(job: JobConfig, *, progress: bool) -> Path:
             for unit, failed in logs.log_units(archive, units, scheduler.run(archive, units)):
                 done(unit, failed)
                 if rolling is not None:
-                    rolling.done(unit, failed)
+                    rolling.record_unit(unit, failed)
         if hold.is_last and _needs_summary(archive):
             IncrementalMerge(archive)  # merges what ranks left: each saw only its own units
             write_summary(archive)
@@ -106,18 +106,18 @@ def write_summary(archive: JobStore) -> None:
     import zarr  # noqa: PLC0415 - not needed to import this
 
     dataset = aggregate.summarize_store(archive)
-    new, place = archive.place / f".summary-{os.getpid()}", archive.place / "summary"
+    temporary, place = archive.place / f".summary-{os.getpid()}", archive.place / "summary"
     with write_errors_as_text(archive.place):
-        for left in archive.place.glob(".summary-*"):
-            shutil.rmtree(left)
-        group = zarr.create_group(new, zarr_format=3)
+        for leftover in archive.place.glob(".summary-*"):
+            shutil.rmtree(leftover)
+        group = zarr.create_group(temporary, zarr_format=3)
         for name, variable in dataset.data_vars.items():
             group.create_array(str(name), data=variable.values, dimension_names=tuple(map(str, variable.dims)))
         write_labels(
             group, {str(name): (as_text_array(each.values), each.attrs) for name, each in dataset.coords.items()}
         )
-        consolidate_metadata(new)
-        sync_to_disk([each for each in new.rglob("*") if each.is_file()])
+        consolidate_metadata(temporary)
+        sync_to_disk([each for each in temporary.rglob("*") if each.is_file()])
         shutil.rmtree(place, ignore_errors=True)
-        new.rename(place)
+        temporary.rename(place)
         consolidate_metadata(archive.place)

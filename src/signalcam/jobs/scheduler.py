@@ -56,7 +56,7 @@ class WorkerState:
     units: deque[int] = field(default_factory=deque)
     since: float = 0.0
 
-    def give(self, unit: int) -> None:
+    def assign(self, unit: int) -> None:
         """Give the worker one more unit."""
         if not self.units:
             self.since = time.monotonic()
@@ -160,7 +160,7 @@ class Scheduler:
                 enough = len(todo) > (len(self.workers) if count else 0)
                 alone = count and self.suspects & {todo[0], *worker.units} if enough else False
                 if enough and not alone and worker.ready is not None and len(worker.units) == count:
-                    worker.give(todo.popleft())
+                    worker.assign(todo.popleft())
 
     def _answers(self) -> list[tuple[WorkerState, Answer]]:
         """Wait for the next answers; add a death for each worker past ``engine.timeout``."""

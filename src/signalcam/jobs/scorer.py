@@ -39,8 +39,8 @@ def scores_dataset(about: Mapping[str, Any], exp: Explanation, values: np.ndarra
         "seed": section["seed"],
         "baselines": ", ".join(baselines),
     }
-    whole = np.moveaxis(values.astype(np.float64), 1, 0)
-    scores = MetricValues(whole, {}, {}, _class_probabilities(exp, section["measure"]), np.empty((0, 0)))
+    by_metric = np.moveaxis(values.astype(np.float64), 1, 0)
+    scores = MetricValues(by_metric, {}, {}, _class_probabilities(exp, section["measure"]), np.empty((0, 0)))
     metrics = [find(each) for each in facts["names"]]
     return label_values(exp, metrics, scores, methods=facts["methods"], seed=section["seed"], about=provenance)
 
@@ -83,26 +83,28 @@ class Scorer:
         stop: bool,
     ) -> None:
         """Score the maps of a batch into ``rows``; failures stay NaN, or raise ``JobError`` if ``stop``."""
-        good_rows = [(here, np.isfinite(rows["peak_0"][here]).all(axis=(1, 2)), exp.input) for here, exp in explained]
-        some = [(here[good], inputs[good]) for here, good, inputs in good_rows if good.any()]
-        if some:
-            here, inputs = (np.concatenate(each) for each in zip(*some, strict=True))
-            self._fill(rows, here, _stored_explanation(about, rows, here, inputs), stop=stop)
+        good_rows = [
+            (rows_of, np.isfinite(rows["peak_0"][rows_of]).all(axis=(1, 2)), exp.input) for rows_of, exp in explained
+        ]
+        scorable = [(rows_of[good], inputs[good]) for rows_of, good, inputs in good_rows if good.any()]
+        if scorable:
+            rows_of, inputs = (np.concatenate(each) for each in zip(*scorable, strict=True))
+            self._fill(rows, rows_of, _stored_explanation(about, rows, rows_of, inputs), stop=stop)
 
-    def _fill(self, rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, *, stop: bool) -> None:
+    def _fill(self, rows: Mapping[str, np.ndarray], rows_of: np.ndarray, exp: Explanation, *, stop: bool) -> None:
         try:
             values = self._evaluate(exp)["value"].transpose("sample", "metric", *MAP_AXES).values
         except Exception as error:  # as where a sample cannot be explained
             if stop:
                 message = f"the maps of a batch cannot be scored ({error}). Write on_error = 'record' under [engine] to go on without their scores."
                 raise JobError(message) from error
-            if len(here) > 1:
-                for number, row in enumerate(here):
+            if len(rows_of) > 1:
+                for number, row in enumerate(rows_of):
                     self._fill(rows, row[None], exp.isel(sample=number), stop=stop)
                 return
             _log.info("sample %s cannot be scored: %s", exp.sample_names[0], error)
             return
-        rows["metrics"][here] = values
+        rows["metrics"][rows_of] = values
 
     def _evaluate(self, exp: Explanation) -> xr.Dataset:
         from signalcam.metrics import evaluate  # noqa: PLC0415 - only where scores are asked for
@@ -129,15 +131,16 @@ class Scorer:
 
 
 def _stored_explanation(
-    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], here: np.ndarray, inputs: np.ndarray
+    about: Mapping[str, Any], rows: Mapping[str, np.ndarray], rows_of: np.ndarray, inputs: np.ndarray
 ) -> Explanation:
     """Build the explanation of some samples of a unit, as it will be read from the store."""
     from signalcam.jobs.rebuild import rebuild_explanation  # noqa: PLC0415 - needs this module
 
     maps = [
-        restore_maps(rows[f"maps_{i}"][here], rows[f"peak_{i}"][here]) for i in range(len(about["facts"]["layers"]))
+        restore_maps(rows[f"maps_{i}"][rows_of], rows[f"peak_{i}"][rows_of])
+        for i in range(len(about["facts"]["layers"]))
     ]
-    names = rows["sample"][here] if "sample" in rows else np.arange(len(here))
+    names = rows["sample"][rows_of] if "sample" in rows else np.arange(len(rows_of))
     return rebuild_explanation(
-        about, lambda name: rows[name][here] if name in rows else None, maps, inputs, tuple(names.tolist())
+        about, lambda name: rows[name][rows_of] if name in rows else None, maps, inputs, tuple(names.tolist())
     )

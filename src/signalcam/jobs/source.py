@@ -39,8 +39,8 @@ class _LabelledReader:
 
     def read(self, numbers: Sequence[int]) -> Batch:
         batch = self.reader.read(numbers)
-        own = self.labels[list(batch.numbers)].tolist()
-        return replace(batch, labels=tuple(map(class_of, own)))
+        labels = self.labels[list(batch.numbers)].tolist()
+        return replace(batch, labels=tuple(map(class_of, labels)))
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class _ConvertedReader:
 
         def entry(number: int) -> Entry:
             array, label, name = rows[number]
-            return self._converted(array), label, name
+            return self._convert(array), label, name
 
         converted = read_one_by_one(batch.numbers, entry, batch.layout)
         return replace(converted, failed={**batch.failed, **converted.failed})
 
-    def _converted(self, array: np.ndarray) -> np.ndarray:
+    def _convert(self, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind not in "fiub":
             message = f"it holds {array.dtype} values, which cannot become data.dtype = {self.dtype!r}. Convert them to real numbers first, or leave dtype out."
             raise InputError(message)
@@ -111,15 +111,15 @@ class _ConvertedReader:
 
 def open_reader(job: JobConfig) -> Reader:
     """Open a job's data, with labels, axis order and dtype as the job says."""
-    own = job.data.labels is not None and job.data.labels.endswith(".npy")
+    from_file = job.data.labels is not None and job.data.labels.endswith(".npy")
     options: dict[str, Any] = dict(job.data.model_extra or {})
-    if job.data.labels is not None and not own:
+    if job.data.labels is not None and not from_file:
         options["labels"] = job.data.labels
     try:
         reader = _open_files(job, options) if job.data.build is None else _build_reader(job, options)
     except TypeError as error:
-        what = "open" if job.data.build is None else "of"
-        message = f"data cannot be opened with these options ({error}). See what signalcam.data.{what} takes."
+        function = "open" if job.data.build is None else "of"
+        message = f"data cannot be opened with these options ({error}). See what signalcam.data.{function} takes."
         raise JobError(message) from error
     if not len(reader):
         message = f"{job.data.path or job.data.build} holds no samples. Give data with at least one."
@@ -127,7 +127,7 @@ def open_reader(job: JobConfig) -> Reader:
     reader = _transpose(reader, job)
     if job.data.dtype is not None:
         reader = _ConvertedReader(reader, job.data.dtype)
-    if not own:
+    if not from_file:
         return reader
     labels, mark = _read_per_sample(job, "labels", len(reader))
     return _LabelledReader(reader, labels, reader.fingerprint + mark)
@@ -136,11 +136,11 @@ def open_reader(job: JobConfig) -> Reader:
 def _open_files(job: JobConfig, options: Mapping[str, Any]) -> Reader:
     """Open the files that a job names."""
     path = job.data.path or ""
-    where = str(job.path(path)) if isinstance(path, str) else [str(job.path(each)) for each in path]
-    how = {"format": job.data.format, "windows": _parse_windows(job), **options}
-    reader = open_data(where, **how)
+    source = str(job.path(path)) if isinstance(path, str) else [str(job.path(each)) for each in path]
+    options_of_open = {"format": job.data.format, "windows": _parse_windows(job), **options}
+    reader = open_data(source, **options_of_open)
     agreed = _layout_from_job(job, reader.layout)
-    return reader if agreed is None else open_data(where, **how | {"layout": agreed})
+    return reader if agreed is None else open_data(source, **options_of_open | {"layout": agreed})
 
 
 def _build_reader(job: JobConfig, options: Mapping[str, Any]) -> Reader:
@@ -195,33 +195,34 @@ def _parse_windows(job: JobConfig) -> Windows | float | None:
 
 def drop_other_shapes(batch: Batch, shape: Sequence[int]) -> Batch:
     """Move samples of another shape than the job's first to the failed ones."""
-    wrong = {
+    reasons = {
         number: f"its shape is {array.shape}, and {tuple(shape)} is expected. Cut or pad it, or leave it out."
         for number, array in zip(batch.numbers, batch.inputs, strict=True)
         if tuple(array.shape) != tuple(shape)
     }
-    if not wrong:
+    if not reasons:
         return batch
-    places = [place for place, number in enumerate(batch.numbers) if number not in wrong]
+    positions = [position for position, number in enumerate(batch.numbers) if number not in reasons]
     labels, names = (
-        None if values is None else tuple(values[place] for place in places) for values in (batch.labels, batch.names)
+        None if values is None else tuple(values[position] for position in positions)
+        for values in (batch.labels, batch.names)
     )
-    inputs = np.stack([batch.inputs[place] for place in places]) if places else np.empty(0)
-    numbers = tuple(batch.numbers[place] for place in places)
-    return Batch(inputs, numbers, labels, names, {**batch.failed, **wrong}, batch.layout)
+    inputs = np.stack([batch.inputs[position] for position in positions]) if positions else np.empty(0)
+    numbers = tuple(batch.numbers[position] for position in positions)
+    return Batch(inputs, numbers, labels, names, {**batch.failed, **reasons}, batch.layout)
 
 
-def _read_per_sample(job: JobConfig, what: str, samples: int) -> tuple[np.ndarray, str]:
+def _read_per_sample(job: JobConfig, field: str, samples: int) -> tuple[np.ndarray, str]:
     """Load an array with one entry a sample, and a text that changes with its file."""
-    file = Path(job.path(getattr(job.data, what)))
+    file = Path(job.path(getattr(job.data, field)))
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        message = f"data.{what} {file} cannot be read ({reason}). Save one entry a sample with numpy.save."
+        message = f"data.{field} {file} cannot be read ({reason}). Save one entry a sample with numpy.save."
         raise JobError(message) from error
     if array.shape != (samples,):
-        message = f"data.{what} has shape {array.shape} for {samples} samples. Give one entry a sample."
+        message = f"data.{field} has shape {array.shape} for {samples} samples. Give one entry a sample."
         raise JobError(message)
     stat = file.stat()
     return array, f"{stat.st_size} {stat.st_mtime_ns}"

@@ -48,12 +48,12 @@ class JobStore:
     @classmethod
     def open(cls, place: Path) -> JobStore:
         """Open an existing store; raise ``StoreError`` if this version cannot read it."""
-        version, about, whole = 0, {}, False
+        version, about, complete = 0, {}, False
         with suppress(OSError, ValueError, KeyError, TypeError):
             attributes = json.loads((place / "zarr.json").read_text(encoding="utf-8"))["attributes"]
             version, about = attributes["signalcam"], attributes["job"]
-            whole = version > FORMAT or set(about) >= _ABOUT_KEYS
-        if not whole:
+            complete = version > FORMAT or set(about) >= _ABOUT_KEYS
+        if not complete:
             message = f"{place} exists, but is no complete store of a job. Give another output, or move it away; nothing was changed."
             raise StoreError(message)
         if version > FORMAT:
@@ -124,16 +124,16 @@ class JobStore:
         arrays |= {"predicted": ({}, np.int32, -1), "label": ({}, np.int32, -1)}
         arrays |= columns.score_columns(self.about)
         arrays |= dict.fromkeys(("group", "sample", "failed"), ({}, TEXT, ""))
-        there = {
+        is_present = {
             "label": facts["labelled"],
             "group": job["data"]["groups"],
             "sample": facts["named"],
         }
-        there |= dict.fromkeys(("logit", "probability", "predicted"), facts["classes"])
+        is_present |= dict.fromkeys(("logit", "probability", "predicted"), facts["classes"])
         return {
             name: ColumnSpec(("sample", *axes), (self.samples, *axes.values()), kind, blank)
             for name, (axes, kind, blank) in arrays.items()
-            if there.get(name, True)
+            if is_present.get(name, True)
         }
 
     @cached_property
@@ -147,8 +147,8 @@ class JobStore:
             specs[f"mean_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
             specs[f"squares_{number}"] = ColumnSpec(dims, shape, np.float64, 0.0)
             specs[f"histogram_{number}"] = ColumnSpec((*dims, "bin"), (*shape, bins), np.uint32, 0)
-        more = columns.score_sums(self.about) | events.event_sums(self.about, self.by_sample)
-        for name, (axes, kind) in more.items():
+        sums = columns.score_sums(self.about) | events.event_sums(self.about, self.by_sample)
+        for name, (axes, kind) in sums.items():
             specs[name] = ColumnSpec(("unit", "of", *axes), (self.units, groups, *axes.values()), kind, 0)
         return specs
 
@@ -186,8 +186,8 @@ class JobStore:
             for name, axis in zip(self.dims(number), layer["grid"], strict=True):
                 dim, centres = layout.dims[axis["input_axis"]], axis["start"] + axis["jump"] * np.arange(axis["cells"])
                 unit = layout.unit(dim)
-                places = np.asarray(layout.coordinate(dim, centres), float)
-                result[name] = (places, {"units": unit} if unit else {})
+                positions = np.asarray(layout.coordinate(dim, centres), float)
+                result[name] = (positions, {"units": unit} if unit else {})
         return result | columns.score_labels(self.about) | events.event_labels(self.about)
 
     # --- reading and writing ---------------------------------------------------------------------
@@ -231,8 +231,8 @@ class JobStore:
         with write_errors_as_text(self.place):
             if unit == self.units - 1:  # a short last unit is written by reading its chunks first; they may be torn
                 self._remove(unit, rows)
-            own: Any = slice(numbers.start, numbers.stop)
-            parts = [(self.array(name), own, values) for name, values in rows.items()]
+            unit_slice: Any = slice(numbers.start, numbers.stop)
+            parts = [(self.array(name), unit_slice, values) for name, values in rows.items()]
             parts += [(self.array(f"unit/{name}"), unit, values) for name, values in sums.items()]
             _write_parts(parts)
             written = [self.file(name, unit) for name in (*rows, *(f"unit/{each}" for each in sums))]
@@ -257,7 +257,7 @@ class JobStore:
             return {}
         return {int(each.name): Path(each) for each in os.scandir(folder) if each.name.isdigit()}
 
-    def is_rolled(self, block: int) -> bool:
+    def is_merged(self, block: int) -> bool:
         """Whether a block has been merged and replaces its units."""
         try:
             return self.status_of(block).stat().st_size == _STATUS_BYTES * self.block
@@ -277,7 +277,7 @@ class JobStore:
                 if len(raw) == _STATUS_BYTES and any(raw):  # a power cut may leave it empty, short or all zeros
                     codes_of[unit] = int.from_bytes(raw, "little")
         # read after the units, so that a unit merged meanwhile is seen in one of the two
-        for block in filter(self.is_rolled, range(self.blocks)):
+        for block in filter(self.is_merged, range(self.blocks)):
             codes = np.frombuffer(self.status_of(block).read_bytes(), "<u4").tolist()
             codes_of |= zip(self.units_of(block), codes, strict=True)
         return {unit: code if code == QUARANTINED else code - 1 for unit, code in codes_of.items()}
@@ -300,7 +300,7 @@ def _write_parts(parts: Sequence[tuple[Any, Any, np.ndarray]]) -> None:
     """Write ``(array, index, values)`` concurrently: one is encoded while others wait for the disk."""
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(each.async_array.setitem(where, values) for each, where, values in parts))
+        await asyncio.gather(*(each.async_array.setitem(index, values) for each, index, values in parts))
 
     with ThreadPoolExecutor(1) as pool:  # a thread runs one event loop, and a notebook's thread already has one
         pool.submit(asyncio.run, all_of_them()).result()

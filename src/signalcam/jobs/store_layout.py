@@ -40,29 +40,29 @@ def create_store(
     Raises:
         StoreError: It cannot be written.
     """
-    new = place.with_name(f".{place.name}.making-{os.getpid()}")
+    temporary = place.with_name(f".{place.name}.making-{os.getpid()}")
     with write_errors_as_text(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        for left in place.parent.glob(f".{place.name}.making-*"):
-            shutil.rmtree(left)
+        for leftover in place.parent.glob(f".{place.name}.making-*"):
+            shutil.rmtree(leftover)
         try:
-            _create_arrays(new, about, arrays, labels)
-            sync_to_disk([each for each in new.rglob("*") if each.is_file()])
-            new.rename(place)
+            _create_arrays(temporary, about, arrays, labels)
+            sync_to_disk([each for each in temporary.rglob("*") if each.is_file()])
+            temporary.rename(place)
             sync_to_disk([place])
         except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
 
 
 def _create_arrays(
-    new: Path, about: Mapping[str, Any], arrays: tuple[Columns, Columns, Columns], labels: Labels
+    folder: Path, about: Mapping[str, Any], arrays: tuple[Columns, Columns, Columns], labels: Labels
 ) -> None:
     import zarr  # noqa: PLC0415 - not needed to describe a job
 
     by_sample, by_unit, by_block = arrays
     attributes = {"signalcam": FORMAT, "job": json.loads(json.dumps(about))}
-    group = zarr.create_group(new, zarr_format=3, attributes=attributes)
+    group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
     size, batch = int(about["job"]["units"]["size"]), about["job"]["units"]["batch"]
     for name, spec in by_sample.items():
         maps = name.startswith("maps_")
@@ -76,7 +76,7 @@ def _create_arrays(
         status = ColumnSpec(("block", "within"), (blocks, block), np.uint32, 0)
         _create_sums(group.create_group("block"), by_block, status)
     write_labels(group, labels)
-    consolidate_metadata(new)
+    consolidate_metadata(folder)
 
 
 def _create_sums(group: Any, columns: Columns, status: ColumnSpec) -> None:
@@ -87,7 +87,7 @@ def _create_sums(group: Any, columns: Columns, status: ColumnSpec) -> None:
     _create_array(group, "status", status, chunks, compressors=None, chunk_key_encoding=_NESTED)
 
 
-def _create_array(group: Any, name: str, spec: ColumnSpec, chunks: Sequence[int], **more: Any) -> None:
+def _create_array(group: Any, name: str, spec: ColumnSpec, chunks: Sequence[int], **options: Any) -> None:
     kind = str if spec.dtype is TEXT else spec.dtype
     group.create_array(
         name,
@@ -97,7 +97,7 @@ def _create_array(group: Any, name: str, spec: ColumnSpec, chunks: Sequence[int]
         fill_value=spec.blank,
         dimension_names=spec.dims,
         config={"write_empty_chunks": True},
-        **{"chunk_key_encoding": _FLAT} | more,
+        **{"chunk_key_encoding": _FLAT} | options,
     )
 
 

@@ -185,8 +185,8 @@ class Worker:
     def run_unit(self, unit: int) -> int:
         """Explain and write one unit in this thread; return its number of failed samples."""
         buffer = self._new_buffer(unit)
-        for some in self._read([unit]):
-            self._explain(buffer, some)
+        for batch in self._read([unit]):
+            self._explain(buffer, batch)
         return self._commit(buffer)[1]
 
     def run_units(self, units: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -197,11 +197,11 @@ class Worker:
         """
         under_way: dict[int, UnitBuffer] = {}
 
-        def explained(some: ReadBatch) -> UnitBuffer | None:
-            if some.unit not in under_way:
-                under_way[some.unit] = self._new_buffer(some.unit)
-            self._explain(under_way[some.unit], some)
-            return under_way.pop(some.unit) if some.last else None
+        def explained(read_batch: ReadBatch) -> UnitBuffer | None:
+            if read_batch.unit not in under_way:
+                under_way[read_batch.unit] = self._new_buffer(read_batch.unit)
+            self._explain(under_way[read_batch.unit], read_batch)
+            return under_way.pop(read_batch.unit) if read_batch.last else None
 
         return prefetch(self._read(units), explained, self._commit)
 
@@ -209,11 +209,11 @@ class Worker:
         """Read the batches of units in order; an error is kept and raised where the batch is used."""
         for unit in units:
             numbers = self.archive.rows(unit)
-            for several in _split_range(numbers, self._at_once):
-                read = self._try_read(several)
-                for some in _split_range(several, self.job.units.batch):
-                    part = read if isinstance(read, Exception) else _select_samples(read, some)
-                    yield ReadBatch(unit, some, some.stop == numbers.stop, part)
+            for read_numbers in _split_range(numbers, self._at_once):
+                read = self._try_read(read_numbers)
+                for numbers_of_batch in _split_range(read_numbers, self.job.units.batch):
+                    part = read if isinstance(read, Exception) else _select_samples(read, numbers_of_batch)
+                    yield ReadBatch(unit, numbers_of_batch, numbers_of_batch.stop == numbers.stop, part)
 
     @cached_property
     def _at_once(self) -> int:
@@ -225,11 +225,11 @@ class Worker:
 
     def _try_read(self, numbers: range) -> Batch | Exception:
         try:
-            return self._batch(numbers)
+            return self._read_samples(numbers)
         except Exception as error:  # noqa: BLE001 - explain_samples reads again, batch by batch
             return error
 
-    def _batch(self, numbers: Sequence[int], *, first: bool = False) -> Batch:
+    def _read_samples(self, numbers: Sequence[int], *, first: bool = False) -> Batch:
         """Read samples of the job's shape, one thread at a time, and move them to the device."""
         with self._read_lock:
             batch = self.reader.read(numbers)
@@ -246,13 +246,15 @@ class Worker:
             )
         return UnitBuffer(unit, numbers.start, rows)
 
-    def _explain(self, buffer: UnitBuffer, some: ReadBatch) -> None:
+    def _explain(self, buffer: UnitBuffer, read_batch: ReadBatch) -> None:
         """Explain a batch and put its results into its unit."""
         stop = self.job.engine.on_error == "stop"
-        explained, failed = self.explain_samples(self.store_explainer, some.numbers, stop=stop, read=some.read)
+        explained, failed = self.explain_samples(
+            self.store_explainer, read_batch.numbers, stop=stop, read=read_batch.read
+        )
         for numbers, exp in explained:
-            here = np.asarray(numbers) - buffer.first
-            failed |= _write_rows(buffer.rows, here, exp, buffer.first)
+            positions = np.asarray(numbers) - buffer.first
+            failed |= _write_rows(buffer.rows, positions, exp, buffer.first)
         if failed and stop:
             raise JobError(_stop_message(*next(iter(failed.items()))))
         for number, reason in failed.items():
@@ -261,18 +263,18 @@ class Worker:
 
     def _commit(self, buffer: UnitBuffer) -> tuple[int, int]:
         failed = int((buffer.rows["failed"] != "").sum())
-        own = None if self.events is None else self.events.of(self.archive.rows(buffer.unit))
-        sums = aggregate.unit_sums(self.archive.about, buffer.rows, own)
+        unit_events = None if self.events is None else self.events.of(self.archive.rows(buffer.unit))
+        sums = aggregate.unit_sums(self.archive.about, buffer.rows, unit_events)
         self.archive.commit(buffer.unit, buffer.rows, sums, failed)
         return buffer.unit, failed
 
     def _score(self, rows: Mapping[str, np.ndarray], explained: Explained, first: int) -> None:
         """Score the maps of a batch, if the job has metrics."""
         if self.scorer is not None:
-            here = [(np.asarray(numbers) - first, exp) for numbers, exp in explained]
+            positioned = [(np.asarray(numbers) - first, exp) for numbers, exp in explained]
             stop = self.job.engine.on_error == "stop"
             with model_loading.autocast_context(self.job):
-                self.scorer.fill(self.archive.about, rows, here, stop=stop)
+                self.scorer.fill(self.archive.about, rows, positioned, stop=stop)
 
     def explain_samples(
         self, explainer: Explainer, numbers: Sequence[int], *, stop: bool, read: Batch | Exception | None = None
@@ -280,7 +282,7 @@ class Worker:
         """Explain samples; on failure bisect, down to the samples at fault and their reasons."""
         try:
             first = explainer is self.explainer  # no store yet, so no shape to check
-            batch = read if isinstance(read, Batch) else self._batch(numbers, first=first)
+            batch = read if isinstance(read, Batch) else self._read_samples(numbers, first=first)
             exp = self._explain_batch(explainer, batch) if batch.numbers else None
         except Exception as error:  # one bad sample must not end the whole run
             if len(numbers) == 1 and stop:
@@ -288,7 +290,7 @@ class Worker:
             if len(numbers) == 1:
                 return [], {numbers[0]: format_error(error)}
             half = len(numbers) // 2
-            parts = [self.explain_samples(explainer, some, stop=stop) for some in (numbers[:half], numbers[half:])]
+            parts = [self.explain_samples(explainer, part, stop=stop) for part in (numbers[:half], numbers[half:])]
             return parts[0][0] + parts[1][0], parts[0][1] | parts[1][1]
         failed = {number: str(reason) or "no reason given" for number, reason in batch.failed.items()}
         return ([] if exp is None else [(batch.numbers, exp)]), failed
@@ -311,24 +313,29 @@ def _split_range(numbers: range, size: int) -> Iterator[range]:
 
 def _select_samples(batch: Batch, numbers: range) -> Batch:
     """Select the samples of a batch whose numbers lie in a range."""
-    here = slice(*np.searchsorted(batch.numbers, (numbers.start, numbers.stop)))
-    labels, names = (None if each is None else each[here] for each in (batch.labels, batch.names))
+    selection = slice(*np.searchsorted(batch.numbers, (numbers.start, numbers.stop)))
+    labels, names = (None if each is None else each[selection] for each in (batch.labels, batch.names))
     failed = {number: why for number, why in batch.failed.items() if number in numbers}
     return replace(
-        batch, inputs=batch.inputs[here], numbers=batch.numbers[here], labels=labels, names=names, failed=failed
+        batch,
+        inputs=batch.inputs[selection],
+        numbers=batch.numbers[selection],
+        labels=labels,
+        names=names,
+        failed=failed,
     )
 
 
-def _write_rows(rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanation, first: int) -> dict[int, str]:
+def _write_rows(rows: Mapping[str, np.ndarray], positions: np.ndarray, exp: Explanation, first: int) -> dict[int, str]:
     """Write a batch's results into the rows of its unit; return the samples whose maps cannot be stored."""
     maps = [each.values for each in exp.layers]
     for number, values in enumerate(maps):
         if values.shape[1:] != rows[f"maps_{number}"].shape[1:]:
             message = f"its map has shape {values.shape[1:]}, expected {rows[f'maps_{number}'].shape[1:]}"
-            return {int(each) + first: message for each in here}
+            return {int(each) + first: message for each in positions}
     flat = [values.reshape(len(values), -1) for values in maps]
     good = np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in flat])
-    at = here[good]
+    at = positions[good]
     for number, values in enumerate(maps):
         peak = np.abs(values[good]).reshape(len(at), *values.shape[1:3], -1).max(axis=-1)
         wide = np.where(peak > 0, peak, 1).reshape(*peak.shape, *[1] * (values.ndim - 3))
@@ -340,7 +347,7 @@ def _write_rows(rows: Mapping[str, np.ndarray], here: np.ndarray, exp: Explanati
     for name, column in columns.items():
         if name in rows and column is not None:
             rows[name][at] = column[good]
-    return {int(each) + first: "its map is not finite" for each in here[~good]}
+    return {int(each) + first: "its map is not finite" for each in positions[~good]}
 
 
 def _quantize_maps(maps: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

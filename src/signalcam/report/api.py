@@ -21,9 +21,9 @@ import numpy as np
 from signalcam import io
 from signalcam.errors import StoreError
 from signalcam.report.downsample import Tiles
-from signalcam.report.page import page
+from signalcam.report.page import render_page
 from signalcam.report.slices import cut_slice
-from signalcam.report.summary import kind_of, outline
+from signalcam.report.summary import kind_of, outline_page
 from signalcam.report.table import METRIC, OUTCOMES, SORTS, SampleTable, TableQuery
 from signalcam.results.explanation import Explanation
 
@@ -77,34 +77,34 @@ class StoreView:
         self._shown = self._opened(0)
 
     def _opened(self, number: int) -> OpenedStore:
-        stamp = _stamp(self._path)
+        stamp = _read_stamp(self._path)
         exp = io.load_lazy(self._path)
         if not len(exp):
-            message = f"{self._path} holds no samples. Give a result that does."
+            message = f"{self._path} holds no samples. Give a result with at least one."
             raise StoreError(message)
-        if stamp is None or stamp != _stamp(self._path):
+        if stamp is None or stamp != _read_stamp(self._path):
             message = f"{self._path} is being saved at this moment. Open it again."
             raise StoreError(message)
-        return OpenedStore(exp, stamp, number, page(outline(exp), "served"))
+        return OpenedStore(exp, stamp, number, render_page(outline_page(exp), "served"))
 
     def newest(self) -> OpenedStore:
         """Return the store as it is now."""
         with self._lock:
-            old = self._shown
-            same = _stamp(self._path) == old.stamp  # made anew, as caches may hold a partly written store
-            self._shown = replace(old) if same else self._opened(old.number + 1)
+            previous = self._shown
+            same = _read_stamp(self._path) == previous.stamp  # made anew, as caches may hold a partly written store
+            self._shown = replace(previous) if same else self._opened(previous.number + 1)
             return self._shown
 
     def numbered(self, number: int) -> OpenedStore:
         """Return the store that a page was made of; raise ``Refusal`` if it was saved again since."""
         store = self._shown
-        if store.number != number or _stamp(self._path) != store.stamp:
-            message = "the result was saved again or taken away since; reload the page."
+        if store.number != number or _read_stamp(self._path) != store.stamp:
+            message = "the result was saved again or removed since; reload the page."
             raise Refusal(HTTPStatus.CONFLICT, message)
         return store
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def _read_stamp(path: Path) -> tuple[int, ...] | None:
     """Stamp that changes when a store is saved again; ``None`` without a store."""
     try:
         stat = (path / "zarr.json").stat()
@@ -178,9 +178,9 @@ def _answer_slice(store: OpenedStore, query: Query) -> dict[str, Any]:
         replace(exp, metrics=None), **_parse_map_of_sample(exp, query), at=query.count("at", deepest, least=-1)
     )
     return {
-        "picture": _base64(maps_cut.picture, "u1"),
+        "picture": _encode_base64(maps_cut.picture, "u1"),
         "planes": len(maps_cut.picture),
-        "heat": _base64(maps_cut.heat, "<f4"),
+        "heat": _encode_base64(maps_cut.heat, "<f4"),
         "deviation": None,
         "strongest": maps_cut.strongest,
         "at": maps_cut.at,
@@ -190,12 +190,12 @@ def _answer_slice(store: OpenedStore, query: Query) -> dict[str, Any]:
 def _answer_tile(store: OpenedStore, query: Query) -> dict[str, Any]:
     if kind_of(store.exp)[0] != "signal":
         raise Refusal(HTTPStatus.BAD_REQUEST, "images and volumes have no tiles; ask for a slice.")
-    place = _parse_map_of_sample(store.exp, query)
+    position = _parse_map_of_sample(store.exp, query)
     columns = query.count("columns", _MOST_COLUMNS, least=1)
     begin, end = query.number("from"), query.number("to")
-    tile = store.tiles.tile(**place, begin=begin, end=end, columns=columns, patience=_READ_SECONDS)
-    heights = {name: _base64(getattr(tile, name), "<f4") for name in ("low", "high", "heat")}
-    return {"x": _base64(tile.x, "<f8"), **heights, "done": tile.done}
+    tile = store.tiles.tile(**position, begin=begin, end=end, columns=columns, patience=_READ_SECONDS)
+    heights = {name: _encode_base64(getattr(tile, name), "<f4") for name in ("low", "high", "heat")}
+    return {"x": _encode_base64(tile.x, "<f8"), **heights, "done": tile.done}
 
 
 def _parse_map_of_sample(exp: Explanation, query: Query) -> dict[str, int]:
@@ -204,7 +204,7 @@ def _parse_map_of_sample(exp: Explanation, query: Query) -> dict[str, int]:
 
 def _parse_map(exp: Explanation, query: Query) -> dict[str, int]:
     sizes = {"target": len(exp.targets), "method": len(exp.methods), "layer": len(exp.layers)}
-    return {name: query.count(name, many - 1) for name, many in sizes.items()}
+    return {name: query.count(name, length - 1) for name, length in sizes.items()}
 
 
 def _parse_sort(exp: Explanation, query: Query) -> str | tuple[int, ...]:
@@ -212,8 +212,8 @@ def _parse_sort(exp: Explanation, query: Query) -> str | tuple[int, ...]:
     sort = query.one_of("sort", (*SORTS, METRIC) if exp.metrics is not None else SORTS)
     if sort != METRIC or exp.metrics is None:
         return sort
-    place = _parse_map(exp, query)
-    return query.count("metric", exp.metrics.sizes["metric"] - 1), *place.values()
+    position = _parse_map(exp, query)
+    return query.count("metric", exp.metrics.sizes["metric"] - 1), *position.values()
 
 
 def _answer_samples(store: OpenedStore, query: Query) -> dict[str, Any]:
@@ -238,18 +238,18 @@ ANSWERS: dict[str, Callable[[OpenedStore, Query], dict[str, Any]]] = {
 }
 
 
-def _base64(values: np.ndarray, kind: str) -> str:
+def _encode_base64(values: np.ndarray, kind: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode("ascii")
 
 
 def as_json(value: Any) -> bytes:
     """Encode as JSON; non-finite numbers become null."""
-    return json.dumps(_finite(value), allow_nan=False).encode()
+    return json.dumps(_replace_non_finite(value), allow_nan=False).encode()
 
 
-def _finite(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: _replace_non_finite(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_finite(each) for each in value]
+        return [_replace_non_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

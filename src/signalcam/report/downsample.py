@@ -79,7 +79,7 @@ class SignalRows:
     def extremes(self, bounds: np.ndarray) -> Extremes:
         """Minimum and maximum between each bound and the next."""
         values = self.read(slice(int(bounds[0]), int(bounds[-1])))
-        return _extremes(values, bounds[:-1] - bounds[0])
+        return _reduce_columns(values, bounds[:-1] - bounds[0])
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class HeatRows:
         bounds = bounds - start
         samples = _knots(axis, bounds)
         values = sample_at(self.read(cells), axis, samples)
-        return _extremes(values, np.searchsorted(samples, bounds[:-1]))
+        return _reduce_columns(values, np.searchsorted(samples, bounds[:-1]))
 
 
 def _knots(axis: AxisGrid, bounds: np.ndarray) -> np.ndarray:
@@ -127,7 +127,7 @@ def _knots(axis: AxisGrid, bounds: np.ndarray) -> np.ndarray:
     return np.flatnonzero(turns)
 
 
-def _extremes(values: np.ndarray, starts: np.ndarray) -> Extremes:
+def _reduce_columns(values: np.ndarray, starts: np.ndarray) -> Extremes:
     least = np.fmin.reduceat(values, starts, axis=1)
     return least.astype(np.float32), np.fmax.reduceat(values, starts, axis=1).astype(np.float32)
 
@@ -143,8 +143,8 @@ def column_bounds(start: int, stop: int, columns: int, length: int, unit: int = 
 
 def _extremes_in_parts(line: LineValues, bounds: np.ndarray) -> Extremes:
     """Compute ``line.extremes`` in parts, so that few values are in memory at a time."""
-    many = -(-int(bounds[-1] - bounds[0]) * line.rows // _VALUES)
-    cuts = np.unique(np.linspace(0, len(bounds) - 1, many + 1).astype(int))
+    count = -(-int(bounds[-1] - bounds[0]) * line.rows // _VALUES)
+    cuts = np.unique(np.linspace(0, len(bounds) - 1, count + 1).astype(int))
     parts = [line.extremes(bounds[i : j + 1]) for i, j in pairwise(cuts)]
     return np.concatenate([low for low, _ in parts], 1), np.concatenate([high for _, high in parts], 1)
 
@@ -167,21 +167,21 @@ class Overview:
         """Memory of the bins, in bytes."""
         return self._low.nbytes + self._high.nbytes
 
-    def work(self, until: float) -> None:
+    def read_ahead(self, until: float) -> None:
         """Read at least one more block, until a time of ``time.monotonic`` or the end."""
         with self._lock:
             while self.done < self.length:
-                self._step()
+                self._read_block()
                 if time.monotonic() >= until:
                     return
 
-    def _step(self) -> None:
+    def _read_block(self) -> None:
         block = max(min(_BLOCK, _VALUES // self.rows) // self.unit, 1) * self.unit
         stop = min(self.done + block, self.length)
         columns = -(-(stop - self.done) // self.unit)
         within = column_bounds(self.done, stop, columns, self.length, self.unit)
-        here = slice(self.done // self.unit, self.done // self.unit + columns)
-        self._low[:, here], self._high[:, here] = self._line.extremes(within)
+        bins = slice(self.done // self.unit, self.done // self.unit + columns)
+        self._low[:, bins], self._high[:, bins] = self._line.extremes(within)
         self.done = stop
 
     def extremes(self, bounds: np.ndarray) -> Extremes:
@@ -214,7 +214,7 @@ class Tiles:
     def __init__(self, exp: Explanation) -> None:
         kind, (dim, *_) = kind_of(exp)
         if kind != "signal":
-            message = f"maps with axes {', '.join(exp.dims)} have no long axis to walk along."
+            message = f"maps with axes {', '.join(exp.dims)} have no long axis."
             raise LayoutError(message)
         self.exp, self._axis = exp, exp.layout.dims.index(dim)
         line = exp.layout.line(dim, exp.input.shape[self._axis])
@@ -224,8 +224,8 @@ class Tiles:
 
     def shape(self, sample: int) -> tuple[int, ...]:
         """Shape of one sample."""
-        own = self.exp.input.shape[1:] if self.exp.shapes is None else self.exp.shapes[sample]
-        return tuple(map(int, own))
+        sizes = self.exp.input.shape[1:] if self.exp.shapes is None else self.exp.shapes[sample]
+        return tuple(map(int, sizes))
 
     def tile(
         self,
@@ -251,30 +251,30 @@ class Tiles:
             columns: Number of columns at most.
             patience: Seconds that may be spent on reading a long sample; unlimited by default.
         """
-        signal = self._signal(sample)
-        heat = self._heat(self.exp.layers[layer], sample, target, method)
-        start, stop = self._stretch(signal.length, begin, end)
+        signal = self._signal_rows(sample)
+        heat = self._heat_rows(self.exp.layers[layer], sample, target, method)
+        start, stop = self._entry_interval(signal.length, begin, end)
         until = time.monotonic() + patience
         lines = [
-            self._overview(key, line, stop - start, columns)
+            self._choose_overview(key, line, stop - start, columns)
             for key, line in (((sample,), signal), ((sample, target, method, layer), heat))
         ]
-        done = _read_on([each for each in lines if isinstance(each, Overview)], start, stop, until)
+        progress = _continue_overviews([each for each in lines if isinstance(each, Overview)], start, stop, until)
         unit = max(each.unit if isinstance(each, Overview) else 1 for each in lines)
-        where = column_bounds(start, stop, columns, signal.length, unit)
-        low, high = _extremes_in_parts(lines[0], where)
-        cold, hot = _extremes_in_parts(lines[1], where)
-        middles = (where[:-1] + where[1:] - 1) / 2
+        bounds = column_bounds(start, stop, columns, signal.length, unit)
+        low, high = _extremes_in_parts(lines[0], bounds)
+        cold, hot = _extremes_in_parts(lines[1], bounds)
+        middles = (bounds[:-1] + bounds[1:] - 1) / 2
         strongest = np.where(np.abs(cold) > np.abs(hot), cold, hot)
-        return MinMaxTile(self._start + self._step * middles, low, high, strongest, done)
+        return MinMaxTile(self._start + self._step * middles, low, high, strongest, progress)
 
-    def _stretch(self, length: int, begin: float, end: float) -> tuple[int, int]:
+    def _entry_interval(self, length: int, begin: float, end: float) -> tuple[int, int]:
         """Start and stop of the entries shown; at least the nearest entry."""
         entries = sorted((each - self._start) / self._step for each in (begin, end))
         first, last = np.clip([np.floor(entries[0] + _ROUNDING), np.ceil(entries[1] - _ROUNDING)], 0, length - 1)
         return int(first), int(max(first, last)) + 1
 
-    def _overview(self, key: tuple[int, ...], line: LineValues, span: int, columns: int) -> LineValues:
+    def _choose_overview(self, key: tuple[int, ...], line: LineValues, span: int, columns: int) -> LineValues:
         """Return a cached overview of the line if it is needed and fine enough, else the line."""
         if span <= columns * _BINS_PER_COLUMN * _MIN_BIN:
             return line
@@ -285,40 +285,40 @@ class Tiles:
                 self._kept.popitem(last=False)
         return overview if span > columns * _BINS_PER_COLUMN * overview.unit else line
 
-    def _signal(self, sample: int) -> SignalRows:
-        shape, place = self.shape(sample), self._axis - 1
-        *others, length = [*shape[:place], *shape[place + 1 :], shape[place]]
+    def _signal_rows(self, sample: int) -> SignalRows:
+        shape, axis = self.shape(sample), self._axis - 1
+        *rest, length = [*shape[:axis], *shape[axis + 1 :], shape[axis]]
 
         def read(stretch: slice) -> np.ndarray:
-            where: list[Any] = [sample, *(slice(0, each) for each in shape)]
-            where[place + 1] = stretch
-            values = self.exp.input[tuple(where)]
-            lines: np.ndarray = np.moveaxis(values, place, -1)
+            index: list[Any] = [sample, *(slice(0, each) for each in shape)]
+            index[axis + 1] = stretch
+            values = self.exp.input[tuple(index)]
+            lines: np.ndarray = np.moveaxis(values, axis, -1)
             return lines.reshape(-1, stretch.stop - stretch.start)
 
-        return SignalRows(int(np.prod(others)), length, read)
+        return SignalRows(int(np.prod(rest)), length, read)
 
-    def _heat(self, layer: LayerMaps, sample: int, target: int, method: int) -> HeatRows:
+    def _heat_rows(self, layer: LayerMaps, sample: int, target: int, method: int) -> HeatRows:
         grid = _grid(layer, sample)
-        places = [i for i, each in enumerate(grid) if each.input_axis == self._axis]
-        others = [each for i, each in enumerate(grid) if i not in places]
+        positions = [i for i, each in enumerate(grid) if each.input_axis == self._axis]
+        rest = [each for i, each in enumerate(grid) if i not in positions]
         length = self.shape(sample)[self._axis - 1]
-        along = grid[places[0]] if places else AxisGrid(self._axis, 1, length, 0.0, 1.0)
+        along = grid[positions[0]] if positions else AxisGrid(self._axis, 1, length, 0.0, 1.0)
 
         def read(cells: slice) -> np.ndarray:
-            where = [cells if i in places else slice(0, each.cells) for i, each in enumerate(grid)]
-            values = layer.values[(sample, target, method, *where)]
-            first = np.moveaxis(values, places[0], 0) if places else values[None]
-            return resample(first, others).reshape(len(first), -1).T
+            index = [cells if i in positions else slice(0, each.cells) for i, each in enumerate(grid)]
+            values = layer.values[(sample, target, method, *index)]
+            first = np.moveaxis(values, positions[0], 0) if positions else values[None]
+            return resample(first, rest).reshape(len(first), -1).T
 
-        return HeatRows(int(np.prod([each.length for each in others])), along, read)
+        return HeatRows(int(np.prod([each.length for each in rest])), along, read)
 
 
-def _read_on(overviews: list[Overview], start: int, stop: int, until: float) -> float:
+def _continue_overviews(overviews: list[Overview], start: int, stop: int, until: float) -> float:
     """Read on in overviews; return the share of the interval that is read."""
     for overview in overviews:
         if overview.done < stop:
-            overview.work(until)
+            overview.read_ahead(until)
     least = min((each.done for each in overviews), default=stop)
     return min(max((least - start) / (stop - start), 0.0), 1.0)
 

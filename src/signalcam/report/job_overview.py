@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from signalcam.report.quantize import estimate_size
 from signalcam.report.scores import describe_scores
-from signalcam.report.summary import GROUPS, about, summary
+from signalcam.report.summary import GROUPS, list_provenance, summarize_page
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
@@ -18,15 +18,15 @@ _REASONS = 10  # most frequent reasons of failure on a page
 _GROUP_LABELS = {"all": "{}", "label": "true: {}", "predicted": "predicted: {}", "right": "{}", "group": "group: {}"}
 
 
-def first_samples(exp: Explanation, job_groups: GroupSummary, most: int) -> Explanation:
+def select_first_samples(exp: Explanation, job_groups: GroupSummary, most: int) -> Explanation:
     """Select the first samples of a job that fit into ``most`` characters; at least one."""
-    means = estimate_size(exp, len(shown_groups(job_groups))) - estimate_size(exp, 0)
+    means = estimate_size(exp, len(select_groups(job_groups))) - estimate_size(exp, 0)
     bytes_per_sample = max(estimate_size(exp, 0) // len(exp), 1)
     room = max((most - means) // bytes_per_sample, 1)
     return exp.isel(sample=slice(0, min(FIRST_SAMPLES, room)))
 
 
-def shown_groups(job_groups: GroupSummary) -> list[int]:
+def select_groups(job_groups: GroupSummary) -> list[int]:
     """Numbers of the groups to show: the most frequent of each kind."""
     order = ("all", "predicted", "label", "right", "group")
     of = {kind: [i for i, each in enumerate(job_groups.kinds) if each == kind] for kind in order}
@@ -34,18 +34,18 @@ def shown_groups(job_groups: GroupSummary) -> list[int]:
     return [row for kind in order for row in (frequent[kind] if kind != "right" else of[kind])]
 
 
-def describe_job(exp: Explanation, job_groups: GroupSummary, some: Explanation) -> dict[str, Any]:
-    """Describe a job for ``page``: some samples, group means, and reasons of failure."""
-    rows = shown_groups(job_groups)
+def describe_job(exp: Explanation, job_groups: GroupSummary, samples: Explanation) -> dict[str, Any]:
+    """Describe a job for ``render_page``: some samples, group means, and reasons of failure."""
+    rows = select_groups(job_groups)
     reasons = Counter(each for each in exp.failed if each)
     signed = any(bool((each.values < 0).any()) for each in job_groups.mean.layers)
-    page_summary = summary(some)
+    page_summary = summarize_page(samples)
     return {
         **page_summary,
         "sentence": str(exp),
         "signed": page_summary["signed"] or signed,
         "scores": describe_scores(exp),
-        "about": about(exp),
+        "about": list_provenance(exp),
         "groups": [
             {
                 "name": _GROUP_LABELS[job_groups.kinds[row]].format(group_name(job_groups, row)),

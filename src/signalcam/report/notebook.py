@@ -13,7 +13,7 @@ import numpy as np
 
 from signalcam.errors import MissingExtra
 from signalcam.report.html import render
-from signalcam.report.quantize import lines, picture
+from signalcam.report.quantize import read_lines, read_picture
 from signalcam.report.summary import kind_of, row_names
 from signalcam.report.text import describe_result
 
@@ -33,8 +33,8 @@ def thumbnail(exp: Explanation) -> str:
     if not len(exp) or len(exp.dims) > 3 or np.prod(exp.input.shape[1:]) > _MOST_VALUES:
         return caption
     kind, dims = kind_of(exp)
-    one = exp.isel(sample=0, target=0, cam=0, layer=0)
-    figure = _signal(one, dims) if kind == "signal" else _picture(one, dims)
+    first = exp.isel(sample=0, target=0, cam=0, layer=0)
+    figure = _draw_signal(first, dims) if kind == "signal" else _draw_picture(first, dims)
     about = escape(f"{exp.methods[0]} of sample {exp.sample_names[0]}, for {exp.targets[0]}")
     return f'<figure style="margin:0">{figure}<figcaption><small>{about}</small></figcaption></figure>{caption}'
 
@@ -57,27 +57,27 @@ def show(exp: Explanation, height: int = 800) -> Any:
     return IFrame("about:blank", "100%", height, extras=extras)
 
 
-def _strength(one: Explanation) -> np.ndarray:
+def _scale_map(single: Explanation) -> np.ndarray:
     """Scale the map to -1 .. 1; non-finite values become 0."""
-    heat = np.nan_to_num(one.maps.values[0, 0, 0, 0], nan=0, posinf=0, neginf=0)
+    heat = np.nan_to_num(single.maps.values[0, 0, 0, 0], nan=0, posinf=0, neginf=0)
     scaled: np.ndarray = heat / (np.abs(heat).max(initial=0) or 1)
     return scaled
 
 
-def _signal(one: Explanation, dims: tuple[str, ...]) -> str:
-    rows, names = lines(one, dims)[:_ROWS], row_names(one)
-    heat = _strength(one)
-    heat = np.moveaxis(heat, one.dims.index(dims[0]), -1).reshape(-1, heat.shape[one.dims.index(dims[0])])
+def _draw_signal(single: Explanation, dims: tuple[str, ...]) -> str:
+    rows, names = read_lines(single, dims)[:_ROWS], row_names(single)
+    heat = _scale_map(single)
+    heat = np.moveaxis(heat, single.dims.index(dims[0]), -1).reshape(-1, heat.shape[single.dims.index(dims[0])])
     height = _ROW * len(rows)
     wide = height if len(heat) == 1 else _ROW
-    parts = [_strip(each, number * _ROW, wide) for number, each in enumerate(heat[:_ROWS])]
+    parts = [_draw_strip(each, number * _ROW, wide) for number, each in enumerate(heat[:_ROWS])]
     finite = [each[np.isfinite(each)] for each in rows]
     middles = [float(np.median(each)) if len(each) else 0.0 for each in finite]
     swing = max(float(np.abs(each - at).max(initial=0)) for each, at in zip(finite, middles, strict=True))
     scaled = [(each - at) / (swing or 1) for each, at in zip(rows, middles, strict=True)]
-    parts += [_line(each, _ROW * (number + 0.5)) for number, each in enumerate(scaled)]
-    more = f" and {len(names) - _ROWS} more" if len(names) > _ROWS else ""
-    caption = escape(f"{', '.join(names[:_ROWS])}{more}, from top to bottom, over their heat")
+    parts += [_draw_line(each, _ROW * (number + 0.5)) for number, each in enumerate(scaled)]
+    hidden_note = f" and {len(names) - _ROWS} more" if len(names) > _ROWS else ""
+    caption = escape(f"{', '.join(names[:_ROWS])}{hidden_note}, from top to bottom, over their heat")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" '
         f'aria-label="{caption}">{"".join(parts)}</svg>'
@@ -88,7 +88,7 @@ def _column_ends(length: int) -> np.ndarray:
     return np.linspace(0, length, min(_COLUMNS, length) + 1).astype(int)
 
 
-def _strip(heat: np.ndarray, top: int, height: int) -> str:
+def _draw_strip(heat: np.ndarray, top: int, height: int) -> str:
     ends = _column_ends(len(heat))
     columns = [heat[a:b][np.abs(heat[a:b]).argmax()] for a, b in pairwise(ends)]
     wide = _WIDTH / len(columns)
@@ -104,7 +104,7 @@ def _colour(strength: float) -> str:
     return "#{:02x}{:02x}{:02x}".format(*(_COLOUR_FOR if strength > 0 else _COLOUR_AGAINST))
 
 
-def _line(values: np.ndarray, middle: float) -> str:
+def _draw_line(values: np.ndarray, middle: float) -> str:
     """Draw a polyline through the minimum and maximum of each column."""
     ends, points = _column_ends(len(values)), []
     for number, (a, b) in enumerate(pairwise(ends)):
@@ -115,10 +115,10 @@ def _line(values: np.ndarray, middle: float) -> str:
     return f'<polyline points="{" ".join(points)}" fill="none" stroke="currentColor" stroke-width="0.7"/>'
 
 
-def _picture(one: Explanation, dims: tuple[str, ...]) -> str:
+def _draw_picture(single: Explanation, dims: tuple[str, ...]) -> str:
     """Draw a picture, or the strongest slice of a volume, under its heat."""
-    planes = picture(one, dims)
-    heat = _strength(one).transpose([one.dims.index(dim) for dim in dims])
+    planes = read_picture(single, dims)
+    heat = _scale_map(single).transpose([single.dims.index(dim) for dim in dims])
     if len(dims) == 3:
         at = int(np.abs(heat).max(axis=(1, 2)).argmax())
         planes, heat = planes[:, at], heat[at]
@@ -132,11 +132,11 @@ def _picture(one: Explanation, dims: tuple[str, ...]) -> str:
     pixels = (grey * (1 - share) + colour * share).astype(np.uint8)
     if dims[-1] == "time":
         pixels = pixels[:, ::-1]
-    text = base64.b64encode(_png(np.moveaxis(pixels, 0, -1))).decode()
+    text = base64.b64encode(_encode_png(np.moveaxis(pixels, 0, -1))).decode()
     return f'<img src="data:image/png;base64,{text}" width="{_WIDTH // 2}" alt="the input under its heat">'
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _encode_png(pixels: np.ndarray) -> bytes:
     """Encode pixels ``(up, across, 3)`` as PNG (W3C PNG 3rd edition, 5.3 and 11.2)."""
     height, width, _ = pixels.shape
     rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)

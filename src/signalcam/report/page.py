@@ -46,21 +46,21 @@ _SCRIPTS = (
 _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 
-def page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "embedded", data: str = "") -> str:
+def render_page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "embedded", data: str = "") -> str:
     """Write the page as one HTML document; names are escaped as data.
 
     Args:
-        summary: What ``summary.summary`` returns; for a served page ``summary.outline`` is enough. An embedded page
-            also needs ``packed``, the positions in ``data``.
+        summary: What ``summary.summarize_page`` returns; for a served page ``summary.outline_page`` is enough.
+            An embedded page also needs ``packed``, the positions in ``data``.
         source: Where the page gets its numbers from.
         data: Encoded numbers of an embedded page; see ``quantize``.
     """
-    script, own = bokeh(), _own_script()
-    figures = _figures(summary)
+    script, page_script = load_bokeh(), _load_script()
+    figures = _draw_figures(summary)
     policy = "; ".join(
         (
             "default-src 'none'",
-            f"script-src {_hash(script)} {_hash(own)}",
+            f"script-src {_hash_script(script)} {_hash_script(page_script)}",
             "style-src 'unsafe-inline'",
             "img-src data: blob:",
             f"connect-src {_CONNECT_SOURCES[source]}",
@@ -71,36 +71,36 @@ def page(summary: Mapping[str, Any], source: Literal["embedded", "served"] = "em
     embedded = {"summary": summary, "source": source, **figures}
     parts = {
         "policy": policy,
-        "style": _file("page.css"),
+        "style": _read_file("page.css"),
         "bokeh": script,
-        "own": own,
+        "own": page_script,
         "data": data,
-        "known": _json(embedded),
-        "title": _escaped(str(summary["sentence"])),
+        "known": _encode_json(embedded),
+        "title": _escape(str(summary["sentence"])),
     }
-    before, *rest = _file("page.html").split("{{")
-    pieces = (each.split("}}", 1) for each in rest)
-    return before + "".join(parts[name] + after for name, after in pieces)
+    before, *rest = _read_file("page.html").split("{{")
+    sections = (each.split("}}", 1) for each in rest)
+    return before + "".join(parts[name] + after for name, after in sections)
 
 
 _CONNECT_SOURCES = {"embedded": "'none'", "served": "'self'"}
 
 
-def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
+def _draw_figures(summary: Mapping[str, Any]) -> dict[str, Any]:
     from signalcam.report import figures  # noqa: PLC0415 - loads Bokeh
 
-    draw = figures.signal if summary["kind"] == "signal" else figures.picture
-    every = {"figure": draw(dict(summary), "map")}
+    draw = figures.draw_signal if summary["kind"] == "signal" else figures.draw_picture
+    drawings = {"figure": draw(dict(summary), "map")}
     if summary["groups"]:
         rows = summary["rows"] if summary["map_rows"] > 1 else ["mean and deviation"]
-        every["means"] = draw({**summary, "rows": rows, "units": ""}, "mean")
+        drawings["means"] = draw({**summary, "rows": rows, "units": ""}, "mean")
     if summary["scores"] and summary["scores"]["curves"]:
-        every["curves"] = figures.curves(summary["scores"]["curves"]["measure"], "curve")
-    return {**every, "palettes": figures.palettes()}
+        drawings["curves"] = figures.draw_curves(summary["scores"]["curves"]["measure"], "curve")
+    return {**drawings, "palettes": figures.list_palettes()}
 
 
 @cache
-def bokeh() -> str:
+def load_bokeh() -> str:
     """Load Bokeh's script; raise ``MissingExtra`` if it is not installed."""
     try:
         from bokeh.resources import Resources  # noqa: PLC0415 - an extra, loaded when needed
@@ -110,34 +110,34 @@ def bokeh() -> str:
 
 
 @cache
-def _own_script() -> str:
-    return "(() => {\n" + "\n".join(_file(name) for name in _SCRIPTS) + "\n})();"
+def _load_script() -> str:
+    return "(() => {\n" + "\n".join(_read_file(name) for name in _SCRIPTS) + "\n})();"
 
 
-def _file(name: str) -> str:
+def _read_file(name: str) -> str:
     return files("signalcam.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
+def _hash_script(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _json(content: object) -> str:
+def _encode_json(content: object) -> str:
     """Encode as JSON that cannot end a script element; non-finite numbers become null."""
-    return json.dumps(_finite(content), allow_nan=False, default=_plain).translate(_UNSAFE)
+    return json.dumps(_replace_non_finite(content), allow_nan=False, default=_to_python).translate(_UNSAFE)
 
 
-def _plain(value: object) -> object:
+def _to_python(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def _finite(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+        return {str(name): _replace_non_finite(each) for name, each in value.items()}
+    return [_replace_non_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

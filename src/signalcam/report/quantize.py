@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from signalcam.report.summary import groups, kind_of, layer_rows
+from signalcam.report.summary import group_samples, kind_of, layer_rows
 
 if TYPE_CHECKING:
     from signalcam.results.explanation import Explanation
@@ -39,10 +39,10 @@ def quantize_page(
     texts: list[str] = []
     shapes: list[dict[str, Any]] = []
     for number in range(len(exp)):
-        one = exp.isel(sample=number)
-        texts.append(_to_base64(_encode_sample(one, kind, dims)))
+        single = exp.isel(sample=number)
+        texts.append(_to_base64(_encode_sample(single, kind, dims)))
         if not shapes or exp.shapes is not None:
-            shapes.append(geometry(one))
+            shapes.append(geometry(single))
     averages = _encode_means(exp, dims) if job_groups is None else _encode_job_means(job_groups, rows, dims)
     means = [_to_base64(each) for each in averages]
     about = {
@@ -68,21 +68,21 @@ def estimate_size(exp: Explanation, averaged: int) -> int:
     return (maps * 2 + mean + values) * 4 // 3
 
 
-def geometry(one: Explanation) -> dict[str, Any]:
+def geometry(single: Explanation) -> dict[str, Any]:
     """Shapes of one sample's arrays: lengths of the drawn axes, rows, and the grid of each layer."""
-    kind, dims = kind_of(one)
+    kind, dims = kind_of(single)
     layers = []
-    for layer in one.layers:
-        values, axes = layer_rows(one, layer, dims)
+    for layer in single.layers:
+        values, axes = layer_rows(single, layer, dims)
         grid = [[axis.start, axis.jump, axis.cells, axis.first, axis.last] for axis in axes]
         layers.append({"rows": values.shape[3], "grid": grid})
-    lengths = [one.input.shape[one.layout.dims.index(dim)] for dim in dims]
-    rest = _count_rows(one, dims)
+    lengths = [single.input.shape[single.layout.dims.index(dim)] for dim in dims]
+    rest = _count_rows(single, dims)
     return {"lengths": lengths, "rows": _channels(rest) if kind != "signal" else rest, "layers": layers}
 
 
-def _count_rows(one: Explanation, dims: tuple[str, ...]) -> int:
-    lengths = [n for n, dim in zip(one.input.shape[1:], one.layout.dims[1:], strict=True) if dim not in dims]
+def _count_rows(single: Explanation, dims: tuple[str, ...]) -> int:
+    lengths = [n for n, dim in zip(single.input.shape[1:], single.layout.dims[1:], strict=True) if dim not in dims]
     return int(np.prod(lengths))
 
 
@@ -90,10 +90,10 @@ def _channels(rest: int) -> int:
     return 3 if rest == 3 else 1
 
 
-def lines(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
+def read_lines(single: Explanation, dims: tuple[str, ...]) -> np.ndarray:
     """Input of one sample, ``(row, *drawn axes)``."""
-    values = np.asarray(one.input[0], float)
-    names = list(one.layout.dims[1:])
+    values = np.asarray(single.input[0], float)
+    names = list(single.layout.dims[1:])
     order = [i for i, dim in enumerate(names) if dim not in dims] + [names.index(dim) for dim in dims]
     values = values.transpose(order)
     flat: np.ndarray = values.reshape(-1, *values.shape[len(values.shape) - len(dims) :])
@@ -101,19 +101,21 @@ def lines(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore")  # non-finite values are drawn black
-def picture(one: Explanation, dims: tuple[str, ...]) -> np.ndarray:
+def read_picture(single: Explanation, dims: tuple[str, ...]) -> np.ndarray:
     """Input of one sample as 1 (grey) or 3 (red, green, blue) planes; other numbers are averaged."""
-    planes = lines(one, dims)
+    planes = read_lines(single, dims)
     return planes if len(planes) == 3 else planes.mean(axis=0, keepdims=True)
 
 
-def _encode_sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
-    maps = [layer_rows(one, layer, dims)[0][0] for layer in one.layers]
-    heats = [_quantize_signed(maps[y][t, m]) for t, m, y in np.ndindex(len(one.targets), len(one.methods), len(maps))]
+def _encode_sample(single: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
+    maps = [layer_rows(single, layer, dims)[0][0] for layer in single.layers]
+    heats = [
+        _quantize_signed(maps[y][t, m]) for t, m, y in np.ndindex(len(single.targets), len(single.methods), len(maps))
+    ]
     if kind == "signal":
-        scaled = [_quantize_range(row, np.int16, -_FULL, _FULL) for row in lines(one, dims)]
+        scaled = [_quantize_range(row, np.int16, -_FULL, _FULL) for row in read_lines(single, dims)]
     else:
-        scaled = [_quantize_range(picture(one, dims), np.uint8, 0, 255)]
+        scaled = [_quantize_range(read_picture(single, dims), np.uint8, 0, 255)]
     scales = [scale for *_, low, step in scaled for scale in (low, step)] + [step for _, step in heats]
     arrays = [*(values for values, _ in heats), *(values for values, _, _ in scaled)]
     return np.asarray(scales).tobytes() + b"".join(each.tobytes() for each in arrays)
@@ -121,13 +123,13 @@ def _encode_sample(one: Explanation, kind: str, dims: tuple[str, ...]) -> bytes:
 
 def _encode_means(exp: Explanation, dims: tuple[str, ...]) -> Iterator[bytes]:
     """Encode the mean map and its deviation of each group, at the layer's own resolution."""
-    groups_shown = groups(exp)
+    groups_shown = group_samples(exp)
     maps = [layer_rows(exp, layer, dims)[0] for layer in exp.layers] if groups_shown else []
     for _, rows in groups_shown:
         packs = []
         for t, m, y in np.ndindex(len(exp.targets), len(exp.methods), len(maps)):
-            own = maps[y][rows, t, m]
-            packs += [_quantize_signed(own.mean(axis=0)), _quantize_signed(own.std(axis=0))]
+            layer_means = maps[y][rows, t, m]
+            packs += [_quantize_signed(layer_means.mean(axis=0)), _quantize_signed(layer_means.std(axis=0))]
         yield _encode_record(packs)
 
 
@@ -152,8 +154,8 @@ def _quantize_signed(values: np.ndarray) -> tuple[np.ndarray, float]:
     """Quantise symmetrically about 0; return the integers and the step."""
     finite = np.isfinite(values)
     step = float(np.abs(np.where(finite, values, 0)).max(initial=0)) / _FULL
-    whole = np.where(finite, values, 0) / (step or 1.0)
-    return np.where(finite, np.rint(whole), BLANK).astype("<i2"), step
+    integers = np.where(finite, values, 0) / (step or 1.0)
+    return np.where(finite, np.rint(integers), BLANK).astype("<i2"), step
 
 
 def _quantize_range(values: np.ndarray, dtype: Any, least: int, most: int) -> tuple[np.ndarray, float, float]:
@@ -161,9 +163,9 @@ def _quantize_range(values: np.ndarray, dtype: Any, least: int, most: int) -> tu
     finite = np.isfinite(values)
     low = float(values[finite].min(initial=np.inf)) if finite.any() else 0.0
     step = (float(values[finite].max(initial=-np.inf)) - low if finite.any() else 0.0) / (most - least)
-    whole = np.rint((np.where(finite, values, low) - low) / (step or 1.0)) + least
+    integers = np.rint((np.where(finite, values, low) - low) / (step or 1.0)) + least
     blank = BLANK if least < 0 else 0
-    return np.where(finite, whole, blank).astype(np.dtype(dtype).newbyteorder("<")), low, step
+    return np.where(finite, integers, blank).astype(np.dtype(dtype).newbyteorder("<")), low, step
 
 
 def _to_base64(record: bytes) -> str:

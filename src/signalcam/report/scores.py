@@ -38,8 +38,8 @@ def score_values(exp: Explanation) -> np.ndarray | None:
     """Score of each sample, ``(sample, metric, target, cam, layer)``, without baselines."""
     if exp.metrics is None:
         return None
-    every = exp.metrics["value"].sel(cam=list(exp.methods))
-    array: np.ndarray = np.asarray(every.transpose("sample", "metric", *_MAP_AXES).values, float)
+    values = exp.metrics["value"].sel(cam=list(exp.methods))
+    array: np.ndarray = np.asarray(values.transpose("sample", "metric", *_MAP_AXES).values, float)
     return array
 
 
@@ -50,8 +50,8 @@ def round_values(numbers: np.ndarray) -> Any:
 
 
 def _own_methods_first(exp: Explanation, scores: xr.Dataset) -> xr.Dataset:
-    others = [name for name in scores["cam"].values.tolist() if name not in exp.methods]
-    return scores.sel(cam=[*exp.methods, *others])
+    baselines = [name for name in scores["cam"].values.tolist() if name not in exp.methods]
+    return scores.sel(cam=[*exp.methods, *baselines])
 
 
 def _curves(scores: xr.Dataset) -> dict[str, Any] | None:

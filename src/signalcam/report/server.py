@@ -44,7 +44,7 @@ _HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serve one store; see ``serving``."""
+    """Serve one store; see ``serve_store``."""
 
     daemon_threads = False  # so that closing waits for them
     allow_reuse_address = sys.platform != "win32"  # on Windows it would share a port in use
@@ -152,9 +152,9 @@ class Handler(BaseHTTPRequestHandler):
         self._require_origin()
         path, _, query_text = self.path.partition("?")
         query = Query(query_text)
-        if self._let_in(query):
+        if self._check_token(query):
             return
-        number, what = self._route(path)
+        number, what = self._parse_path(path)
         if not what:
             newest = self.server.place.newest()
             if number != newest.number:
@@ -175,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Origin", f"http://{host}") != f"http://{host}":
             raise Refusal(HTTPStatus.FORBIDDEN, "pages of another origin are not answered.")
 
-    def _let_in(self, query: Query) -> bool:
+    def _check_token(self, query: Query) -> bool:
         """Move a token in the address to a cookie and return whether there was one; refuse without either."""
         if _is_equal(query.text("token"), self.server.token):
             cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
@@ -188,10 +188,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _cookie(self) -> str:
         """Value of this server's cookie; empty without one."""
-        every = (each.strip().partition("=") for each in self.headers.get("Cookie", "").split(";"))
-        return next((value for name, _, value in every if name == self.server.cookie), "")
+        cookies = (each.strip().partition("=") for each in self.headers.get("Cookie", "").split(";"))
+        return next((value for name, _, value in cookies if name == self.server.cookie), "")
 
-    def _route(self, path: str) -> tuple[int, str]:
+    def _parse_path(self, path: str) -> tuple[int, str]:
         """Parse a path into the store's number, -1 for none, and the request; empty for the page."""
         match = _ROUTE.fullmatch(path)
         if match is None:
@@ -201,10 +201,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes, **headers: str) -> None:
         self.send_response(status)
-        own = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
+        basic = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
         if self.close_connection:
-            own["Connection"] = "close"
-        for name, value in {**own, **_HEADERS, **headers}.items():
+            basic["Connection"] = "close"
+        for name, value in {**basic, **_HEADERS, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -237,7 +237,7 @@ def is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def serving(
+def serve_store(
     path: str | PathLike[str], host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
 ) -> Iterator[Server]:
     """Serve a store in a thread inside the block.
@@ -258,14 +258,14 @@ def serving(
         MissingExtra: Bokeh is not installed.
     """
     if not is_loopback(host) and not allow_remote:
-        message = f"others can reach {host}. Leave --host away to serve this machine alone, or add --allow-remote."
+        message = f"others can reach {host}. Leave out --host to serve this machine only, or add --allow-remote."
         raise InputError(message)
-    place = StoreView(path)
+    view = StoreView(path)
     try:
-        server = Server(place, host, port)
+        server = Server(view, host, port)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        message = f"cannot listen on {host}, port {port}: {reason}. Choose another port, or leave --port away for any that is free."
+        message = f"cannot listen on {host}, port {port}: {reason}. Choose another port, or leave out --port for any free one."
         raise InputError(message) from error
     thread = Thread(target=server.serve_forever, name="signalcam-view", kwargs={"poll_interval": 0.1})
     thread.start()

@@ -43,27 +43,27 @@ def kind_of(exp: Explanation) -> tuple[str, tuple[str, ...]]:
     return "volume", ("time", *rest) if timed else dims
 
 
-def summary(exp: Explanation) -> dict[str, Any]:
-    """Describe a result for ``page`` as data for JSON, without maps and inputs."""
-    facts = outline(exp)
+def summarize_page(exp: Explanation) -> dict[str, Any]:
+    """Describe a result for ``render_page`` as data for JSON, without maps and inputs."""
+    facts = outline_page(exp)
     negative = any(bool((each.values < 0).any()) for each in exp.layers)
     return {
         **facts,
         "signed": facts["signed"] or negative,
-        "samples": samples(exp),
-        "strongest": strongest(exp),
-        "groups": [{"name": name, "count": len(rows)} for name, rows in groups(exp)],
+        "samples": list_samples(exp),
+        "strongest": largest_magnitudes(exp),
+        "groups": [{"name": name, "count": len(rows)} for name, rows in group_samples(exp)],
     }
 
 
-def outline(exp: Explanation) -> dict[str, Any]:
-    """Describe a result for ``page`` without reading its maps."""
+def outline_page(exp: Explanation) -> dict[str, Any]:
+    """Describe a result for ``render_page`` without reading its maps."""
     kind, dims = kind_of(exp)
     columns = {"predicted": exp.classes, "confidence": exp.probabilities, "label": exp.true_classes}
     return {
         "sentence": str(exp),
         "kind": kind,
-        "axes": [axis(exp, dim) for dim in dims],
+        "axes": [describe_axis(exp, dim) for dim in dims],
         "rows": row_names(exp) if kind == "signal" else [],
         "units": exp.layout.units or "",
         "signed": exp.provenance.get("signed") == "True",
@@ -80,25 +80,25 @@ def outline(exp: Explanation) -> dict[str, Any]:
         "groups": [],
         "job": None,
         "scores": describe_scores(exp),
-        "about": about(exp),
+        "about": list_provenance(exp),
     }
 
 
-def axis(exp: Explanation, dim: str) -> dict[str, Any]:
+def describe_axis(exp: Explanation, dim: str) -> dict[str, Any]:
     """Describe one drawn axis: start and step, and ``places`` if its positions are uneven."""
     length = exp.input.shape[exp.layout.dims.index(dim)]
     line = exp.layout.line(dim, length)
-    places = exp.layout.coordinate(dim, np.arange(length)) if line is None or dim == "channel" else None
+    positions = exp.layout.coordinate(dim, np.arange(length)) if line is None or dim == "channel" else None
     start, step = line or (0.0, 1.0)
     unit = exp.layout.unit(dim)
     return {
         "name": dim,
         "unit": unit,
-        "clock": unit == "s" and places is None and length * abs(step) > _CLOCK,
+        "clock": unit == "s" and positions is None and length * abs(step) > _CLOCK,
         "length": length,
         "start": start,
         "step": step,
-        "places": None if places is None else places.tolist(),
+        "places": None if positions is None else positions.tolist(),
     }
 
 
@@ -112,16 +112,16 @@ def row_names(exp: Explanation) -> list[str]:
     return [str(number) for number in range(math.prod(shape[i] for i in rest))]
 
 
-def samples(exp: Explanation) -> dict[str, Any]:
+def list_samples(exp: Explanation) -> dict[str, Any]:
     """The table of samples by column; ``None`` for unknown columns."""
-    sure = None
+    confidence = None
     if exp.classes is not None and exp.probabilities is not None:
-        sure = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
+        confidence = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
     trusted = score_values(exp)
     return {
         "name": list(map(str, exp.sample_names)),
         "predicted": _known_classes(exp.classes),
-        "confidence": None if sure is None else sure.tolist(),
+        "confidence": None if confidence is None else confidence.tolist(),
         "label": _known_classes(exp.true_classes),
         "asked": np.asarray(exp.target_classes, int).tolist(),
         "score": np.asarray(exp.scores, float).tolist(),
@@ -138,12 +138,12 @@ def _list_words(exp: Explanation) -> list[list[tuple[int, str, bool]]] | None:
     return [[(each.token, each.text, each.glued) for each in words(row)] for row in names]
 
 
-def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:
+def group_samples(exp: Explanation) -> list[tuple[str, np.ndarray]]:
     """Groups of samples with mean maps: all, by predicted class, by true class, by outcome."""
     if len(exp) < 2 or any(each.sizes is not None for each in exp.layers):
         return []
     named_rows = [("all samples", np.arange(len(exp)))]
-    named_rows += _by_class(exp, "predicted", exp.classes) + _by_class(exp, "true", exp.true_classes)
+    named_rows += _group_by_class(exp, "predicted", exp.classes) + _group_by_class(exp, "true", exp.true_classes)
     if exp.classes is not None and exp.true_classes is not None:
         predicted, true = np.asarray(exp.classes), np.asarray(exp.true_classes)
         comparable = (predicted >= 0) & (true >= 0)
@@ -154,7 +154,7 @@ def groups(exp: Explanation) -> list[tuple[str, np.ndarray]]:
     return [(name, rows) for name, rows in named_rows if len(rows)]
 
 
-def _by_class(exp: Explanation, heading: str, classes: np.ndarray | None) -> list[tuple[str, np.ndarray]]:
+def _group_by_class(exp: Explanation, heading: str, classes: np.ndarray | None) -> list[tuple[str, np.ndarray]]:
     if classes is None:
         return []
     labels, counts = np.unique(classes[classes >= 0], return_counts=True)
@@ -162,7 +162,7 @@ def _by_class(exp: Explanation, heading: str, classes: np.ndarray | None) -> lis
     return [(f"{heading}: {exp.class_name(int(each))}", np.flatnonzero(classes == each)) for each in most_frequent]
 
 
-def strongest(exp: Explanation) -> list[list[list[float]]]:
+def largest_magnitudes(exp: Explanation) -> list[list[list[float]]]:
     """Largest magnitude over all samples, ``[target][method][layer]``, for a common colour scale."""
     peaks = [_largest_magnitude(layer.values) for layer in exp.layers]
     tops: list[list[list[float]]] = np.stack(peaks, axis=-1).tolist()
@@ -175,7 +175,7 @@ def _largest_magnitude(values: np.ndarray) -> np.ndarray:
     return top
 
 
-def about(exp: Explanation) -> list[tuple[str, str]]:
+def list_provenance(exp: Explanation) -> list[tuple[str, str]]:
     """Provenance of a result, in rows of two texts."""
     rows = [("methods", ", ".join(map(str, exp.methods))), ("layers", ", ".join(exp.layer_names))]
     rows += [("targets", ", ".join(map(str, exp.targets))), ("axes", " ".join(exp.layout.dims))]
@@ -185,10 +185,10 @@ def about(exp: Explanation) -> list[tuple[str, str]]:
 
 
 def _class_names(exp: Explanation) -> list[str]:
-    used = [np.ravel(each) for each in (exp.classes, exp.true_classes, exp.target_classes) if each is not None]
-    most = max((int(each.max(initial=-1)) for each in used), default=-1) + 1
+    classes = [np.ravel(each) for each in (exp.classes, exp.true_classes, exp.target_classes) if each is not None]
+    highest = max((int(each.max(initial=-1)) for each in classes), default=-1) + 1
     width = 0 if exp.logits is None else exp.logits.shape[1]
-    return [str(exp.class_name(index)) for index in range(max(most, width, len(exp.class_names or ())))]
+    return [str(exp.class_name(index)) for index in range(max(highest, width, len(exp.class_names or ())))]
 
 
 def _known_classes(values: np.ndarray | None) -> list[int | None] | None:
@@ -207,6 +207,6 @@ def layer_rows(exp: Explanation, layer: LayerMaps, dims: Sequence[str]) -> tuple
         if number not in [axis.input_axis for axis in grid]:
             values, grid = values[..., None], [*grid, AxisGrid(number, 1, exp.input.shape[number], 0.0, 1.0)]
     order = [[axis.input_axis for axis in grid].index(each) for each in (*rows, *map_axes)]
-    values = values.transpose(0, 1, 2, *(3 + place for place in order))
-    axes = [grid[place] for place in order[len(rows) :]]
+    values = values.transpose(0, 1, 2, *(3 + position for position in order))
+    axes = [grid[position] for position in order[len(rows) :]]
     return values.reshape(*values.shape[:3], -1, *(axis.cells for axis in axes)), axes

@@ -59,11 +59,11 @@ class SampleTable:
 
     def rows(self, query: TableQuery) -> dict[str, Any]:
         """Number of matching samples, and the requested page of rows."""
-        keys = self._keys(query.sort)
+        keys = self._sort_keys(query.sort)
         order = np.argsort(-keys if query.descending else keys, kind="stable")
-        passed = order[self._passing(query)[order]]
-        some = passed[query.offset : query.offset + query.limit]
-        return {"count": len(passed), "rows": [self._row(int(number)) for number in some]}
+        passed = order[self._passes_filter(query)[order]]
+        page = passed[query.offset : query.offset + query.limit]
+        return {"count": len(passed), "rows": [self._row(int(number)) for number in page]}
 
     @cached_property
     def _names(self) -> list[str]:
@@ -73,7 +73,7 @@ class SampleTable:
     def _ranks(self) -> np.ndarray:
         """Rank of each name in natural order."""
         numbers = all(name.isdecimal() for name in self._names)
-        order = sorted(set(self._names), key=int if numbers else _natural)
+        order = sorted(set(self._names), key=int if numbers else _natural_key)
         rank_of = {name: number for number, name in enumerate(order)}
         return np.asarray([rank_of[name] for name in self._names])
 
@@ -83,8 +83,8 @@ class SampleTable:
         exp = self.exp
         if exp.classes is None or exp.probabilities is None:
             return None
-        sure: np.ndarray = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
-        return sure
+        confidence: np.ndarray = np.asarray(exp.probabilities, float)[np.arange(len(exp)), exp.classes]
+        return confidence
 
     def _column(self, name: str) -> np.ndarray | None:
         """Values of a column; ``None`` if unknown."""
@@ -104,29 +104,29 @@ class SampleTable:
     def _trusted(self) -> np.ndarray | None:
         return score_values(self.exp)
 
-    def _keys(self, sort: str | tuple[int, ...]) -> np.ndarray:
+    def _sort_keys(self, sort: str | tuple[int, ...]) -> np.ndarray:
         if isinstance(sort, tuple):
-            every = self._trusted
-            return np.zeros(len(self.exp)) if every is None else np.moveaxis(every, 0, -1)[sort]
+            scores = self._trusted
+            return np.zeros(len(self.exp)) if scores is None else np.moveaxis(scores, 0, -1)[sort]
         if sort == "name":
             return self._ranks
         column = None if sort == "number" else self._column(sort)
         return np.arange(len(self.exp)) if column is None else np.asarray(column)
 
-    def _passing(self, query: TableQuery) -> np.ndarray:
+    def _passes_filter(self, query: TableQuery) -> np.ndarray:
         """Whether each sample passes the filter; unknown values do not pass."""
         passed = np.ones(len(self.exp), bool)
         if query.text:
             passed &= [query.text.casefold() in name.casefold() for name in self._names]
-        predicted, sure = (self._column(each) for each in ("predicted", "confidence"))
+        predicted, confidence = (self._column(each) for each in ("predicted", "confidence"))
         if query.predicted is not None:
             passed &= predicted is not None and predicted == query.predicted
         if query.outcome:
             passed &= self._outcomes == query.outcome
         if query.least is not None:
-            passed &= sure is not None and sure >= query.least
+            passed &= confidence is not None and confidence >= query.least
         if query.most is not None:
-            passed &= sure is not None and sure <= query.most
+            passed &= confidence is not None and confidence <= query.most
         return passed
 
     def _row(self, number: int) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class SampleTable:
         }
 
 
-def _natural(name: str) -> list[tuple[int, int | str]]:
+def _natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sort key by which "w2" comes before "w10"."""
     parts = re.split(r"([0-9]{1,18})", name.casefold())
     return [(0, int(each)) if i % 2 else (1, each) for i, each in enumerate(parts)]
