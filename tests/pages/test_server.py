@@ -26,7 +26,7 @@ from signalcam import InputError, LayoutError, StoreError
 pytest.importorskip("bokeh", reason="Bokeh is not installed: pip install 'signalcam[report]'")
 
 from signalcam.report.downsample import Tiles
-from signalcam.report.server import serve_store
+from signalcam.report.server import serving
 
 TILE = {"sample": 1, "target": 1, "method": 0, "layer": 0, "from": 1.0, "to": 7.5, "columns": 300}
 ROWS = {
@@ -94,7 +94,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(store):
-    with serve_store(store) as found:
+    with serving(store) as found:
         yield found
 
 
@@ -168,7 +168,7 @@ def test_rows_are_sorted_by_what_a_metric_gave_of_the_map_chosen(tmp_path):
     exp.save(tmp_path / "maps.zarr")
     value = exp.metrics["value"].values
     asked = {"sort": "metric", "metric": 1, "target": 1, "method": 0, "layer": 1}
-    with serve_store(tmp_path / "maps.zarr") as server:
+    with serving(tmp_path / "maps.zarr") as server:
         visitor = Visitor(server)
         for descending, sign in (("", 1), ("1", -1)):
             rows = visitor.asked("samples", ROWS, **asked, descending=descending)["rows"]
@@ -187,7 +187,7 @@ def test_names_are_sorted_as_a_reader_would_and_unknown_columns_pass_no_filter(t
     bare = dict.fromkeys(["logits", "probabilities", "classes", "true_classes", "class_names"])
     scores = np.array([[np.nan, 1], [0, 1], [0, 1]])
     make(**bare, sample_names=("w10", "w2", "W1"), scores=scores).save(tmp_path / "maps.zarr")
-    with serve_store(tmp_path / "maps.zarr") as server:
+    with serving(tmp_path / "maps.zarr") as server:
         visitor = Visitor(server)
         named = visitor.asked("samples", ROWS, sort="name")["rows"]
         assert [row["name"] for row in named] == ["W1", "w2", "w10"]
@@ -201,7 +201,7 @@ def test_slices_of_images_and_volumes_are_those_of_the_result(tmp_path):
     volume = picture((3, 1, 8, 16, 12), "batch _ depth height width", (2, 3, 4))
     for name, exp in {"image": image, "volume": volume}.items():
         exp.save(tmp_path / name)
-        with serve_store(tmp_path / name) as server:
+        with serving(tmp_path / name) as server:
             chosen = {"sample": 1, "target": 1, "method": 0, "layer": 0, "at": -1}
             found = Visitor(server).asked("slice", chosen)
             wanted = exp.maps.values[1, 1, 0, 0]
@@ -401,7 +401,7 @@ def test_a_connection_is_kept_and_answers_do_not_wait(visitor):
 def test_a_result_saved_again_is_shown_on_reload_and_never_mixed_with_the_old_one(tmp_path):
     place = tmp_path / "maps.zarr"
     ecg().save(place)
-    with serve_store(place) as server:
+    with serving(place) as server:
         visitor = Visitor(server)
         assert visitor.ask("tile", TILE).status == 200
         ecg(samples=5).save(place)
@@ -418,7 +418,7 @@ def test_a_result_saved_again_is_shown_on_reload_and_never_mixed_with_the_old_on
 def test_a_result_taken_away_is_said_and_one_that_comes_back_is_shown(tmp_path):
     place = tmp_path / "maps.zarr"
     ecg().save(place)
-    with serve_store(place) as server:
+    with serving(place) as server:
         visitor = Visitor(server)
         place.rename(tmp_path / "away.zarr")
         assert visitor.ask("tile", TILE).status == 409
@@ -433,7 +433,7 @@ def test_what_is_not_copied_yet_is_blank_and_shown_on_reload(tmp_path):
     whole, place = tmp_path / "whole.zarr", tmp_path / "maps.zarr"
     ecg().save(whole)
     shutil.copytree(whole, place, ignore=lambda folder, _: ["c"] if folder.endswith("input") else [])
-    with serve_store(place) as server:
+    with serving(place) as server:
         visitor = Visitor(server)
         before = visitor.asked("tile", TILE)
         assert np.isnan(floats(before["low"])).all()
@@ -449,7 +449,7 @@ def test_a_damaged_chunk_is_said_in_one_sentence(tmp_path):
     for chunk in (place / "input" / "c").rglob("*"):
         if chunk.is_file():
             chunk.write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
-    with serve_store(place) as server:
+    with serving(place) as server:
         answer = Visitor(server).ask("tile", TILE)
         assert answer.status == 503
         assert b"is damaged" in answer.body
@@ -462,7 +462,7 @@ def test_a_store_that_may_not_be_written_to_is_shown(tmp_path):
     for each in (place, *place.rglob("*")):
         each.chmod(0o500 if each.is_dir() else 0o400)
     try:
-        with serve_store(place) as server:
+        with serving(place) as server:
             assert Visitor(server).ask("tile", TILE).status == 200
     finally:
         for each in (place, *place.rglob("*")):
@@ -475,25 +475,25 @@ def test_a_store_that_may_not_be_written_to_is_shown(tmp_path):
 
 def test_results_that_cannot_be_shown_are_refused_before_anything_listens(tmp_path):
     make().isel(sample=[]).save(tmp_path / "empty")
-    with pytest.raises(StoreError, match="no samples"), serve_store(tmp_path / "empty"):
+    with pytest.raises(StoreError, match="no samples"), serving(tmp_path / "empty"):
         pass
-    with pytest.raises(StoreError, match="there is nothing"), serve_store(tmp_path / "nothing"):
+    with pytest.raises(StoreError, match="there is nothing"), serving(tmp_path / "nothing"):
         pass
     picture((2, 1, 4, 8, 8, 8), "batch _ time depth height width", (2, 3, 4, 5)).save(tmp_path / "four")
-    with pytest.raises(LayoutError, match="1 to 3"), serve_store(tmp_path / "four"):
+    with pytest.raises(LayoutError, match="1 to 3"), serving(tmp_path / "four"):
         pass
 
 
 def test_other_machines_must_be_allowed(store):
-    with pytest.raises(InputError, match="--allow-remote"), serve_store(store, "0.0.0.0"):  # noqa: S104 - refused
+    with pytest.raises(InputError, match="--allow-remote"), serving(store, "0.0.0.0"):  # noqa: S104 - refused
         pass
     for host in ("no such host", "192.0.2.1"):
-        with pytest.raises(InputError, match="cannot listen"), serve_store(store, host, allow_remote=True):
+        with pytest.raises(InputError, match="cannot listen"), serving(store, host, allow_remote=True):
             pass
 
 
 def test_when_others_may_look_addresses_are_answered_and_strange_names_are_not(store):
-    with serve_store(store, "0.0.0.0", allow_remote=True) as server:  # noqa: S104 - that is what is tested
+    with serving(store, "0.0.0.0", allow_remote=True) as server:  # noqa: S104 - that is what is tested
         visitor = Visitor(server)
         assert visitor.get("/0/", host="192.0.2.7:80").status == 200
         assert visitor.get("/0/", host=socket.gethostname()).status == 200
@@ -507,14 +507,14 @@ def test_cookies_of_other_programs_on_this_machine_do_no_harm(visitor):
 
 
 def test_two_viewers_have_cookies_of_their_own(store, server):
-    with serve_store(store) as other:
+    with serving(store) as other:
         assert other.cookie != server.cookie
         assert Visitor(other).get("/0/", cookie=Visitor(server).cookie).status == 403
 
 
 def test_no_thread_and_no_connection_is_left(store):
     before = set(threading.enumerate())
-    with serve_store(store) as server:
+    with serving(store) as server:
         idle = socket.create_connection(("127.0.0.1", server.server_port))
         assert Visitor(server).get("/0/").status == 200
         assert set(threading.enumerate()) > before

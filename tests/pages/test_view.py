@@ -11,7 +11,7 @@ from signalcam import Layout
 from signalcam.alignment.resampling import AxisGrid
 from signalcam.report import api
 from signalcam.report.downsample import Tiles
-from signalcam.report.server import serve_store
+from signalcam.report.server import serving
 from signalcam.results.layer_maps import LayerMaps
 
 
@@ -22,7 +22,7 @@ def served(page, tmp_path):
 
     def go(exp):
         exp.save(tmp_path / "maps.zarr")
-        server = serve_store(tmp_path / "maps.zarr")
+        server = serving(tmp_path / "maps.zarr")
         opened.append(server)
         return page.go(server.__enter__().url)
 
@@ -64,7 +64,7 @@ def test_a_store_is_shown_zoomed_and_walked_through(served):
 
 def test_the_link_works_from_a_page_of_another_site(page, tmp_path):
     ecg().save(tmp_path / "maps.zarr")
-    with serve_store(tmp_path / "maps.zarr") as server:
+    with serving(tmp_path / "maps.zarr") as server:
         (tmp_path / "mail.html").write_text(f"<!doctype html><a href='{server.url}'>look</a>")
         page.driver.get((tmp_path / "mail.html").as_uri())
         page.js("document.querySelector('a').click()")

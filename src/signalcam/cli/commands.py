@@ -249,12 +249,12 @@ def view(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = True,
 ) -> None:
     """View a saved result of any size in a browser, served from this machine until Ctrl-C."""
-    from signalcam.report.server import is_loopback, serve_store  # noqa: PLC0415 - so that --help is quick
+    from signalcam.report.server import is_loopback, serving  # noqa: PLC0415 - so that --help is quick
 
     try:
         with (
             suppress(KeyboardInterrupt),
-            serve_store(maps, host, port, allow_remote=allow_remote) as server,
+            serving(maps, host, port, allow_remote=allow_remote) as server,
         ):
             if not is_loopback(host):
                 warning = "anyone who can reach this machine and has the link can view the result; nothing is encrypted"

@@ -44,7 +44,7 @@ _HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serve one store; see ``serve_store``."""
+    """Serve one store; see ``serving``."""
 
     daemon_threads = False  # so that closing waits for them
     allow_reuse_address = sys.platform != "win32"  # on Windows it would share a port in use
@@ -237,7 +237,7 @@ def is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def serve_store(
+def serving(
     path: str | PathLike[str], host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
 ) -> Iterator[Server]:
     """Serve a store in a thread inside the block.
