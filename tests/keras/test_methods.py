@@ -52,7 +52,9 @@ def felt(model, x, layer, kind):
     backend = backend_of(model)
     pull = backend.forward_backward(model, as_inputs(x), [layer], ask(kind))
     ((one,),) = pull.rows
-    return [backend.numpy(each).astype(np.float64) for each in (one.activation, one.gradient, pull.scored_targets[0].value)]
+    return [
+        backend.numpy(each).astype(np.float64) for each in (one.activation, one.gradient, pull.scored_targets[0].value)
+    ]
 
 
 def total(a, g):

@@ -111,7 +111,9 @@ def with_engines(environment, *engines):
 def without(monkeypatch, *gone):
     """An environment that lacks what the one that runs the tests may have."""
     installed = doctor._installed_version
-    monkeypatch.setattr(doctor, "_installed_version", lambda name, brought: None if name in gone else installed(name, brought))
+    monkeypatch.setattr(
+        doctor, "_installed_version", lambda name, brought: None if name in gone else installed(name, brought)
+    )
 
 
 def test_engine_named_by_the_environment_is_told(environment, monkeypatch):

@@ -25,7 +25,8 @@ from signalcam.explainer.padding_plan import plan_batches
 from signalcam.explainer.preprocessing import Preprocessing, RawSignal, as_preprocessing, map_to_raw
 from signalcam.explainer.receptive_fields import Alignment, warn_of_spread
 from signalcam.explainer.runner import Runner
-from signalcam.inputs.containers import ContainerData, read_container
+from signalcam.inputs.container_data import ContainerData
+from signalcam.inputs.containers import read_container
 from signalcam.inputs.conversion import as_inputs
 from signalcam.inputs.explained_inputs import ExplainedInputs, describe_extra, select_inputs
 from signalcam.inputs.layout import Layout, as_layout
