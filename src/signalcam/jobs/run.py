@@ -50,12 +50,12 @@ def _run_units(job: JobConfig, *, progress: bool) -> Path:
             about = {"digest": digest, "samples": len(reader), "job": job.model_dump(mode="json")}
             archive = _create_store(place, about | {"folder": str(job.folder)}, scheduler, names)
         _require_same_job(archive, digest)
-        units, rolling = rank.share(archive.pending()), None if ranked else IncrementalMerge(archive)
+        units, merge = rank.share(archive.pending()), None if ranked else IncrementalMerge(archive)
         with progress_bar(archive, visible=progress and not rank.number) as done:
             for unit, failed in logs.log_units(archive, units, scheduler.run(archive, units)):
                 done(unit, failed)
-                if rolling is not None:
-                    rolling.record_unit(unit, failed)
+                if merge is not None:
+                    merge.record_unit(unit, failed)
         if hold.is_last and _needs_summary(archive):
             IncrementalMerge(archive)  # merges what ranks left: each saw only its own units
             write_summary(archive)
