@@ -112,7 +112,7 @@ def test_sizes_that_never_come_back_compile_nothing(compiling, signals):
 
 
 def test_what_is_compiled_for_a_model_is_bounded(compiling, monkeypatch, signals):
-    monkeypatch.setattr(compile_policy, "_KEPT", 2)
+    monkeypatch.setattr(compile_policy, "_MOST_KINDS", 2)
     model = network()
     for target in range(3):
         sc.explain(model, signals, layer="two", target=target)

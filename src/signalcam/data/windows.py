@@ -20,6 +20,8 @@ Span = tuple[int, int]
 Result = TypeVar("Result")
 _OPEN_FILES = 16  # open files in the cache
 
+_EARLIER_MODULES = {"signalcam.data.video": "signalcam.data.films"}  # as stores of 0.1.0 have it, which must resume
+
 
 @dataclass(frozen=True)
 class Record:
@@ -135,7 +137,8 @@ class WindowOptions:
         referred = _none_if_unreadable(lambda: refer(path)) if refer else ()
         stamps = [stamp_if_exists(each) for each in (path, *(referred or ()))]
         about = (self.windows, self.layout, sorted(self.options.items()))
-        return digest([self.open.__module__, self.open.__qualname__, about, stamps])
+        module = _EARLIER_MODULES.get(self.open.__module__, self.open.__module__)
+        return digest([module, self.open.__qualname__, about, stamps])
 
 
 def _hashable(value: Any) -> Any:
