@@ -439,7 +439,7 @@ def test_names_are_data_wherever_they_land(page, tmp_path):
     )
     exp = scored(exp, (EVIL, f"{EVIL} 2"), (EVIL, f"{EVIL} 2"))
     page.open(exp, tmp_path)
-    for name in ("target", "cam", "layer", "predicted", "group"):
+    for name in ("target", "method", "layer", "predicted", "group"):
         assert any(EVIL in each.replace(" ", " ") for each in page.js(SHOWN.format(name))), name
     for name in ("sentence", "name", "verdict", "meaning", "summary"):
         assert EVIL in page.text(name), name
