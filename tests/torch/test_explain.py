@@ -447,7 +447,7 @@ def test_output_that_is_no_score_is_refused(kit, net, last, message):
         kit.explain(net, ecg() + 1)
 
 
-@pytest.mark.parametrize("model", [lambda x: x, nn.Conv1d, None, "resnet"], ids=str)
+@pytest.mark.parametrize("model", [lambda x: x, nn.Conv1d, None, "resnet"], ids=["function", "class", "none", "name"])
 def test_what_is_no_model_is_refused(model):
     with pytest.raises(sc.ModelError, match=r"no backend owns.*expected a model of keras, tf_keras, torch"):
         sc.explain(model, ecg())

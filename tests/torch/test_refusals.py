@@ -91,21 +91,26 @@ def told(error, *arguments, **options):
 # --- what a method needs --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", EVERY, ids=str)
+def name_of(wanted):
+    """A name that is alike in every process, which the address of a function is not."""
+    return getattr(wanted, "name", str(wanted))
+
+
+@pytest.mark.parametrize("wanted", EVERY, ids=name_of)
 def test_layer_of_whole_numbers_is_refused(wanted):
     message = told(sc.ModelError, wanted, Network(Rounds()))
     assert "layer 'step' has no positions" in message
     assert "whole numbers" in message
 
 
-@pytest.mark.parametrize("wanted", READS_GRADIENT, ids=str)
+@pytest.mark.parametrize("wanted", READS_GRADIENT, ids=name_of)
 def test_layer_before_rounding_is_refused_where_its_gradient_is_read(wanted):
     message = told(sc.CamError, wanted, Network(Rounds()), layer="conv")
     assert "gave no gradient" in message or "reads the gradient" in message
     assert "Choose another" in message
 
 
-@pytest.mark.parametrize("wanted", AT_INPUT, ids=str)
+@pytest.mark.parametrize("wanted", AT_INPUT, ids=name_of)
 def test_whole_numbers_as_inputs_are_neither_masked_nor_differentiated(wanted):
     words, model = torch.randint(0, 9, (2, 30)), Network(nn.ReLU(), nn.Embedding(9, 2))
     message = told(sc.MethodError, wanted, model, words)
