@@ -57,6 +57,7 @@ def torch(session: nox.Session) -> None:
     """Check types, then test PyTorch, the figures, the readers, jobs, the demo and every snippet of the documentation."""
     install_torch(session, *(REAL_DATA if "SIGNALCAM_REAL_DATA" in os.environ else ()))
     session.run("mypy")
+    session.env["OMP_NUM_THREADS"] = "1"  # two workers on two cores: more threads would wait for each other
     session.run("pytest", *TWO, "tests/backends", "tests/torch", "tests/plot", "tests/data", *MORE, *session.posargs)
     session.run("pytest", "tests/jobs", *session.posargs)  # alone: jobs have processes of their own
     ignored = ("--ignore-glob=*keras*", "--ignore-glob=*tensorflow*")
@@ -72,6 +73,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("lint-imports")
     session.run("mypy")
+    session.env["OMP_NUM_THREADS"] = "1"
     session.run("pytest", *TWO, "-m", "not slow", "tests/house", "tests/unit", "tests/properties", "tests/torch")
 
 
